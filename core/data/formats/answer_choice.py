@@ -1,14 +1,17 @@
-"""The better one of two answers where a third column chooses it, such as `answer_a`, `answer_b` and `labels`.
+"""The better one of several answers where another column says which it is.
 
-Where that column holds 1 or true, the answer in the column mapped to "chosen" is the better one; with 0, 2 or false it
-is the other one. A value such as "B" or "model_b" names the column with the same letter.
+Of two answers in columns, such as `answer_a` and `answer_b`, a third such as `labels` chooses one. Where that column
+holds 1 or true, the answer in the column mapped to "chosen" is the better one; with 0, 2 or false it is the other one.
+A value such as "B" or "model_b" names the column with the same letter. Of a list of answers, a list of flags such as
+`[false, true]` marks those that are right, and the first of these is used.
 """
 
 import re
 
 from core.data.formats.cells import Cells
 from core.data.formats.conversation import UnusableRow
-from core.data.formats.values import is_missing
+from core.data.formats.flag_answers import FLAG_VALUES
+from core.data.formats.values import is_missing, nested
 
 FIRST_VALUES, SECOND_VALUES = frozenset(("1", "1.0", "true", "yes")), frozenset(
     ("0", "0.0", "2", "2.0", "false", "no")
@@ -75,3 +78,36 @@ def better_answer(cells: Cells) -> tuple[object, object]:
     cells.note(f"{name!r} is {shown}, so the answer in {first if is_first else second!r} is used")
     answers = cells.get("chosen"), cells.get("rejected")
     return answers if is_first else answers[::-1]
+
+
+def are_flags(value: object) -> bool:
+    """Return whether a value is a list of flags, each true or false; None stands for neither."""
+    value = nested(value)
+    return isinstance(value, list) and bool(value) and all(flag is None or _word(flag) in FLAG_VALUES for flag in value)
+
+
+def right_answer(cells: Cells) -> object:
+    """Return the first answer of a list that is marked as right.
+
+    Args:
+        cells: The cells of a row whose reading maps the column of flags.
+
+    Raises:
+        UnusableRow: No answer is marked as right, or there is not a flag for each.
+    """
+    name = cells.reading.columns["correct"]
+    answers, flags = nested(cells.get("completion")), nested(cells.get("correct"))
+    if is_missing(flags):
+        raise UnusableRow(f"{name!r} is empty, so that no answer is marked as right")
+    if not isinstance(answers, list) or not isinstance(flags, list) or len(answers) != len(flags):
+        raise UnusableRow(f"completion and {name!r} are no lists of the same length; expected a flag for each answer")
+    right = next((answer for answer, flag in zip(answers, flags, strict=True) if FLAG_VALUES.get(_word(flag))), None)
+    if right is None:
+        raise UnusableRow(f"{name!r} marks none of the answers as right")
+    if len(answers) > 1:
+        cells.note(f"completion is a list of answers; the first that {name!r} marks as right is used")
+    return right
+
+
+def _word(value: object) -> str:
+    return str(value).strip().lower()

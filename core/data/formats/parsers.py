@@ -7,7 +7,7 @@ it changes or leaves out. `FORMATS` lists the formats with their slots and the u
 from typing import Any
 
 from core.data.formats import columns as names
-from core.data.formats.answer_choice import better_answer
+from core.data.formats.answer_choice import better_answer, right_answer
 from core.data.formats.answer_lists import best_answer, is_answer_list
 from core.data.formats.cells import Cells, Format, with_system
 from core.data.formats.chat_trees import current_turns, is_node_map
@@ -88,7 +88,8 @@ def _history(value: Any) -> list[Any]:
 
 
 def _prompt_completion(cells: Cells) -> list[Message]:
-    prompt, completion = cells.get("prompt"), cells.get("completion")
+    prompt = cells.get("prompt")
+    completion = right_answer(cells) if "correct" in cells.reading.columns else cells.get("completion")
     prompt_turns = _prompt_turns(prompt, "prompt", cells)
     if is_answer_list(completion, cells.role):
         completion = best_answer(completion, "completion", cells.note)
@@ -262,8 +263,8 @@ FORMATS: tuple[Format, ...] = (
             **_SYSTEM_AND_TOOLS}, ("instruction", "output"), _alpaca, has_turns=True),
     Format("prompt_completion", "prompt and completion", "a prompt column and a completion column",
            {"prompt": ("prompt", "question", "query"), "completion": ("completion", "response", "answer"),
-            "context": names.CONTEXT_NAMES, **_SYSTEM_AND_TOOLS}, ("prompt", "completion"), _prompt_completion, True,
-           has_turns=True),
+            "correct": (), "context": names.CONTEXT_NAMES, **_SYSTEM_AND_TOOLS},
+           ("prompt", "completion"), _prompt_completion, True, has_turns=True),
     Format("preference", "preference pairs", "a chosen and a rejected answer",
            {"prompt": ("prompt", "question", "query", "instruction", "input", "conversations"),
             "chosen": names.CHOSEN_NAMES, "rejected": names.REJECTED_NAMES, "choice": (),

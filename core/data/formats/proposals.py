@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from core.data.formats import columns as names
+from core.data.formats.answer_choice import are_flags
 from core.data.formats.answer_doubts import other_answers, rank_doubt, turn_doubt
 from core.data.formats.chat_trees import is_node_map
 from core.data.formats.columns import find_column
@@ -34,7 +35,7 @@ from core.data.formats.proposal import (
     count_present,
     make_proposal,
 )
-from core.data.formats.rated_proposals import offer_rated
+from core.data.formats.rated_proposals import offer_rated, offer_right
 from core.data.formats.reading import get_format
 from core.data.formats.reasoning_columns import is_reasoning_name, offer_reasoning, reasoning_columns
 from core.data.formats.row_doubts import question_part_doubt, row_doubt, taken_columns
@@ -79,7 +80,7 @@ def proposals(rows: Rows, found: Columns) -> Iterator[Proposal]:
                 (proposal.doubt, paired_doubt(rows, paired, proposal), row_doubt(rows, found, proposal.reading))
             )
             proposal = replace(proposal, doubt="; ".join(doubt for doubt in doubts if doubt))
-            for one in (*offer_rated(rows, found, proposal), proposal):
+            for one in (*offer_right(rows, found, proposal), *offer_rated(rows, found, proposal), proposal):
                 has_answers = one.reading.format != "text"
                 taken = taken_columns(rows, one.reading).values()
                 yield from offer_reasoning(one, reasoning_columns(rows, found, taken) if has_answers else [])
@@ -208,6 +209,8 @@ def _two_texts(rows: Rows, found: Columns) -> Iterator[Proposal]:
     if any(count_filled(rows, name, is_conversation) for name in found):
         return
     texts = [n for n, column in found.items() if column.kind in ("prose", "short") and not is_reasoning_name(n)]
+    # A list of flags in a cell of text is none.
+    texts = [name for name in texts if not count_filled(rows, name, are_flags)]
     if len(texts) < 2:
         lists = [name for name in found if found[name].kind == "nested" and holds_one_text(rows, name)]
         texts = sorted(texts + lists, key=list(found).index)

@@ -1,8 +1,9 @@
-"""The proposal of rated answers for a reading whose rows have a column that may say which answers are good."""
+"""Proposals for a reading whose rows have a column that may say which answers are good, or which ones of a list."""
 
 from collections.abc import Iterator
 
 from core.data.formats.answer_choice import marks_of
+from core.data.formats.answer_doubts import right_columns
 from core.data.formats.columns import name_words
 from core.data.formats.parsers import verdict_of
 from core.data.formats.proposal import Columns, Proposal, Rows, make_proposal
@@ -40,3 +41,14 @@ def offer_rated(rows: Rows, found: Columns, proposal: Proposal) -> Iterator[Prop
     columns = {slots.get(slot, slot): name for slot, name in taken.items()} | {"label": judged}
     evidence = f"{proposal.evidence}, and a flag in {judged!r}; answers flagged as bad are left out"
     yield make_proposal(found, "rated", columns, evidence, proposal.rows, proposal.doubt)
+
+
+def offer_right(rows: Rows, found: Columns, proposal: Proposal) -> Iterator[Proposal]:
+    """Yield the reading of `proposal` with the first right answer of each list, for each column that may name it."""
+    slots = _SLOTS.get(proposal.reading.format, {})
+    taken = taken_columns(rows, proposal.reading)
+    answer = next((name for slot, name in taken.items() if slots.get(slot) == "completion"), None)
+    for right in right_columns(rows, found, answer) if answer and "history" not in taken else []:
+        columns = {slots.get(slot, slot): name for slot, name in taken.items()} | {"correct": right}
+        evidence = f"{proposal.evidence}, of which the first that {right!r} marks as right is used"
+        yield make_proposal(found, "prompt_completion", columns, evidence, proposal.rows, proposal.doubt)

@@ -1,4 +1,4 @@
-"""Reviews with a title, a rating and a date: the title and the rating are offered as answers, the date as nothing."""
+"""Reviews with a summary, a rating and a date: the summary and the rating are offered as answers, the date as nothing."""
 
 import pytest
 
@@ -30,7 +30,7 @@ RATINGS = {
 @pytest.mark.parametrize("rating", RATINGS)
 @pytest.mark.parametrize("date", DATES)
 @pytest.mark.parametrize("text", ["reviewText", "Comment"])
-def test_detect_offers_title_and_rating_of_a_review_and_no_date(text, date, rating):
+def test_detect_offers_summary_and_rating_of_a_review_and_no_date(text, date, rating):
     values = zip(RATINGS[rating], DATES[date], REVIEWS, TITLES, strict=True)
     rows = [{rating: r, "verified": r > 2, date: d, "asin": "B0", text: t, "summary": s} for r, d, t, s in values] * 3
     found = detect(rows)
