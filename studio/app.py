@@ -42,7 +42,7 @@ def build(settings: Settings) -> AuthorizedBlocks:
     with AuthorizedBlocks(Access.of(settings), title=TITLE, analytics_enabled=False, fill_width=True) as demo:
         notice = build_head(TITLE, demo.access)
         bar = build_journey_bar()
-        with gr.Tabs(overflow_behavior="wrap") as tabs:
+        with gr.Tabs(overflow_behavior="wrap", elem_id="steps") as tabs:
             with gr.Tab("Data", id="data"):
                 data = build_data_tab(settings, jobs, demo)
             with gr.Tab("Train", id="train") as train_tab:
