@@ -62,7 +62,8 @@ def build(settings: Settings) -> AuthorizedBlocks:
         process.stop_overdue(runs, engine.visitor_quota.quotas.run_hours)
 
     process.start_queue_watcher(runs, also=supervise)
-    demo.jobs, demo.own_routes = jobs, [chat.live_answers.route(demo)]
+    demo.jobs, demo.visitor_tokens = jobs, engine.visitor_quota.tokens
+    demo.own_routes = [chat.live_answers.route(demo)]
     return demo
 
 
