@@ -191,7 +191,7 @@ def _attend(
                 .to(dtype),
                 mask=row_mask,
             )  # fmt: skip
-            # For the next step.
+            # For the next launch, which is that of the next block.
             tl.store(done + row * HEADS + head, 0)
 
 

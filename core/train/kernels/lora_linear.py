@@ -98,7 +98,7 @@ class ProjectionGroup:
         """Collect the projections of a group.
 
         Args:
-            name: "qkv", "o", "gate and up" or "down"; names the group's scratch buffer.
+            name: "qkv", "o", "gate_up" or "down"; names the group's scratch buffer.
             modules: Linear layers, or PEFT's LoRA layers around them.
             seed_offset: Added to the block's dropout seed; different for each group, so that no two projections drop
                 the same elements.
