@@ -1,4 +1,4 @@
-"""Tables of docs/ that repeat settings, limits and kinds of events name all of them, with their defaults."""
+"""Tables of docs/ that repeat settings, limits, formats, metrics or events name all of them, with their defaults."""
 
 import inspect
 import re
@@ -9,7 +9,10 @@ from pydantic.fields import FieldInfo
 
 from core.access.quotas import Quotas
 from core.chat.sampling import Sampling
+from core.data.formats import EXPORT_FORMATS
 from core.evaluate.config import EvaluationConfig
+from core.evaluate.metrics import LaneMetrics
+from core.evaluate.result import format_metrics
 from core.models import embedded
 from core.runs import events
 from core.runs.config import QLoRAConfig, is_basic
@@ -72,6 +75,19 @@ def test_tables_of_quotas_have_all_with_their_defaults():
     reading = quotas_in("data.md")
     assert reading
     assert reading.items() <= expected.items()
+
+
+def first_column(page: str, head: str) -> list[str]:
+    """Return the first cells of a page's table, without backticks."""
+    text = (PROJECT / "docs" / page).read_text(encoding="utf-8")
+    lines = text.split(f"| {head} |\n", 1)[1].split("\n\n")[0].splitlines()[1:]
+    return [line.strip("| ").split(" | ")[0].strip("`") for line in lines]
+
+
+def test_tables_of_export_formats_and_of_metrics_have_all():
+    assert first_column("export.md", "format | one row") == list(EXPORT_FORMATS)
+    known = LaneMetrics(answers=1, tokens=1, referenced=1)
+    assert first_column("evaluate.md", "metric | meaning") == list(format_metrics(known))
 
 
 def test_every_kind_of_event_is_named_where_events_are_described():
