@@ -67,7 +67,8 @@ def build(settings: Settings) -> AuthorizedBlocks:
         connect_header(demo, settings, engine.visitor_quota.tokens, notice, owner_tab)
 
     _supervise_runs(runs, engine)
-    demo.jobs, demo.own_routes = jobs, [chat.live_answers.route(demo)]
+    demo.jobs, demo.visitor_tokens = jobs, engine.visitor_quota.tokens
+    demo.own_routes = [chat.live_answers.route(demo)]
     return demo
 
 
