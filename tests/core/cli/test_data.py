@@ -215,7 +215,7 @@ MISTAKES = {
     "a search for nothing there": (["rows", "{keeper}", "--search", "zzzz"], "No row matches: with 'zzzz'"),
     "a sort by nothing there": (["rows", "{keeper}", "--sort", "zzzz"], "There is no column 'zzzz'"),
     "a row that is not there": (["show", "{keeper}", "100000"], "There is no row 100000"),
-    "a row that is no number": (["show", "{keeper}", "x"], "valid integer"),
+    "a row that is no number": (["show", "{keeper}", "x"], "must be a whole number"),
     "SQL that writes": (["sql", "{keeper}", "DROP TABLE rows"], "Expected SELECT or WITH"),
     "a cut of an unknown dataset": (["cut", "nope", "x"], "no open dataset 'nope'"),
     "a cut to a path": (["cut", "{keeper}", "../x"], "'../x' cannot be used"),
