@@ -29,9 +29,8 @@ _DECISIVE = (
     "model", "revision", "quantization", "compute_dtype", "attention", "packing", "kernels", "lora_dora",
     "lora_targets", "modules_to_save", "gradient_checkpointing", "gpus",
 )  # fmt: skip
-# Sizes that change the tokens per second by degree; a run with more than twice or less than half of one is not used.
-_SIZES = ("batch_size", "max_length", "lora_rank")
-_MAX_FACTOR = 2.0
+# Sizes that change the tokens per second by degree, and the factor up to which a run with another size is used.
+_SIZES = {"batch_size": 4, "lora_rank": 4, "max_length": 8}
 # The newest runs that are looked at.
 _MAX_RUNS = 50
 _CHARACTERS_PER_TOKEN = 4.0
@@ -174,9 +173,10 @@ def _nearest(config: QLoRAConfig, speeds: Sequence[Speed]) -> Speed | None:
     for speed in speeds:
         other = speed.config.model_dump()
         same = all(other[name] == values[name] for name in _DECISIVE if applies(name, values) or applies(name, other))
-        factor = max(abs(math.log2(other[name] / values[name])) for name in _SIZES)
-        if same and factor <= math.log2(_MAX_FACTOR):
-            found.append(((-factor, speed.started), speed))
+        # In units of what is allowed, so that the limit of each is 1.
+        distances = [abs(math.log(other[name] / values[name], limit)) for name, limit in _SIZES.items()]
+        if same and max(distances) <= 1:
+            found.append(((-sum(distances), speed.started), speed))
     return max(found, key=lambda item: item[0])[1] if found else None
 
 

@@ -61,7 +61,6 @@ def perform(settings: Settings, config: QLoRAConfig, progress: Progress) -> DryR
     """
     os.environ.update(gpu.only(0))
 
-    import psutil
     import torch
 
     from core.runs.events import EventWriter
@@ -83,13 +82,30 @@ def perform(settings: Settings, config: QLoRAConfig, progress: Progress) -> DryR
             seconds = _time_steps(prepared.trainer, batches, progress)
         except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
             raise StudioError(describe_failure(error)) from error
-        on_gpu = torch.cuda.is_available()
-        peak = torch.cuda.max_memory_allocated() if on_gpu else psutil.Process().memory_info().rss
-        rows, tokens = prepared.summary["rows"], prepared.summary["tokens"]
-        steps = config.count_steps(rows)
-        in_step = sum(len(row["input_ids"]) for batch in batches for row in batch) * config.gpus
-        speed = Speed(config, in_step / seconds[-1], preparation, tokens / rows)
-        return DryRunResult(int(peak), seconds[-1], seconds[-1] * steps, on_gpu, speed)
+        return _result(config, prepared.summary, batches, seconds[-1], preparation)
+
+
+def _result(
+    config: QLoRAConfig, summary: dict[str, Any], batches: list[list[dict[str, Any]]], seconds: float,
+    preparation: float,
+) -> DryRunResult:  # fmt: skip
+    """Return the measurements of a step.
+
+    Args:
+        config: The run's settings.
+        summary: Fields of the "prepared" event.
+        batches: Batches of the step, on one GPU.
+        seconds: Time of the step.
+        preparation: Seconds before the first step.
+    """
+    import psutil
+    import torch
+
+    on_gpu = torch.cuda.is_available()
+    peak = torch.cuda.max_memory_allocated() if on_gpu else psutil.Process().memory_info().rss
+    tokens = sum(len(row["input_ids"]) for batch in batches for row in batch) * config.gpus
+    speed = Speed(config, tokens / seconds, preparation, summary["tokens"] / summary["rows"])
+    return DryRunResult(int(peak), seconds, seconds * config.count_steps(summary["rows"]), on_gpu, speed)
 
 
 def _longest_batches(config: QLoRAConfig, trainer: "StudioTrainer") -> list[list[dict[str, Any]]]:
