@@ -20,6 +20,7 @@ from core.data.table import TRAIN
 from core.errors import StudioError
 from core.runs.config import TITLES, QLoRAConfig, applies
 from core.runs.events import EvalEvent, PreparedEvent, RunEvent, StepEvent
+from core.runs.example import is_example
 from core.runs.store import NOT_ENDED, Run, RunStore
 from core.settings import Settings, hardware
 from core.system.files import modified_ns
@@ -107,7 +108,9 @@ class TimeEstimates:
         """
         # Raised even if there is nothing to compare with.
         subsets.find(self.runs.settings, config.subset)
-        past = [speed for run in self.runs.runs()[:_MAX_RUNS] if (speed := self._speed_of(run))]
+        # The example was trained on another machine, whose description may be equal.
+        own = [run for run in self.runs.runs()[:_MAX_RUNS] if not is_example(run.id)]
+        past = [speed for run in own if (speed := self._speed_of(run))]
         # A run has measured the evaluation passes, too, and rows of all lengths.
         speed = _nearest(config, past) or _nearest(config, self._dry_runs)
         if speed is None:

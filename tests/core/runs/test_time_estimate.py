@@ -2,6 +2,7 @@
 
 import pytest
 
+from core.access.visibility import EXAMPLE_RUN
 from core.data import subset
 from core.errors import StudioError
 from core.runs.config import QLoRAConfig
@@ -94,6 +95,12 @@ def test_estimate_uses_the_dry_run_only_without_a_past_run(estimates, a_run):
     assert found.seconds > 10 + 50
     run = a_run(events(), config)
     assert estimates.estimate(config).speed.run == run.id
+
+
+def test_estimate_does_not_use_the_example_run(estimates, a_run, runs):
+    made = a_run(events(), QLoRAConfig(**SETTINGS))
+    made.folder.rename(runs.settings.runs_dir / EXAMPLE_RUN)
+    assert estimates.estimate(QLoRAConfig(**SETTINGS)) is None
 
 
 @pytest.mark.parametrize(("every", "steps", "passes"), [(0, 10, 2), (5, 10, 3), (3, 10, 5), (32, 64, 3), (20, 8, 2)])
