@@ -36,9 +36,8 @@ def build(settings: Settings) -> AuthorizedBlocks:
     """
     subset.ensure_bundled(settings)
     example.install(settings)
-    runs = RunStore(settings)
+    runs, evaluations = RunStore(settings), EvaluationStore(settings)
     jobs, engine = Jobs(), Engine(settings)
-    evaluations = EvaluationStore(settings)
     with AuthorizedBlocks(Access.of(settings), title=TITLE, analytics_enabled=False, fill_width=True) as demo:
         notice = build_head(TITLE, demo.access)
         bar = build_journey_bar()
@@ -57,8 +56,8 @@ def build(settings: Settings) -> AuthorizedBlocks:
             with gr.Tab("Owner", id="owner", visible=demo.access.way is not Way.SPACE) as owner_tab:
                 owner = build_owner_tab(settings, engine.visitor_quota.quotas, engine.visitor_quota.tokens)
         build_api(runs)
-        changes = [demo.load, tabs.select, train.runs_fingerprint.change, data.created.change, train.new_subset.change]
         lists = {"subset": train.subset, "run": train.run, "evaluated": evaluate.run, "exported": exported}
+        changes = [demo.load, tabs.select, train.runs_fingerprint.change, data.created.change, train.new_subset.change]
         connect_journey(JourneyBar(runs, evaluations), bar, changes, {"tabs": tabs, **lists})
         _offer_new_subsets(data, train)
         _open_source_rows(chat, data, tabs)
