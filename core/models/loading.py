@@ -3,7 +3,6 @@
 Only safetensors are read, and code of a model is never executed. torch is imported only when a function is called.
 """
 
-import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -111,8 +110,6 @@ def load_base(model: Model, precision: Precision, attention: str = "auto") -> Lo
     from transformers.utils.logging import disable_progress_bar
 
     disable_progress_bar()
-    # bitsandbytes warns of an optional CPU kernel on the Hub, which is not used.
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     tokenizer = load_tokenizer(model)
     name, why = resolve_dtype(precision.compute_dtype)
     dtype = getattr(torch, name)
