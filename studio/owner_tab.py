@@ -35,7 +35,8 @@ class OwnerActions:
         """List the finished runs and the opened datasets, choose the published ones, and show the usage."""
         roles.owner_only("use this tab")
         published = visibility.read(self.settings)
-        runs = [(run.title, run.id) for run in self.runs.runs() if run.state().status == "finished"]
+        titles = self.runs.titles()
+        runs = [(titles[run.id], run.id) for run in self.runs.runs() if run.state().status == "finished"]
         # Bundled data is open to everyone without being published.
         opened = [d for d in table.opened_datasets(self.settings) if d.source.kind != "bundled"]
         datasets = [(d.source.describe(), d.id) for d in opened]

@@ -26,12 +26,17 @@ from core.models import catalogue
 from core.runs import checkpoints, preflight_model
 from core.runs.config import TITLES, QLoRAConfig, may_change
 from core.runs.events import PreparedEvent, RunEvent, StepEvent
-from core.runs.store import ACTIVE, RESUMABLE, Run, RunState, RunStore
+from core.runs.store import ACTIVE, RESUMABLE, Parent, Run, RunState, RunStore
 from core.system.launch import launch
 
 
-def submit(store: RunStore, config: QLoRAConfig) -> Run:
+def submit(store: RunStore, config: QLoRAConfig, parent: Parent | None = None) -> Run:
     """Create a run and add it to the queue; it starts at once if no other run is active or queued.
+
+    Args:
+        store: The runs.
+        config: The settings.
+        parent: The run that it was duplicated from.
 
     Raises:
         StudioError: The subset or the model does not exist, the preflight checks find a problem of the model or its
@@ -43,7 +48,7 @@ def submit(store: RunStore, config: QLoRAConfig) -> Run:
     preflight_model.require(model, config)
     with store.lock():
         quotas.room_for_run(store.settings, Quotas(), len(store.runs()), len(store.queue()))
-        run = store.create(config)
+        run = store.create(config, parent)
     advance(store)
     return run
 
