@@ -136,12 +136,24 @@ def name_of(event: gr.EventData) -> str:
     Raises:
         StudioError: The event carries something else.
     """
-    if not isinstance(event.value, str) or len(event.value) > _MAX_NAME_CHARACTERS:
-        raise StudioError(
-            f"{str(event.value)[:_SHOWN_CHARACTERS]!r} is no name of at most {_MAX_NAME_CHARACTERS:,} characters. "
-            "Reload the page and choose again."
-        )
-    return event.value
+    return names_of(event, "value")[0]
+
+
+def names_of(event: gr.EventData, *fields: str) -> list[str]:
+    """Return the names that an event carries in several fields; a name may be empty.
+
+    Raises:
+        StudioError: A field holds something else.
+        AttributeError: The event lacks a field.
+    """
+    names = [getattr(event, field) for field in fields]
+    for name in names:
+        if not isinstance(name, str) or len(name) > _MAX_NAME_CHARACTERS:
+            raise StudioError(
+                f"{str(name)[:_SHOWN_CHARACTERS]!r} is no name of at most {_MAX_NAME_CHARACTERS:,} characters. "
+                "Reload the page and choose again."
+            )
+    return names
 
 
 def step_range(event: gr.EventData) -> dict[str, float] | None:

@@ -40,5 +40,5 @@ _STYLED = (
     conversation, data_table, choice_list, histogram, progress_bar, chart, memory_bar, download, chat_board,
 )  # fmt: skip
 # One file for the page and one per tab. They come last, so that they can override the rules of the components.
-_OWN = ("theme.css", "data.css", "train.css", "chat.css", "evaluate.css")
+_OWN = ("theme.css", "journey.css", "data.css", "train.css", "chat.css", "evaluate.css")
 CSS = "\n".join([*(component.CSS for component in _STYLED), *map(read_static, _OWN)])

@@ -190,6 +190,7 @@ def resume(store: RunStore, run: Run, **changes: Any) -> dict[str, tuple[Any, An
             is_done = state.status == "finished"
             why = "There is nothing left to do; give it more steps." if is_done else "It has not ended."
             raise StudioError(f"The run {run.id} is {state.status}. {why}")
+        _check_checkpoints(run)
         run.stop_request.unlink(missing_ok=True)
         if changed:
             run.save_config(fresh)
@@ -200,6 +201,15 @@ def resume(store: RunStore, run: Run, **changes: Any) -> dict[str, tuple[Any, An
         run.save_state(state.model_copy(update=update))
     advance(store)
     return {name: (getattr(config, name), value) for name, value in changed.items()}
+
+
+def _check_checkpoints(run: Run) -> None:
+    """Refuse a run whose checkpoints the worker could not continue from."""
+    if not checkpoints.can_resume(run.checkpoints_dir):
+        raise StudioError(
+            f"The checkpoints of {run.title} hold only its adapter, without the optimizer's state, so it cannot be "
+            "resumed. Start a new run with its settings."
+        )
 
 
 def _total_steps(events: list[RunEvent], config: QLoRAConfig) -> float:
