@@ -6,6 +6,7 @@ from collections.abc import Sized
 from typing import Any
 
 import gradio as gr
+from gradio.block_function import BlockFunction
 
 from components.data_table import value_of
 from core.errors import StudioError
@@ -169,3 +170,16 @@ def step_range(event: gr.EventData) -> dict[str, float] | None:
         if not is_number or not math.isfinite(step) or abs(step) > _MAX_ROW:
             raise StudioError(f"{str(step)[:_SHOWN_CHARACTERS]!r} is no step. Reload the page and zoom again.")
     return {"low": event.low, "high": event.high}
+
+
+def check_queued(function: BlockFunction, event_id: str | None) -> None:
+    """Refuse a call of a generator outside the queue: Gradio would run only its first part, and report success.
+
+    Raises:
+        StudioError: It has no id of the queue.
+    """
+    if event_id is None and function.types_generator:
+        raise StudioError(
+            "This call reports its progress, so it needs the queue. Call it with a client of Gradio, or POST to "
+            f"/gradio_api/call/{function.api_name}."
+        )

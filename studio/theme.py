@@ -9,6 +9,7 @@ from components import (
     conversation,
     data_table,
     download,
+    field_errors,
     histogram,
     memory_bar,
     progress_bar,
@@ -38,6 +39,7 @@ THEME = gr.themes.Base(
 
 _STYLED = (
     conversation, data_table, choice_list, histogram, progress_bar, chart, memory_bar, download, chat_board,
+    field_errors,
 )  # fmt: skip
 # One file for the page and one per tab. They come last, so that they can override the rules of the components.
 _OWN = ("theme.css", "journey.css", "data.css", "train.css", "chat.css", "evaluate.css")

@@ -11,15 +11,17 @@ import gradio as gr
 
 from core.runs.metrics_series import Timelines
 from core.runs.store import RunStore
+from core.runs.time_estimate import TimeEstimates
 from core.system.jobs import Jobs
-from studio.job_progress import cancel, job_outputs
 from studio.train.compare import RunComparison, build_comparison
 from studio.train.control_widgets import build_controls, build_label
 from studio.train.controls import RunControls
-from studio.train.duplicate import Duplication, build_copy
-from studio.train.form import RunForm, build_settings, build_start
+from studio.train.duplicate import Duplication
+from studio.train.form import RunForm, build_form, build_settings
+from studio.train.form_events import LeftSide, connect_form, connect_preflight, connect_start
+from studio.train.marking import build_marks, marks_fields
 from studio.train.polling import Polling
-from studio.train.preflight import Preflight, build_preflight
+from studio.train.preflight import Preflight
 from studio.train.run_events import (
     connect_comparison,
     connect_copy,
@@ -31,6 +33,8 @@ from studio.train.run_events import (
 )
 from studio.train.run_view import RunView
 from studio.train.run_view_widgets import build_run_view
+from studio.train.start import Starter
+from studio.train.start_bar import build_start_bar
 from studio.train.step_rows import StepRows
 from studio.train.widgets import TrainStates, TrainWidgets
 from studio.wiring import UNLIMITED, connect
@@ -70,8 +74,13 @@ def build_train_tab(runs: RunStore, jobs: Jobs, demo: gr.Blocks, tab_selected: C
     form, controls, view = RunForm(runs), RunControls(runs), RunView(runs, timelines)
     comparison = RunComparison(runs, timelines)
     widgets = _build_widgets(form)
-    _connect_form(form, widgets, demo)
-    _connect_preflight(Preflight(runs, jobs), widgets)
+    left, run, state = widgets.left, widgets.controls.run, widgets.state
+    estimates = TimeEstimates(runs)
+    connect_form(form, left, run, demo)
+    connect_preflight(Preflight(runs, jobs, estimates), left)
+    changes = [demo.load, state.runs_fingerprint.change, left.preflight.measured.change]
+    with_archived = widgets.comparison.with_archived
+    connect_start(Starter(runs, controls, estimates), left, run, with_archived, changes)
     _connect_controls(controls, widgets)
     connect_label(controls, widgets)
     connect_copy(Duplication(runs), widgets)
@@ -79,18 +88,15 @@ def build_train_tab(runs: RunStore, jobs: Jobs, demo: gr.Blocks, tab_selected: C
     connect_step_rows(StepRows(runs), widgets)
     connect_comparison(comparison, widgets)
     timer = connect_polling(Polling(controls, view, comparison), widgets, demo, tab_selected)
-    state = widgets.state
-    subset = widgets.settings.fields["subset"]
-    return TrainTab(widgets.controls.run, subset, form.subsets, state.runs_fingerprint, state.new_subset, timer)
+    subset = left.fields["subset"]
+    return TrainTab(run, subset, form.subsets, state.runs_fingerprint, state.new_subset, timer)
 
 
 def _build_widgets(form: RunForm) -> TrainWidgets:
     with gr.Row(elem_id="train-row"):
         with gr.Column(scale=2, min_width=320):
-            start = build_start(form)
-            copy = build_copy()
-            preflight = build_preflight()
-            settings = build_settings(start)
+            top = build_form(form)
+            left = LeftSide(top, build_settings(top), build_marks(), *build_start_bar())
         with gr.Column(scale=4, min_width=340), gr.Tabs(elem_id="train-views", overflow_behavior="wrap") as views:
             with gr.Tab("This run", id="run"):
                 controls = build_controls()
@@ -98,56 +104,20 @@ def _build_widgets(form: RunForm) -> TrainWidgets:
                 label = build_label()
             with gr.Tab("All runs", id="all"):
                 comparison = build_comparison()
-    return TrainWidgets(start, preflight, settings, controls, view, label, copy, comparison, views, TrainStates())
-
-
-def _connect_form(do: RunForm, widgets: TrainWidgets, demo: gr.Blocks) -> None:
-    start, settings, fields = widgets.start, widgets.settings, widgets.settings.fields
-    lists = {"model": fields["model"], "subset": fields["subset"]}
-    connect(demo.load, do.refresh_choices, outputs=lists, **UNLIMITED)
-    preset_outputs = {"reason": start.reason, **fields}
-    connect(start.preset.change, do.apply_preset, {"preset": start.preset}, preset_outputs, **UNLIMITED)
-    connect(settings.copy_run.click, do.copy_run, {"run_id": widgets.controls.run}, fields, **UNLIMITED)
-    connect(settings.yaml_file.upload, do.import_yaml, {"upload": settings.yaml_file}, fields, **UNLIMITED)
-    exported = {"yaml": settings.yaml, "command": settings.command}
-    connect(settings.export.click, do.export_settings, fields, exported, **UNLIMITED)
-    deciding = {"extent": settings.extent, **settings.fields_with_dependents}
-    for widget in deciding.values():
-        connect(widget.change, do.update_visibility, deciding, {**fields, **settings.groups}, **UNLIMITED)
-
-
-def _connect_preflight(do: Preflight, widgets: TrainWidgets) -> None:
-    preflight, fields, job = widgets.preflight, widgets.settings.fields, gr.State(None)
-    connect(preflight.check.click, do.check, fields, preflight.check_outputs, api_name="check")
-    changed = connect(preflight.make_fit.click, do.make_fit, fields, fields, **UNLIMITED)
-    connect(changed.then, do.check, fields, preflight.check_outputs, **UNLIMITED)
-    connect(
-        preflight.measure.click,
-        do.measure,
-        fields,
-        {**job_outputs(preflight.bar, job), "measured": preflight.measured},
-        show_progress="hidden",
-        api_name="measure",
-    )
-    connect(preflight.bar.cancel.click, lambda job: cancel(do.jobs, job), {"job": job}, **UNLIMITED)
+    return TrainWidgets(left, controls, view, label, comparison, views, TrainStates())
 
 
 def _connect_controls(do: RunControls, widgets: TrainWidgets) -> None:
-    controls, fields, acted = widgets.controls, widgets.settings.fields, {"acted": widgets.state.acted}
-    with_archived, selected = {"with_archived": widgets.comparison.with_archived}, {"run_id": controls.run}
+    controls, fields, acted = widgets.controls, widgets.left.fields, {"acted": widgets.state.acted}
+    selected = {"run_id": controls.run}
 
-    connect(
-        widgets.start.start.click,
-        do.start,
-        {**with_archived, "parent": widgets.copy.parent, **fields},
-        {"run": controls.run},
-        api_name="start",
-    )
     unlimited = {"concurrency_limit": None}
     connect(controls.stop.click, then_poll(do.stop), selected, acted, api_name="stop", **unlimited)
     connect(controls.kill.click, then_poll(do.kill), selected, acted, api_name="kill", **unlimited)
     resumed = {**selected, "with_form": controls.with_form, **fields}
-    connect(controls.resume.click, then_poll(do.resume), resumed, acted, api_name="resume", **unlimited)
+    outputs = {**widgets.left.marks.outputs, **acted}
+    resume = marks_fields(then_poll(do.resume))
+    connect(controls.resume.click, resume, resumed, outputs, api_name="resume", **unlimited)
     moved = {"queue": controls.queue, **acted}
     connect(controls.earlier.click, then_poll(lambda run_id: do.move(run_id, -1)), selected, moved, **UNLIMITED)
     connect(controls.later.click, then_poll(lambda run_id: do.move(run_id, 1)), selected, moved, **UNLIMITED)

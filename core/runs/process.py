@@ -20,35 +20,47 @@ import psutil
 
 from core.access import quotas
 from core.access.quotas import Quotas
-from core.data import subset
 from core.errors import StudioError
 from core.models import catalogue
-from core.runs import checkpoints, preflight_model
+from core.runs import checkpoints, checks
 from core.runs.config import TITLES, QLoRAConfig, may_change
 from core.runs.events import PreparedEvent, RunEvent, StepEvent
+from core.runs.findings import require_accepted
 from core.runs.store import ACTIVE, RESUMABLE, Parent, Run, RunState, RunStore
 from core.system.launch import launch
 
 
-def submit(store: RunStore, config: QLoRAConfig, parent: Parent | None = None) -> Run:
-    """Create a run and add it to the queue; it starts at once if no other run is active or queued.
+def submit(
+    store: RunStore,
+    config: QLoRAConfig,
+    accept_warnings: bool = True,
+    on_phase: Callable[[str], None] = checks.ignore_phase,
+    parent: Parent | None = None,
+) -> Run:
+    """Check a run, create it and add it to the queue; it starts at once if no other run is active or queued.
 
     Args:
         store: The runs.
-        config: The settings.
+        config: The run's settings.
+        accept_warnings: Whether it starts in spite of warnings, which are then stored with it (`RunState.warnings`).
+        on_phase: Called with a description of each phase.
         parent: The run that it was duplicated from.
 
     Raises:
-        StudioError: The subset or the model does not exist, the preflight checks find a problem of the model or its
-            adapter, or a quota would be exceeded.
+        FindingsError: The preflight checks find a problem, or a warning that is not accepted.
+        StudioError: A quota would be exceeded.
     """
-    model = catalogue.find(store.settings, config.model, config.revision)
-    catalogue.check_access(model)
-    subset.find(store.settings, config.subset)
-    preflight_model.require(model, config)
-    with store.lock():
+
+    def check_quota() -> None:
         quotas.room_for_run(store.settings, Quotas(), len(store.runs()), len(store.queue()))
-        run = store.create(config, parent)
+
+    # Checked before the work of the other checks, and again under the lock, under which it stays true.
+    check_quota()
+    warnings = require_accepted(checks.check(store.settings, config, on_phase), accept_warnings)
+    on_phase("Adding the run to the queue")
+    with store.lock():
+        check_quota()
+        run = store.create(config, warnings, parent)
     advance(store)
     return run
 

@@ -14,6 +14,7 @@ runs/<id>/report/        report.md and its plots (core/runs/report.py)
 """
 
 import time
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -48,12 +49,14 @@ class RunState(WorkState):
         place: Position in the queue; the run with the lowest is started next.
         resumes: Whether the worker continues from the last checkpoint.
         previous: Old values of settings that a resume changed, until the worker reports them in its "resumed" event.
+        warnings: Warnings of the preflight checks that were accepted when the run was started.
     """
 
     status: Status
     place: float = 0.0
     resumes: bool = False
     previous: dict[str, Any] = Field(default_factory=dict)
+    warnings: list[str] = Field(default_factory=list)
 
 
 class Label(BaseModel):
@@ -255,11 +258,12 @@ class RunStore(WorkStore[Run]):
         ids = [run.id for run in runs]
         return dict(zip(ids, make_distinct([run.title for run in runs], created, ids), strict=True))
 
-    def create(self, config: QLoRAConfig, parent: Parent | None = None) -> Run:
+    def create(self, config: QLoRAConfig, warnings: Sequence[str] = (), parent: Parent | None = None) -> Run:
         """Write a new run folder and put it at the end of the queue.
 
         Args:
-            config: The settings.
+            config: The run's settings.
+            warnings: Warnings of the preflight checks that were accepted.
             parent: The run that it was duplicated from.
 
         Raises:
@@ -274,7 +278,7 @@ class RunStore(WorkStore[Run]):
             write_json(run.parent_file, parent.model_dump())
         last = max((other.saved_state().place for other in self.runs()), default=0.0)
         # state.json comes last: from here on, the folder is a run.
-        run.save_state(RunState(status="queued", created=time.time(), place=last + 1))
+        run.save_state(RunState(status="queued", created=time.time(), place=last + 1, warnings=list(warnings)))
         return run
 
     def queue(self) -> list[Run]:

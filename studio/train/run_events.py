@@ -58,14 +58,15 @@ def connect_label(do: RunControls, widgets: TrainWidgets) -> None:
 
 def connect_copy(do: Duplication, widgets: TrainWidgets) -> None:
     """Connect “Duplicate and change”, and the difference of the form to the parent."""
-    copy, fields, parent = widgets.copy, widgets.settings.fields, {"parent": widgets.copy.parent}
+    left = widgets.left
+    copy, fields, parent = left.copy, left.fields, {"parent": left.copy.parent}
     filled = connect(
         widgets.controls.duplicate.click, do.duplicate, {"run_id": widgets.controls.run}, {**parent, **fields},
         **UNLIMITED,
     )  # fmt: skip
     filled.success(None, js=read_static("show_copy.js"))
     # Who chooses a preset or imports settings starts anew.
-    anew = [copy.forget.click, widgets.start.preset.input, widgets.settings.yaml_file.upload]
+    anew = [copy.forget.click, left.form.preset.input, left.settings.yaml_file.upload]
     connect(partial(gr.on, anew), do.forget, outputs=parent, **UNLIMITED)
     changed = [copy.parent.change, *(field.change for field in fields.values())]
     connect(partial(gr.on, changed), do.compare, {**parent, **fields}, copy.outputs, **UNLIMITED, **LATEST_ONLY)
@@ -84,7 +85,7 @@ def connect_run_view(do: RunView, widgets: TrainWidgets) -> None:
     for chart in (view.loss_chart, view.metric_chart):
         connect(chart.zoomed, set_zoom, outputs={"zoom": state.zoom}, visitor=True, **UNLIMITED)
     connect(
-        view.samples_at.release,
+        view.samples_at.input,
         do.pin_samples,
         {**run, "index": view.samples_at},
         {**view.sample_outputs, "pinned": state.pinned},

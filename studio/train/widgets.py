@@ -7,9 +7,7 @@ from gradio.blocks import Block
 
 from studio.train.compare import ComparisonState, ComparisonWidgets
 from studio.train.control_widgets import ControlWidgets, LabelWidgets
-from studio.train.duplicate import CopyWidgets
-from studio.train.form import SettingsWidgets, StartWidgets
-from studio.train.preflight import PreflightWidgets
+from studio.train.form_events import LeftSide
 from studio.train.run_view_widgets import RunViewWidgets
 
 
@@ -44,13 +42,10 @@ class TrainStates:
 class TrainWidgets:
     """Widgets and states of the tab."""
 
-    start: StartWidgets
-    preflight: PreflightWidgets
-    settings: SettingsWidgets
+    left: LeftSide
     controls: ControlWidgets
     view: RunViewWidgets
     label: LabelWidgets
-    copy: CopyWidgets
     comparison: ComparisonWidgets
     views: gr.Tabs
     state: TrainStates

@@ -82,7 +82,7 @@ def test_title_of_a_run_is_its_name_or_made_of_its_settings(runs, a_run):
 def test_run_stores_its_parent(runs, a_run):
     parent = a_run(config=QUICK_DEMO.config())
     given = Parent(run=parent.id, title=parent.title, config=parent.config())
-    copy = runs.create(QUICK_DEMO.config(learning_rate=1e-3, lora_rank=4), given)
+    copy = runs.create(QUICK_DEMO.config(learning_rate=1e-3, lora_rank=4), parent=given)
     assert copy.parent() == given
     assert copy.title == "r4 · lr 1e-3 · keeper"
     copy.parent_file.write_text("{")

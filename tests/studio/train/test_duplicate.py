@@ -49,7 +49,7 @@ def test_parent_with_a_hostile_name_stays_text(do, runs, a_run):
     run.save_label(Label(name=HOSTILE[:90]))
     parent = do.duplicate(run.id)["parent"]
     assert "<script" not in do.compare(parent, **form(run))["copy_text"]
-    copy = runs.create(QLoRAConfig(lora_rank=8), parent_of(parent))
+    copy = runs.create(QLoRAConfig(lora_rank=8), parent=parent_of(parent))
     made = notes_html(copy, progress([]))
     assert "<script" not in made
     assert "Rank 16 → 8" in ParsedHtml(made).text
