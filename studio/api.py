@@ -36,9 +36,9 @@ class ApiCalls:
 
     def list_runs(self) -> list[dict[str, Any]]:
         """List the runs that the caller may see, the newest first: id, title, status, cause, adapters."""
-        found = [(run, run.state()) for run in self.runs.runs()]
+        found, titles = [(run, run.state()) for run in self.runs.runs()], self.runs.titles()
         return [
-            {"id": run.id, "title": run.title, "status": state.status, "cause": state.cause,
+            {"id": run.id, "title": titles.get(run.id, run.title), "status": state.status, "cause": state.cause,
              "adapters": list(run.adapters())}
             for run, state in found
         ]  # fmt: skip

@@ -30,7 +30,8 @@ class ExportActions:
         found = [run for run in self.runs.runs() if run.adapters()]
         ids = [run.id for run in found]
         chosen = run_id if run_id in ids else next(iter(ids), None)
-        runs = gr.update(choices=[(run.title, run.id) for run in found], value=chosen)
+        titles = self.runs.titles()
+        runs = gr.update(choices=[(titles.get(run.id, run.title), run.id) for run in found], value=chosen)
         return {"run": runs, **self.list_adapters(chosen)}
 
     def list_adapters(self, run_id: str | None) -> dict[str, Any]:

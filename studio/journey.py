@@ -81,7 +81,8 @@ class JourneyBar:
         own = [(run, status) for run, status in runs if not example.is_example(run.id)]
         evaluations = self.evaluations.folders() if roles.caller().is_owner else []
         states = [(evaluation, evaluation.state().status) for evaluation in evaluations]
-        working = [run.title for run, status in own if status in ACTIVE]
+        titles = self.runs.titles()
+        working = [titles.get(run.id, run.title) for run, status in own if status in ACTIVE]
         working += [f"evaluation {found.id}" for found, status in states if status in EVALUATION_ACTIVE]
         text, actions = self._next_step(subsets, runs, own, evaluations)
         return Journey(
@@ -95,7 +96,7 @@ class JourneyBar:
             text=text,
             actions=actions,
             active=tuple(working),
-            ended={run.title: status for run, status in own if status not in NOT_ENDED}
+            ended={titles.get(run.id, run.title): status for run, status in own if status not in NOT_ENDED}
             | {f"evaluation {found.id}": status for found, status in states if status not in EVALUATION_ACTIVE},
         )
 

@@ -37,7 +37,8 @@ class OwnerActions:
         published = visibility.read(self.settings)
         # The example run and bundled data are open to everyone without being published.
         finished = [run for run in self.runs.runs() if run.state().status == "finished"]
-        runs = [(run.title, run.id) for run in finished if not example.is_example(run.id)]
+        titles = self.runs.titles()
+        runs = [(titles[run.id], run.id) for run in finished if not example.is_example(run.id)]
         opened = [d for d in table.opened_datasets(self.settings) if d.source.kind != "bundled"]
         datasets = [(d.source.describe(), d.id) for d in opened]
         return {

@@ -17,24 +17,31 @@ const createSvg = (name, attributes, text) => {
   return created;
 };
 
+// A tick's number with all digits that it has, which are few because ticks are round.
 function formatNumber(value) {
-  if (value === 0) return '0';
-  const size = Math.abs(value);
-  if (size >= 1e6) return (value / 1e6).toPrecision(3).replace(/\.?0+$/, '') + 'M';
-  if (size >= 1e4) return Math.round(value / 100) / 10 + 'k';
-  if (size >= 100) return String(Math.round(value));
-  if (size >= 0.01) return String(+value.toPrecision(4));
-  return value.toExponential(1);
+  const size = Math.abs(value), digits = v => +v.toPrecision(12);
+  if (size >= 1e6) return digits(value / 1e6) + 'M';
+  if (size >= 1e4) return digits(value / 1e3) + 'k';
+  return size >= 0.01 || value === 0 ? String(digits(value)) : digits(value).toExponential();
 }
 
-function formatDuration(seconds) {
-  const s = Math.round(seconds);
-  if (s < 60) return s + ' s';
-  if (s < 3600) return Math.floor(s / 60) + ' min';
-  return Math.floor(s / 3600) + ' h ' + String(Math.floor(s % 3600 / 60)).padStart(2, '0');
+// A duration in its largest unit; with more digits, also in the smaller ones.
+function formatDuration(seconds, more = 0) {
+  const s = more ? +seconds.toFixed(more - 1) : Math.round(seconds);
+  const hours = Math.floor(s / 3600), minutes = Math.floor(s % 3600 / 60), rest = +(s % 60).toFixed(Math.max(0, more - 1));
+  if (s < 60) return rest + ' s';
+  const text = hours ? `${hours} h ${String(minutes).padStart(2, '0')}` : `${minutes} min`;
+  return more ? `${text}${hours ? ' min' : ''} ${rest} s` : text;
 }
 
-const formatX = x => view.axis === 'seconds' ? formatDuration(x) : formatNumber(x);
+// Labels of ticks: as short as they can be while no two are the same.
+function labels(values, format) {
+  for (let more = 0; more < 12; more++) {
+    const texts = values.map(value => format(value, more));
+    if (new Set(texts).size === texts.length) return texts;
+  }
+  return values.map(String);
+}
 
 // Exponential moving average, divided by the sum of its weights: without that division the first values would be
 // pulled toward zero.
@@ -48,16 +55,20 @@ function smooth(points, weight) {
 }
 
 // Positions of at most about `most` ticks at round numbers: 1, 2 or 5 times a power of ten.
-function ticks(low, high, log, most) {
+// whole: whether there is nothing between two whole numbers, as between steps.
+function ticks(low, high, log, most, whole = false) {
   if (log) {
     const found = [];
     for (let e = Math.floor(Math.log10(low)); e <= Math.ceil(Math.log10(high)); e++)
       for (const m of [1, 2, 5]) { const v = m * 10 ** e; if (v >= low && v <= high) found.push(v); }
+    const kept = whole ? found.filter(v => v >= 1).map(Math.round) : found.map(v => +v.toPrecision(12));
     // Over many decades only the powers of ten fit beside each other.
-    return found.length > most ? found.filter(v => /^1/.test(v.toExponential())) : found;
+    if (kept.length > most) return kept.filter(v => /^1/.test(v.toExponential()));
+    // Within a decade there may be hardly any.
+    if (kept.length > 1) return kept;
   }
   const raw = (high - low) / most || 1, power = 10 ** Math.floor(Math.log10(raw));
-  const step = [1, 2, 5, 10].map(m => m * power).find(s => s >= raw);
+  const step = Math.max(whole ? 1 : 0, [1, 2, 5, 10].map(m => m * power).find(s => s >= raw));
   const found = [];
   for (let v = Math.ceil(low / step) * step; v <= high + step * 1e-6; v += step) found.push(+v.toPrecision(12));
   return found;
@@ -107,12 +118,15 @@ function plot() {
   const clip = createSvg('clipPath', {id: name});
   clip.append(createSvg('rect', {x: left - 4, y: 0, width: width - left - right + 8, height: height - bottom + 3}));
   svg.append(clip);
-  for (const v of ticks(y0, y1, view.logY, 5)) {
+  const yTicks = ticks(y0, y1, view.logY, 5), yLabels = labels(yTicks, formatNumber);
+  yTicks.forEach((v, i) => {
     svg.append(createSvg('line', {x1: left, x2: width - right, y1: Y(v), y2: Y(v), class: 'grid'}));
-    svg.append(createSvg('text', {x: left - 6, y: Y(v) + 4, 'text-anchor': 'end'}, formatNumber(v)));
-  }
-  for (const v of ticks(x0, x1, view.logX, Math.max(3, Math.floor(width / 110))))
-    svg.append(createSvg('text', {x: X(v), y: height - 6, 'text-anchor': 'middle'}, formatX(v)));
+    svg.append(createSvg('text', {x: left - 6, y: Y(v) + 4, 'text-anchor': 'end'}, yLabels[i]));
+  });
+  const isTime = view.axis === 'seconds';
+  const xTicks = ticks(x0, x1, view.logX, Math.max(3, Math.floor(width / 110)), !isTime);
+  const xLabels = labels(xTicks, isTime ? formatDuration : formatNumber);
+  xTicks.forEach((v, i) => svg.append(createSvg('text', {x: X(v), y: height - 6, 'text-anchor': 'middle'}, xLabels[i])));
   const lines = createSvg('g', {'clip-path': `url(#${name})`});
   const path = points => points.map((p, i) => `${i ? 'L' : 'M'}${X(p[0]).toFixed(1)} ${Y(p[1]).toFixed(1)}`).join('');
   for (const series of shown) {
@@ -139,8 +153,11 @@ function legend(all) {
     button.type = 'button';
     button.className = series.shown ? '' : 'off';
     button.title = series.shown ? 'Hide this curve' : 'Show this curve';
+    button.setAttribute('aria-pressed', series.shown);
+    // The line as it is in the plot.
     const mark = document.createElement('i');
-    mark.style.background = series.color;
+    mark.style.borderColor = series.color;
+    if (series.dashed) mark.className = 'dashed';
     button.append(mark, series.name);
     button.onclick = () => {
       view.hidden.has(series.name) ? view.hidden.delete(series.name) : view.hidden.add(series.name);

@@ -12,6 +12,7 @@ from core.chat.sampling import Sampling
 from core.data import subset
 from core.errors import StudioError
 from core.runs import checks, process, report
+from core.runs.comparability import reference_of, why_not_comparable
 from core.runs.comparison import SORTS, Summaries, differences, sort_summaries
 from core.runs.config import QLoRAConfig
 from core.runs.events import EvalEvent, History, ResumedEvent, RunEvent, SampleEvent, StageEvent, StepEvent
@@ -102,8 +103,8 @@ class RunsList(BaseModel):
     def cli_cmd(self) -> None:
         """Print one line per run."""
         for run in RunStore(Settings().prepare()).runs():
-            state, label = run.state(), run.label()
-            print(f"{run.id}  {state.status}  {label.name}  {state.cause}".rstrip())
+            state = run.state()
+            print(f"{run.id}  {state.status}  {run.title}  {state.cause}".rstrip())
 
 
 class _OneRun(BaseModel):
@@ -207,14 +208,18 @@ class RunsCompare(BaseModel):
         store, timelines = RunStore(Settings().prepare()), Timelines()
         runs = [store.run(run_id) for run_id in self.runs] or store.runs()
         summaries = Summaries(timelines)
-        for summary in sort_summaries([summaries.of(run) for run in runs], self.by, descending=False):
+        found = [summaries.of(run) for run in runs]
+        reference = reference_of([summary.measured for summary in found])
+        for summary in sort_summaries(found, self.by, False, reference):
             losses = "  ".join(
                 f"{name} {_format_number(loss)}"
                 for name, loss in (("held-out", summary.best_held_out), ("base", summary.base), ("loss", summary.loss))
                 if loss is not None
             )
+            if summary.measured and (reason := why_not_comparable(summary.measured, reference)):
+                losses += f"  (held-out loss not comparable: {reason})"
             spent = f"{summary.tokens:,} tokens in {duration(summary.seconds)}"
-            print(f"{summary.title}  {summary.status}  {losses}  {spent}")
+            print(f"{summary.run}  {summary.title}  {summary.status}  {losses}  {spent}")
         for difference in differences(runs, timelines) if len(self.runs) > 1 else ():
             print(f"{difference.title}: {' | '.join(difference.values)}")
 

@@ -103,12 +103,13 @@ class Evaluation(WorkFolder[EvaluationState]):
         return AnswerReader(self.answers_file, len(self.config().lanes)).update()
 
     def lane_titles(self, store: RunStore) -> list[str]:
-        """Return the titles of the lanes: the name of a run if it has one."""
+        """Return the titles of the lanes: those of their runs; a single run without a name is "tuned"."""
         lanes = self.config().lanes
-        names = {}
-        for run_id in {run for run, _ in map(parse_lane, lanes) if run}:
+        names, ids = {}, {run for run, _ in map(parse_lane, lanes) if run}
+        for run_id in ids:
             try:
-                names[run_id] = store.run(run_id).label().name
+                run = store.run(run_id)
+                names[run_id] = run.title if len(ids) > 1 else run.label().name
             except StudioError:
                 # A deleted run is titled by its id.
                 continue

@@ -8,12 +8,16 @@ from typing import Any
 import numpy as np
 
 from core.errors import StudioError
-from core.runs.config import TITLES, group_of
+from core.runs.comparability import Measurement, measurement_of, why_not_comparable
+from core.runs.config import TITLES, QLoRAConfig, group_of
 from core.runs.metrics_series import HELD_OUT_LOSS, Timelines
+from core.runs.names import format_value
 from core.runs.store import Run, Status
 
 # The loss of one step depends mostly on its rows, so the final loss is the mean over the last tenth of the steps.
 _LAST_SHARE = 0.1
+# Begins the name of a setting where attributes of a summary are named, too; both have a "loss".
+SETTING = "setting."
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,8 @@ class Summary:
         seconds: Time spent on training.
         tokens: Tokens trained on.
         memory_gib: Maximum over all steps.
+        config: The settings; None if they cannot be read.
+        measured: How the held-out loss is measured; None before the first one.
     """
 
     run: str
@@ -48,9 +54,13 @@ class Summary:
     seconds: float = 0.0
     tokens: int = 0
     memory_gib: float | None = None
+    config: QLoRAConfig | None = None
+    measured: Measurement | None = None
 
 
-SORTS = tuple(name for name in Summary.__dataclass_fields__ if name != "run")
+SORTS = tuple(name for name in Summary.__dataclass_fields__ if name not in ("run", "config", "measured"))
+# Results that are comparable only if the held-out loss was measured in the same way.
+HELD_OUT_RESULTS = ("best_held_out", "held_out", "base")
 
 
 class Summaries:
@@ -75,16 +85,18 @@ class Summaries:
         timeline, state = self._timelines.of(run.events_file), run.saved_state()
         try:
             config = run.config()
-            model, subset = config.model, config.subset
         except StudioError:
             # The list shows the run with its status; the run's own page shows the error.
-            model = subset = ""
+            config = None
         losses = timeline.values("loss")[1]
         held_out = timeline.values(HELD_OUT_LOSS)[1]
         memory = timeline.values("memory_gib")[1]
+        is_measured = config is not None and len(held_out) > 0
         spent = timeline.curve("loss", max_points=2)
         return Summary(
-            run.id, run.title, state.status, state.created, model, subset,
+            run.id, run.title, state.status, state.created,
+            model=config.model if config else "",
+            subset=config.subset if config else "",
             steps=timeline.steps,
             loss=float(losses[-max(1, int(len(losses) * _LAST_SHARE)) :].mean()) if len(losses) else None,
             best_loss=_least(losses),
@@ -94,6 +106,8 @@ class Summaries:
             seconds=spent[-1][2] if spent else 0.0,
             tokens=spent[-1][1] if spent else 0,
             memory_gib=float(memory.max()) if len(memory) else None,
+            config=config,
+            measured=measurement_of(run, config, timeline.progress().prepared) if is_measured else None,
         )  # fmt: skip
 
 
@@ -101,11 +115,58 @@ def _least(values: np.ndarray) -> float | None:
     return float(values.min()) if len(values) else None
 
 
-def sort_summaries(summaries: Sequence[Summary], by: str, descending: bool) -> list[Summary]:
-    """Return the summaries sorted by one attribute; those without a value come last in both directions."""
-    there = [summary for summary in summaries if getattr(summary, by) is not None]
-    rest = [summary for summary in summaries if getattr(summary, by) is None]
-    return [*sorted(there, key=lambda summary: getattr(summary, by), reverse=descending), *rest]
+def sort_summaries(
+    summaries: Sequence[Summary], by: str, descending: bool, reference: Measurement | None = None
+) -> list[Summary]:
+    """Return the summaries sorted by one attribute or setting; those without a value come last in both directions.
+
+    Args:
+        summaries: The runs.
+        by: An attribute, or `SETTING` followed by a setting.
+        descending: The direction.
+        reference: How the first group of held-out losses is measured; those that were measured differently follow, in
+            groups of their own.
+    """
+    there = [summary for summary in summaries if value_of(summary, by) is not None]
+    rest = [summary for summary in summaries if value_of(summary, by) is None]
+    found = sorted(there, key=lambda summary: value_of(summary, by), reverse=descending)
+    if by in HELD_OUT_RESULTS and reference:
+        found.sort(key=lambda summary: why_not_comparable(summary.measured or reference, reference))
+    return [*found, *rest]
+
+
+def value_of(summary: Summary, name: str) -> Any:
+    """Return an attribute of a summary, or a setting of the run if the name begins with `SETTING`."""
+    if not name.startswith(SETTING):
+        return getattr(summary, name)
+    return getattr(summary.config, name.removeprefix(SETTING)) if summary.config else None
+
+
+def settings_that_differ(summaries: Sequence[Summary]) -> list[str]:
+    """Return the settings with several values among the runs, without those that have columns of their own."""
+    configs = [summary.config.model_dump() for summary in summaries if summary.config]
+    names = [name for name in TITLES if name not in ("model", "subset", "max_steps")]
+    return [name for name in names if len({config[name] for config in configs}) > 1]
+
+
+def previous_run(run: Run, runs: Sequence[Run]) -> Run | None:
+    """Return the newest run on the same subset that was created before a run and has trained.
+
+    Args:
+        run: The run.
+        runs: All runs, the newest first.
+    """
+    created, subset = run.saved_state().created, run.config().subset
+    for other in runs:
+        if other.id == run.id or other.saved_state().created > created:
+            continue
+        try:
+            if other.config().subset == subset and other.events_file.exists():
+                return other
+        except StudioError:
+            # A run without readable settings is on no known subset.
+            continue
+    return None
 
 
 @dataclass(frozen=True)
@@ -125,7 +186,8 @@ def differences(runs: Sequence[Run], timelines: Timelines) -> list[Difference]:
     """
     configs = [run.config().model_dump() for run in runs]
     found = [
-        Difference(group_of(name), TITLES[name], tuple(_format(config[name]) for config in configs)) for name in TITLES
+        Difference(group_of(name), TITLES[name], tuple(format_value(config[name]) for config in configs))
+        for name in TITLES
     ]
     made_with = [_provenance(run, timelines) for run in runs]
     names = dict.fromkeys(name for provenance in made_with for name in provenance)
@@ -134,12 +196,6 @@ def differences(runs: Sequence[Run], timelines: Timelines) -> list[Difference]:
         for name in names
     ]
     return [difference for difference in found if len(set(difference.values)) > 1]
-
-
-def _format(value: Any) -> str:
-    if isinstance(value, bool):
-        return "on" if value else "off"
-    return "–" if value == "" else str(value)
 
 
 def _provenance(run: Run, timelines: Timelines) -> dict[str, str]:

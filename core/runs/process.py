@@ -26,7 +26,7 @@ from core.runs import checkpoints, checks
 from core.runs.config import TITLES, QLoRAConfig, may_change
 from core.runs.events import PreparedEvent, RunEvent, StepEvent
 from core.runs.findings import require_accepted
-from core.runs.store import ACTIVE, RESUMABLE, Run, RunState, RunStore
+from core.runs.store import ACTIVE, RESUMABLE, Parent, Run, RunState, RunStore
 from core.system.launch import launch
 
 
@@ -35,6 +35,7 @@ def submit(
     config: QLoRAConfig,
     accept_warnings: bool = True,
     on_phase: Callable[[str], None] = checks.ignore_phase,
+    parent: Parent | None = None,
 ) -> Run:
     """Check a run, create it and add it to the queue; it starts at once if no other run is active or queued.
 
@@ -43,6 +44,7 @@ def submit(
         config: The run's settings.
         accept_warnings: Whether it starts in spite of warnings, which are then stored with it (`RunState.warnings`).
         on_phase: Called with a description of each phase.
+        parent: The run that it was duplicated from.
 
     Raises:
         FindingsError: The preflight checks find a problem, or a warning that is not accepted.
@@ -58,7 +60,7 @@ def submit(
     on_phase("Adding the run to the queue")
     with store.lock():
         check_quota()
-        run = store.create(config, warnings)
+        run = store.create(config, warnings, parent)
     advance(store)
     return run
 

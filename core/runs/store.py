@@ -4,6 +4,7 @@ runs/<id>/config.json    the QLoRAConfig, with schema_version; a resume that cha
 runs/<id>/subset.json    which rows: source, recipe, hash
 runs/<id>/state.json     status, the worker's process, cause (core/system/work_folder.py)
 runs/<id>/label.json     name, tags, note, whether it is archived
+runs/<id>/parent.json    the run that it was duplicated from, with that run's settings
 runs/<id>/events.jsonl   one flushed line per event (core/runs/events.py)
 runs/<id>/worker.log     the worker's own output
 runs/<id>/control/       requests to the worker: stop
@@ -14,6 +15,7 @@ runs/<id>/report/        report.md and its plots (core/runs/report.py)
 
 import time
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -26,6 +28,7 @@ from core.errors import StudioError, sentences
 from core.models import catalogue
 from core.runs import checkpoints, events
 from core.runs.config import READABLE_VERSIONS, SCHEMA_VERSION, QLoRAConfig
+from core.runs.names import derive_name, make_distinct
 from core.settings import slug
 from core.system.files import modified_ns, read_json, write_json
 from core.system.work_folder import WorkFolder, WorkState, WorkStore
@@ -59,10 +62,18 @@ class RunState(WorkState):
 class Label(BaseModel):
     """Name, tags and note that a user gives a run, stored in label.json."""
 
-    name: str = Field("", max_length=100, title="Name", description="Name in the lists; empty: the run's id.")
+    name: str = Field("", max_length=100, title="Name", description="Shown in the lists; empty: made of its settings.")
     tags: list[str] = Field(default_factory=list, title="Tags", description="Words to find it by.")
     note: str = Field("", max_length=5000, title="Note", description="Purpose and result of the run.")
     archived: bool = Field(False, title="Archived", description="Hidden from the lists, but kept on disk.")
+
+
+class Parent(BaseModel):
+    """The run that another one was duplicated from, as it was then, stored in parent.json."""
+
+    run: str
+    title: str
+    config: QLoRAConfig
 
 
 class Run(WorkFolder[RunState]):
@@ -87,6 +98,16 @@ class Run(WorkFolder[RunState]):
     def events_file(self) -> Path:
         """Return the file of the events."""
         return self.folder / events.FILE
+
+    @property
+    def label_file(self) -> Path:
+        """Return the file of the label, which exists once there is one."""
+        return self.folder / "label.json"
+
+    @property
+    def parent_file(self) -> Path:
+        """Return the file about the run that this one was duplicated from; most runs have none."""
+        return self.folder / "parent.json"
 
     @property
     def stop_request(self) -> Path:
@@ -135,18 +156,27 @@ class Run(WorkFolder[RunState]):
     def label(self) -> Label:
         """Return the run's label; an empty one if label.json cannot be read."""
         try:
-            return Label.model_validate(read_json(self.folder / "label.json"))
+            return Label.model_validate(read_json(self.label_file))
         except (OSError, ValueError):
             return Label()
 
+    def parent(self) -> Parent | None:
+        """Return the run that this one was duplicated from; None if it was not, or if the file cannot be read."""
+        try:
+            return Parent.model_validate(read_json(self.parent_file))
+        except (OSError, ValueError):
+            return None
+
     def save_label(self, label: Label) -> None:
         """Replace label.json."""
-        write_json(self.folder / "label.json", label.model_dump())
+        write_json(self.label_file, label.model_dump())
 
     @property
     def title(self) -> str:
-        """Return the run's name, or its id if it has none."""
-        return self.label().name or self.id
+        """Return the name that the user gave the run, or one that is made of its settings."""
+        # Lists ask for the title of every run, so it is made again only if a file has changed.
+        made = _derive_name(self.folder, modified_ns(self.folder / "config.json"), modified_ns(self.parent_file))
+        return self.label().name or made
 
     def save_config(self, config: QLoRAConfig) -> None:
         """Replace config.json."""
@@ -172,6 +202,17 @@ class Run(WorkFolder[RunState]):
             plain = folder / "plain"
             found[f"step {checkpoint.step}"] = plain if plain.is_dir() else folder
         return found
+
+
+@lru_cache(maxsize=4096)
+def _derive_name(folder: Path, config_time: int, parent_time: int) -> str:
+    """Return a run's name by its settings, or its id if they cannot be read; the times are those of the files read."""
+    run = Run(folder)
+    try:
+        parent = run.parent()
+        return derive_name(run.config(), parent.config if parent else None)
+    except StudioError:
+        return run.id
 
 
 class RunStore(WorkStore[Run]):
@@ -210,12 +251,20 @@ class RunStore(WorkStore[Run]):
         complete = checkpoints.count(state_file.with_name("checkpoints"))
         return f"{super()._fingerprint(state_file)} {label_time} {complete}"
 
-    def create(self, config: QLoRAConfig, warnings: Sequence[str] = ()) -> Run:
+    def titles(self) -> dict[str, str]:
+        """Return the title of every run that the caller may see, by id, no two the same: lists show these."""
+        runs = self.runs()
+        created = [run.saved_state().created for run in runs]
+        ids = [run.id for run in runs]
+        return dict(zip(ids, make_distinct([run.title for run in runs], created, ids), strict=True))
+
+    def create(self, config: QLoRAConfig, warnings: Sequence[str] = (), parent: Parent | None = None) -> Run:
         """Write a new run folder and put it at the end of the queue.
 
         Args:
             config: The run's settings.
             warnings: Warnings of the preflight checks that were accepted.
+            parent: The run that it was duplicated from.
 
         Raises:
             StudioError: The subset or the model does not exist.
@@ -225,6 +274,8 @@ class RunStore(WorkStore[Run]):
         run = self._new_folder(f"{slug(model.name.rpartition('/')[2])}-{slug(subset.name)}")
         run.save_config(config)
         write_json(run.folder / "subset.json", subset.model_dump())
+        if parent:
+            write_json(run.parent_file, parent.model_dump())
         last = max((other.saved_state().place for other in self.runs()), default=0.0)
         # state.json comes last: from here on, the folder is a run.
         run.save_state(RunState(status="queued", created=time.time(), place=last + 1, warnings=list(warnings)))

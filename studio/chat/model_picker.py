@@ -149,7 +149,9 @@ class ModelPicker:
 
     def lane_updates(self, chat: Conversation) -> Updates:
         """Return the updates of all widgets in `layout.ChatWidgets.lane_outputs`."""
-        runs, base = self.runs_of(chat), self._base_or_none(chat)
+        titles = self.store.titles()
+        runs = [(titles.get(run.id, run.title), run) for run in self.runs_of(chat)]
+        base = self._base_or_none(chat)
         choices = [(known.label, known.key) for known in available_bases(self.store)]
         scopes = [ALL_LANES, *(f"Lane {lane + 1}" for lane in range(len(chat.lanes)))]
         updates: Updates = {
@@ -161,12 +163,12 @@ class ModelPicker:
             updates |= self._one_lane(chat, lane, runs)
         return updates
 
-    def _one_lane(self, chat: Conversation, lane: int, runs: list[Run]) -> Updates:
+    def _one_lane(self, chat: Conversation, lane: int, titled: list[tuple[str, Run]]) -> Updates:
         run_widget, checkpoint_widget = f"run_{lane + 1}", f"checkpoint_{lane + 1}"
         if lane >= len(chat.lanes):
             return {run_widget: gr.update(visible=False), checkpoint_widget: gr.update(visible=False)}
-        chosen = chat.lanes[lane]
-        choices = [("The base", ""), *((run.title, run.id) for run in runs)]
+        chosen, runs = chat.lanes[lane], [run for _, run in titled]
+        choices = [("The base", ""), *((title, run.id) for title, run in titled)]
         if chosen.run and chosen.run not in (run.id for run in runs):
             choices.append((f"{chosen.run} (deleted)", chosen.run))
         names = _checkpoint_names(chosen.run, runs)

@@ -47,11 +47,12 @@ class StartForm:
 
     def lanes(self) -> list[tuple[str, str]]:
         """Return (label, lane) of the base model, of each run's adapter and of its checkpoints."""
-        found = [("The base model", BASE)]
+        found, titles = [("The base model", BASE)], self.store.runs.titles()
         for run in self.runs():
             for adapter in run.adapters():
                 lane = run.id if adapter == "final" else f"{run.id}/{adapter}"
-                found.append((run.title if adapter == "final" else f"{run.title}, {adapter}", lane))
+                title = titles.get(run.id, run.title)
+                found.append((title if adapter == "final" else f"{title}, {adapter}", lane))
         return found
 
     def refresh_choices(self, run: str | None, lanes: list[str] | None) -> dict[str, Any]:
@@ -63,7 +64,8 @@ class StartForm:
             run: The run whose held-out rows are the prompts.
             lanes: The selected lanes.
         """
-        runs = [(run.title, run.id) for run in self.runs()]
+        titles = self.store.runs.titles()
+        runs = [(titles.get(run.id, run.title), run.id) for run in self.runs()]
         with_adapter = [each.id for each in self.runs() if "final" in each.adapters()]
         choices = self.lanes()
         selected = [lane for lane in lanes or [] if lane in dict(choices).values()]

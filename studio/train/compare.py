@@ -1,23 +1,21 @@
 """Comparison of runs: a sortable table, the curves of the picked runs in one chart, and the settings that differ."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
 import gradio as gr
 from gradio.blocks import Block
 
 from components.chart import Curve, build_chart, chart_value
 from components.conversation import empty_html
-from components.data_table import TableColumn, TablePage, TableRow, build_data_table, table_html
-from core.runs.comparison import Difference, Summaries, Summary, differences, sort_summaries
+from components.data_table import build_data_table
+from core.runs.comparison import Difference, Summaries, differences
 from core.runs.metrics_series import HELD_OUT_LOSS, MAX_CURVE_POINTS, Timelines
-from core.runs.progress import duration
 from core.runs.store import Run, RunStore
 from studio.event_values import check_count
 from studio.html import render
 from studio.train.run_view import METRIC_FIELDS
+from studio.train.runs_table import RunsTable, is_column
 
 # The palette of Okabe and Ito, which stays distinct for color-blind readers, without its yellow, which is too pale on
 # white. Four colors between them follow.
@@ -48,41 +46,13 @@ class ComparisonState:
         by: The column that the table is sorted by.
         descending: The direction.
         picked: Ids of the picked runs, in the order of the clicks.
+        baseline: Id of the run that the others are compared with; empty for none.
     """
 
     by: str = "created"
     descending: bool = True
     picked: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class _Column:
-    title: str
-    cell: Callable[[Summary], str]
-    note: str = ""
-    kind: Literal["numeric", "wide", "short"] = "numeric"
-
-
-def _loss(value: float | None) -> str:
-    return "–" if value is None else f"{value:.4f}"
-
-
-_COLUMNS = {
-    "title": _Column("Run", lambda s: s.title, kind="wide"),
-    "status": _Column("Status", lambda s: s.status, kind="short"),
-    "created": _Column("Created", lambda s: datetime.fromtimestamp(s.created).strftime("%Y-%m-%d %H:%M")),
-    "best_held_out": _Column("Held-out loss", lambda s: _loss(s.best_held_out), "best"),
-    "held_out": _Column("Held-out loss", lambda s: _loss(s.held_out), "last"),
-    "base": _Column("Held-out loss", lambda s: _loss(s.base), "base model"),
-    "best_loss": _Column("Loss", lambda s: _loss(s.best_loss), "best step"),
-    "loss": _Column("Loss", lambda s: _loss(s.loss), "last tenth of the steps"),
-    "steps": _Column("Steps", lambda s: f"{s.steps:,}"),
-    "seconds": _Column("Time", lambda s: duration(s.seconds), "training"),
-    "tokens": _Column("Tokens", lambda s: f"{s.tokens:,}"),
-    "memory_gib": _Column("Memory", lambda s: "–" if s.memory_gib is None else f"{s.memory_gib:.1f} GiB", "peak"),
-    "model": _Column("Model", lambda s: s.model, kind="wide"),
-    "subset": _Column("Subset", lambda s: s.subset, kind="wide"),
-}
+    baseline: str = ""
 
 
 class RunComparison:
@@ -94,9 +64,17 @@ class RunComparison:
 
     def sort_by(self, state: ComparisonState, column: str) -> ComparisonState:
         """Return the state sorted by a column; the column that it is sorted by already changes direction."""
-        if column not in _COLUMNS:
+        if not is_column(column):
             return state
         return replace(state, by=column, descending=not state.descending if state.by == column else False)
+
+    def pin(self, state: ComparisonState, baseline: str | None) -> ComparisonState:
+        """Return the state with another baseline, or without one.
+
+        Raises:
+            StudioError: There is no such run.
+        """
+        return replace(state, baseline=self.runs.run(baseline).id if baseline else "")
 
     def pick(self, state: ComparisonState, run_id: str) -> ComparisonState:
         """Return the state with a run picked, or no longer picked if it was.
@@ -125,30 +103,28 @@ class RunComparison:
         """
         listed = [run for run in self.runs.runs() if with_archived or not run.label().archived]
         picked = [run for picked_id in comparison.picked for run in listed if run.id == picked_id]
+        titles = self.runs.titles()
+        shown = [titles.get(run.id, run.title) for run in picked]
+        colors = {run.id: _COLORS[index % len(_COLORS)] for index, run in enumerate(picked)}
+        choices = [("No baseline", ""), *((titles.get(run.id, run.title), run.id) for run in listed)]
+        baseline = comparison.baseline if comparison.baseline in dict(choices).values() else ""
+        summaries = [self._summaries.of(run) for run in listed]
+        table = RunsTable(summaries, titles, colors, baseline, run_id, comparison.by, comparison.descending)
         return {
-            "table": self._table(listed, comparison, run_id),
-            "curves": self._curves(picked, metric),
-            "differences": self._differences(picked),
+            "baseline": gr.update(choices=choices, value=baseline),
+            "table": table.html(),
+            "curves": self._curves(picked, shown, colors, metric),
+            "differences": self._differences(picked, shown),
         }
 
-    def _table(self, listed: list[Run], comparison: ComparisonState, selected: str | None) -> str:
-        by, descending, picked = comparison.by, comparison.descending, frozenset(comparison.picked)
-        summaries = sort_summaries([self._summaries.of(run) for run in listed], by, descending)
-        columns = [TableColumn(name, c.title, **{c.kind: True}, note=c.note) for name, c in _COLUMNS.items()]
-        rows = [TableRow(s.run, [column.cell(s) for column in _COLUMNS.values()]) for s in summaries]
-        empty = "No run yet. Start one in the form."
-        return table_html(TablePage(columns, rows, by, descending, picked, selected, empty=empty))
-
-    def _curves(self, picked: list[Run], metric: str) -> dict[str, Any]:
+    def _curves(self, picked: list[Run], titles: list[str], colors: dict[str, str], metric: str) -> dict[str, Any]:
         # The chart's size in bytes is bounded, however many runs are picked: they share the points.
         share = _MAX_POINTS // max(1, len(picked))
         points = min(MAX_CURVE_POINTS, max(_MIN_CURVE_POINTS, share))
-        titles = [run.title for run in picked]
         curves = [
             Curve(
-                # Names are free text, so two runs may share one.
-                run.title if titles.count(run.title) == 1 else f"{run.title} ({run.id})",
-                _COLORS[index % len(_COLORS)],
+                titles[index],
+                colors[run.id],
                 self.timelines.of(run.events_file).curve(CURVES[metric], max_points=points),
                 dashed=index >= len(_COLORS),
             )
@@ -156,13 +132,13 @@ class RunComparison:
         ]
         return chart_value(metric, curves)
 
-    def _differences(self, picked: list[Run]) -> str:
+    def _differences(self, picked: list[Run], titles: list[str]) -> str:
         if len(picked) < 2:
             return empty_html("Tick two or more runs to compare their curves and settings.")
         found = differences(picked, self.timelines)
         if not found:
             return empty_html("These runs have the same settings, rows, base model, code and packages.")
-        return differences_html([run.title for run in picked], found)
+        return differences_html(titles, found)
 
 
 def differences_html(titles: list[str], found: list[Difference]) -> str:
@@ -179,21 +155,30 @@ def differences_html(titles: list[str], found: list[Difference]) -> str:
 class ComparisonWidgets:
     """Widgets of the comparison; the caller listens to the table's events."""
 
+    baseline: gr.Dropdown
     table: gr.HTML
     metric: gr.Radio
     curves: gr.HTML
     differences: gr.HTML
+    with_archived: gr.Checkbox
 
     @property
     def outputs(self) -> dict[str, Block]:
         """Return the components that `RunComparison.render` updates, by name."""
-        return {"table": self.table, "curves": self.curves, "differences": self.differences}
+        return {"baseline": self.baseline, "table": self.table, "curves": self.curves, "differences": self.differences}
 
 
 def build_comparison() -> ComparisonWidgets:
     """Build the widgets in the open layout."""
+    with gr.Row(elem_id="runs-options"):
+        baseline = gr.Dropdown([("No baseline", "")], value="", label="Baseline", filterable=False, scale=0,
+                               info="The others show their differences to it.", min_width=320,
+                               elem_id="runs-baseline")  # fmt: skip
+        with_archived = gr.Checkbox(False, label="Show archived runs", container=False, elem_id="runs-all")
     table = build_data_table("runs-table", "runs-differ")
     metric = gr.Radio(list(CURVES), value=HELD_OUT_LOSS, label="Curves", show_label=False, container=False,
                       elem_id="compare-metric")  # fmt: skip
     curves = build_chart("compare-chart", 260)
-    return ComparisonWidgets(table, metric, curves, gr.HTML(elem_id="runs-differ", padding=False))
+    return ComparisonWidgets(
+        baseline, table, metric, curves, gr.HTML(elem_id="runs-differ", padding=False), with_archived
+    )

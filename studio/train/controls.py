@@ -1,10 +1,8 @@
-"""Actions on runs: start, stop, kill, resume, reorder the queue, label, archive, delete."""
+"""Actions on runs: start, stop, kill, resume, reorder the queue, rename, label, archive, delete."""
 
-from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
-from gradio.blocks import Block
 from pydantic import ValidationError
 
 from components.conversation import chips_html
@@ -12,7 +10,7 @@ from core.access import roles
 from core.errors import StudioError, sentences
 from core.runs import process
 from core.runs.config import TITLES
-from core.runs.store import ACTIVE, NOT_ENDED, RESUMABLE, Label, Run, RunStore
+from core.runs.store import NOT_ENDED, RESUMABLE, Label, Run, RunStore
 from studio.handlers import info
 from studio.train.marking import parse_config
 
@@ -34,12 +32,12 @@ class RunControls:
         Args:
             with_archived: Whether archived runs are listed, too.
         """
-        found = []
+        found, titles = [], self.runs.titles()
         for run in self.runs.runs():
             label = run.label()
             if with_archived or not label.archived:
                 tags = "".join(f" #{tag}" for tag in label.tags)
-                found.append((f"{label.name or run.id} · {run.state().status}{tags}", run.id))
+                found.append((f"{titles.get(run.id, run.title)} · {run.state().status}{tags}", run.id))
         return found
 
     def refresh_list(self, run_id: str | None, with_archived: bool) -> dict[str, Any]:
@@ -95,21 +93,55 @@ class RunControls:
 
     def render_queue(self) -> dict[str, Any]:
         """Return the waiting runs in order, hidden if there are none."""
-        waiting = [run.title for run in self.runs.queue()]
+        titles = self.runs.titles()
+        waiting = [titles.get(run.id, run.title) for run in self.runs.queue()]
         html = chips_html([("Queue:", ", then ".join(waiting), False)])
         return {"queue": gr.update(value=html, visible=bool(waiting))}
 
-    def update_buttons(self, run_id: str | None) -> dict[str, Any]:
-        """Enable the buttons that apply to the run's status; a visitor has none."""
-        status = self._run(run_id).state().status if run_id and roles.caller().is_owner else None
-        enabled = {
+    def update_buttons(self, run_id: str | None, with_form: bool = False) -> dict[str, Any]:
+        """Show the controls that apply to the run's status; a visitor has none.
+
+        Args:
+            run_id: The selected run.
+            with_form: Whether Resume applies the form's values, which can continue a finished run.
+        """
+        is_owner = roles.caller().is_owner
+        status = self._run(run_id).state().status if run_id and is_owner else None
+        shown = {
             "stop": status in ("queued", "preparing", "running"),
-            "kill": status in ACTIVE,
-            "resume": status in RESUMABLE,
+            "kill": status == "stopping",
+            "resume": status in RESUMABLE and (status != "finished" or with_form),
+            "with_form": status in RESUMABLE,
             "earlier": status == "queued",
             "later": status == "queued",
+            "rename": status is not None,
+            "duplicate": status not in (None, "unreadable"),
+            "more": status is not None,
         }
-        return {name: gr.update(interactive=flag) for name, flag in enabled.items()}
+        return {name: gr.update(visible=flag) for name, flag in shown.items()}
+
+    # Label
+
+    def open_rename(self, run_id: str | None) -> dict[str, Any]:
+        """Show the field of the run's name."""
+        run = self._run(run_id)
+        return {"rename_row": gr.update(visible=True), "name": run.label().name}
+
+    def close_rename(self, run_id: str | None) -> dict[str, Any]:
+        """Hide the field of the run's name, and forget what was typed."""
+        return {"rename_row": gr.update(visible=False), "name": self._run(run_id).label().name if run_id else ""}
+
+    def save_name(self, run_id: str | None, name: str, with_archived: bool) -> dict[str, Any]:
+        """Save a run's name; an empty one leaves it to the settings again.
+
+        Args:
+            run_id: The run.
+            name: The name.
+            with_archived: Whether archived runs are listed on this page.
+        """
+        run = self._run(run_id)
+        _save_label(run, run.label().model_dump() | {"name": name})
+        return {**self.refresh_list(run.id, with_archived), **self.close_rename(run.id)}
 
     def read_label(self, run_id: str | None) -> dict[str, Any]:
         """Return the run's name, tags, note and archived flag."""
@@ -123,7 +155,7 @@ class RunControls:
 
         Args:
             run_id: The run.
-            name: Empty for none; the id is shown then.
+            name: Empty for none; it is made of the settings then.
             tags: Separated by commas, with or without `#`.
             note: Free text.
             archived: Whether the run is left out of the list.
@@ -131,11 +163,7 @@ class RunControls:
         """
         run = self._run(run_id)
         tag_list = list(dict.fromkeys(tag.strip().lstrip("#") for tag in (tags or "").split(",") if tag.strip(" #")))
-        try:
-            label = Label(name=(name or "").strip(), tags=tag_list, note=note or "", archived=bool(archived))
-        except ValidationError as error:
-            raise StudioError(sentences(error, lambda key: Label.model_fields[key].title)) from error
-        run.save_label(label)
+        _save_label(run, {"name": name, "tags": tag_list, "note": note or "", "archived": bool(archived)})
         return self.refresh_list(run.id, with_archived)
 
     def delete(self, run_id: str | None, typed: str, with_archived: bool) -> dict[str, Any]:
@@ -151,92 +179,21 @@ class RunControls:
             raise StudioError(f"The run {run.id} is {run.state().status}. Stop it before you delete it.")
         if (typed or "").strip() != run.id:
             raise StudioError(f"To delete this run with its adapters, type its id: {run.id}")
+        title = run.title
         with self.runs.lock():
             self.runs.remove(run)
-        info("Its adapters and checkpoints are deleted.", title=f"Deleted {run.id}")
+        info("Its adapters and checkpoints are deleted.", title=f"Deleted {title}")
         return self.refresh_list(None, with_archived)
 
 
-@dataclass(frozen=True)
-class ControlWidgets:
-    """The list of runs, the queue, and the buttons of the selected run."""
+def _save_label(run: Run, values: dict[str, Any]) -> None:
+    """Replace a run's label.
 
-    run: gr.Dropdown
-    stop: gr.Button
-    kill: gr.Button
-    resume: gr.Button
-    earlier: gr.Button
-    later: gr.Button
-    queue: gr.HTML
-
-    @property
-    def buttons(self) -> dict[str, Block]:
-        """Return the buttons that `update_buttons` enables, by name."""
-        return {
-            "stop": self.stop, "kill": self.kill, "resume": self.resume, "earlier": self.earlier, "later": self.later,
-        }  # fmt: skip
-
-
-@dataclass(frozen=True)
-class LabelWidgets:
-    """The form of a run's label, and the options of the list.
-
-    Attributes:
-        with_form: Whether Resume applies the form's values.
-        with_archived: Whether archived runs are listed.
-        typed: The id that confirms a deletion.
+    Raises:
+        StudioError: A value is not valid.
     """
-
-    with_form: gr.Checkbox
-    name: gr.Textbox
-    tags: gr.Textbox
-    note: gr.Textbox
-    archived: gr.Checkbox
-    save: gr.Button
-    with_archived: gr.Checkbox
-    typed: gr.Textbox
-    delete: gr.Button
-
-    @property
-    def label(self) -> dict[str, Block]:
-        """Return the widgets that `read_label` fills and `save_label` reads, by name."""
-        return {"name": self.name, "tags": self.tags, "note": self.note, "archived": self.archived}
-
-
-def build_controls() -> ControlWidgets:
-    """Build the list of runs and the buttons in the open layout."""
-    disabled = {"interactive": False, "size": "sm", "min_width": 76}
-    with gr.Row(elem_id="run-row"):
-        run = gr.Dropdown(label="Run", allow_custom_value=True, elem_id="run", scale=4, min_width=260)
-    with gr.Row(elem_id="run-buttons"):
-        stop = gr.Button("Stop", variant="stop", elem_id="stop", **disabled)
-        resume = gr.Button("Resume", elem_id="resume", **disabled)
-        kill = gr.Button("Kill", elem_id="kill", **disabled)
-        earlier = gr.Button("Move up", elem_id="earlier", **disabled)
-        later = gr.Button("Move down", elem_id="later", **disabled)
-    queue = gr.HTML(elem_id="queue", padding=False, visible=False)
-    return ControlWidgets(run, stop, kill, resume, earlier, later, queue)
-
-
-def build_label() -> LabelWidgets:
-    """Build the label form in the open layout."""
-    about = Label.model_fields
-    with gr.Accordion("Name, resume, archive, delete", open=False, elem_id="run-more"):
-        with_form = gr.Checkbox(
-            False, label="Resume with the form's values",
-            info="Applies the settings that may change during a run; others are refused by name.",
-            elem_id="resume-with-form",
-        )  # fmt: skip
-        with gr.Row():
-            name = gr.Textbox(label=about["name"].title, info=about["name"].description, elem_id="run-name")
-            tags = gr.Textbox(label=about["tags"].title, info="Separated by commas.", elem_id="run-tags")
-        note = gr.Textbox(label=about["note"].title, info=about["note"].description, lines=2, elem_id="run-note")
-        with gr.Row():
-            archived = gr.Checkbox(False, label="Archived", info=about["archived"].description, elem_id="run-archived")
-            with_archived = gr.Checkbox(False, label="Show archived runs", elem_id="runs-all")
-        save = gr.Button("Save name, tags and note", size="sm", elem_id="save-label")
-        with gr.Row():
-            typed = gr.Textbox(label="Delete", info="Type the run's id to delete it with all its files.",
-                               elem_id="delete-id")  # fmt: skip
-            delete = gr.Button("Delete permanently", variant="stop", size="sm", elem_id="delete-run")
-    return LabelWidgets(with_form, name, tags, note, archived, save, with_archived, typed, delete)
+    try:
+        label = Label(**(values | {"name": (values["name"] or "").strip()}))
+    except ValidationError as error:
+        raise StudioError(sentences(error, lambda key: Label.model_fields[key].title)) from error
+    run.save_label(label)

@@ -9,6 +9,7 @@ import gradio as gr
 from gradio.components import Component
 
 from studio.job_progress import cancel, job_outputs
+from studio.train.duplicate import CopyWidgets
 from studio.train.form import FormWidgets, RunForm, SettingsWidgets
 from studio.train.marking import MarkWidgets, marks_fields
 from studio.train.preflight import Preflight
@@ -26,6 +27,7 @@ class LeftSide:
     marks: MarkWidgets
     starting: StartWidgets
     preflight: PreflightWidgets
+    copy: CopyWidgets
 
     @property
     def fields(self) -> dict[str, Component]:
@@ -75,7 +77,7 @@ def connect_start(
         changes: Events after which the time may be another one, besides changes of the settings.
     """
     starting, fields, marks = side.starting, side.fields, side.marks
-    values = {"with_archived": with_archived, **fields}
+    values = {"with_archived": with_archived, "parent": side.copy.parent, **fields}
     card = {**starting.card_outputs, **marks.outputs}
     outputs = {"run": run, "phase": starting.phase, "checked": side.preflight.checked, **card}
     accepted = {**values, "accept_warnings": starting.accept_warnings}

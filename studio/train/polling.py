@@ -6,6 +6,8 @@ on a small machine it takes that time from the run; an event for each part of th
 
 from typing import Any
 
+import gradio as gr
+
 from core.errors import StudioError
 from studio.train.compare import ComparisonState, RunComparison
 from studio.train.controls import RunControls
@@ -20,7 +22,8 @@ class Polling:
 
     def poll(
         self, run_fingerprint: str, runs_fingerprint: str, run_id: str | None, with_archived: bool, metric: str,
-        zoom: Zoom, pinned: Pinned, comparison: ComparisonState, comparison_metric: str, comparison_visible: bool,
+        zoom: Zoom, pinned: Pinned, with_form: bool, with_previous: bool, comparison: ComparisonState,
+        comparison_metric: str, comparison_visible: bool,
     ) -> dict[str, Any]:  # fmt: skip
         """Return updates of the parts that changed.
 
@@ -32,6 +35,8 @@ class Polling:
             metric: The metric of the second chart.
             zoom: The steps that the charts show.
             pinned: The evaluation pass whose sample answers stay shown.
+            with_form: Whether Resume applies the form's values.
+            with_previous: Whether the loss chart also shows the previous run on the same subset.
             comparison: The state of the table of all runs.
             comparison_metric: The metric of the curves below that table.
             comparison_visible: Whether the table is on the screen; it is not rendered otherwise.
@@ -40,31 +45,66 @@ class Polling:
             run_now = self.view.fingerprint(run_id)
         except StudioError:
             # The run was deleted on another page, so the list selects another one.
-            run_id, run_now = None, ""
+            run_id = self.controls.refresh_list(None, with_archived)["run"]["value"]
+            run_now = self.view.fingerprint(run_id)
         runs_now = self.controls.runs.fingerprint()
         updates: dict[str, Any] = {}
         if runs_now != runs_fingerprint:
             updates |= {"runs_fingerprint": runs_now, **self.controls.refresh_list(run_id, with_archived)}
             updates |= self.controls.render_queue()
         if run_now != run_fingerprint:
-            updates |= {"run_fingerprint": run_now, **self._render_run(run_id, metric, zoom, pinned)}
+            updates |= {
+                "run_fingerprint": run_now,
+                **self._render_run(run_id, metric, zoom, pinned, with_form, with_previous),
+            }
         if updates and comparison_visible:
             updates |= self.comparison.render(comparison, comparison_metric, run_id, with_archived)
         return updates
 
-    def select_run(self, run_id: str | None, metric: str) -> dict[str, Any]:
-        """Return the view of another run, without a zoom, and its label."""
+    def open_page(self, run_id: str | None, with_archived: bool, metric: str) -> dict[str, Any]:
+        """Return the list of runs and the view of the selected one, so that a page that opens needs no second event.
+
+        Args:
+            run_id: The run that the browser still shows after a reload.
+            with_archived: Whether archived runs are listed.
+            metric: The metric of the second chart.
+        """
+        listed = self.controls.refresh_list(run_id, with_archived)
+        opened = self.select_run(listed["run"]["value"], metric, False, False, "")
+        known = {"runs_fingerprint": self.controls.runs.fingerprint()}
+        return {**known, **listed, **self.controls.render_queue(), **opened}
+
+    def select_run(
+        self, run_id: str | None, metric: str, with_form: bool, with_previous: bool, opened: str | None
+    ) -> dict[str, Any]:
+        """Return the view of another run, without a zoom, and its label; nothing if that run is shown already.
+
+        Args:
+            run_id: The run.
+            metric: The metric of the second chart.
+            with_form: Whether Resume applies the form's values.
+            with_previous: Whether the loss chart also shows the previous run on the same subset.
+            opened: The run that the page shows; empty before it shows any.
+        """
+        # A page that opens selects no run before it has the list.
+        if opened == run_id or (not run_id and self.controls.runs.runs()):
+            return {}
         return {
+            "opened": run_id,
             "run_fingerprint": self.view.fingerprint(run_id),
             "zoom": None,
-            **self._render_run(run_id, metric, None, None),
+            **self._render_run(run_id, metric, None, None, with_form, with_previous),
             **self.view.clear_details(),
             **self.controls.read_label(run_id),
+            "rename_row": gr.update(visible=False),
+            "typed": gr.update(value="", placeholder=run_id or ""),
         }
 
-    def _render_run(self, run_id: str | None, metric: str, zoom: Zoom, pinned: Pinned) -> dict[str, Any]:
+    def _render_run(
+        self, run_id: str | None, metric: str, zoom: Zoom, pinned: Pinned, with_form: bool, with_previous: bool
+    ) -> dict[str, Any]:
         return {
-            **self.view.render(run_id, metric, zoom),
+            **self.view.render(run_id, metric, zoom, with_previous),
             **self.view.render_samples(run_id, pinned),
-            **self.controls.update_buttons(run_id),
+            **self.controls.update_buttons(run_id, with_form),
         }

@@ -2,16 +2,25 @@
 
 from core.runs import alerts
 from core.runs.metrics_series import Timeline
+from core.runs.names import changes, format_changes
 from core.runs.progress import Progress, duration
 from core.runs.store import ACTIVE, Run, RunState
+from core.system.files import modified_ns
 from studio.html import render
 
 
-def status_html(state: RunState, progress: Progress) -> str:
+def skeleton_html() -> str:
+    """Return what stands in the place of a run until the page knows whether there is one."""
+    return render("train/skeleton")
+
+
+def status_html(run: Run, state: RunState, progress: Progress) -> str:
     """Return the status badge, the progress bar with the time left, and the cause if the run ended early."""
     text = f"step {progress.step} of {progress.total}" if progress.total else progress.stage or "starting the worker"
     if state.status == "queued":
         text = "waiting for the runs before it"
+    elif state.status == "stopping":
+        text = _stopping_text(run, progress)
     elif state.status in ACTIVE and progress.seconds_left is not None:
         text += f", about {duration(progress.seconds_left)} left"
     elif state.status in ACTIVE and progress.total:
@@ -22,6 +31,14 @@ def status_html(state: RunState, progress: Progress) -> str:
     return render(
         "train/status", status=state.status, text=text, share=progress.share, cause=state.cause, warnings=state.warnings
     )
+
+
+def _stopping_text(run: Run, progress: Progress) -> str:
+    """Return what the worker still does before it ends, by the files of the run."""
+    # The request ends the step in progress, so an event after it says that this step is done.
+    if progress.step and modified_ns(run.events_file) > modified_ns(run.stop_request):
+        return f"step {progress.step} is done, saving the checkpoint and the adapter"
+    return f"finishing step {progress.step + 1}, then saving"
 
 
 def _number(value: float | str | None, form: str) -> str:
@@ -51,10 +68,22 @@ def alerts_html(timeline: Timeline, progress: Progress) -> str:
     return render("train/alerts", alerts=alerts.alerts(timeline, progress.total))
 
 
+def label_html(run: Run) -> str:
+    """Return the tags and the note that the user gave the run; empty if there are none."""
+    return render("train/label", label=run.label())
+
+
+def _parent_lines(run: Run) -> list[str]:
+    if (parent := run.parent()) is None:
+        return []
+    changed = format_changes(changes(run.config(), parent.config))
+    return [f"Copy of {parent.title} ({parent.run}): {', '.join(changed) or 'no setting differs'}."]
+
+
 def notes_html(run: Run, progress: Progress) -> str:
-    """Return the run's label, its rows, the decisions that were made for it with their reasons, and its versions."""
-    subset, label = run.subset(), run.label()
-    lines = [subset.describe()] if subset else []
+    """Return the run's rows, the decisions that were made for it with their reasons, its versions and its folder."""
+    subset = run.subset()
+    lines = _parent_lines(run) + ([subset.describe()] if subset else [])
     if prepared := progress.prepared:
         lines.append(
             f"{prepared.rows:,} rows, {prepared.tokens:,} tokens per epoch, of which "
@@ -69,4 +98,4 @@ def notes_html(run: Run, progress: Progress) -> str:
         if provenance := prepared.lineage:
             packages = ", ".join(f"{name} {version}" for name, version in provenance.packages.items())
             lines.append(f"Made with code {provenance.code}, {packages}; on {provenance.hardware}.")
-    return render("train/notes", title=run.title, label=label, lines=lines)
+    return render("train/notes", lines=[*lines, f"Folder: runs/{run.id}"])

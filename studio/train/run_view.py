@@ -5,18 +5,16 @@ It reads nothing but the run's files, so it shows the same after a reload, in a 
 
 import csv
 import threading
-from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
-from gradio.blocks import Block
 
-from components.chart import Curve, build_chart, chart_value
+from components.chart import Curve, chart_value
 from components.conversation import chips_html, conversation_html, empty_html, raw_html
-from components.download import Download, build_download
 from core.access import roles
 from core.errors import StudioError
 from core.runs import report
+from core.runs.comparison import previous_run
 from core.runs.config import TITLES, group_of
 from core.runs.events import EvalEvent, SampleEvent, StepEvent
 from core.runs.metrics_series import (
@@ -28,10 +26,10 @@ from core.runs.metrics_series import (
     Timeline,
     Timelines,
 )
-from core.runs.store import RunStore
+from core.runs.store import Run, RunStore
 from core.settings import slug
-from core.system.files import file_size
-from studio.train.run_html import alerts_html, notes_html, status_html, tiles_html
+from core.system.files import file_size, modified_ns
+from studio.train.run_html import alerts_html, label_html, notes_html, status_html, tiles_html
 from studio.train.step_rows import NO_STEP
 
 NO_RUN = "No run yet. Choose the preset “Quick demo” and press Start."
@@ -42,6 +40,7 @@ _NO_SAMPLES = (
 # Field of a metric in the events, by its label on the page.
 METRIC_FIELDS = {title: field for field, title in METRIC_TITLES.items()}
 _LOG_LINES = 40
+_PREVIOUS_COLOR = "#94a3b8"
 
 # The first and last step shown, as `low` and `high`; None shows all.
 Zoom = dict[str, int] | None
@@ -56,39 +55,63 @@ class RunView:
         self.runs, self.timelines, self._reporting = runs, timelines, threading.Lock()
 
     def fingerprint(self, run_id: str | None) -> str:
-        """Return a text that changes whenever the view of the run would change, except by its tags and note.
+        """Return a text that changes whenever the view of the run would change.
 
-        It is cheap enough to be computed on every poll: it reads the size of the events file, not its content.
+        It is cheap enough to be computed on every poll: of the events and the label it reads size and time, no content.
         """
         if not run_id:
             return ""
         run = self.runs.run(run_id)
-        return f"{run_id} {file_size(run.events_file)} {run.state().status} {run.title}"
+        return f"{run_id} {file_size(run.events_file)} {run.state().status} {modified_ns(run.label_file)}"
 
-    def render(self, run_id: str | None, metric: str, zoom: Zoom) -> dict[str, Any]:
-        """Return status, tiles, alerts, both charts and notes of a run.
+    def render(self, run_id: str | None, metric: str, zoom: Zoom, with_previous: bool = False) -> dict[str, Any]:
+        """Return status, label, tiles, alerts, both charts and notes of a run.
 
         Args:
             run_id: The selected run.
             metric: A key of METRIC_FIELDS, for the second chart.
             zoom: The steps that the charts show.
+            with_previous: Whether the loss chart also shows the previous run on the same subset.
         """
         if not run_id:
             text = roles.text_for_caller(NO_RUN, NO_PUBLISHED)
-            cleared = {"tiles": "", "alerts": "", "notes": "", "charts": gr.update(visible=False)}
+            hidden = gr.update(visible=False)
+            cleared = {"label": "", "tiles": "", "alerts": "", "notes": "", "charts": hidden, "made": hidden}
             return {"status": empty_html(text), **cleared}
         run = self.runs.run(run_id)
         timeline, state = self.timelines.of(run.events_file), run.state()
         progress = timeline.progress()
+        previous = self._previous(run)
         return {
-            "status": status_html(state, progress),
+            "status": status_html(run, state, progress),
+            "label": label_html(run),
             "tiles": tiles_html(progress),
             "alerts": alerts_html(timeline, progress),
             "charts": gr.update(visible=progress.step > 0),
-            "loss_chart": _loss_chart(timeline, zoom),
+            "with_previous": gr.update(visible=previous is not None),
+            "loss_chart": _loss_chart(timeline, zoom, self._overlay(previous, zoom) if with_previous else []),
             "metric_chart": _metric_chart(timeline, metric, zoom),
             "notes": notes_html(run, progress),
+            "made": gr.update(visible=True),
         }
+
+    def _previous(self, run: Run) -> Run | None:
+        try:
+            return previous_run(run, self.runs.runs())
+        except StudioError:
+            # The status shows why the run's settings cannot be read.
+            return None
+
+    def _overlay(self, previous: Run | None, zoom: Zoom) -> list[Curve]:
+        """Return the curves of the previous run, in gray after those of the run itself."""
+        if previous is None:
+            return []
+        timeline, title = self.timelines.of(previous.events_file), self.runs.titles().get(previous.id, previous.title)
+        low, high = _limits(zoom)
+        return [
+            Curve(f"loss of {title}", _PREVIOUS_COLOR, timeline.curve("loss", low, high)),
+            Curve(f"held-out loss of {title}", _PREVIOUS_COLOR, timeline.curve(HELD_OUT_LOSS, low, high), dashed=True),
+        ]
 
     def clear_details(self) -> dict[str, Any]:
         """Return empty rows of a step and an empty log, for another run: only a click fills them again."""
@@ -170,99 +193,16 @@ def _limits(zoom: Zoom) -> tuple[int | None, int | None]:
     return (zoom["low"], zoom["high"]) if zoom and zoom.get("low") is not None else (None, None)
 
 
-def _loss_chart(timeline: Timeline, zoom: Zoom) -> dict[str, Any]:
+def _loss_chart(timeline: Timeline, zoom: Zoom, overlay: list[Curve]) -> dict[str, Any]:
     low, high = _limits(zoom)
     curves = [
         Curve("loss", LOSS_COLOR, timeline.curve("loss", low, high)),
         Curve(HELD_OUT_LOSS, HELD_OUT_COLOR, timeline.curve(HELD_OUT_LOSS, low, high), dashed=True),
     ]
-    return chart_value("loss", curves, is_zoomed=low is not None)
+    return chart_value("loss", [*curves, *overlay], is_zoomed=low is not None)
 
 
 def _metric_chart(timeline: Timeline, metric: str, zoom: Zoom) -> dict[str, Any]:
     low, high = _limits(zoom)
     points = timeline.curve(METRIC_FIELDS[metric], low, high)
     return chart_value(metric, [Curve(metric, METRIC_COLOR, points)], is_zoomed=low is not None)
-
-
-@dataclass(frozen=True)
-class RunViewWidgets:
-    """Widgets of the view of one run.
-
-    Attributes:
-        charts: The column with everything that is shown from the first step on.
-        metric: Selects the metric of the second chart.
-        samples_at: Selects the evaluation pass whose sample answers are shown.
-        row: Selects a row of the step that was clicked in the loss chart.
-    """
-
-    status: gr.HTML
-    tiles: gr.HTML
-    alerts: gr.HTML
-    charts: gr.Column
-    loss_chart: gr.HTML
-    metric: gr.Radio
-    metric_chart: gr.HTML
-    csv: Download
-    report: Download
-    notes: gr.HTML
-    samples_at: gr.Slider
-    samples: gr.HTML
-    row: gr.Dropdown
-    as_tokens: gr.Checkbox
-    step: gr.HTML
-    row_view: gr.HTML
-    exclude: gr.Button
-    log: gr.HTML
-    read_log: gr.Button
-
-    @property
-    def outputs(self) -> dict[str, Block]:
-        """Return the components that `RunView.render` updates, by name."""
-        names = ("status", "tiles", "alerts", "charts", "loss_chart", "metric_chart", "notes")
-        return {name: getattr(self, name) for name in names}
-
-    @property
-    def detail_outputs(self) -> dict[str, Block]:
-        """Return the components that `RunView.clear_details` updates, by name."""
-        return {name: getattr(self, name) for name in ("step", "row", "row_view", "log")}
-
-    @property
-    def sample_outputs(self) -> dict[str, Block]:
-        """Return the components that `RunView.render_samples` updates, by name."""
-        return {"samples_at": self.samples_at, "samples": self.samples}
-
-
-def build_run_view() -> RunViewWidgets:
-    """Build the view in the open layout; the charts are hidden until there is a step."""
-    status = gr.HTML(empty_html(NO_RUN), elem_id="run-status", padding=False)
-    tiles = gr.HTML(elem_id="run-tiles", padding=False)
-    alerts = gr.HTML(elem_id="run-alerts", padding=False)
-    with gr.Column(visible=False) as charts:
-        loss_chart = build_chart("loss-chart", 290)
-        with gr.Tabs(elem_id="run-details", overflow_behavior="wrap"):
-            with gr.Tab("Metrics"):
-                labels = list(METRIC_FIELDS)
-                metric = gr.Radio(labels, value=labels[0], label="Metric", show_label=False, container=False,
-                                  elem_id="metric")  # fmt: skip
-                metric_chart = build_chart("metric-chart", 190)
-                points = build_download("Download all points as CSV", "curves-csv")
-            with gr.Tab("Rows of a step"):
-                step = gr.HTML(empty_html(NO_STEP), elem_id="step", padding=False)
-                with gr.Row():
-                    row = gr.Dropdown([], label="Row", visible=False, filterable=False, elem_id="step-row")
-                    as_tokens = gr.Checkbox(False, label="Show tokens", elem_id="step-tokens")
-                    exclude = gr.Button("Create subset without this row", size="sm", elem_id="exclude-row")
-                row_view = gr.HTML(elem_id="step-row-shown", padding=False)
-            with gr.Tab("Sample answers"):
-                samples_at = gr.Slider(0, 1, step=1, label="Evaluation pass", visible=False, elem_id="samples-at")
-                samples = gr.HTML(elem_id="samples", padding=False)
-            with gr.Tab("Log"):
-                read_log = gr.Button("Load the last lines", size="sm", elem_id="read-log")
-                log = gr.HTML(elem_id="run-log", padding=False)
-        report_zip = build_download("Download report", "run-report")
-    notes = gr.HTML(elem_id="run-notes", padding=False)
-    return RunViewWidgets(
-        status, tiles, alerts, charts, loss_chart, metric, metric_chart, points, report_zip, notes, samples_at, samples,
-        row, as_tokens, step, row_view, exclude, log, read_log,
-    )  # fmt: skip

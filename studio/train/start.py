@@ -22,6 +22,7 @@ from studio.handlers import ShownError, info
 from studio.html import render
 from studio.phases import follow_phases
 from studio.train.controls import RunControls
+from studio.train.duplicate import parent_of
 from studio.train.marking import mark, parse_config, still_invalid
 
 UNKNOWN_TIME = "No comparable run has ended on this machine, so the time is unknown. A dry run measures two steps."
@@ -48,7 +49,9 @@ class Starter:
     def __init__(self, runs: RunStore, controls: RunControls, estimates: TimeEstimates):
         self.runs, self.controls, self.estimates = runs, controls, estimates
 
-    def start(self, with_archived: bool, accept_warnings: bool, **values: Any) -> Iterator[dict[str, Any]]:
+    def start(
+        self, with_archived: bool, accept_warnings: bool, parent: dict[str, Any] | None = None, **values: Any
+    ) -> Iterator[dict[str, Any]]:
         """Check a run, queue it and select it; it starts at once if no other run is before it.
 
         Warnings stop it unless `accept_warnings` is set; they are then stored with the run.
@@ -58,7 +61,7 @@ class Starter:
         try:
             run = yield from follow_phases(
                 "phase",
-                lambda on_phase: process.submit(self.runs, config, bool(accept_warnings), on_phase),
+                lambda on_phase: process.submit(self.runs, config, bool(accept_warnings), on_phase, parent_of(parent)),
                 "Checking the settings",
             )
         except FindingsError as error:
@@ -68,9 +71,9 @@ class Starter:
             yield {"phase": ""}
             raise
         if run.state().status == "queued":
-            info("It starts when the runs before it have ended.", title=f"Queued {run.id}")
+            info("It starts when the runs before it have ended.", title=f"Queued {run.title}")
         else:
-            info("It continues when this page is closed.", title=f"Started {run.id}")
+            info("It continues when this page is closed.", title=f"Started {run.title}")
         yield {"run": gr.update(choices=self.controls.choices(with_archived), value=run.id), "phase": ""}
 
     def start_anyway(self, with_archived: bool, **values: Any) -> Iterator[dict[str, Any]]:

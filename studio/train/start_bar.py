@@ -1,7 +1,7 @@
 """The bar with the Start button, which stays in sight.
 
-From top to bottom: findings that stopped a start, results of the checks and the dry run, what is being done now, the
-buttons, and the time that the run will take.
+From top to bottom: the run that is copied and what was changed, findings that stopped a start, results of the checks
+and the dry run, what is being done now, the buttons, and the time that the run will take.
 """
 
 from dataclasses import dataclass
@@ -11,6 +11,7 @@ from gradio.blocks import Block
 
 from components.page_html import PageHTML
 from components.progress_bar import ProgressBar, build_progress_bar
+from studio.train.duplicate import CopyWidgets, build_copy
 
 
 @dataclass(frozen=True)
@@ -65,9 +66,10 @@ class PreflightWidgets:
         return {name: getattr(self, name) for name in ("findings", "memory", "make_fit", "checked")}
 
 
-def build_start_bar() -> tuple[StartWidgets, PreflightWidgets]:
+def build_start_bar() -> tuple[StartWidgets, PreflightWidgets, CopyWidgets]:
     """Build the bar in the open layout."""
     with gr.Column(elem_id="start-bar"):
+        copy = build_copy()
         with gr.Column(visible=False, elem_id="start-card") as card:
             stopped = PageHTML(elem_id="start-findings", padding=False)
             with gr.Row():
@@ -88,4 +90,5 @@ def build_start_bar() -> tuple[StartWidgets, PreflightWidgets]:
         time = PageHTML(elem_id="start-time", padding=False)
     accept = gr.Checkbox(False, label="Accept warnings", visible=False)
     starting = StartWidgets(start, time, phase, card, stopped, anyway, change, accept, gr.State(None))
-    return starting, PreflightWidgets(check, measure, checked, findings, memory, make_fit, measured, close, bar)
+    preflight = PreflightWidgets(check, measure, checked, findings, memory, make_fit, measured, close, bar)
+    return starting, preflight, copy

@@ -40,7 +40,7 @@ def server(run, file_server):
 @pytest.fixture
 def page(run, server, chromium):
     made = open_page(chromium, server, "Chat")
-    wait_until(lambda: made.locator("#lane-run-2 input").input_value().startswith(run.id), made)
+    wait_until(lambda: made.locator("#lane-run-2 input").input_value().startswith(run.title), made)
     yield made
     assert made.errors == []
     made.close()

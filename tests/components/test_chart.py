@@ -83,3 +83,39 @@ def test_chart_zoom_of_browser_and_server_agree(actions, events, offers_to_show_
     done = subprocess.run(["node", "-"], input=script, capture_output=True, text=True)
     assert not done.stderr
     assert json.loads(done.stdout) == [events, offers_to_show_all]
+
+
+# Ranges of an axis: of losses, learning rates, steps, tokens and seconds, wide and narrow.
+TICKS = """
+let seed = 1;
+const random = () => (seed = seed * 48271 % 2147483647) / 2147483647;
+const bad = [];
+for (let round = 0; round < 3000; round++) {
+  const low = (random() < 0.2 ? 0 : 10 ** (random() * 14 - 8)) * (random() < 0.1 ? -1 : 1);
+  const high = low + Math.abs(low || 1) * 10 ** (random() * 9 - 6), most = 3 + Math.floor(random() * 12);
+  for (const log of low > 0 ? [false, true] : [false])
+    for (const whole of [false, true]) {
+      const found = ticks(low, high, log, most, whole);
+      const isWhole = found.every(v => !whole || Number.isInteger(v));
+      for (const format of [formatNumber, formatDuration]) {
+        const texts = labels(found, format);
+        if (new Set(texts).size !== texts.length || !isWhole) bad.push([low, high, log, most, whole, texts]);
+      }
+    }
+}
+const numbers = [ticks(0, 2, false, 8, true), [4.01, 4.02], [10000, 10010], [1e-4, 1.05e-4]];
+const known = [...numbers.map(one => labels(one, formatNumber)), labels([60, 90, 120], formatDuration)];
+console.log(JSON.stringify([bad.slice(0, 3), known]));
+"""
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="Node.js is not installed here")
+def test_chart_tick_labels_never_repeat_and_steps_are_whole():
+    done = subprocess.run(["node", "-"], input=f"{DOCUMENT}\n{_JS}\n{TICKS}", capture_output=True, text=True)
+    assert not done.stderr
+    bad, known = json.loads(done.stdout)
+    assert bad == []
+    assert known == [
+        ["0", "1", "2"], ["4.01", "4.02"], ["10k", "10.01k"], ["1e-4", "1.05e-4"],
+        ["1 min 0 s", "1 min 30 s", "2 min 0 s"],
+    ]  # fmt: skip

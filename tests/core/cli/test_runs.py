@@ -85,7 +85,7 @@ def test_models_list_prints_the_available_models(ok, home):
 
 
 def test_runs_list_show_and_follow_print_a_finished_run(ok, run):
-    assert ok("runs", "list").split() == [run.id, "finished"]
+    assert ok("runs", "list").split() == [run.id, "finished", *run.title.split()]
     shown = ok("runs", "show", run.id)
     assert shown.startswith(f"{run.id}: finished")
     assert '"lora_rank": 3' in shown
@@ -269,7 +269,9 @@ def test_runs_compare_and_report_show_metrics_and_differences(ok, run, home):
     other = RunStore(home).create(QLoRAConfig(lora_rank=32))
     write(other, EVENTS)
     lines = ok("runs", "compare", run.id, other.id, "--by", "best_loss").splitlines()
-    assert f"{other.id}  queued  held-out 3.0000  base 4.0000  loss 3.2500  3,000 tokens in 2 s" == lines[0]
+    assert (
+        f"{other.id}  {other.title}  queued  held-out 3.0000  base 4.0000  loss 3.2500  3,000 tokens in 2 s" == lines[0]
+    )
     assert lines[1].startswith(f"{run.id}  ")
     assert "Rank: 3 | 32" in lines[2:]
     assert other.id in ok("runs", "compare")

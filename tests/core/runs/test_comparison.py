@@ -51,7 +51,7 @@ def test_summary_is_updated_with_its_run(a_run, summaries):
 def test_summary_of_damaged_run_shows_what_is_readable(a_run, summaries):
     run = a_run()
     (run.folder / "config.json").write_text("{")
-    assert summaries.of(run).model == ""
+    assert (summaries.of(run).model, summaries.of(run).config) == ("", None)
     (run.folder / "state.json").write_text("{")
     assert summaries.of(run).status == "unreadable"
 

@@ -163,7 +163,7 @@ def test_queue_is_sorted_by_queue_position(store):
 
 def test_label_is_stored_and_damaged_label_is_empty(store):
     run = store.create(QLoRAConfig())
-    assert run.title == run.id
+    assert run.title == "Defaults · keeper"
     run.save_label(Label(name="First try", tags=["a"], note="x"))
     assert run.title == "First try"
     (run.folder / "label.json").write_text("{")

@@ -39,23 +39,25 @@ def test_render_picked_runs_shows_their_curves_and_differences(do, a_run, metric
     one, two = a_run(EVENTS, QLoRAConfig(lora_rank=8)), a_run(EVENTS)
     state = do.pick(do.pick(ComparisonState(), one.id), two.id)
     shown = do.render(state, metric, None, False)
-    assert [series["name"] for series in shown["curves"]["series"]] == [one.id, two.id]
+    assert [series["name"] for series in shown["curves"]["series"]] == [one.title, two.title]
     assert len({series["color"] for series in shown["curves"]["series"]}) == 2
-    assert ParsedHtml(shown["differences"]).text == f"What differs{one.id}{two.id}Rank816"
+    assert ParsedHtml(shown["differences"]).text == f"What differs{one.title}{two.title}Rank816"
     with pytest.raises(StudioError, match="There is no run"):
         do.pick(state, "invented")
     state = do.pick(state, one.id)
     shown = do.render(state, metric, None, False)
-    assert [series["name"] for series in shown["curves"]["series"]] == [two.id]
+    assert [series["name"] for series in shown["curves"]["series"]] == [two.title]
     assert "Tick two or more runs" in shown["differences"]
 
 
-def test_render_runs_with_same_name_and_settings_are_distinguished_by_id(do, a_run):
-    one, two = a_run(EVENTS), a_run(EVENTS)
+def test_render_runs_with_same_name_and_settings_are_distinguished_by_date(do, a_run):
+    one, two = a_run(EVENTS, created=1.0), a_run(EVENTS, created=90.0)
     for run in (one, two):
         run.save_label(Label(name="same"))
     shown = do.render(ComparisonState(picked=(one.id, two.id)), "loss", None, False)
-    assert [series["name"] for series in shown["curves"]["series"]] == [f"same ({one.id})", f"same ({two.id})"]
+    names = [series["name"] for series in shown["curves"]["series"]]
+    assert names == [do.runs.titles()[run.id] for run in (one, two)]
+    assert len(set(names)) == 2
     assert "the same settings" in shown["differences"]
 
 
@@ -92,3 +94,61 @@ def test_pick_more_runs_than_a_page_can_compare_is_refused(do, a_run):
     with pytest.raises(StudioError, match="101 runs were chosen, and at most 100"):
         do.pick(state, a_run().id)
     assert len(do.pick(state, "run-3").picked) == 99
+
+
+def text_of(html):
+    return re.sub("<[^>]+>", "", html)
+
+
+def headings(html):
+    return re.findall(r'data-event="sort_by" data-value="([^"]+)"', html)
+
+
+def test_table_has_the_columns_that_differ_and_can_be_sorted_by_their_settings(do, a_run):
+    low, high = a_run(EVENTS, QLoRAConfig(lora_rank=8)), a_run(EVENTS, QLoRAConfig(lora_rank=32, packing=False))
+    table = do.render(ComparisonState(), HELD_OUT_LOSS, None, False)["table"]
+    assert headings(table)[:4] == ["title", "best_held_out", "setting.lora_rank", "setting.packing"]
+    assert not {"model", "subset", "status", "steps"} & set(headings(table)), "they are the same in both"
+    state = do.sort_by(ComparisonState(), "setting.lora_rank")
+    assert row_ids(do.render(state, HELD_OUT_LOSS, None, False)["table"]) == [low.id, high.id]
+    state = do.sort_by(state, "setting.lora_rank")
+    assert row_ids(do.render(state, HELD_OUT_LOSS, None, False)["table"]) == [high.id, low.id]
+
+
+def test_pinned_baseline_is_first_and_the_others_show_their_differences(do, a_run):
+    evals = [{"event": "eval", "step": step, "loss": 3.0 + step / 8} for step in (0, 2)]
+    first, second = a_run(EVENTS[:6], created=1.0), a_run([*EVENTS[:2], *evals], created=2.0)
+    assert row_ids(do.render(ComparisonState(), "loss", None, False)["table"]) == [second.id, first.id]
+    shown = do.render(do.pin(ComparisonState(), first.id), "loss", None, False)
+    assert row_ids(shown["table"]) == [first.id, second.id]
+    assert shown["baseline"]["value"] == first.id
+    words = text_of(shown["table"])
+    assert words.count("baseline") == 1
+    assert "3.2500+0.2500" in words, "the last held-out loss"
+    assert do.pin(do.pin(ComparisonState(), first.id), "").baseline == ""
+    with pytest.raises(StudioError, match="There is no run"):
+        do.pin(ComparisonState(), "invented")
+    gone = do.render(ComparisonState(baseline="deleted"), "loss", None, False)
+    assert gone["baseline"]["value"] == ""
+
+
+def test_losses_that_were_measured_differently_say_so_and_are_sorted_apart(do, a_run):
+    best = [*EVENTS[:4], {"event": "eval", "step": 2, "loss": 1.0}]
+    apart = a_run(best, QLoRAConfig(max_length=256), created=1.0)
+    runs = [a_run(EVENTS, QLoRAConfig(lora_rank=rank), created=rank) for rank in (4, 8)]
+    state = do.sort_by(ComparisonState(), "best_held_out")
+    table = do.render(state, "loss", None, False)["table"]
+    assert row_ids(table)[-1] == apart.id, "its loss is the lowest, but of other tokens"
+    assert "not comparable: maximum length 256 instead of 1,024" in text_of(table)
+    table = do.render(do.pin(state, apart.id), "loss", None, False)["table"]
+    assert text_of(table).count("not comparable: maximum length 1,024 instead of 256") >= len(runs)
+    by_loss = do.render(do.sort_by(ComparisonState(), "loss"), "loss", None, False)["table"]
+    assert set(row_ids(by_loss)) == {apart.id, *(run.id for run in runs)}
+
+
+def test_ticked_rows_have_the_colors_of_their_curves(do, a_run):
+    one, two = a_run(EVENTS, created=1.0), a_run(EVENTS, created=2.0)
+    shown = do.render(do.pick(ComparisonState(), two.id), "loss", None, False)
+    colors = re.findall(r'class="qs-dot" style="background:(#\w+)"', shown["table"])
+    assert colors == [series["color"] for series in shown["curves"]["series"]]
+    assert row_ids(shown["table"]) == [two.id, one.id]

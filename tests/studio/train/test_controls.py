@@ -48,27 +48,49 @@ def test_stop_live_run_writes_a_request_and_ended_run_raises(do, live, a_run):
             refuse(None)
 
 
-def enabled_buttons(do, run_id):
-    return {name for name, update in do.update_buttons(run_id).items() if update["interactive"]}
+def shown_buttons(do, run_id, with_form=False):
+    return {name for name, update in do.update_buttons(run_id, with_form).items() if update["visible"]}
 
 
 @pytest.mark.parametrize(
-    ("status", "enabled"),
+    ("status", "shown"),
     [
         ("queued", {"stop", "earlier", "later"}),
-        ("finished", {"resume"}),
-        ("interrupted", {"resume"}),
+        ("stopped", {"resume", "with_form"}),
+        ("finished", {"with_form"}),
+        ("interrupted", {"resume", "with_form"}),
         ("unreadable", set()),
     ],
 )
-def test_update_buttons_enables_what_applies_to_the_status(do, a_run, status, enabled):
+def test_update_buttons_shows_what_applies_to_the_status(do, a_run, status, shown):
     run = a_run(status=status)
-    assert enabled_buttons(do, run.id) == enabled
-    assert enabled_buttons(do, None) == set()
+    always = {"rename", "more"} | ({"duplicate"} if status != "unreadable" else set())
+    assert shown_buttons(do, run.id) == shown | always
+    assert shown_buttons(do, None) == set()
 
 
-def test_update_buttons_live_run_can_be_stopped_and_killed(do, live):
-    assert enabled_buttons(do, live.id) == {"stop", "kill"}
+def test_update_buttons_a_finished_run_resumes_with_the_form_only(do, a_run):
+    assert "resume" in shown_buttons(do, a_run(status="finished").id, with_form=True)
+
+
+def test_update_buttons_live_run_is_force_stopped_only_after_stop(do, live):
+    assert shown_buttons(do, live.id) == {"stop", "rename", "duplicate", "more"}
+    do.stop(live.id)
+    assert shown_buttons(do, live.id) == {"kill", "rename", "duplicate", "more"}
+
+
+def test_save_name_keeps_tags_and_note_and_hides_the_field(do, a_run):
+    run = a_run()
+    run.save_label(Label(name="old", tags=["a"], note="why"))
+    shown = do.open_rename(run.id)
+    assert (shown["rename_row"]["visible"], shown["name"]) == (True, "old")
+    assert do.close_rename(run.id)["name"] == "old"
+    shown = do.save_name(run.id, " new ", False)
+    assert run.label() == Label(name="new", tags=["a"], note="why")
+    assert not shown["rename_row"]["visible"]
+    assert shown["run"]["choices"][0][0].startswith("new")
+    with pytest.raises(StudioError, match="Name"):
+        do.save_name(run.id, "x" * 200, False)
 
 
 def test_save_label_shows_it_in_the_list_and_hides_archived_runs(do, a_run):

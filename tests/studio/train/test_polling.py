@@ -21,8 +21,9 @@ def poll(do, run_id, last=None, comparison_visible=False):
     """Poll as a page that has received `last`."""
     known = {name: (last or {}).get(name, "") for name in ("run_fingerprint", "runs_fingerprint")}
     return do.poll(
-        **known, run_id=run_id, with_archived=False, metric="learning rate", zoom=None, pinned=None,
-        comparison=ComparisonState(), comparison_metric="loss", comparison_visible=comparison_visible,
+        **known, run_id=run_id, with_archived=False, metric="learning rate", zoom=None, pinned=None, with_form=False,
+        with_previous=False, comparison=ComparisonState(), comparison_metric="loss",
+        comparison_visible=comparison_visible,
     )  # fmt: skip
 
 
@@ -55,19 +56,37 @@ def test_poll_new_name_updates_the_list_and_the_view(do, a_run):
     assert updates["run"]["choices"][0][0].startswith("first")
 
 
-def test_poll_deleted_run_selects_another(do, a_run):
+def test_poll_deleted_run_selects_another(do, a_run, toasts):
     other = a_run(EVENTS)
     last = {"run_fingerprint": "something", "runs_fingerprint": "something"}
     updates = poll(do, "20200101-000000-gone", last)
-    assert updates["run_fingerprint"] == ""
     assert updates["run"]["value"] == other.id
-    assert "No run yet" in updates["status"]
+    assert updates["run_fingerprint"] == do.view.fingerprint(other.id)
+    assert "No run yet" not in updates["status"], "that would be false"
+    do.controls.delete(other.id, other.id, False)
+    assert "No run yet" in poll(do, other.id, last)["status"]
+
+
+def test_open_page_shows_the_newest_run_at_once_or_says_that_there_is_none(do, a_run):
+    assert "No run yet" in do.open_page(None, False, "learning rate")["status"]
+    run = a_run(EVENTS)
+    run.save_label(Label(name="first"))
+    shown = do.open_page(None, False, "learning rate")
+    assert (shown["run"]["value"], shown["opened"], shown["name"]) == (run.id, run.id, "first")
+    assert "2 / 10" in shown["tiles"]
+    assert poll(do, run.id, shown) == {}, "it has all that a poll would send"
+
+
+def test_select_run_does_nothing_for_the_run_that_is_shown_or_before_there_is_a_list(do, a_run):
+    run = a_run(EVENTS)
+    assert do.select_run(run.id, "learning rate", False, False, run.id) == {}
+    assert do.select_run(None, "learning rate", False, False, "") == {}, "No run yet would be false"
 
 
 def test_select_run_returns_its_view_and_label_without_a_zoom(do, a_run):
     run = a_run(EVENTS)
     run.save_label(Label(name="first"))
-    updates = do.select_run(run.id, "learning rate")
+    updates = do.select_run(run.id, "learning rate", False, False, "")
     assert (updates["name"], updates["zoom"]) == ("first", None)
     assert updates["run_fingerprint"] == do.view.fingerprint(run.id)
     assert "2 / 10" in updates["tiles"]
@@ -76,7 +95,7 @@ def test_select_run_returns_its_view_and_label_without_a_zoom(do, a_run):
 @pytest.mark.parametrize("with_run", [True, False])
 def test_select_run_clears_the_rows_and_the_log_of_the_run_before(do, a_run, with_run):
     """Otherwise a row of one run could be excluded from the subset of another."""
-    updates = do.select_run(a_run(EVENTS).id if with_run else None, "learning rate")
+    updates = do.select_run(a_run(EVENTS).id if with_run else None, "learning rate", False, False, "other")
     assert (updates["row"]["value"], updates["row"]["choices"], updates["row"]["visible"]) == (None, [], False)
     assert (updates["row_view"], updates["log"]) == ("", "")
     assert "Click a point" in updates["step"]

@@ -11,7 +11,6 @@ import pytest
 
 from core.data import subset
 from core.data.recipe import Recipe
-from core.data.select_rows import Selection
 from core.errors import StudioError
 from core.runs import report
 from core.runs.config import QLoRAConfig
@@ -87,7 +86,6 @@ def test_tiles_show_nan_as_text_and_missing_metrics_as_dashes():
         ({"status": "preparing", "ended": None}, EVENTS[:1], "Loading it"),
         ({"status": "running", "ended": None}, EVENTS[:3], "step 0 of 10: evaluating the base model"),
         ({"status": "running", "ended": None}, EVENTS, "step 2 of 10, about 16 s left"),
-        ({"status": "stopping", "ended": None}, EVENTS, "step 2 of 10, about 16 s left"),
         ({"status": "finished"}, [*EVENTS, {"event": "done"}], "step 2 of 10, 4 s of training"),
         ({"status": "stopped", "cause": "Stopped on request."}, [*EVENTS, {"event": "done"}], "Stopped on request."),
         ({"status": "failed", "cause": "The disk is full."}, [*EVENTS, {"event": "failed"}], "The disk is full."),
@@ -96,7 +94,7 @@ def test_tiles_show_nan_as_text_and_missing_metrics_as_dashes():
 )
 def test_status_shows_progress_and_cause(a_run, state, events, text):
     run = a_run(**state)
-    shown = status_html(run.saved_state(), progress(parse(events)))
+    shown = status_html(run, run.saved_state(), progress(parse(events)))
     assert text in shown_text(shown)
     assert f'class="qs-badge {state["status"]}"' in shown
     assert ("qs-cause" in shown) == bool(state.get("cause"))
@@ -107,22 +105,40 @@ def test_status_shows_progress_and_cause(a_run, state, events, text):
 def test_status_bar_is_as_wide_as_the_progress(a_run, step, width):
     run = a_run()
     events = [{"event": "step", "step": step, "total": 10}]
-    assert ("i", {"style": f"width:{width}"}) in tags_of(status_html(run.saved_state(), progress(parse(events))))
+    assert ("i", {"style": f"width:{width}"}) in tags_of(status_html(run, run.saved_state(), progress(parse(events))))
 
 
 def test_notes_show_rows_counts_choices_and_versions(a_run):
     run = a_run()
-    run.save_label(Label(name="First", tags=["a"], note="It went well."))
     made = {"code": "abc", "packages": {"torch": "2.13.0"}, "hardware": "CPU"}
     words = shown_text(notes_html(run, progress(parse([PREPARED | {"lineage": made}]))))
     for fact in (
-        "First", "It went well.", run.subset().describe(),
+        run.subset().describe(), f"Folder: runs/{run.id}",
         "1,200 rows, 56,789 tokens per epoch, of which 1,234 carry loss",
         "99 adapter", "4 rows are longer", "3 rows left out: no answer.", "Attention is sdpa (no GPU).",
         "code abc, torch 2.13.0; on CPU",
     ):  # fmt: skip
         assert fact in words
     assert run.subset().describe() in shown_text(notes_html(run, progress([]))), "before anything is prepared"
+
+
+def test_label_shows_tags_and_note_or_nothing(do, a_run):
+    run = a_run(EVENTS)
+    assert do.render(run.id, "tokens/s", None)["label"] == ""
+    run.save_label(Label(tags=["a"], note="It went well."))
+    assert shown_text(do.render(run.id, "tokens/s", None)["label"]).split() == ["a", "It", "went", "well."]
+
+
+def test_stopping_run_says_by_its_files_whether_the_step_or_the_saving_is_left(a_run):
+    run = a_run(EVENTS, status="running", ended=None)
+    run.save_state(run.saved_state().with_process(psutil.Process().pid))
+    run.request_stop()
+    os.utime(run.events_file, (1, 1))
+    shown = status_html(run, run.state(), progress(parse(EVENTS)))
+    assert "finishing step 3, then saving" in shown_text(shown)
+    os.utime(run.stop_request, (0, 0))
+    shown = status_html(run, run.state(), progress(parse(EVENTS)))
+    assert "step 2 is done, saving the checkpoint and the adapter" in shown_text(shown)
 
 
 def test_run_view_hostile_text_stays_text(do, rows, runs, settings, tmp_path):
@@ -142,9 +158,9 @@ def test_run_view_hostile_text_stays_text(do, rows, runs, settings, tmp_path):
     run.log.write_text(HOSTILE)
     shown = do.render(run.id, "learning rate", None) | do.render_samples(run.id) | do.read_log(run.id)
     shown |= rows.list_rows(run.id, 1)
-    for name in ("status", "tiles", "alerts", "notes", "samples", "log", "step"):
+    for name in ("status", "label", "tiles", "alerts", "notes", "samples", "log", "step"):
         assert_inert(shown[name])
-    for name in ("status", "tiles", "notes", "log", "samples"):
+    for name in ("status", "label", "tiles", "notes", "log", "samples"):
         assert "alert(1)" in shown_text(shown[name]), "the text itself is shown"
     assert all(series["points"] == [] for series in shown["loss_chart"]["series"])
 
@@ -165,6 +181,21 @@ def test_charts_show_finite_values_within_the_zoom(do, a_run):
     assert "not a number since step 2" in shown["alerts"]
 
 
+def test_previous_run_on_the_same_subset_can_be_overlaid(do, runs, a_run):
+    first, second = a_run(EVENTS, created=1.0), a_run(EVENTS, created=2.0)
+    assert not do.render(first.id, "tokens/s", None)["with_previous"]["visible"]
+    shown = do.render(second.id, "tokens/s", None)
+    assert shown["with_previous"]["visible"]
+    assert len(shown["loss_chart"]["series"]) == 2
+    title = runs.titles()[first.id]
+    series = do.render(second.id, "tokens/s", {"low": 1, "high": 2}, with_previous=True)["loss_chart"]["series"]
+    assert [one["name"] for one in series][2:] == [f"loss of {title}", f"held-out loss of {title}"]
+    assert [point[0] for point in series[2]["points"]] == [1]
+    assert not do.render(first.id, "tokens/s", None, with_previous=True)["loss_chart"]["series"][0]["name"].startswith(
+        "loss of"
+    )
+
+
 @pytest.mark.parametrize("metric", METRIC_FIELDS)
 def test_metric_chart_shows_every_metric(do, a_run, metric):
     assert do.render(a_run(EVENTS).id, metric, None)["metric_chart"]["title"] == metric
@@ -175,6 +206,7 @@ def test_run_view_without_a_run_shows_how_to_start_one(do, rows):
     assert NO_RUN in shown["status"]
     assert (shown["tiles"], shown["alerts"], shown["notes"]) == ("", "", "")
     assert not shown["charts"]["visible"]
+    assert not shown["made"]["visible"]
     assert rows.list_rows(None, 3)["step"] == ""
     assert "The log is empty" in do.read_log(None)["log"]
 
@@ -182,7 +214,7 @@ def test_run_view_without_a_run_shows_how_to_start_one(do, rows):
 def test_run_view_without_a_run_updates_all_that_a_run_has_shown(do, a_run):
     """A name that is left out keeps what it shows. The charts are inside the column that is hidden."""
     with_run, without = (do.render(run_id, "tokens/s", None) for run_id in (a_run(EVENTS).id, None))
-    assert set(with_run) - set(without) == {"loss_chart", "metric_chart"}
+    assert set(with_run) - set(without) == {"loss_chart", "metric_chart", "with_previous"}
 
 
 def test_samples_stay_at_a_pinned_pass_and_else_follow_the_newest(do, a_run):
@@ -200,44 +232,6 @@ def test_samples_stay_at_a_pinned_pass_and_else_follow_the_newest(do, a_run):
     assert "answered at step 2" in do.render_samples(run.id, pinned)["samples"]
     assert "answered at step 9" in do.render_samples(run.id, ("another run", 0))["samples"]
     assert "No sample answers yet" in do.render_samples(a_run().id)["samples"]
-
-
-def test_step_rows_are_listed_shown_and_excluded(rows, a_run, settings, toasts):
-    run = a_run(EVENTS)
-    shown = rows.list_rows(run.id, 2)
-    assert shown["row"]["choices"] == [("row 5", 5)]
-    assert "trained on 2 rows" in shown["step"]
-    assert "This run has no step 77" in rows.list_rows(run.id, 77)["step"]
-    row = next(number for _, number, _ in subset.stream(settings, "keeper"))
-    assert "qs-turn" in rows.render_row(run.id, row, False)["row_view"]
-    assert "no longer in the subset" in rows.render_row(run.id, 10**6, False)["row_view"]
-    name = rows.exclude_row(run.id, row)["new_subset"]
-    assert name in toasts[0]
-    known = {number for _, number, _ in subset.stream(settings, "keeper")}
-    assert {number for _, number, _ in subset.stream(settings, name)} == known - {row}
-    with pytest.raises(StudioError, match="No row is selected"):
-        rows.exclude_row(run.id, None)
-
-
-def test_excluded_rows_one_by_one_always_give_a_new_subset(rows, a_run, settings, monkeypatch):
-    """Rows with many digits: a name lists only as many as fit, and two selections never share one."""
-    first = subset.create(
-        settings, "keeper-without-end", Recipe(dataset=subset.find(settings, "keeper").recipe.dataset)
-    )
-    monkeypatch.setattr("core.data.subset.select", lambda opened, recipe: Selection({0: "train"}))
-    config, names = QLoRAConfig(subset=first.name), []
-    for row in [*range(123_456, 123_476), 123_456]:
-        run = a_run(config=config)
-        names.append(rows.exclude_row(run.id, row)["new_subset"])
-        config = config.model_copy(update={"subset": names[-1]})
-    assert names[:2] == ["keeper-without-end-without-123456", "keeper-without-end-without-123456-123457"]
-    assert names[19].startswith("keeper-without-end-without-20-rows")
-    assert len(set(names)) == 20
-    assert names[20] == names[19], "the same selection"
-    other = a_run(config=QLoRAConfig(subset=names[17]))
-    assert rows.exclude_row(other.id, 999_999)["new_subset"] not in names
-    assert subset.find(settings, names[19]).recipe.excluded == list(range(123_456, 123_476))
-    assert max(map(len, names)) <= 60
 
 
 def test_write_csv_contains_every_step(do, a_run):

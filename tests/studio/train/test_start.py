@@ -107,7 +107,7 @@ def test_start_beyond_a_quota_raises_and_ends_the_phase(do, a_run, monkeypatch):
 @pytest.mark.parametrize("text", HOSTILE)
 def test_accepted_warning_with_hostile_text_stays_text(a_run, text):
     run = a_run(warnings=[text])
-    page = ParsedHtml(status_html(run.state(), Progress()))
+    page = ParsedHtml(status_html(run, run.state(), Progress()))
     assert {tag for tag, _ in page.tags} <= {"div", "span", "i"}
 
 

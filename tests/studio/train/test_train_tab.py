@@ -18,9 +18,9 @@ def demo(runs):
     jobs.close()
 
 
-def test_train_tab_polls_on_the_timer_and_when_it_is_selected(demo):
+def test_train_tab_polls_on_the_timer_when_it_is_selected_and_after_an_action(demo):
     (poll,) = [fn for fn in demo.fns.values() if fn.fn and fn.fn.__qualname__ == "Polling.poll"]
-    assert {event for _, event in poll.targets} == {"tick", "select"}
+    assert {event for _, event in poll.targets} == {"tick", "select", "change"}
 
 
 def test_train_tab_every_control_is_connected(demo):

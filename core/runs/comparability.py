@@ -1,0 +1,78 @@
+"""Comparability of held-out losses: they say which run is better only if they were measured in the same way."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from core.runs.config import QLoRAConfig
+from core.runs.events import PreparedEvent
+from core.runs.store import Run
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """How a run measures its held-out loss.
+
+    Attributes:
+        max_length: Tokens after which a row is truncated.
+        template: The chat template.
+        answers_only: Whether only the tokens of answers count.
+        rows: Identifies the held-out rows.
+        tokenizer: Identifies the tokens of the rows; two models may share a tokenizer.
+    """
+
+    max_length: int
+    template: str
+    answers_only: bool
+    rows: str
+    tokenizer: str
+
+
+def measurement_of(run: Run, config: QLoRAConfig, prepared: PreparedEvent | None) -> Measurement:
+    """Return how a run measures its held-out loss.
+
+    Args:
+        run: The run.
+        config: Its settings.
+        prepared: Its event of that name; None before that.
+    """
+    # The same rows have the same number of tokens in one epoch only if the tokenizer is the same.
+    tokenizer = f"{prepared.rows} {prepared.tokens}" if prepared else ""
+    template = prepared.template if prepared else config.chat_template
+    return Measurement(config.max_length, template, config.answers_only, _rows(run, config), tokenizer)
+
+
+def _rows(run: Run, config: QLoRAConfig) -> str:
+    subset = run.subset()
+    if subset is None:
+        return config.subset
+    # Rows that were left out by hand are training rows if as many rows are held out as before.
+    recipe = subset.recipe.model_copy(update={"excluded": []})
+    found = [recipe.model_dump_json(), str(subset.held_out)]
+    if subset.held_out:
+        return " ".join([*found, str(min(config.eval_rows, subset.held_out))])
+    # The run itself holds rows out of those that it would train on.
+    return " ".join([*found, subset.sha256, str(config.held_out_share), str(config.seed), str(config.eval_rows)])
+
+
+def why_not_comparable(one: Measurement, other: Measurement) -> str:
+    """Return how the held-out loss of one run was measured differently from that of another; empty if it was not."""
+    found = []
+    if one.max_length != other.max_length:
+        found.append(f"maximum length {one.max_length:,} instead of {other.max_length:,}")
+    if one.template != other.template:
+        found.append("another chat template")
+    if one.answers_only != other.answers_only:
+        found.append("loss on answers only" if one.answers_only else "loss on all text")
+    if one.rows != other.rows:
+        found.append("other held-out rows")
+    # Other settings change the number of tokens, too.
+    elif not found and one.tokenizer and other.tokenizer and one.tokenizer != other.tokenizer:
+        found.append("another tokenizer")
+    return ", ".join(found)
+
+
+def reference_of(measurements: Sequence[Measurement | None]) -> Measurement | None:
+    """Return the way in which most runs measure, the first of them if several are as common; None if none does."""
+    counted = Counter(found for found in measurements if found)
+    return counted.most_common(1)[0][0] if counted else None

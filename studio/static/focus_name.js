@@ -1,0 +1,4 @@
+() => requestAnimationFrame(() => {
+  const name = document.querySelector('#run-name :is(input, textarea)');
+  if (name) { name.focus(); name.select(); }
+})

@@ -1,0 +1,1 @@
+() => requestAnimationFrame(() => document.getElementById('copy-of')?.scrollIntoView({block: 'nearest'}))
