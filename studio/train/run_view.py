@@ -73,6 +73,9 @@ class RunView:
             zoom: The steps that the charts show.
             with_previous: Whether the loss chart also shows the previous run on the same subset.
         """
+        if not run_id and self.runs.runs():
+            # A page that opens sends the changes of its widgets before it has the list of runs.
+            return {}
         if not run_id:
             text = roles.text_for_caller(NO_RUN, NO_PUBLISHED)
             hidden = gr.update(visible=False)
