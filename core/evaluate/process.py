@@ -42,7 +42,7 @@ def _base_without_run(store: RunStore, config: EvaluationConfig) -> BaseIdentity
     """Return the base of an evaluation without a run: that of the run whose rows are used, or the named model."""
     if config.prompts == "held-out":
         return base_identity(store, store.run(config.prompt_run))
-    return BaseIdentity(catalogue.find(store.settings, config.model).name)
+    return BaseIdentity(catalogue.locate(store.settings, config.model).name)
 
 
 def submit(store: EvaluationStore, config: EvaluationConfig, file: Path | None = None) -> Evaluation:
@@ -117,7 +117,7 @@ def _launch(store: EvaluationStore, evaluation: Evaluation, base: BaseIdentity) 
     # Requests of an earlier start would end the new worker at once.
     for name in ("pause", "stop"):
         evaluation.request(name).unlink(missing_ok=True)
-    is_local = catalogue.find(store.settings, base.model, base.revision).local
+    is_local = catalogue.locate(store.settings, base.model, base.revision).local
     pid = launch(store.settings, "core.evaluate", evaluation.folder, evaluation.log, offline=is_local)
     # The caller holds the lock, and the worker waits for it before it writes its first state: this one comes first.
     started = {"status": "preparing", "cause": "", "stage": "Starting", "ended": None, "since": None}
