@@ -9,6 +9,7 @@ lock.
 
 import sys
 import threading
+import time
 import traceback
 from collections import deque
 from collections.abc import Iterator
@@ -235,7 +236,10 @@ class Engine:
         self._model.load_adapters(
             entry.request.adapter_folders, in_use, lambda: self._set_stage(entry, "Loading the adapter")
         )
-        # Made now, as their clocks start: the time to the first token has neither the waiting nor the loading.
+        waited = time.monotonic() - entry.asked
+        for generation in entry.generations:
+            generation.waited_seconds = waited
+        # Made now, as their clocks start: the speed of decoding has neither the waiting nor the loading.
         sequences = [
             lanes.sequence(request, prompt, generation, lambda index=index: index in entry.stopped_lanes)
             for index, (request, prompt, generation) in enumerate(

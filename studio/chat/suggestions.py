@@ -20,8 +20,8 @@ _CACHED_SUBSETS, _CACHED_QUESTIONS = 8, 500
 # Question and answer together: the page keeps all that it shows, within `check_state_size`.
 MAX_SUGGESTED_CHARACTERS = 10_000
 _INVITATION = (
-    "Every lane answers the same question at the same time, side by side; then you vote for the better answer or ask "
-    "another question. Click a question to ask it now, or write your own below."
+    "All models answer the same question side by side; then you vote for the better answer or ask another question. "
+    "Click a question to ask it now, or write your own below."
 )
 _LOADING_NOTE = "The first question loads the model, which takes a few seconds."
 

@@ -1,0 +1,37 @@
+// Sizes the Chat tab to the window, and handles the keys of its prompt. Runs in the line below the prompt.
+const page = document.getElementById('chat-page');
+const find = selector => page.querySelector(selector);
+const isShown = part => part && part.offsetParent !== null;
+
+// The space above the tab's content and below it; the rest of the window is the conversation's (studio/static/chat.css).
+function measure() {
+  if (!isShown(page)) return;
+  const above = page.getBoundingClientRect().top + window.scrollY;
+  const footer = document.querySelector('footer');
+  page.style.setProperty('--chat-outside', `${Math.ceil(above + (footer ? footer.offsetHeight : 0))}px`);
+}
+const sizes = new ResizeObserver(measure);
+for (const part of [page, document.getElementById('notice'), document.getElementById('head')]) if (part) sizes.observe(part);
+
+// Gradio sends a prompt of several lines with Shift+Enter; here Enter sends and Shift+Enter starts a line.
+find('#prompt').addEventListener('keydown', event => {
+  if (event.key !== 'Enter' || event.isComposing || !event.shiftKey) return;
+  const text = event.target;
+  event.preventDefault();
+  event.stopPropagation();
+  text.setRangeText('\n', text.selectionStart, text.selectionEnd, 'end');
+  text.dispatchEvent(new Event('input', {bubbles: true}));
+}, true);
+
+// Escape stops the answers. While none is written, the drawer takes it.
+document.addEventListener('keydown', event => {
+  const stop = document.getElementById('chat-stop');
+  if (event.key !== 'Escape' || event.defaultPrevented || !page.isConnected || !isShown(page)) return;
+  const isInDrawer = event.target.closest('.sd-drawer, [aria-expanded="true"]');
+  if (isShown(stop) && !stop.disabled && !isInDrawer) { event.preventDefault(); stop.click(); }
+}, true);
+
+// Send disappears while an answer is written, so the focus goes to the prompt; not on a phone, where a keyboard would open.
+page.addEventListener('click', event => {
+  if (event.target.closest('#send') && window.matchMedia('(pointer: fine)').matches) find('#prompt textarea').focus();
+});
