@@ -10,7 +10,7 @@ from typing import Any
 import gradio as gr
 
 from core.errors import StudioError
-from studio.chat.layout import ChatWidgets
+from studio.chat.layout import DRAWER, ChatWidgets
 from studio.chat.parts import ChatParts
 from studio.chat.view import Updates
 from studio.html import read_static
@@ -54,6 +54,8 @@ def connect_asking(parts: ChatParts, widgets: ChatWidgets) -> None:
         connect_for_visitors(conversation.invitation.suggest, send_suggestion, clicked, widgets.view_outputs),
     ]
     _list_chats_after(parts, widgets, events)
+    for event in events:
+        event.failure(None, js=read_static("show_wrong_setting.js").replace("DRAWER", DRAWER))
 
 
 def connect_turns(parts: ChatParts, widgets: ChatWidgets) -> None:

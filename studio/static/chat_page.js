@@ -23,15 +23,17 @@ find('#prompt').addEventListener('keydown', event => {
   text.dispatchEvent(new Event('input', {bubbles: true}));
 }, true);
 
-// Escape stops the answers. While none is written, the drawer takes it.
+// Escape stops the answers. While none is written, the drawer takes it, and then the prompt gives the focus to the
+// board, where the keys 1 to 4 vote.
+const board = find('#chat-board');
+board.tabIndex = -1;
 document.addEventListener('keydown', event => {
-  const stop = document.getElementById('chat-stop');
   if (event.key !== 'Escape' || event.defaultPrevented || !page.isConnected || !isShown(page)) return;
+  const stop = document.getElementById('chat-stop');
   const isInDrawer = event.target.closest('.sd-drawer, [aria-expanded="true"]');
   if (isShown(stop) && !stop.disabled && !isInDrawer) { event.preventDefault(); stop.click(); }
+  else if (event.target.closest('#prompt') && !find('.sd-drawer[data-open="true"]')) board.focus({preventScroll: true});
 }, true);
 
-// Send disappears while an answer is written, so the focus goes to the prompt; not on a phone, where a keyboard would open.
-page.addEventListener('click', event => {
-  if (event.target.closest('#send') && window.matchMedia('(pointer: fine)').matches) find('#prompt textarea').focus();
-});
+// Send disappears while an answer is written.
+page.addEventListener('click', event => { if (event.target.closest('#send')) board.focus({preventScroll: true}); });

@@ -57,7 +57,7 @@ def set_length(page, tokens):
 
 def ask(page, text):
     page.locator("#prompt textarea").fill(text)
-    page.keyboard.press("Enter")
+    page.locator("#send").click()
 
 
 def cards(page, board="now"):
