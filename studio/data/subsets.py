@@ -12,7 +12,7 @@ from components.model_form import build_field, build_fields, form_validator, non
 from core.data import lengths, subset
 from core.data.recipe import Recipe
 from core.data.subset import Subset
-from core.errors import StudioError
+from core.errors import StudioError, sentence
 from core.settings import Settings, slug
 from studio.choices import subset_choices
 from studio.data.page_state import State, parse_state
@@ -153,7 +153,7 @@ def validate_subset(state: State, ticked: list[int], name: str, **values: Any) -
     """Return one gr.validate per input with a problem of its own; problems across fields are raised by `create`."""
     checked = {key: value for key, value in values.items() if key not in _FIELDS_IN_PAIRS}
     # The dataset's name is not part of the form; any name satisfies the recipe.
-    results = form_validator(Recipe)(dataset="-", **checked)
+    results = form_validator(Recipe, sentence)(dataset="-", **checked)
     problems = {
         key: result for key, result in zip(("dataset", *checked), results, strict=True) if not result["is_valid"]
     }

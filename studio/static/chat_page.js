@@ -11,7 +11,7 @@ function measure() {
   page.style.setProperty('--chat-outside', `${Math.ceil(above + (footer ? footer.offsetHeight : 0))}px`);
 }
 const sizes = new ResizeObserver(measure);
-for (const part of [page, document.getElementById('notice'), document.getElementById('head')]) if (part) sizes.observe(part);
+for (const part of [page, ...document.querySelectorAll('#head, #notice, #journey')]) sizes.observe(part);
 
 // Gradio sends a prompt of several lines with Shift+Enter; here Enter sends and Shift+Enter starts a line.
 find('#prompt').addEventListener('keydown', event => {
