@@ -161,7 +161,7 @@ class Watcher:
         self.page.get_by_role("button", name="New chat").click()
         self.page.locator("#chat-now .lb-turn").wait_for(state="detached")
         if not self.page.locator("#chat-numbers").is_visible():
-            self.page.locator("#chat-settings button").first.click()
+            self.page.locator("#chat-settings-open").click()
         for label, value in (("Length", TOKENS), ("Temperature", 0)):
             field = self.page.locator("#chat-numbers").get_by_label(label).first
             field.fill(str(value))

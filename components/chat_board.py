@@ -31,7 +31,7 @@ _MAX_HEAT_PERCENT = 70
 
 
 class Action(NamedTuple):
-    """A button of an answer: the event that it sends, its label and its tooltip."""
+    """A button of an answer: the event that it sends, its label and its tooltip; without an event it is disabled."""
 
     event: str
     label: str
@@ -49,7 +49,7 @@ class AnswerCard:
         kind: "base", "tuned", "hidden" or "reference"; the card's CSS class.
         facts: A line of figures below the text.
         note: A warning below the text.
-        placeholder: Shown in place of a text that is missing.
+        placeholder: Shown in place of a text that is missing; of an answer being written, what it waits for.
         actions: Its buttons.
         marked: The text in pieces, each with whether it is highlighted; None shows the text as it is.
         heat: The text in pieces, each with its probability; None shows the text as it is.
@@ -96,17 +96,18 @@ class BoardTurn:
     live: str = ""
 
 
-def build_chat_board(elem_id: str, is_live: bool = False) -> gr.HTML:
-    """Build an empty board.
+def build_chat_board(elem_id: str, is_live: bool = False, value: str = "") -> gr.HTML:
+    """Build a board without turns.
 
     Args:
         elem_id: The board's id in the page.
         is_live: Whether its turns may have `BoardTurn.live`.
+        value: Its HTML until it is filled.
 
     Its events: stop_lane, retry_lane, continue_answer, earlier_try, why, edit, vote, undo_vote, suggest, and returned
     when the browser window becomes visible again.
     """
-    return gr.HTML("", js_on_load=_JS + (_LIVE_JS if is_live else ""), elem_id=elem_id, padding=False)
+    return gr.HTML(value, js_on_load=_JS + (_LIVE_JS if is_live else ""), elem_id=elem_id, padding=False)
 
 
 def live_cards(cards: Iterable[AnswerCard], known: Mapping[str, int]) -> list[dict[str, Any]]:
@@ -119,7 +120,7 @@ def live_cards(cards: Iterable[AnswerCard], known: Mapping[str, int]) -> list[di
     made = []
     for card in cards:
         at = max(0, min(known.get(card.key, 0), len(card.text)) - _UNSETTLED_CHARACTERS)
-        made.append({"key": card.key, "at": at, "text": card.text[at:], "facts": card.facts})
+        made.append({"key": card.key, "at": at, "text": card.text[at:], "facts": card.facts, "wait": card.placeholder})
     return made
 
 

@@ -57,6 +57,11 @@ def empty_html(text: str) -> Markup:
     return render("text", css_class="qs-empty", direction="", text=text)
 
 
+def skeleton_html(text: str) -> Markup:
+    """Render a grey block in place of what is still being loaded, with a note of what that is."""
+    return render("text", css_class="qs-skeleton", direction="", text=text)
+
+
 def secondary_html(text: str) -> Markup:
     """Render a line that is less prominent than the chips above it."""
     return render("text", css_class="qs-second", direction="", text=text)

@@ -10,17 +10,20 @@ from typing import Any
 
 import gradio as gr
 
+from components.conversation import skeleton_html
 from core.chat.engine import Engine
 from core.chat.turns import MAX_LANES
+from core.errors import StudioError
 from studio.chat.api import build_chat_call
 from studio.chat.events import connect_asking, connect_cards, connect_for_visitors, connect_turns, turn_and_lane
-from studio.chat.layout import ChatWidgets, build_chat_widgets
+from studio.chat.layout import DRAWER, ChatWidgets, build_chat_widgets
 from studio.chat.live_answers import LiveAnswers
-from studio.chat.model_picker import ALL_LANES, NOTHING_TRAINED
 from studio.chat.parts import ChatParts
 from studio.chat.view import Updates
+from studio.debounce import Debounce
 from studio.event_values import row_number
 from studio.handlers import event_handler
+from studio.html import read_static
 from studio.wiring import HEAVY, PRIVATE, UNLIMITED, connect
 
 
@@ -46,10 +49,7 @@ def build_chat_tab(engine: Engine, demo: gr.Blocks, run_events: list[Callable[..
         run_events: Events after which there may be new runs or adapters.
     """
     parts, widgets = ChatParts.create(engine), build_chat_widgets()
-    stored = widgets.states.my_chats
-    opened = {"my_chats": stored.text, "chat_id": widgets.states.chat_id}
-    connect_for_visitors(demo.load, parts.chat_list.open_chat, {"my_chats": stored.text}, opened, js=stored.read)
-    _connect_opening(parts, widgets, run_events)
+    _connect_opening(parts, widgets, demo, run_events)
     _connect_lanes(parts, widgets)
     connect_asking(parts, widgets)
     connect_turns(parts, widgets)
@@ -57,51 +57,27 @@ def build_chat_tab(engine: Engine, demo: gr.Blocks, run_events: list[Callable[..
     _connect_settings(parts, widgets)
     _connect_votes(parts, widgets)
     _connect_panels(parts, widgets)
+    _connect_why(parts, widgets)
     demo.unload(event_handler(parts.conversations.leave, visitor=True))
     gr.api(event_handler(build_chat_call(engine), visitor=True), api_name="chat", concurrency_limit=None)
     return ChatTab(widgets.states.row_wanted, LiveAnswers(parts.conversations))
 
 
-def _connect_opening(parts: ChatParts, widgets: ChatWidgets, run_events: list[Callable[..., Any]]) -> None:
-    """Choose a conversation, show it, and keep it up to date with the runs and with other pages."""
+def _connect_opening(
+    parts: ChatParts, widgets: ChatWidgets, demo: gr.Blocks, run_events: list[Callable[..., Any]]
+) -> None:
+    """Open a conversation and show it, and keep it up to date with the runs and with other pages."""
     states, conversation = widgets.states, widgets.conversation
-
-    def show_chat(chat_id: str, my_chats: str, show: list[str]) -> Updates:
-        # The refresh goes first, because it may change the lanes that the board shows.
-        lanes = parts.picker.refresh(chat_id)
-        return {
-            **parts.actions.render_view(chat_id, show, editing=-1),
-            **lanes,
-            **parts.settings.show(chat_id, ALL_LANES),
-            "form_scope": ALL_LANES,
-            **parts.chat_list.list_earlier(my_chats, chat_id),
-            **parts.voting.tally(chat_id),
-            **parts.voting.blind_update(chat_id),
-            **parts.suggestions.suggest(chat_id),
-        }
-
-    def refresh(chat_id: str, show: list[str], hint: str, request: gr.Request) -> Iterator[Updates]:
-        # Before the page has opened its conversation there is nothing to refresh.
-        if not chat_id:
-            yield {}
-            return
-        lanes = parts.picker.refresh(chat_id)
-        # "Train first" disappears once a run is trained; any other hint stays.
-        new_hint = lanes.pop("hint") or ("" if hint in NOTHING_TRAINED else None)
-        for updates in parts.actions.follow(chat_id, show, request, new_hint):
-            yield lanes | updates
-
-    opened = {"my_chats": states.my_chats.text, "chat_id": states.chat_id}
-    earlier = {"earlier": conversation.earlier, "my_chats": states.my_chats.text}
-    connect_for_visitors(conversation.new_chat.click, parts.chat_list.new_chat, opened, opened)
-    connect_for_visitors(conversation.earlier.input, parts.chat_list.open_earlier, earlier, opened)
-    shown = widgets.view_outputs | widgets.lane_outputs | widgets.form_outputs | widgets.suggestion_outputs
-    also = {"earlier": conversation.earlier, "tally": widgets.panels.tally, "blind": widgets.lanes.blind}
-    connect_for_visitors(states.chat_id.change, show_chat, opened | {"show": conversation.show}, shown | also)
+    stored, shown = {"my_chats": states.my_chats.text}, widgets.chat_outputs
+    connect_for_visitors(demo.load, parts.opening.open_chat, stored, shown, js=states.my_chats.read)
+    inputs = stored | widgets.view_inputs
+    connect_for_visitors(conversation.new_chat.click, parts.opening.new_chat, inputs, shown)
+    inputs = stored | {"earlier": widgets.panels.earlier, "show": widgets.lanes.show}
+    connect_for_visitors(widgets.panels.earlier.input, parts.opening.open_earlier, inputs, shown)
     # "returned" is sent when the browser window is visible again: another page may have written meanwhile.
     for event in (functools.partial(gr.on, run_events), conversation.now.returned):
         inputs = widgets.view_inputs | {"hint": conversation.hint}
-        connect_for_visitors(event, refresh, inputs, widgets.lane_outputs | widgets.view_outputs)
+        connect_for_visitors(event, parts.opening.refresh, inputs, widgets.lane_outputs | widgets.view_outputs)
 
 
 def _connect_lanes(parts: ChatParts, widgets: ChatWidgets) -> None:
@@ -119,6 +95,7 @@ def _connect_lanes(parts: ChatParts, widgets: ChatWidgets) -> None:
 
 def _connect_lane(parts: ChatParts, widgets: ChatWidgets, lane: int) -> None:
     """Choose the run and the checkpoint of one lane."""
+    slider = Debounce()
 
     def choose_run(chat_id: str, run_id: str) -> Updates:
         return parts.picker.choose_run(chat_id, lane, run_id)
@@ -126,6 +103,11 @@ def _connect_lane(parts: ChatParts, widgets: ChatWidgets, lane: int) -> None:
     def choose_checkpoint(
         chat_id: str, index: float, show: list[str], scope: str, request: gr.Request, **values: Any
     ) -> Iterator[Updates]:
+        # Each position may generate an answer, which the next position then replaces.
+        if not slider.rests((chat_id, lane)):
+            yield {}
+            return
+        parts.conversations.interrupt(chat_id, lane)
         parts.settings.save(chat_id, scope, values)
         yield parts.picker.choose_checkpoint(chat_id, lane, index)
         yield from parts.actions.answer_checkpoint(chat_id, lane, show, request)
@@ -133,9 +115,9 @@ def _connect_lane(parts: ChatParts, widgets: ChatWidgets, lane: int) -> None:
     run, checkpoint = widgets.lanes.runs[lane], widgets.lanes.checkpoints[lane]
     inputs = {"chat_id": widgets.states.chat_id, "run_id": run}
     _show_choice(parts, widgets, connect_for_visitors(run.input, choose_run, inputs, widgets.lane_outputs))
-    # On release, not on every position that the slider passes: each may generate an answer.
-    inputs = widgets.answer_inputs | {"index": checkpoint}
-    connect_for_visitors(checkpoint.release, choose_checkpoint, inputs, widgets.lane_outputs | widgets.view_outputs)
+    # Not on release, which the keyboard does not send.
+    inputs, outputs = widgets.answer_inputs | {"index": checkpoint}, widgets.lane_outputs | widgets.view_outputs
+    connect_for_visitors(checkpoint.input, choose_checkpoint, inputs, outputs, trigger_mode="multiple")
 
 
 def _show_choice(parts: ChatParts, widgets: ChatWidgets, choice: Any) -> None:
@@ -174,33 +156,55 @@ def _connect_votes(parts: ChatParts, widgets: ChatWidgets) -> None:
 
 
 def _connect_panels(parts: ChatParts, widgets: ChatWidgets) -> None:
-    """Suggestions, nearest training rows, rendered prompts, files, memory."""
+    """Suggestions, rendered prompts, files, memory."""
     states, conversation, panels, chat_id = widgets.states, widgets.conversation, widgets.panels, widgets.states.chat_id
 
-    def why(chat_id: str, event: gr.EventData) -> Updates:
-        return parts.nearest_rows.search(chat_id, *turn_and_lane(event))
-
-    def open_row(rows_source: dict | None, event: gr.EventData) -> Updates:
-        return {"row_wanted": parts.nearest_rows.open_row(rows_source, row_number(event))}
+    def show_prompts(chat_id: str) -> Iterator[Updates]:
+        yield {"prompts": skeleton_html("Loading the tokenizer …")}
+        try:
+            yield parts.prompts.show(chat_id)
+        except StudioError:
+            yield {"prompts": ""}
+            raise
 
     def use_suggestion(suggested: list[list[str]], event: gr.SelectData) -> Updates:
         question, answer = suggested[event.index]
         return {"prompt": question, "reference": (question, answer)}
 
-    found = {"nearest_rows": panels.nearest_rows, "rows_source": states.rows_source, "why_panel": panels.why_panel}
-    for board in (conversation.past, conversation.now):
-        connect(board.why, why, {"chat_id": chat_id}, found, visitor=True, **PRIVATE, **HEAVY)
-    rows_source, row_wanted = {"rows_source": states.rows_source}, {"row_wanted": states.row_wanted}
-    connect_for_visitors(panels.nearest_rows.open_row, open_row, rows_source, row_wanted)
     prompt = {"prompt": conversation.prompt, "reference": states.reference}
     connect_for_visitors(conversation.suggestions.select, use_suggestion, {"suggested": states.suggested}, prompt)
     more = conversation.more_suggestions
     connect_for_visitors(more.click, parts.suggestions.suggest, {"chat_id": chat_id}, widgets.suggestion_outputs)
     shown = {"prompts": panels.prompts}
-    connect(
-        panels.show_prompts.click, parts.prompts.show, {"chat_id": chat_id}, shown, visitor=True, **PRIVATE, **HEAVY
-    )
+    connect(panels.show_prompts.click, show_prompts, {"chat_id": chat_id}, shown, visitor=True, **PRIVATE, **HEAVY)
     # The model in memory serves everybody, so only the owner unloads it.
     connect(panels.unload.click, parts.picker.unload, **UNLIMITED)
     panels.jsonl.makes(event_handler(parts.export.as_jsonl, visitor=True), chat_id, **PRIVATE, **HEAVY)
     panels.markdown.makes(event_handler(parts.export.as_markdown, visitor=True), chat_id, **PRIVATE, **HEAVY)
+
+
+def _connect_why(parts: ChatParts, widgets: ChatWidgets) -> None:
+    """List the training rows nearest to an answer, in the drawer, and open one in the Data tab."""
+    states, conversation, panels, chat_id = widgets.states, widgets.conversation, widgets.panels, widgets.states.chat_id
+
+    def why(chat_id: str, event: gr.EventData) -> Iterator[Updates]:
+        turn, lane = turn_and_lane(event)
+        yield {"nearest_rows": skeleton_html("Searching the training rows …"), "why_panel": gr.update(open=True)}
+        try:
+            yield parts.nearest_rows.search(chat_id, turn, lane)
+        except StudioError:
+            yield {"nearest_rows": ""}
+            raise
+
+    def open_row(rows_source: dict | None, event: gr.EventData) -> Updates:
+        return {"row_wanted": parts.nearest_rows.open_row(rows_source, row_number(event))}
+
+    found = {"nearest_rows": panels.nearest_rows, "rows_source": states.rows_source, "why_panel": panels.why_panel}
+    for board in (conversation.past, conversation.now):
+        # At the click, and again once the rows are there.
+        show_why = read_static("show_why.js").replace("DRAWER", DRAWER)
+        board.why(None, js=show_why)
+        event = connect(board.why, why, {"chat_id": chat_id}, found, visitor=True, **PRIVATE, **HEAVY)
+        event.success(None, js=show_why)
+    rows_source, row_wanted = {"rows_source": states.rows_source}, {"row_wanted": states.row_wanted}
+    connect_for_visitors(panels.nearest_rows.open_row, open_row, rows_source, row_wanted)

@@ -7,11 +7,11 @@ from typing import Any
 
 import gradio as gr
 
-from components.conversation import empty_html
 from core.access import roles
 from core.evaluate.store import EvaluationStore
 from core.system.jobs import Jobs
 from studio.evaluate.actions import EvaluationActions
+from studio.evaluate.evaluation_html import none_html, waiting_html
 from studio.evaluate.evaluation_view import EvaluationView, EvaluationViewWidgets, build_evaluation_view
 from studio.evaluate.start_form import StartForm, StartFormWidgets, build_start_form
 from studio.handlers import event_handler
@@ -19,6 +19,7 @@ from studio.job_progress import cancel, job_outputs
 from studio.wiring import UNLIMITED, connect
 
 _POLL_SECONDS = 2
+_CHECKING = "Checking the prompts and the models"
 OWNER_ONLY = (
     "Only the owner can start evaluations, because they use the machine for hours. "
     "You can ask both models in the Chat tab."
@@ -54,18 +55,18 @@ def build_evaluate_tab(
     """
     view = EvaluationView(store)
     with gr.Row(elem_id="evaluate-columns"):
-        with gr.Column(scale=2, min_width=320):
+        with gr.Column(scale=2, min_width=320, elem_id="evaluate-form"):
             form = build_start_form()
-        with gr.Column(scale=4, min_width=340):
+        with gr.Column(scale=4, min_width=340, elem_id="evaluate-view"):
             widgets = build_evaluation_view()
-    _connect_form(StartForm(store), form, widgets, demo, changes)
+    _connect_form(StartForm(store), form, view, widgets, demo, changes)
     _connect_view(view, widgets, demo)
     _connect_actions(EvaluationActions(view, jobs), widgets, dataset, tabs)
     return EvaluateTab(_connect_polling(view, widgets), form.fields["run"])
 
 
 def _connect_form(
-    do: StartForm, form: StartFormWidgets, widgets: EvaluationViewWidgets, demo: gr.Blocks,
+    do: StartForm, form: StartFormWidgets, view: EvaluationView, widgets: EvaluationViewWidgets, demo: gr.Blocks,
     changes: list[Callable[..., Any]],
 ) -> None:  # fmt: skip
     fields = form.fields
@@ -74,12 +75,17 @@ def _connect_form(
     prompts = {"prompts": fields["prompts"]}
     connect(fields["prompts"].change, do.update_visibility, prompts, form.visibility_outputs, **UNLIMITED)
     inputs = {"upload": form.upload, **fields}
-    connect(form.start.click, do.start, inputs, {"evaluation": widgets.evaluation}, api_name="answers_start")
+    # Shown at once, because the checks before the worker starts read the prompts and the adapters.
+    status = {"status": widgets.status}
+    clicked = connect(form.start.click, lambda: {"status": waiting_html(_CHECKING)}, outputs=status, **UNLIMITED)
+    start = connect(clicked.then, do.start, inputs, {"evaluation": widgets.evaluation}, api_name="answers_start")
+    shown = {"evaluation_id": widgets.evaluation, "page": widgets.pager.page, "rows": widgets.pager.size}
+    connect(start.failure, view.render, shown, widgets.outputs, **UNLIMITED)
 
 
 def _visitor_status() -> dict[str, Any]:
     """Tell a visitor that the tab is the owner's; no other event of the tab may be called by a visitor."""
-    return {} if roles.caller().is_owner else {"status": empty_html(OWNER_ONLY)}
+    return {} if roles.caller().is_owner else {"status": none_html(OWNER_ONLY)}
 
 
 def _connect_view(do: EvaluationView, widgets: EvaluationViewWidgets, demo: gr.Blocks) -> None:

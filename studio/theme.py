@@ -13,6 +13,7 @@ from components import (
     histogram,
     memory_bar,
     progress_bar,
+    side_drawer,
 )
 from studio.html import read_static
 
@@ -42,7 +43,7 @@ THEME = gr.themes.Base(
 
 _STYLED = (
     conversation, data_table, choice_list, histogram, progress_bar, chart, memory_bar, download, chat_board,
-    field_errors,
+    side_drawer, field_errors,
 )  # fmt: skip
 # One file for the page and one per tab. They come last, so that they can override the rules of the components.
 _OWN = ("theme.css", "journey.css", "data.css", "train.css", "chat.css", "evaluate.css")

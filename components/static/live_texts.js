@@ -4,8 +4,9 @@
 //   request  ?known={"KEY": CHARACTERS, ...}   how much of each card's text is here already
 //            header X-Live: the value of data-live, which stays out of addresses because addresses are logged.
 //            It differs for every set of answers, so that no text of earlier answers is taken for a part of new ones.
-//   answer   {wait: SECONDS, cards: [{key, at, text, facts}, ...]}; 204 once nothing is written any more
-// From its character `at` on, a card's text is `text`. Characters are counted as Python does: by code points.
+//   answer   {wait: SECONDS, cards: [{key, at, text, facts, wait}, ...]}; 204 once nothing is written any more
+// From its character `at` on, a card's text is `text`; `wait` says what a card without a text waits for. Characters are
+// counted as Python does: by code points.
 const texts = new Map();
 let isReading = false;
 
@@ -17,12 +18,15 @@ function show(box, text) {
   else if (text.length > node.data.length) node.appendData(text.slice(node.data.length));
 }
 
-function write({key, at, text, facts}) {
+function write({key, at, text, facts, wait}) {
   const whole = [...(texts.get(key) || '')].slice(0, at).join('') + text;
   texts.set(key, whole);
   // A turn that was rendered again after its end is complete. Without text, a card shows its placeholder.
   const card = element.querySelector(`[data-live] [data-card="${key}"]`);
-  if (!card || !whole || card.querySelector('.lb-wait')) return;
+  if (!card) return;
+  const waiting = card.querySelector('.lb-wait');
+  if (waiting && wait) show(waiting, wait);
+  if (!whole || waiting) return;
   show(card.querySelector('.lb-text'), whole);
   const under = card.querySelector('.lb-under');
   if (under && facts) show(under, facts);

@@ -36,6 +36,8 @@ class Conversation(BaseModel):
     Attributes:
         base: Label of the base model, for display and exports; empty until one is chosen.
         base_identity: The base model; None until one is chosen, and in files of versions that kept only the label.
+        are_lanes_chosen: Whether a person chose the base or a lane; until then a conversation without a turn has the
+            newest run.
         settings: Settings of all lanes (`Sampling`).
         branches: Turns that an edit or an undo left behind, the newest last.
     """
@@ -44,6 +46,7 @@ class Conversation(BaseModel):
     base: str = ""
     base_identity: BaseIdentity | None = None
     lanes: list[LaneChoice] = Field(default_factory=lambda: [LaneChoice(), LaneChoice()])
+    are_lanes_chosen: bool = False
     settings: dict[str, Any] = Field(default_factory=dict)
     blind: bool = False
     turns: list[Turn] = Field(default_factory=list)

@@ -9,6 +9,7 @@ lock.
 
 import sys
 import threading
+import time
 import traceback
 from collections import deque
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 
 from core.access import roles
 from core.chat import arbiter
-from core.chat.loaded_model import LoadedModel, held_bytes, release_memory
+from core.chat.loaded_model import LoadedModel, held_bytes, loading_stage, release_memory
 from core.chat.queue import QueueEntry
 from core.chat.throttle import Throttle
 from core.chat.types import BaseIdentity, Generation
@@ -101,7 +102,7 @@ class Engine:
         with self._changed:
             # With nobody before it, the page shows at once what happens next.
             if not (self._waiting or self._active):
-                entry.stage = "" if entry.base == self.loaded else _loading_stage(entry)
+                entry.stage = "" if entry.base == self.loaded else loading_stage(entry.base)
             self._waiting.insert(self._insertion_index(entry), entry)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="studio-chat", daemon=True)
@@ -235,7 +236,10 @@ class Engine:
         self._model.load_adapters(
             entry.request.adapter_folders, in_use, lambda: self._set_stage(entry, "Loading the adapter")
         )
-        # Made now, as their clocks start: the time to the first token has neither the waiting nor the loading.
+        waited = time.monotonic() - entry.asked
+        for generation in entry.generations:
+            generation.waited_seconds = waited
+        # Made now, as their clocks start: the speed of decoding has neither the waiting nor the loading.
         sequences = [
             lanes.sequence(request, prompt, generation, lambda index=index: index in entry.stopped_lanes)
             for index, (request, prompt, generation) in enumerate(
@@ -249,10 +253,11 @@ class Engine:
         return True
 
     def _load(self, entry: QueueEntry) -> None:
-        self._set_stage(entry, _loading_stage(entry))
+        self._set_stage(entry, loading_stage(entry.base))
         # First free the memory of the current model: the arbiter and the loader measure what is free.
         self._drop_model()
-        self._model, entry.prompts = LoadedModel(self.settings, self.store, entry.base), []
+        self._model = LoadedModel(self.settings, self.store, entry.base, lambda stage: self._set_stage(entry, stage))
+        entry.prompts = []
         self.notice = ""
 
     def _settle(self) -> None:
@@ -293,7 +298,3 @@ class Engine:
     def _drop_model(self) -> None:
         self._model = None
         release_memory()
-
-
-def _loading_stage(entry: QueueEntry) -> str:
-    return f"Loading {entry.base.model}"

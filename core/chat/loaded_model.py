@@ -29,13 +29,20 @@ class LoadedModel:
         budget_bytes: Memory for the keys and values of all sequences together.
     """
 
-    def __init__(self, settings: Settings, store: RunStore, base: BaseIdentity):
+    def __init__(
+        self,
+        settings: Settings,
+        store: RunStore,
+        base: BaseIdentity,
+        report: Callable[[str], None] = lambda phase: None,
+    ):
         """Load a model.
 
         Args:
             settings: The studio's settings.
             store: Where a run that shares the GPU is found.
             base: The model.
+            report: Called at the beginning of each phase that takes seconds.
 
         Raises:
             StudioError: A run or an evaluation needs the GPU's memory, or the model cannot be loaded.
@@ -44,7 +51,8 @@ class LoadedModel:
 
         arbiter.check_fits_beside_run(store, base.config)
         is_beside_evaluation = arbiter.check_fits_beside_evaluation(settings, base.config)
-        model = catalogue.find(settings, base.model, base.revision)
+        model = catalogue.find(settings, base.model, base.revision, report)
+        report(loading_stage(base))
         self.base = base
         self.lanes = Lanes(load_base(model, base.precision, base.attention), settings.fast_chat)
         self.decoder = self.lanes.decoder()
@@ -85,6 +93,11 @@ class LoadedModel:
         for key in missing:
             on_load()
             self.lanes.add_adapter(key, folders[key])
+
+
+def loading_stage(base: BaseIdentity) -> str:
+    """Return the name of the phase in which the weights are read."""
+    return f"Loading {base.model}"
 
 
 def release_memory() -> None:

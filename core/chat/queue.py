@@ -1,5 +1,6 @@
 """Entry of the engine's queue: resolved lanes with their answers, from the question to the last token."""
 
+import time
 from dataclasses import dataclass, field
 
 from core.chat.types import BaseIdentity, Generation, LaneRequest, Prompt, ResolvedLanes
@@ -23,6 +24,7 @@ class QueueEntry:
         prompts: Rendered prompt of each lane; empty until the engine first tries to admit the question, which it then
             tries again between all tokens of other answers.
         is_admitted: Whether its answers have begun.
+        asked: When it was asked, by `time.monotonic`.
     """
 
     request: ResolvedLanes
@@ -34,6 +36,7 @@ class QueueEntry:
     stopped_lanes: set[int] = field(default_factory=set)
     prompts: list[Prompt] = field(default_factory=list)
     is_admitted: bool = False
+    asked: float = field(default_factory=time.monotonic)
 
     @property
     def base(self) -> BaseIdentity:

@@ -17,13 +17,13 @@ from core.runs.store import Run, RunStore
 
 
 def base_identity(store: RunStore, run: Run) -> BaseIdentity:
-    """Return the base model of a run.
+    """Return the base model of a run, which need not be ready to be loaded: lists of bases must not wait for that.
 
     Raises:
         StudioError: The model is no longer available.
     """
     config = run.config()
-    catalogue.find(store.settings, config.model, config.revision)
+    catalogue.locate(store.settings, config.model, config.revision)
     return BaseIdentity.from_config(config)
 
 

@@ -46,7 +46,7 @@ class Sampling(BaseModel):
     )  # fmt: skip
     seed: int = Field(
         0, ge=0, lt=2**32, title="Seed",
-        description="All lanes use the same random numbers; each prompt of an evaluation has its own. The same seed "
+        description="All models use the same random numbers; each prompt of an evaluation has its own. The same seed "
         "and settings give the same text.",
     )  # fmt: skip
     system: str = Field(
@@ -56,12 +56,12 @@ class Sampling(BaseModel):
     )  # fmt: skip
     quantization: Literal["as trained", "nf4", "fp4", "int8", "none"] = Field(
         AS_TRAINED, title="Quantization",
-        description="How the base weights are stored: as in the run's training, or the same for every lane. Without a "
+        description="How the base weights are stored: as in the run's training, or the same for every model. Without a "
         "run, as trained means nf4.",
     )  # fmt: skip
     compute_dtype: Literal["as trained", "auto", "bfloat16", "float16", "float32"] = Field(
         AS_TRAINED, title="Compute dtype",
-        description="The number format of matrix products: as in the run's training, or the same for every lane. "
+        description="The number format of matrix products: as in the run's training, or the same for every model. "
         "Without a run, as trained means auto.",
     )  # fmt: skip
 

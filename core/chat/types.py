@@ -196,9 +196,10 @@ class Generation:
         tokens: Number of tokens the model wrote, with the token that ended the answer and those of the prefix. Every
             count of an answer's tokens in Chat and Evaluate is this one.
         end: Why the answer ended; empty while it is written.
+        waited_seconds: From the question to the start of reading the prompt, in the queue and while models and adapters
+            are loaded.
         first_token_seconds: From the start of reading the prompt to the first token; 0 before that.
-        seconds: From the start of reading the prompt to the last token. Neither has the time before, in which the
-            question waits and models and adapters are loaded.
+        seconds: From the start of reading the prompt to the last token.
         ids: Tokens of the text, without the one that ended it.
         logprobs: Log-probability of each new token under the model itself, before any sampling setting.
         pieces: Text that each new token added; joined, they are the new part of the text.
@@ -210,6 +211,7 @@ class Generation:
     text: str = ""
     tokens: int = 0
     end: End = ""
+    waited_seconds: float = 0.0
     first_token_seconds: float = 0.0
     seconds: float = 0.0
     ids: list[int] = field(default_factory=list, repr=False)
@@ -237,6 +239,7 @@ class GenerationResult(BaseModel):
     text: str = ""
     tokens: int = 0
     end: End = ""
+    waited_seconds: float = 0.0
     first_token_seconds: float = 0.0
     tokens_per_second: float = 0.0
     ids: list[int] = Field(default_factory=list)
@@ -269,6 +272,7 @@ class GenerationResult(BaseModel):
             text=generation.text,
             tokens=generation.tokens,
             end=generation.end,
+            waited_seconds=generation.waited_seconds,
             first_token_seconds=generation.first_token_seconds,
             tokens_per_second=generation.tokens_per_second,
             ids=generation.ids,

@@ -27,7 +27,7 @@ class EvaluationConfig(Sampling):
         description="The held-out rows of a run, which it was not trained on; a subset; or a file.",
     )  # fmt: skip
     run: str = Field(
-        "", title="Run", description="Its held-out rows are the prompts. Empty: the run of the first lane that has one."
+        "", title="Run", description="Its held-out rows are the prompts. Empty: the first run that answers."
     )
     subset: str = Field("", title="Subset", description="Its rows are the prompts.")
     split: Literal["all", "held-out", "train"] = Field(
@@ -35,20 +35,20 @@ class EvaluationConfig(Sampling):
     )
     file: str = Field("", title="File", description="The name of the file with the prompts.")
     lanes: list[str] = Field(
-        default_factory=lambda: [BASE], min_length=1, max_length=MAX_LANES, title="Lanes",
+        default_factory=lambda: [BASE], min_length=1, max_length=MAX_LANES, title="Models",
         description="What answers: 'base', a run's id, or a checkpoint such as 'RUN/step 20'. One to four, all on "
         "one base model.",
     )  # fmt: skip
     model: str = Field(
         embedded.NAME, title="Base model",
-        description="Used if no lane is a run and the prompts are not the held-out rows of one; otherwise the runs "
+        description="Used if no model is a run and the prompts are not the held-out rows of one; otherwise the runs "
         "decide.",
     )  # fmt: skip
     limit: int = Field(
         1000,
         ge=1,
         le=MAX_PROMPTS,
-        title="Maximum prompts",
+        title="Max prompts",
         description="Only the first prompts of the set are used.",
     )
     rows: int = Field(
@@ -65,7 +65,7 @@ class EvaluationConfig(Sampling):
     @classmethod
     def _check_lanes_differ(cls, lanes: list[str]) -> list[str]:
         if repeated := [lane for index, lane in enumerate(lanes) if lane in lanes[:index]]:
-            raise ValueError(f"the lane {repeated[0]!r} is listed twice; every lane must be another model")
+            raise ValueError(f"the model {repeated[0]!r} is listed twice; choose each once")
         return lanes
 
     @model_validator(mode="before")

@@ -4,6 +4,7 @@ The worker is a process in its own session, so it outlives the page and its serv
 two would slow each other down.
 """
 
+import time
 from pathlib import Path
 
 from core.chat import arbiter
@@ -42,7 +43,7 @@ def _base_without_run(store: RunStore, config: EvaluationConfig) -> BaseIdentity
     """Return the base of an evaluation without a run: that of the run whose rows are used, or the named model."""
     if config.prompts == "held-out":
         return base_identity(store, store.run(config.prompt_run))
-    return BaseIdentity(catalogue.find(store.settings, config.model).name)
+    return BaseIdentity(catalogue.locate(store.settings, config.model).name)
 
 
 def submit(store: EvaluationStore, config: EvaluationConfig, file: Path | None = None) -> Evaluation:
@@ -117,8 +118,9 @@ def _launch(store: EvaluationStore, evaluation: Evaluation, base: BaseIdentity) 
     # Requests of an earlier start would end the new worker at once.
     for name in ("pause", "stop"):
         evaluation.request(name).unlink(missing_ok=True)
-    is_local = catalogue.find(store.settings, base.model, base.revision).local
+    is_local = catalogue.locate(store.settings, base.model, base.revision).local
     pid = launch(store.settings, "core.evaluate", evaluation.folder, evaluation.log, offline=is_local)
     # The caller holds the lock, and the worker waits for it before it writes its first state: this one comes first.
-    started = {"status": "preparing", "cause": "", "stage": "Starting", "ended": None, "since": None}
+    state = {"status": "preparing", "cause": "", "stage": "Starting", "ended": None, "since": None}
+    started = state | {"started": time.time()}
     evaluation.save_state(evaluation.saved_state().model_copy(update=started).with_process(pid))

@@ -33,6 +33,8 @@ Status = Literal[
     "unreadable",
 ]  # fmt: skip
 ACTIVE: tuple[Status, ...] = ("preparing", "running", "pausing", "stopping")
+# Of these, the ones in which no answer is added.
+WAITING: tuple[Status, ...] = ("preparing", "pausing", "stopping")
 RESUMABLE: tuple[Status, ...] = ("paused", "stopped", "failed", "interrupted")
 
 
@@ -42,6 +44,7 @@ class EvaluationState(WorkState):
     Attributes:
         prompts: Number of prompts.
         stage: What the worker does before it answers.
+        started: When the worker was started last, in seconds since the epoch.
         since: When answering began after the last start, in seconds since the epoch.
         had: Number of answers at that time.
         choices: Decisions that were made for the user, each with its reason.
@@ -51,6 +54,7 @@ class EvaluationState(WorkState):
     status: Status
     stage: str = ""
     prompts: int = 0
+    started: float | None = None
     since: float | None = None
     had: int = 0
     choices: list[str] = Field(default_factory=list)

@@ -74,7 +74,7 @@ class Worker:
 
         arbiter.check_fits_beside_run(self.store.runs, resolved.base.config, "evaluation")
         arbiter.check_fits_free_memory(self.store.settings, resolved.base.config)
-        model = catalogue.find(self.store.settings, resolved.base.model, resolved.base.revision)
+        model = catalogue.find(self.store.settings, resolved.base.model, resolved.base.revision, self._stage)
         base = load_base(model, resolved.base.precision, resolved.base.attention)
         lanes = Lanes(base, self.store.settings.fast_chat)
         self._save(precision=f"{resolved.base.quantization}, {str(lanes.model.dtype).removeprefix('torch.')}")

@@ -1,6 +1,7 @@
 """The models a run can start from: the embedded one, Llama 2 on the Hub, local folders, and any Hub id."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 from core.access import roles
 from core.errors import StudioError
@@ -49,8 +50,26 @@ def available(settings: Settings) -> list[Model]:
     return models
 
 
-def find(settings: Settings, name: str, revision: str = "") -> Model:
-    """Return a model by its name; the embedded one is converted first if it has not been.
+def find(
+    settings: Settings, name: str, revision: str = "", report: Callable[[str], None] = lambda phase: None
+) -> Model:
+    """Return a model by its name, ready to be loaded; the embedded one is converted first if it has not been.
+
+    Args:
+        settings: The studio's settings.
+        name: As for `locate`.
+        revision: As for `locate`.
+        report: Called with a sentence at the beginning of each phase of that conversion.
+
+    Raises:
+        StudioError: As for `locate`, or the embedded model cannot be downloaded.
+    """
+    model = locate(settings, name, revision)
+    return replace(model, path=str(embedded.prepare(settings, report))) if model.name == embedded.NAME else model
+
+
+def locate(settings: Settings, name: str, revision: str = "") -> Model:
+    """Return a model by its name at once; the embedded one may not be converted yet, which takes half a minute.
 
     Args:
         settings: The studio's settings.
@@ -64,7 +83,7 @@ def find(settings: Settings, name: str, revision: str = "") -> Model:
     if revision and not client.is_hub_id(name):
         raise StudioError(f"The model {name!r} is on this machine and has no revision {revision!r}. Leave it empty.")
     if name == embedded.NAME:
-        return Model(name, name, str(embedded.prepare(settings)), local=True)
+        return Model(name, name, str(embedded.folder(settings)), local=True)
     if client.is_hub_id(name):
         return Model(name, name, name, local=False, revision=revision or None)
     expected = (

@@ -10,7 +10,7 @@ from core.errors import StudioError, sentences
 from studio.chat.conversations import Conversations
 from studio.chat.view import Updates
 
-_LANE_PREFIX = "Lane "
+_LANE_PREFIX = "Model "
 
 
 class AnswerSettings:
@@ -24,7 +24,7 @@ class AnswerSettings:
 
         Args:
             chat_id: The conversation.
-            scope: "All lanes" or "Lane N".
+            scope: "All models" or "Model N".
             values: Every field of `Sampling`.
 
         Raises:
@@ -37,6 +37,7 @@ class AnswerSettings:
             else:
                 # Only differences belong to the lane, so that it follows later changes of the shared settings.
                 shared = Sampling(**chat.settings).model_dump()
+                chat.are_lanes_chosen = True
                 chat.lanes[lane].own = {name: value for name, value in given.items() if value != shared[name]}
 
     def show(self, chat_id: str, scope: str) -> Updates:

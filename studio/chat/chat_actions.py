@@ -11,7 +11,7 @@ from typing import Any
 import gradio as gr
 
 from core.chat.conversation import Conversation, Turn
-from core.chat.queue import WAITING, QueueEntry
+from core.chat.queue import QueueEntry
 from core.chat.requests import resolve_lanes
 from core.chat.throttle import THROTTLED_NOTICE
 from core.chat.types import BaseIdentity, GenerationResult, LaneRequest
@@ -54,7 +54,8 @@ class ChatActions:
         """
         answers = self.conversations.in_progress(chat_id)
         past, now = boards_html(self.conversations.find(chat_id), answers, show)
-        return view_updates(past, now, **({"busy": answers is not None} | updates))
+        state = {"busy": answers is not None, "is_stopping": bool(answers and answers.is_stopping)}
+        return view_updates(past, now, **(state | updates))
 
     def follow(
         self, chat_id: str, show: Sequence[str], request: gr.Request, hint: str | None = None
@@ -133,7 +134,7 @@ class ChatActions:
             _answerable_lanes(chat, lane)
             continued = chat.turns[-1].shown(lane)
             if continued is None or not continued.ids:
-                raise StudioError("This lane has no answer to continue. Press Retry for a new one.")
+                raise StudioError("This model has no answer to continue. Press Retry for a new one.")
         yield from self._write(chat_id, [lane], {lane: continued}, show, request)
 
     def answer_checkpoint(self, chat_id: str, lane: int, show: list[str], request: gr.Request) -> Iterator[Updates]:
@@ -185,14 +186,15 @@ class ChatActions:
 
     def _stream(self, answers: AnswersInProgress) -> Iterator[Updates]:
         looked_at, saved_at, shape, hint = 0.0, time.monotonic(), None, ""
-        for queued in self.engine.ask(answers.entry):
+        for _ in self.engine.ask(answers.entry):
             if time.monotonic() - looked_at >= SECONDS_BETWEEN_READS:
-                previous, (shape, hint) = (shape, hint), (board_shape(answers), self._hint_while_waiting(queued))
+                previous = shape, hint
+                shape, hint = board_shape(answers), THROTTLED_NOTICE if self.engine.throttle.is_active else ""
                 if (shape, hint) != previous:
                     # Set busy every time: an update that was under way when the question was sent may arrive after
                     # the first one and enable the buttons again.
                     new_hint = hint if hint != previous[1] else None
-                    yield view_updates(now=last_board_html(answers), hint=new_hint, busy=True)
+                    yield self._render_progress(answers, new_hint)
                 looked_at = time.monotonic()
             if time.monotonic() - saved_at >= _SAVE_EVERY_SECONDS:
                 self.conversations.save(answers.snapshot("interrupted"))
@@ -211,15 +213,20 @@ class ChatActions:
         base = self._base_of(chat) if chat.base else None
         return QueueEntry(resolve_lanes(self.engine.store, requests, base))
 
-    def _hint_while_waiting(self, queued: QueueEntry) -> str:
-        """Return what the answers wait for, as the hint shows it; empty while they are written at full speed."""
-        if queued.stage == WAITING:
-            position = self.engine.queue_position(queued)
-            ahead = f"{position} before yours" if position else "yours is next"
-            return f"Waiting for other answers to end: {ahead}. Press Stop all to give up waiting."
-        if queued.stage:
-            return f"{queued.stage}. This takes a few seconds, once."
-        return THROTTLED_NOTICE if self.engine.throttle.is_active else ""
+    def stop_all(self, chat_id: str, show: Sequence[str]) -> Iterator[Updates]:
+        """Stop all answers, or give up waiting in the queue; say so while that takes long, as a model is loaded."""
+        self.conversations.stop(chat_id)
+        answers = self.conversations.in_progress(chat_id)
+        if answers is None or answers.released.wait(SECONDS_BETWEEN_READS):
+            return
+        yield self._render_progress(answers)
+        # The stream renders the end, too, but this event's update could arrive after it.
+        answers.released.wait()
+        yield self.render_view(chat_id, show)
+
+    @staticmethod
+    def _render_progress(answers: AnswersInProgress, hint: str | None = None) -> Updates:
+        return view_updates(now=last_board_html(answers), hint=hint, busy=True, is_stopping=answers.is_stopping)
 
     # Change what was asked
 

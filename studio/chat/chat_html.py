@@ -22,8 +22,9 @@ _RETRY = Action("retry_lane", "Retry", "Answer again with the next seed; this an
 _CONTINUE = Action("continue_answer", "Continue", "Continue the answer from its last token")
 _COPY = Action("copy", "Copy", "Copy the text of this answer")
 _WHY = Action("why", "Why?", "Show the training rows nearest to this answer")
+_STOPPING = Action("", "Stopping…", "The answer ends after its current token, or once the model is loaded")
 _STOP = Action("stop_lane", "Stop", "Stop this answer only")
-_TOO_MANY_FOR_A_VOTE = "A vote compares two answers. Set Lanes to 2 to vote on these."
+_TOO_MANY_FOR_A_VOTE = "A vote compares two answers. Set Models to 2 to vote on these."
 # Ends of answers that could be longer.
 _CAN_CONTINUE = ("length", "stopped", "interrupted")
 
@@ -57,13 +58,13 @@ def growing_cards(answers: AnswersInProgress, known: Mapping[str, int]) -> list[
     return live_cards((_card_in_progress(answers, lane, "", f"{turn} {lane}", "") for lane in answers.lanes), known)
 
 
-def board_shape(answers: AnswersInProgress) -> list[tuple[bool, bool, int, str]]:
+def board_shape(answers: AnswersInProgress) -> list[tuple[bool, bool, tuple[Action, ...], str]]:
     """Return what decides about the cards being written apart from their texts and figures.
 
     While it stays the same, `growing_cards` brings the last board up to date.
     """
     cards = [_card_in_progress(answers, lane, "", "", "") for lane in answers.lanes]
-    return [(bool(card.text), bool(card.facts), len(card.actions), card.note) for card in cards]
+    return [(bool(card.text), bool(card.facts), tuple(card.actions), card.note) for card in cards]
 
 
 def answer_name(answer: GenerationResult | None) -> str:
@@ -155,8 +156,8 @@ def _card_in_progress(answers: AnswersInProgress, lane: int, title: str, key: st
         kind,
         facts=_facts(answer) if answer and answer.tokens and not is_hidden else "",
         note=answer.note if answer else "",
-        placeholder="" if text or has_ended else "…",
-        actions=[] if has_ended else [_STOP],
+        placeholder="" if text or has_ended else answers.phase(lane),
+        actions=[] if has_ended else [_STOPPING if lane in answers.stopped else _STOP],
     )
 
 
@@ -185,7 +186,8 @@ def _facts(answer: GenerationResult | Generation) -> str:
     speed = answer.tokens_per_second
     facts = [
         f"{answer.tokens} tokens",
-        f"first after {answer.first_token_seconds:.1f} s",
+        # From Send on, as a reader waits.
+        f"first after {answer.waited_seconds + answer.first_token_seconds:.1f} s",
         f"{speed:.{0 if speed >= 10 else 1}f} tokens/s",
         END_LABELS[answer.end],
     ]

@@ -62,7 +62,7 @@ class ChatList:
             return _opened(chat_id, _first_ids(my_chats))
         chat = conversation.new_conversation()
         chat.base, chat.base_identity, chat.lanes = current.base, current.base_identity, current.lanes
-        chat.settings, chat.blind = current.settings, current.blind
+        chat.settings, chat.blind, chat.are_lanes_chosen = current.settings, current.blind, current.are_lanes_chosen
         existing = {run.id for run in self.picker.runs_of(current)}
         if any(lane.run and lane.run not in existing for lane in chat.lanes):
             self.picker.reset_lanes(chat)

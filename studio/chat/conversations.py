@@ -21,6 +21,8 @@ from studio.chat.in_progress import AnswersInProgress
 BEING_WRITTEN = "An answer is still being written. Stop it or wait for its end, then try again."
 # More than a vote adds to a conversation, and less than an answer.
 _SMALL_CHANGE_BYTES = 1_000
+# Longer than a token takes; a model that is being loaded takes longer, and the change is then refused.
+_INTERRUPT_SECONDS = 5.0
 _GONE = "This chat is no longer stored here. Press New chat to start another one."
 
 
@@ -127,7 +129,7 @@ class Conversations:
                 raise StudioError(BEING_WRITTEN)
             chat = self.find(chat_id)
             conversation.check_size(chat)
-            answers = AnswersInProgress(chat, list(lanes), page, continued)
+            answers = AnswersInProgress(chat, list(lanes), page, continued, queue_position=self.engine.queue_position)
             self._in_progress[chat_id] = answers
             return answers
 
@@ -150,6 +152,13 @@ class Conversations:
         """Stop the answer of one lane or of all, or give up waiting in the queue."""
         if answers := self._in_progress.get(chat_id):
             answers.stop(lane)
+
+    def interrupt(self, chat_id: str, lane: int) -> None:
+        """Stop the answer of a lane and wait for its end, if it is the only one that is written."""
+        answers = self._in_progress.get(chat_id)
+        if answers and answers.lanes == [lane]:
+            answers.stop()
+            answers.released.wait(_INTERRUPT_SECONDS)
 
     def leave(self, request: gr.Request) -> None:
         """Stop everything that a closed page was waiting for."""

@@ -10,7 +10,7 @@ from typing import Any
 import gradio as gr
 
 from core.errors import StudioError
-from studio.chat.layout import ChatWidgets
+from studio.chat.layout import DRAWER, ChatWidgets
 from studio.chat.parts import ChatParts
 from studio.chat.view import Updates
 from studio.html import read_static
@@ -54,6 +54,8 @@ def connect_asking(parts: ChatParts, widgets: ChatWidgets) -> None:
         connect_for_visitors(conversation.invitation.suggest, send_suggestion, clicked, widgets.view_outputs),
     ]
     _list_chats_after(parts, widgets, events)
+    for event in events:
+        event.failure(None, js=read_static("show_wrong_setting.js").replace("DRAWER", DRAWER))
 
 
 def connect_turns(parts: ChatParts, widgets: ChatWidgets) -> None:
@@ -64,13 +66,13 @@ def connect_turns(parts: ChatParts, widgets: ChatWidgets) -> None:
         parts.settings.save(chat_id, scope, values)
         yield from actions.retry(chat_id, None, show, request)
 
-    view, outputs, branch = widgets.view_inputs, widgets.view_outputs, {"branch": conversation.branch}
+    view, outputs, branch = widgets.view_inputs, widgets.view_outputs, {"branch": widgets.panels.branch}
     connect_for_visitors(conversation.retry.click, retry, widgets.answer_inputs, outputs)
-    connect_for_visitors(conversation.stop.click, parts.conversations.stop, chat_id)
-    connect_for_visitors(conversation.show.change, actions.render_view, view, outputs)
+    connect_for_visitors(conversation.stop.click, actions.stop_all, view, outputs)
+    connect_for_visitors(widgets.lanes.show.change, actions.render_view, view, outputs)
     events = [
         connect_for_visitors(conversation.undo.click, actions.undo, view, outputs),
-        connect_for_visitors(conversation.branch.input, actions.switch_branch, view | branch, outputs),
+        connect_for_visitors(widgets.panels.branch.input, actions.switch_branch, view | branch, outputs),
     ]
     _list_chats_after(parts, widgets, events)
     connect_for_visitors(conversation.past.change, parts.chat_list.list_branches, chat_id, branch)
@@ -116,9 +118,7 @@ def _list_chats_after(parts: ChatParts, widgets: ChatWidgets, events: list[Any])
     """List the browser's conversations again: a conversation is named after its first question."""
     inputs = {"my_chats": widgets.states.my_chats.text, "chat_id": widgets.states.chat_id}
     for event in events:
-        connect_for_visitors(
-            event.then, parts.chat_list.list_earlier, inputs, {"earlier": widgets.conversation.earlier}
-        )
+        connect_for_visitors(event.then, parts.chat_list.list_earlier, inputs, {"earlier": widgets.panels.earlier})
 
 
 def turn_and_lane(event: gr.EventData) -> tuple[int, int]:

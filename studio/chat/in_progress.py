@@ -2,10 +2,12 @@
 
 import itertools
 import threading
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from core.chat.conversation import Conversation, Turn
-from core.chat.queue import QueueEntry
+from core.chat.queue import WAITING, QueueEntry
 from core.chat.types import End, Generation, GenerationResult
 
 
@@ -22,6 +24,8 @@ class AnswersInProgress:
         entry: The question in the engine's queue; None until it is made.
         stopped: Lanes that were stopped.
         number: Differs for all answers of this server.
+        queue_position: Returns how many questions wait before an entry.
+        began: When they were asked for, by `time.monotonic`.
         released: Set once the conversation can be changed again: its final state is on disk, unless that failed.
     """
 
@@ -33,12 +37,32 @@ class AnswersInProgress:
     entry: QueueEntry | None = None
     stopped: set[int] = field(default_factory=set)
     number: int = field(default_factory=itertools.count().__next__)
+    queue_position: Callable[[QueueEntry], int] = lambda entry: 0
+    began: float = field(default_factory=time.monotonic)
     released: threading.Event = field(default_factory=threading.Event)
 
     @property
     def live_key(self) -> str:
         """Return what a page sends to read these answers while they are written."""
         return f"{self.conversation.id} {self.number}"
+
+    @property
+    def is_stopping(self) -> bool:
+        """Return whether all lanes were stopped, and the engine has yet to end them."""
+        return self.stopped.issuperset(self.lanes)
+
+    def phase(self, lane: int) -> str:
+        """Return what a lane without a text waits for, and for how long: "Loading the model · 3 s"."""
+        return f"{self._phase(lane)} · {time.monotonic() - self.began:.0f} s"
+
+    def _phase(self, lane: int) -> str:
+        if lane in self.stopped:
+            return "Stopping"
+        if self.entry is None:
+            return "Looking up the models"
+        if self.entry.stage == WAITING:
+            return f"Waiting for other answers, position {self.queue_position(self.entry) + 1}"
+        return self.entry.stage.removesuffix(".") or "Reading the question"
 
     def answer(self, lane: int) -> Generation | None:
         """Return what a lane has written so far; None if the lane is not being answered or still waits."""

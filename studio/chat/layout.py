@@ -1,4 +1,10 @@
-"""The widgets of the Chat tab, and the names that event handlers use for them as outputs."""
+"""The widgets of the Chat tab, and the names that event handlers use for them as outputs.
+
+    chat-page ┬─ chat-main    models on top, the conversation, and the composer at the bottom, which is always in sight
+              └─ DRAWER       settings, training rows, votes and files, which the button Settings opens
+
+The first HTML is that of a page whose conversation and models are not known yet; it says nothing about them.
+"""
 
 from dataclasses import dataclass
 
@@ -7,15 +13,21 @@ from gradio.blocks import Block
 
 from components.browser_storage import StoredText, build_stored_text
 from components.chat_board import build_chat_board
+from components.conversation import skeleton_html
 from components.data_table import build_data_table
 from components.download import Download, build_download
 from components.model_form import build_fields
+from components.side_drawer import build_drawer, build_drawer_button
 from core.chat.sampling import Sampling
 from core.chat.turns import MAX_LANES
 from studio.chat.chat_html import SHOW_OPTIONS
-from studio.chat.model_picker import ALL_LANES, NO_RUN
+from studio.chat.model_picker import ALL_LANES
+from studio.html import read_static, render
 
 _STORAGE_KEY = "qlora-studio-chats"
+DRAWER = "chat-settings"
+_LOADING = skeleton_html("Loading the chat …")
+_LOADING_CHOICE = [("Loading …", "")]
 # Lanes whose widgets are visible before a page has opened its conversation.
 _INITIAL_LANES = 2
 
@@ -49,13 +61,14 @@ class ChatStates:
 
 @dataclass(frozen=True)
 class LaneWidgets:
-    """Widgets that choose who answers: a base, the number of lanes, and each lane's run and checkpoint."""
+    """Widgets above a conversation: a base, the number of lanes, each lane's run and checkpoint, what answers show."""
 
     base: gr.Dropdown
     count: gr.Radio
     runs: list[gr.Dropdown]
     checkpoints: list[gr.Slider]
     blind: gr.Checkbox
+    show: gr.CheckboxGroup
 
 
 @dataclass(frozen=True)
@@ -74,15 +87,14 @@ class ConversationWidgets:
     retry: gr.Button
     undo: gr.Button
     new_chat: gr.Button
-    show: gr.CheckboxGroup
-    earlier: gr.Dropdown
-    branch: gr.Dropdown
 
 
 @dataclass(frozen=True)
 class PanelWidgets:
-    """The panels below a conversation: settings, training rows, votes, files."""
+    """The parts of the drawer: other chats, settings, training rows, votes, files."""
 
+    earlier: gr.Dropdown
+    branch: gr.Dropdown
     scope: gr.Radio
     fields: dict[str, gr.components.Component]
     why_panel: gr.Accordion
@@ -144,9 +156,21 @@ class ChatWidgets:
         }
 
     @property
+    def chat_outputs(self) -> Outputs:
+        """Return the outputs of what opens a conversation: all that shows it."""
+        opened = {"my_chats": self.states.my_chats.text, "chat_id": self.states.chat_id}
+        more = {
+            "earlier": self.panels.earlier,
+            "branch": self.panels.branch,
+            "tally": self.panels.tally,
+            "blind": self.lanes.blind,
+        }
+        return opened | self.view_outputs | self.lane_outputs | self.form_outputs | self.suggestion_outputs | more
+
+    @property
     def view_inputs(self) -> Outputs:
         """Return the inputs of handlers that render the conversation."""
-        return {"chat_id": self.states.chat_id, "show": self.conversation.show}
+        return {"chat_id": self.states.chat_id, "show": self.lanes.show}
 
     @property
     def answer_inputs(self) -> Outputs:
@@ -166,65 +190,70 @@ def build_chat_widgets() -> ChatWidgets:
         rows_source=gr.State(None),
         row_wanted=gr.State(None),
     )
-    return ChatWidgets(states, _build_lanes(), _build_conversation(), _build_panels())
+    with gr.Row(elem_id="chat-page"):
+        with gr.Column(scale=1, min_width=0, elem_id="chat-main"):
+            lanes, conversation = _build_lanes(), _build_conversation()
+        with build_drawer("Settings", DRAWER):
+            panels = _build_panels()
+    return ChatWidgets(states, lanes, conversation, panels)
 
 
 def _build_lanes() -> LaneWidgets:
-    with gr.Row():
-        base = gr.Dropdown(label="Base model", scale=3, min_width=220, elem_id="chat-base",
-                           info="All lanes share one copy of its weights.")  # fmt: skip
-        count = gr.Radio([1, 2, 3, 4], value=_INITIAL_LANES, label="Lanes", scale=2, min_width=200,
-                         elem_id="lane-count", info="Answers side by side.")  # fmt: skip
-        blind = gr.Checkbox(label="Blind", scale=1, min_width=130, elem_id="blind",
-                            info="Hide names and shuffle sides until you vote.")  # fmt: skip
+    with gr.Row(elem_id="chat-bar"):
+        base = gr.Dropdown(_LOADING_CHOICE, value="", label="Base model", scale=0, min_width=200,
+                           elem_id="chat-base")  # fmt: skip
+        count = gr.Radio([1, 2, 3, 4], value=_INITIAL_LANES, label="Models", scale=0, min_width=160,
+                         elem_id="lane-count")  # fmt: skip
+        show = gr.CheckboxGroup(SHOW_OPTIONS, label="Show in the answers", show_label=False, container=False, scale=0,
+                                min_width=160, elem_id="show-in-answers")  # fmt: skip
+        blind = gr.Checkbox(label="Blind vote", container=False, scale=0, min_width=90, elem_id="blind")
+        build_drawer_button("Settings", DRAWER)
     runs, checkpoints = [], []
     with gr.Row(elem_id="lane-choices"):
         for lane in range(MAX_LANES):
-            with gr.Column(min_width=200):
-                runs.append(gr.Dropdown([("The base", "")], value="", label=f"Lane {lane + 1}",
+            with gr.Column(min_width=120):
+                runs.append(gr.Dropdown(_LOADING_CHOICE, value="", label=f"Model {lane + 1}",
                                         visible=lane < _INITIAL_LANES, elem_id=f"lane-run-{lane + 1}"))  # fmt: skip
                 checkpoints.append(gr.Slider(0, 1, step=1, label="Checkpoint", visible=False, buttons=[],
                                              elem_id=f"lane-step-{lane + 1}"))  # fmt: skip
-    return LaneWidgets(base, count, runs, checkpoints, blind)
+    return LaneWidgets(base, count, runs, checkpoints, blind, show)
 
 
 def _build_conversation() -> ConversationWidgets:
-    hint = gr.Markdown(NO_RUN, elem_classes="qs-note", elem_id="chat-hint")
     with gr.Column(elem_classes="lb-scroll", elem_id="chat-board"):
         invitation, past, now = (
-            build_chat_board(f"chat-{name}", is_live=name == "now") for name in ("invite", "past", "now")
+            build_chat_board(f"chat-{name}", is_live=name == "now", value=_LOADING if name == "invite" else "")
+            for name in ("invite", "past", "now")
         )
-    with gr.Row():
-        prompt = gr.Textbox(label="Prompt", placeholder="Ask all lanes the same thing", show_label=False,
-                            container=False, lines=1, max_lines=6, scale=6, min_width=240, elem_id="prompt",
-                            autofocus=False)  # fmt: skip
-        send = gr.Button("Send", variant="primary", scale=1, min_width=80, elem_id="send")
-        stop = gr.Button("Stop all", variant="stop", interactive=False, scale=1, min_width=80, elem_id="chat-stop")
-    suggestions = gr.Dataset(components=["text"], samples=[[""]], label="Questions from the held-out rows",
-                             visible=False, type="index", elem_id="questions")  # fmt: skip
-    with gr.Row(elem_id="chat-acts"):
-        more = gr.Button("Suggest others", size="sm", scale=0, min_width=140, elem_id="more-questions")
-        retry = gr.Button("Retry all", size="sm", scale=0, min_width=110, elem_id="retry-all")
-        undo = gr.Button("Undo", size="sm", scale=0, min_width=110, elem_id="undo")
-        new_chat = gr.Button("New chat", size="sm", scale=0, min_width=110, elem_id="clear")
-    with gr.Row():
-        show = gr.CheckboxGroup(SHOW_OPTIONS, label="Show in the answers", scale=2, min_width=240,
-                                elem_id="show-in-answers",
-                                info="Differences from the first answer, or the probability of each token.",
-                                )  # fmt: skip
-        earlier = gr.Dropdown(label="Earlier chats in this browser", visible=False, scale=2, min_width=200,
-                              elem_id="earlier-chats")  # fmt: skip
-        branch = gr.Dropdown(label="Branches of this chat", visible=False, scale=2, min_width=200, elem_id="branches",
-                             info="Turns that an edit or an undo replaced.")  # fmt: skip
+    with gr.Column(elem_id="composer"):
+        hint = gr.Markdown("", elem_classes="qs-note", elem_id="chat-hint")
+        suggestions = gr.Dataset(components=["text"], samples=[[""]], label="Questions from the held-out rows",
+                                 visible=False, type="index", elem_id="questions")  # fmt: skip
+        with gr.Row(elem_id="composer-line"):
+            prompt = gr.Textbox(label="Prompt", placeholder="Ask all models the same thing", show_label=False,
+                                container=False, lines=1, max_lines=6, scale=6, min_width=120, elem_id="prompt",
+                                autofocus=False)  # fmt: skip
+            # Nothing can be sent before the page has opened its conversation.
+            send = gr.Button("Send", variant="primary", interactive=False, scale=0, min_width=88, elem_id="send")
+            stop = gr.Button("Stop", variant="stop", visible=False, scale=0, min_width=88, elem_id="chat-stop")
+        with gr.Row(elem_id="chat-acts"):
+            retry = gr.Button("Retry", size="sm", scale=0, min_width=60, elem_id="retry-all")
+            undo = gr.Button("Undo", size="sm", scale=0, min_width=60, elem_id="undo")
+            new_chat = gr.Button("New chat", size="sm", scale=0, min_width=80, elem_id="clear")
+            more = gr.Button("Suggest others", size="sm", scale=0, min_width=110, elem_id="more-questions")
+            gr.HTML(render("chat/keys"), js_on_load=read_static("chat_page.js"), padding=False, elem_id="chat-keys")
     return ConversationWidgets(
-        hint, invitation, past, now, prompt, send, stop, suggestions, more, retry, undo, new_chat, show, earlier, branch
+        hint, invitation, past, now, prompt, send, stop, suggestions, more, retry, undo, new_chat
     )
 
 
 def _build_panels() -> PanelWidgets:
-    with gr.Accordion("Settings", open=False, elem_id="chat-settings"):
+    earlier = gr.Dropdown(label="Earlier chats in this browser", visible=False, elem_id="earlier-chats")
+    branch = gr.Dropdown(label="Branches of this chat", visible=False, elem_id="branches",
+                         info="Turns that an edit or an undo replaced.")  # fmt: skip
+    with gr.Accordion("Sampling", open=True, elem_id="chat-sampling"):
         scope = gr.Radio([ALL_LANES], value=ALL_LANES, label="Settings for", elem_id="settings-for",
-                         info="A lane's own settings override those of all lanes.")  # fmt: skip
+                         info="A model's own settings override those of all models.")  # fmt: skip
         system = build_fields(Sampling, ["system"])
         with gr.Row(elem_id="chat-numbers", elem_classes="qs-even"):
             fields = build_fields(Sampling, [name for name in Sampling.model_fields if name != "system"]) | system
@@ -235,12 +264,12 @@ def _build_panels() -> PanelWidgets:
         tally = gr.HTML(elem_id="tally", padding=False)
         preferences = build_download("Export as preference data", "export-votes")
     with gr.Accordion("Export, prompts, memory", open=False, elem_id="export-part"):
-        with gr.Row():
-            jsonl = build_download("Export this chat as JSONL", "chat-jsonl")
-            markdown = build_download("Export this chat as Markdown", "chat-markdown")
-            show_prompts = gr.Button("Show rendered prompts", size="sm", elem_id="read-prompts")
-            unload = gr.Button("Unload model", size="sm", elem_id="unload")
+        jsonl = build_download("Export this chat as JSONL", "chat-jsonl")
+        markdown = build_download("Export this chat as Markdown", "chat-markdown")
+        show_prompts = gr.Button("Show rendered prompts", size="sm", elem_id="read-prompts")
+        unload = gr.Button("Unload model", size="sm", elem_id="unload")
         prompts = gr.HTML(elem_id="prompts-read", padding=False)
     return PanelWidgets(
-        scope, fields, why_panel, nearest_rows, tally, preferences, jsonl, markdown, show_prompts, prompts, unload
-    )
+        earlier, branch, scope, fields, why_panel, nearest_rows, tally, preferences, jsonl, markdown, show_prompts,
+        prompts, unload,
+    )  # fmt: skip

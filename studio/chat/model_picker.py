@@ -19,7 +19,7 @@ from studio.handlers import info
 NO_RUN = "Train first: run the “Quick demo” in the Train tab, then come back and ask both models the same thing."
 NO_PUBLISHED = "No trained run is published yet. Until one is, only the base model answers."
 NOTHING_TRAINED = (NO_RUN, NO_PUBLISHED)
-ALL_LANES = "All lanes"
+ALL_LANES = "All models"
 
 
 class ModelPicker:
@@ -65,8 +65,13 @@ class ModelPicker:
             return None
 
     def default_base(self) -> BaseIdentity | None:
-        """Return the base of the newest run with an adapter, else the embedded model."""
-        return next(iter(available_bases(self.store)), None)
+        """Return the base of the newest finished run, else of the newest run with an adapter, else the embedded one."""
+        known = available_bases(self.store)
+        runs = (run for run in self.store.runs() if not run.problem() and run.adapters())
+        finished = next((run for run in runs if run.state().status == "finished"), None)
+        # Its model may be deleted, so its base is taken from the list of those that can answer.
+        own = BaseIdentity.from_config(finished.config()) if finished else None
+        return own if own in known else next(iter(known), None)
 
     def runs_on(self, base: BaseIdentity | None) -> list[Run]:
         """Return the runs with an adapter on a base, newest first."""
@@ -110,16 +115,20 @@ class ModelPicker:
     def refresh(self, chat_id: str) -> Updates:
         """Bring the lanes up to date with the runs that there are now.
 
-        An empty conversation without a tuned lane gets the newest run. Lanes that follow a run's newest adapter move on
-        to it: a run in training writes further checkpoints, and the final adapter last.
+        A conversation without a turn gets the newest run unless its lanes were chosen. Lanes that follow a run's newest
+        adapter move on to it: a run in training writes further checkpoints, and the final adapter last.
 
         Returns:
             Updates of the lanes' widgets, and `hint`: a notice, or the way to a first run.
         """
         chat = self.conversations.find(chat_id)
-        if not chat.turns and (not chat.base or not any(lane.run for lane in chat.lanes)):
-            with self.conversations.change(chat_id) as chat:
-                self.reset_lanes(chat)
+        if not chat.turns and not chat.are_lanes_chosen:
+            newest = chat.model_copy()
+            self.reset_lanes(newest)
+            if (newest.base_identity, newest.lanes) != (chat.base_identity, chat.lanes):
+                with self.conversations.change(chat_id) as chat:
+                    chat.set_base(newest.base_identity)
+                    chat.lanes = newest.lanes
         chat = self._with_newest_adapters(chat_id, chat)
         has_trained = any(run.adapters() for run in self.store.runs())
         hint = self.engine.notice or ("" if has_trained else roles.text_for_caller(NO_RUN, NO_PUBLISHED))
@@ -141,7 +150,9 @@ class ModelPicker:
         """Give a conversation two lanes: a base (by default the newest run's) and the newest run on it."""
         base = base or self.default_base()
         chat.set_base(base)
-        chat.lanes = [LaneChoice(), *map(_newest_adapter, self.runs_on(base)[:1])]
+        runs = self.runs_on(base)
+        newest = next((run for run in runs if run.state().status == "finished"), next(iter(runs), None))
+        chat.lanes = [LaneChoice(), *([_newest_adapter(newest)] if newest else [])]
 
     def show_lanes(self, chat_id: str) -> Updates:
         """Return the lanes as they are saved, for instance after a choice was refused."""
@@ -153,7 +164,7 @@ class ModelPicker:
         runs = [(titles.get(run.id, run.title), run) for run in self.runs_of(chat)]
         base = self._base_or_none(chat)
         choices = [(known.label, known.key) for known in available_bases(self.store)]
-        scopes = [ALL_LANES, *(f"Lane {lane + 1}" for lane in range(len(chat.lanes)))]
+        scopes = [ALL_LANES, *(f"Model {lane + 1}" for lane in range(len(chat.lanes)))]
         updates: Updates = {
             "base": gr.update(choices=choices, value=base.key if base else None),
             "lane_count": len(chat.lanes),
@@ -168,7 +179,7 @@ class ModelPicker:
         if lane >= len(chat.lanes):
             return {run_widget: gr.update(visible=False), checkpoint_widget: gr.update(visible=False)}
         chosen, runs = chat.lanes[lane], [run for _, run in titled]
-        choices = [("The base", ""), *((title, run.id) for title, run in titled)]
+        choices = [("Base model", ""), *((title, run.id) for title, run in titled)]
         if chosen.run and chosen.run not in (run.id for run in runs):
             choices.append((f"{chosen.run} (deleted)", chosen.run))
         names = _checkpoint_names(chosen.run, runs)
@@ -186,6 +197,7 @@ class ModelPicker:
         with self.conversations.change(chat_id) as chat:
             if chosen != self._base_or_none(chat):
                 self.reset_lanes(chat, chosen)
+                chat.are_lanes_chosen = True
         return self.lane_updates(chat)
 
     def choose_lane_count(self, chat_id: str, count: int) -> Updates:
@@ -196,7 +208,8 @@ class ModelPicker:
             more = [lane for lane in available if lane.run not in used]
             # When the runs are used up, further lanes repeat the newest one, or the base.
             more += [available[0].model_copy() if available else LaneChoice() for _ in range(MAX_LANES)]
-            chat.lanes = [*chat.lanes, *more][: max(1, min(MAX_LANES, _whole_number(count, "The number of lanes")))]
+            chat.lanes = [*chat.lanes, *more][: max(1, min(MAX_LANES, _whole_number(count, "The number of models")))]
+            chat.are_lanes_chosen = True
         return self.lane_updates(chat)
 
     def choose_run(self, chat_id: str, lane: int, run_id: str) -> Updates:
@@ -213,6 +226,7 @@ class ModelPicker:
                 )
             chosen = _newest_adapter(known[run_id]) if run_id else LaneChoice()
             chat.lanes[lane] = chosen.model_copy(update={"own": chat.lanes[lane].own})
+            chat.are_lanes_chosen = True
         return self.lane_updates(chat)
 
     def choose_checkpoint(self, chat_id: str, lane: int, index: float) -> Updates:
@@ -224,6 +238,7 @@ class ModelPicker:
                 index = max(0, min(len(names) - 1, _whole_number(index, "The checkpoint")))
                 # At the right end the lane follows newer adapters, as a run in training writes them.
                 chat.lanes[lane].adapter, chat.lanes[lane].newest = names[index], index == len(names) - 1
+                chat.are_lanes_chosen = True
         return self.lane_updates(chat)
 
 

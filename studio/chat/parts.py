@@ -10,6 +10,7 @@ from studio.chat.chat_list import ChatList
 from studio.chat.conversations import Conversations
 from studio.chat.model_picker import ModelPicker
 from studio.chat.nearest_rows import NearestRows
+from studio.chat.opening import ChatOpening
 from studio.chat.rendered_prompts import RenderedPrompts
 from studio.chat.suggestions import Suggestions
 from studio.chat.voting import Voting
@@ -26,6 +27,7 @@ class ChatParts:
     actions: ChatActions
     voting: Voting
     suggestions: Suggestions
+    opening: ChatOpening
     nearest_rows: NearestRows
     export: ChatExport
     prompts: RenderedPrompts
@@ -35,15 +37,17 @@ class ChatParts:
         """Build the handlers over one engine."""
         conversations = Conversations(engine)
         picker = ModelPicker(conversations)
-        actions = ChatActions(conversations, picker.base_of)
+        actions, settings = ChatActions(conversations, picker.base_of), AnswerSettings(conversations)
+        chat_list, voting, suggestions = ChatList(picker), Voting(actions), Suggestions(picker)
         return cls(
             conversations=conversations,
             picker=picker,
-            chat_list=ChatList(picker),
-            settings=AnswerSettings(conversations),
+            chat_list=chat_list,
+            settings=settings,
             actions=actions,
-            voting=Voting(actions),
-            suggestions=Suggestions(picker),
+            voting=voting,
+            suggestions=suggestions,
+            opening=ChatOpening(chat_list, actions, settings, voting, suggestions),
             nearest_rows=NearestRows(conversations),
             export=ChatExport(conversations),
             prompts=RenderedPrompts(picker),

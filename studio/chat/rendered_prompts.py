@@ -27,7 +27,7 @@ class RenderedPrompts:
             system = chat.sampling(lane).system
             messages = [{"role": "system", "content": system}] if system.strip() else []
             prompt = Renderer(tokenizer, template).render_text([*messages, *chat.asked(lane)], is_prompt=True)
-            parts.append(f"Lane {lane + 1}, template: {_template_label(template, tokenizer.chat_template)}\n{prompt}")
+            parts.append(f"Model {lane + 1}, template: {_template_label(template, tokenizer.chat_template)}\n{prompt}")
         if note := self.conversations.engine.decoding_note:
             parts.append(note)
         return {"prompts": raw_html("\n\n".join(parts))}

@@ -9,6 +9,7 @@ from components.chat_board import invitation_html
 from core.data import sources, subset
 from core.data.table import HELD_OUT
 from core.errors import StudioError
+from core.models import embedded
 from studio.chat.model_picker import ModelPicker
 from studio.chat.view import Updates
 
@@ -20,10 +21,11 @@ _CACHED_SUBSETS, _CACHED_QUESTIONS = 8, 500
 # Question and answer together: the page keeps all that it shows, within `check_state_size`.
 MAX_SUGGESTED_CHARACTERS = 10_000
 _INVITATION = (
-    "Every lane answers the same question at the same time, side by side; then you vote for the better answer or ask "
-    "another question. Click a question to ask it now, or write your own below."
+    "All models answer the same question side by side; then you vote for the better answer or ask another question. "
+    "Click a question to ask it now, or write your own below."
 )
 _LOADING_NOTE = "The first question loads the model, which takes a few seconds."
+_CONVERTING_NOTE = "The first question prepares the embedded model, once, which takes about half a minute."
 
 
 class Suggestions:
@@ -48,8 +50,16 @@ class Suggestions:
         return {
             "suggestions": gr.Dataset(samples=[[label] for label in labels], visible=bool(chosen)),
             "suggested": [list(pair) for pair in chosen],
-            "invitation": invitation_html(_INVITATION, labels[:_SUGGESTIONS_ON_BOARD], _LOADING_NOTE),
+            "invitation": invitation_html(_INVITATION, labels[:_SUGGESTIONS_ON_BOARD], self._loading_note(chat_id)),
         }
+
+    def _loading_note(self, chat_id: str) -> str:
+        """Return why the first answer takes longer than the others; empty once the model is loaded."""
+        base = self.picker.conversations.find(chat_id).base_identity
+        if base and base == self.picker.engine.loaded:
+            return ""
+        is_unprepared = base and base.model == embedded.NAME and not embedded.is_prepared(self.settings)
+        return _CONVERTING_NOTE if is_unprepared else _LOADING_NOTE
 
     def held_out_questions(self, subset_name: str) -> list[tuple[str, str]]:
         """Return question and answer of each held-out row that begins with both, of `MAX_SUGGESTED_CHARACTERS`."""

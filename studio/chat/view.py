@@ -14,6 +14,7 @@ def view_updates(
     prompt: str | None = None,
     hint: str | None = None,
     busy: bool | None = None,
+    is_stopping: bool = False,
     editing: int | None = None,
 ) -> Updates:
     """Return the updates for those arguments that are given; every other widget stays as it is.
@@ -22,20 +23,23 @@ def view_updates(
         past: HTML of all turns but the last.
         now: HTML of the last turn.
         prompt: Text of the prompt box.
-        hint: Markdown above the conversation.
+        hint: Markdown above the prompt box.
         busy: Whether an answer is being written, which decides the buttons that can be pressed.
+        is_stopping: Whether all answers being written were stopped.
         editing: Index of the turn that Send replaces; -1 if Send adds one.
     """
     values = {"past": past, "now": now, "prompt": prompt, "hint": hint, "editing": editing}
     updates: Updates = {name: value for name, value in values.items() if value is not None}
-    return updates if busy is None else updates | button_updates(busy)
+    return updates if busy is None else updates | button_updates(busy, is_stopping)
 
 
-def button_updates(busy: bool) -> Updates:
-    """Return the state of the buttons: Stop works while an answer is written, the others only when none is."""
+def button_updates(busy: bool, is_stopping: bool = False) -> Updates:
+    """Return the state of the buttons: while an answer is written, Stop is in the place of Send."""
     return {
-        "stop_button": gr.update(interactive=busy),
-        "send_button": gr.update(interactive=not busy, value="Answering…" if busy else "Send"),
+        "stop_button": gr.update(
+            visible=busy, interactive=busy and not is_stopping, value="Stopping…" if is_stopping else "Stop"
+        ),
+        "send_button": gr.update(visible=not busy, interactive=not busy),
         "retry_button": gr.update(interactive=not busy),
         "undo_button": gr.update(interactive=not busy),
     }

@@ -44,7 +44,7 @@ class Voting:
             lanes = [lane for lane in turn.order if lane < len(chat.lanes)] if turn else []
             answers = [turn.shown(lane) for lane in lanes]
             if turn is None or len(answers) != 2 or not all(answer and answer.text for answer in answers):
-                raise StudioError("A vote compares two answers. Set Lanes to 2 and ask a question.")
+                raise StudioError("A vote compares two answers. Set Models to 2 and ask a question.")
             if turn.verdict:
                 raise StudioError("You voted on these answers already. Undo that vote first.")
             left, right = (chat.asked(lane) for lane in lanes)
@@ -69,7 +69,7 @@ class Voting:
         """Count all votes on the conversation's base model, from every conversation that the caller may see."""
         found = self._visible(self.log.ballots(self._path(self.conversations.find(chat_id))))
         if not found:
-            return {"tally": empty_html("No votes yet. With two lanes, vote below their answers or press 1 to 4.")}
+            return {"tally": empty_html("No votes yet. With two models, vote below their answers or press 1 to 4.")}
         verdicts: Counter[str] = Counter()
         for ballot, count in found.items():
             verdicts[ballot.verdict] += count

@@ -17,7 +17,7 @@ _FAILED = ("failed", "interrupted", "unreadable")
 
 
 def status_html(
-    state: EvaluationState, answered: int, lanes: int, per_minute: float | None, seconds_left: float | None
+    state: EvaluationState, answered: int, lanes: int, per_minute: float | None, seconds_left: float | None, now: float
 ) -> str:
     """Return the status badge, the progress bar, and the cause if the evaluation ended early.
 
@@ -27,9 +27,12 @@ def status_html(
         lanes: How many lanes answer each prompt.
         per_minute: Answers per minute; None while it is unknown.
         seconds_left: Until the end; None while it is unknown.
+        now: The time, in seconds since the epoch.
     """
     total = state.prompts * lanes
-    parts = [state.stage] if state.stage and state.status in ACTIVE else []
+    parts = [state.stage.removesuffix(".")] if state.stage and state.status in ACTIVE else []
+    if state.status == "preparing" and state.started:
+        parts.append(f"{duration(max(0.0, now - state.started))} so far")
     parts.append(f"{answered:,} of {total:,} answers")
     if per_minute:
         parts.append(f"{per_minute:,.0f} per minute")
@@ -43,6 +46,16 @@ def status_html(
         cause=state.cause,
         has_failed=state.status in _FAILED,
     )
+
+
+def none_html(text: str) -> str:
+    """Return a note in place of the whole view; CSS hides what belongs to an evaluation."""
+    return render("evaluate/none", text=text)
+
+
+def waiting_html(text: str) -> str:
+    """Return the status of an evaluation that is about to exist."""
+    return render("evaluate/waiting", text=text)
 
 
 def metrics_html(titles: list[str], answers: AnswerReader) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import gradio as gr
 from gradio.blocks import Block
 
-from components.conversation import empty_html
+from components.conversation import empty_html, skeleton_html
 from components.data_table import build_data_table
 from components.download import Download, build_download
 from components.pager import Pager, build_pager, clamp_page, position_text
@@ -19,11 +19,18 @@ from core.errors import StudioError
 from core.evaluate import result
 from core.evaluate.answers_file import AnswerReader
 from core.evaluate.prompts import Prompts
-from core.evaluate.store import ACTIVE, RESUMABLE, Evaluation, EvaluationStore
+from core.evaluate.store import ACTIVE, RESUMABLE, WAITING, Evaluation, EvaluationStore
 from core.system.files import file_size
-from studio.evaluate.evaluation_html import answers_html, metrics_html, notes_html, prompt_html, status_html
+from studio.evaluate.evaluation_html import (
+    answers_html,
+    metrics_html,
+    none_html,
+    notes_html,
+    prompt_html,
+    status_html,
+)
 
-NO_EVALUATION = "No evaluation yet. Choose prompts and lanes, then press Start: every lane answers every prompt."
+NO_EVALUATION = "No evaluation yet. Choose prompts and models, then press Evaluate: every model answers every prompt."
 NO_PROMPT = "Click a row to read its answers in full."
 # Number of evaluations whose readers are kept.
 _MAX_CACHED = 20
@@ -61,8 +68,10 @@ class EvaluationView:
         if not evaluation_id:
             return ""
         found = self.store.find(evaluation_id)
-        written = (found.folder / "state.json").stat().st_mtime_ns
-        return f"{found.id} {written} {file_size(found.answers_file)} {found.state().status}"
+        written, status = (found.folder / "state.json").stat().st_mtime_ns, found.state().status
+        # A wait shows its seconds.
+        waiting = int(time.time()) if status in WAITING else 0
+        return f"{found.id} {written} {file_size(found.answers_file)} {waiting} {status}"
 
     # The list
 
@@ -116,18 +125,18 @@ class EvaluationView:
         }
 
     def render(self, evaluation_id: str | None, page: float | None, rows: int) -> dict[str, Any]:
-        """Return status, metrics, notes, one page of the table, and which buttons are enabled."""
+        """Return status, metrics, notes, one page of the table, and which buttons apply."""
         if not evaluation_id:
-            return _empty(NO_EVALUATION)
+            return _empty(none_html(NO_EVALUATION))
         evaluation = self.store.find(evaluation_id)
         state = evaluation.state()
         if state.status == "unreadable":
-            return _empty(state.cause)
+            return _empty(empty_html(state.cause))
         config, (answers, prompts) = evaluation.config(), self.read(evaluation)
         titles = evaluation.lane_titles(self.store.runs)
         per_minute, seconds_left = result.measure_rate(evaluation, len(answers), time.time())
         return {
-            "status": status_html(state, len(answers), len(config.lanes), per_minute, seconds_left),
+            "status": status_html(state, len(answers), len(config.lanes), per_minute, seconds_left, time.time()),
             "metrics": metrics_html(titles, answers),
             "notes": notes_html(evaluation.id, config, state, titles),
             **_page(answers, prompts, titles, page, rows),
@@ -158,9 +167,9 @@ class EvaluationView:
         return {"prompt": prompt_html(index, prompts[index], lanes)}
 
 
-def _empty(text: str) -> dict[str, Any]:
+def _empty(status: str) -> dict[str, Any]:
     cleared = {"metrics": "", "notes": "", "table": "", "page": 1, "position": "no rows"}
-    return {"status": empty_html(text), **cleared, **_buttons(None, has_answers=False)}
+    return {"status": status, **cleared, **_buttons(None, has_answers=False)}
 
 
 def _page(answers: AnswerReader, prompts: Prompts, titles: list[str], page: float | None, rows: int) -> dict[str, Any]:
@@ -173,13 +182,13 @@ def _page(answers: AnswerReader, prompts: Prompts, titles: list[str], page: floa
 
 
 def _buttons(status: str | None, has_answers: bool) -> dict[str, Any]:
-    enabled = {
+    applies = {
         "pause": status in ("preparing", "running"),
         "resume": status in RESUMABLE,
         "stop": status in ACTIVE,
-        "open": has_answers,
     }
-    return {name: gr.update(interactive=flag) for name, flag in enabled.items()}
+    buttons = {name: gr.update(interactive=flag, visible=flag) for name, flag in applies.items()}
+    return buttons | {"open": gr.update(interactive=has_answers)}
 
 
 @dataclass(frozen=True)
@@ -227,12 +236,14 @@ class EvaluationViewWidgets:
 def build_evaluation_view() -> EvaluationViewWidgets:
     """Build the view in the open layout."""
     disabled = {"interactive": False, "size": "sm", "min_width": 76}
-    evaluation = gr.Dropdown(label="Evaluation", allow_custom_value=True, elem_id="evaluation")
-    with gr.Row(elem_id="evaluation-buttons"):
-        pause = gr.Button("Pause", elem_id="evaluate-pause", **disabled)
-        resume = gr.Button("Resume", elem_id="evaluate-resume", **disabled)
-        stop = gr.Button("Stop", variant="stop", elem_id="evaluate-stop", **disabled)
-    status = gr.HTML(empty_html(NO_EVALUATION), elem_id="evaluate-status", padding=False)
+    hidden = {**disabled, "visible": False, "scale": 0}
+    with gr.Row(elem_id="evaluation-head", equal_height=True):
+        evaluation = gr.Dropdown(label="Evaluation", show_label=False, container=False, allow_custom_value=True,
+                                 min_width=200, elem_id="evaluation")  # fmt: skip
+        pause = gr.Button("Pause", elem_id="evaluate-pause", **hidden)
+        resume = gr.Button("Resume", elem_id="evaluate-resume", **hidden)
+        stop = gr.Button("Stop", variant="stop", elem_id="evaluate-stop", **hidden)
+    status = gr.HTML(skeleton_html("Loading the evaluations …"), elem_id="evaluate-status", padding=False)
     metrics = gr.HTML(elem_id="evaluate-metrics", padding=False)
     table = build_data_table("evaluate-table", "evaluate-prompt")
     pager = build_pager("evaluate-page")

@@ -1,5 +1,6 @@
 """Form of a new evaluation: which prompts, which lanes, which generation settings."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,14 +25,21 @@ NO_RUN = (
     "No run has an adapter yet. Train one in the Train tab; until then the base model can answer a subset or a file."
 )
 _PROMPT_SETS = [("A run's held-out rows", "held-out"), ("A subset", "subset"), ("A file of prompts", "file")]
-_FIRST_FIELDS = ("limit", "max_new_tokens", "temperature", "seed", "quantization", "compute_dtype")
+_FIRST_FIELDS = ("limit", "max_new_tokens")
+# In pairs below each other, under Settings.
+_SETTINGS = ("temperature", "seed", "quantization", "compute_dtype")
 _TEXT_FIELDS = ("system", "stop")
-_OTHER_SAMPLING = tuple(name for name in Sampling.model_fields if name not in (*_FIRST_FIELDS, *_TEXT_FIELDS))
-_MORE_FIELDS = (*_TEXT_FIELDS, *_OTHER_SAMPLING, "rows")
+_OTHER_SAMPLING = tuple(
+    name for name in Sampling.model_fields if name not in (*_FIRST_FIELDS, *_SETTINGS, *_TEXT_FIELDS)
+)
+_PLAIN_FIELDS = (*_OTHER_SAMPLING, "rows")
+_MORE_FIELDS = (*_TEXT_FIELDS, *_PLAIN_FIELDS)
 # The browser's file dialog compares the last suffix only: .jsonl.gz must be offered as .gz.
 _FILE_TYPES = [suffix for suffix in readers.SUFFIXES if suffix.count(".") == 1] + [".gz", ".zst"]
 _NUMBERS = tuple(
-    name for name in (*_FIRST_FIELDS, *_MORE_FIELDS) if EvaluationConfig.model_fields[name].annotation in (int, float)
+    name
+    for name in (*_FIRST_FIELDS, *_SETTINGS, *_MORE_FIELDS)
+    if EvaluationConfig.model_fields[name].annotation in (int, float)
 )
 
 
@@ -47,7 +55,7 @@ class StartForm:
 
     def lanes(self) -> list[tuple[str, str]]:
         """Return (label, lane) of the base model, of each run's adapter and of its checkpoints."""
-        found, titles = [("The base model", BASE)], self.store.runs.titles()
+        found, titles = [("Base model", BASE)], self.store.runs.titles()
         for run in self.runs():
             for adapter in run.adapters():
                 lane = run.id if adapter == "final" else f"{run.id}/{adapter}"
@@ -114,7 +122,7 @@ def parse_config(upload: str | None, values: dict[str, Any]) -> EvaluationConfig
     if empty := [titles[name] for name in _NUMBERS if values.get(name) is None]:
         raise StudioError("\n".join(f"{title} is empty. Enter a value." for title in empty))
     if not values.get("lanes"):
-        raise StudioError(f"No lane is selected. Choose one to {MAX_LANES} under {titles['lanes']}.")
+        raise StudioError(f"No model is selected. Choose one to {MAX_LANES} under {titles['lanes']}.")
     # Hidden fields keep their values, but must not be saved as if the evaluation had used them.
     used = {"held-out": {"run"}, "subset": {"subset", "split"}}.get(kind, set())
     kept = {name: value for name, value in values.items() if name not in ("run", "subset", "split") or name in used}
@@ -167,18 +175,25 @@ def build_start_form() -> StartFormWidgets:
         file_types=_FILE_TYPES, height=110, visible=False, elem_id="evaluate-upload",
     )  # fmt: skip
     fields["lanes"] = gr.Dropdown(
-        [("The base model", BASE)], value=[BASE], multiselect=True, max_choices=MAX_LANES, allow_custom_value=True,
+        [("Base model", BASE)], value=[BASE], multiselect=True, max_choices=MAX_LANES, allow_custom_value=True,
         label=about["lanes"].title, info="One to four, all on one base model.", elem_id="evaluate-lanes",
     )  # fmt: skip
-    for pair in (_FIRST_FIELDS[:2], _FIRST_FIELDS[2:4], _FIRST_FIELDS[4:]):
-        with gr.Row(elem_classes="qs-even"):
-            fields |= {name: _field(name, min_width=130) for name in pair}
-    with gr.Accordion("More settings", open=False, elem_id="evaluate-more-settings"):
-        fields |= {name: _field(name) for name in _MORE_FIELDS}
-        fields["model"] = _field("model", [])
+    fields |= _row(_FIRST_FIELDS)
     hint = gr.Markdown(NO_RUN, visible=False, elem_classes="qs-note", elem_id="evaluate-hint")
-    start = gr.Button("Start", variant="primary", elem_id="evaluate-start")
+    start = gr.Button("Evaluate", variant="primary", elem_id="evaluate-start")
+    with gr.Accordion("Settings", open=False, elem_id="evaluate-more-settings"):
+        fields |= _row(_SETTINGS[:2]) | _row(_SETTINGS[2:])
+        fields |= {name: _field(name) for name in _TEXT_FIELDS}
+        for index in range(0, len(_PLAIN_FIELDS), 2):
+            fields |= _row(_PLAIN_FIELDS[index : index + 2])
+        fields["model"] = _field("model", [])
     return StartFormWidgets(fields, upload, hint, start)
+
+
+def _row(names: Sequence[str]) -> dict[str, Component]:
+    """Build fields beside each other."""
+    with gr.Row(elem_classes="qs-even"):
+        return {name: _field(name, min_width=130) for name in names}
 
 
 def _field(name: str, choices: list[tuple[str, str]] | None = None, **options: Any) -> Component:

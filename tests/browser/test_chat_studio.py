@@ -47,10 +47,12 @@ def page(run, server, chromium):
 
 
 def set_length(page, tokens):
-    page.locator("#chat-settings button").first.click()
+    page.locator("#chat-settings-open").click()
     page.locator("#field-max_new_tokens input").first.fill(str(tokens))
     page.locator("#field-max_new_tokens input").first.press("Tab")
-    page.locator("#chat-settings button").first.click()
+    page.keyboard.press("Escape")
+    page.locator("#chat-settings").wait_for(state="hidden")
+    assert page.evaluate("document.activeElement.id") == "chat-settings-open", "the focus returns"
 
 
 def ask(page, text):
@@ -66,8 +68,7 @@ def test_conversation_streams_stops_retries_votes_and_survives_restart(page, run
     set_length(page, 1000)
     ask(page, "Write a very long story about a lighthouse and the sea.")
     wait_until(lambda: cards(page).filter(has_text="writing").count() == 2, page)
-    assert page.locator("#send").inner_text() == "Answering…"
-    assert page.locator("#send").is_disabled()
+    assert not page.locator("#send").is_visible(), "Stop is in its place"
     page.locator("#prompt textarea").press("Enter")
     page.locator(".toast-body").get_by_text("still being written").wait_for()
     early = [text.strip() for text in cards(page).locator(".lb-text").all_inner_texts()]
@@ -75,8 +76,9 @@ def test_conversation_streams_stops_retries_votes_and_survives_restart(page, run
     cards(page).nth(0).get_by_role("button", name="Stop").click()
     wait_until(lambda: "stopped" in cards(page).nth(0).inner_text(), page)
     assert "writing" in cards(page).nth(1).inner_text(), "the other lane continues"
-    page.locator("#chat-stop").click()
+    page.keyboard.press("Escape")
     page.locator("#chat-now .lb-vote").wait_for()
+    assert page.locator("#send").is_visible()
     stopped = cards(page).nth(0).locator(".lb-text").inner_text()
 
     set_length(page, 12)
@@ -146,3 +148,13 @@ def test_narrow_page_stacks_lanes_without_scrolling_sideways(page):
     assert first["x"] >= 0
     assert first["x"] + first["width"] <= 390
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    for place in (0, 10_000):
+        page.evaluate("place => window.scrollTo(0, place)", place)
+        composer = page.locator("#composer").bounding_box()
+        assert composer["y"] + composer["height"] <= 844, "always in sight"
+    vote = page.locator("#chat-now .lb-vote").bounding_box()
+    assert vote["y"] + vote["height"] <= composer["y"], "the end is not covered"
+    page.locator("#chat-settings-open").click()
+    sheet = page.locator("#chat-settings").bounding_box()
+    assert (sheet["x"], sheet["y"], sheet["width"], sheet["height"]) == (0, 0, 390, 844)
+    page.keyboard.press("Escape")

@@ -26,6 +26,8 @@ def test_evaluate_file_of_prompts_can_be_read_opened_and_downloaded(page, server
     store = EvaluationStore(server.settings)
     page.get_by_text("No run has an adapter yet").wait_for()
     page.get_by_text("No evaluation yet").wait_for()
+    assert not page.locator("#evaluate-page-next").is_visible()
+    assert not page.locator("#evaluate-download").is_visible()
     page.locator("#evaluate-start").click()
     page.get_by_text("no run is named whose held-out rows could be used").wait_for()
     assert store.all() == []

@@ -36,7 +36,9 @@ def test_example_answers_in_both_lanes_from_the_first_start(chromium, server, re
     page.locator("#prompt textarea").fill("How do I keep houseplants alive in winter?")
     page.locator("#send").click()
     cards = page.locator("#chat-now .lb-card .lb-text")
-    wait_until(lambda: cards.count() == 2 and all(text.strip("… \n") for text in cards.all_inner_texts()), page)
+    # Until its text begins, a card says what it waits for.
+    page.locator("#chat-now .lb-wait").first.wait_for()
+    wait_until(lambda: cards.count() == 2 and page.locator("#chat-now .lb-wait").count() == 0, page)
     record_property("seconds until both answers have begun", round(time.monotonic() - began, 1))
     page.locator("#chat-stop").click()
     page.locator("#chat-now .lb-vote").wait_for()

@@ -15,6 +15,7 @@ from components.chat_board import (
     board_html,
     differences,
     invitation_html,
+    live_cards,
     probabilities,
 )
 from tests.helpers.hostile_text import TEXT, ParsedHtml
@@ -107,3 +108,13 @@ def test_invitation_html_suggestions_have_their_index():
 def test_board_html_is_well_formed_and_keeps_the_text(prompt, answer):
     page = ParsedHtml(board_html([BoardTurn(0, prompt, [AnswerCard("Base", answer)])]))
     assert page.text == f"{prompt}EditBase{answer}"
+
+
+def test_live_cards_name_what_a_card_waits_for():
+    (card,) = live_cards([AnswerCard("", "", "0 1", placeholder="Loading tiny · 3 s")], {})
+    assert card == {"key": "0 1", "at": 0, "text": "", "facts": "", "wait": "Loading tiny · 3 s"}
+
+
+def test_board_html_action_without_event_is_disabled():
+    shown = board_html([BoardTurn(0, "?", [AnswerCard("Base", "", "0 0", actions=[Action("", "Stopping…", "Soon")])])])
+    assert '<button disabled title="Soon">Stopping…</button>' in shown

@@ -6,7 +6,10 @@ from core.access import roles
 from core.chat.requests import available_bases, base_identity, resolve_lanes
 from core.chat.sampling import Sampling
 from core.chat.types import BaseIdentity, LaneRequest, adapter_key
+from core.data import sources
 from core.errors import StudioError
+from core.models import embedded
+from core.runs.config import QLoRAConfig
 
 SAMPLING = Sampling()
 TINY = BaseIdentity("tiny", quantization="none", compute_dtype="float32")
@@ -97,3 +100,11 @@ def test_available_bases_lists_those_of_runs_first_and_each_once(store, tuned):
     assert {base.compute_dtype for base in found if base.model == "tiny"} == {"float32", "bfloat16"}
     assert found[0].model == "tiny"
     assert BaseIdentity("other") in found
+
+
+def test_available_bases_does_not_convert_the_embedded_model(store, monkeypatch):
+    run = store.create(QLoRAConfig(model=embedded.NAME, subset=sources.BUNDLED))
+    run.adapter.mkdir(parents=True)
+    (run.adapter / "adapter_config.json").write_text("{}")
+    monkeypatch.setattr(embedded, "prepare", lambda *_: pytest.fail("A list waits half a minute for the model."))
+    assert available_bases(store)[0].model == embedded.NAME

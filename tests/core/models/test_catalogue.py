@@ -22,6 +22,11 @@ def test_find_returns_embedded_and_hub_models_by_name(settings, studio):
     assert not catalogue.find(settings, "someone/thing").local
 
 
+def test_locate_embedded_model_that_is_not_converted_does_not_wait_for_it(settings):
+    assert catalogue.locate(settings, embedded.NAME).local
+    assert not embedded.is_prepared(settings)
+
+
 @pytest.mark.parametrize(
     "name", ["", "nothing", "../x", "/etc", "a/b/c", "a\\b", "-x", "https://x/y", "a/../b", "a//b"]
 )

@@ -13,9 +13,9 @@ def test_save_one_lane_keeps_only_what_differs(parts, tuned, chat):
     tuned()
     chat_id = chat()
     parts.settings.save(chat_id, ALL_LANES, DEFAULTS | {"seed": 3})
-    shown = parts.settings.switch_scope(chat_id, ALL_LANES, "Lane 2", **DEFAULTS | {"seed": 4})
-    assert shown == {"form_scope": "Lane 2", **DEFAULTS, "seed": 4}, "a lane starts with the shared settings"
-    parts.settings.save(chat_id, "Lane 2", DEFAULTS | {"seed": 4, "temperature": 0})
+    shown = parts.settings.switch_scope(chat_id, ALL_LANES, "Model 2", **DEFAULTS | {"seed": 4})
+    assert shown == {"form_scope": "Model 2", **DEFAULTS, "seed": 4}, "a lane starts with the shared settings"
+    parts.settings.save(chat_id, "Model 2", DEFAULTS | {"seed": 4, "temperature": 0})
     conversation = parts.conversations.find(chat_id)
     assert conversation.lanes[1].own == {"temperature": 0}
     assert (conversation.sampling(0).temperature, conversation.sampling(1).temperature) == (DEFAULTS["temperature"], 0)

@@ -30,7 +30,7 @@ def test_export_writes_jsonl_and_markdown(parts, answered, chat):
 def test_show_prompts_has_template_and_special_tokens_escaped(parts, answered, chat):
     chat_id, _ = answered
     shown = parts.prompts.show(chat_id)["prompts"]
-    assert "Lane 1, template: the model" in shown
+    assert "Model 1, template: the model" in shown
     assert "&lt;|im_start|&gt;user" in shown
     assert "&lt;b&gt;color" in shown
     assert "Ask a question first" in parts.prompts.show(chat())["prompts"]

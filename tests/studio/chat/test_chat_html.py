@@ -88,12 +88,12 @@ def test_show_options_mark_differences_and_probabilities():
 
 def test_vote_more_than_two_lanes_shows_the_reason():
     chat = conversation_of(answer("A."), answer("B.", run="r"))
-    assert "Set Lanes to 2" not in last_turn(chat)
+    assert "Set Models to 2" not in last_turn(chat)
     chat.lanes.append(LaneChoice(run="r"))
-    assert "A vote compares two answers. Set Lanes to 2" in last_turn(chat)
+    assert "A vote compares two answers. Set Models to 2" in last_turn(chat)
     assert 'data-event="vote"' not in last_turn(chat)
     chat.turns[0].verdict = "tie"
-    assert "Set Lanes to 2" not in last_turn(chat)
+    assert "Set Models to 2" not in last_turn(chat)
 
 
 def test_reference_is_a_card_of_its_own():

@@ -27,18 +27,28 @@ def values_by_elem_id(function, values):
 def test_build_chat_tab_connects_every_handler(demo):
     names = {function.name for function in demo.fns.values() if function.fn}
     assert names >= {
-        "open_chat", "new_chat", "open_earlier", "show_chat", "refresh", "choose_base", "choose_lane_count",
-        "choose_run", "choose_checkpoint", "send", "send_suggestion", "retry", "retry_one", "stop", "stop_lane",
+        "open_chat", "new_chat", "open_earlier", "refresh", "choose_base", "choose_lane_count",
+        "choose_run", "choose_checkpoint", "send", "send_suggestion", "retry", "retry_one", "stop_all", "stop_lane",
         "undo", "render_view", "switch_branch", "list_branches", "list_earlier", "edit", "continue_answer",
         "earlier_try", "why", "vote", "undo_vote", "set_blind", "export_preferences", "open_row", "use_suggestion",
-        "suggest", "show", "as_jsonl", "as_markdown", "unload", "leave", "chat", "switch_scope",
+        "suggest", "show_prompts", "as_jsonl", "as_markdown", "unload", "leave", "chat", "switch_scope",
     }  # fmt: skip
 
 
-def test_show_chat_gives_every_output_a_value(demo, chat):
-    (show_chat,) = functions_of(demo, "show_chat")
-    values = show_chat.fn(chat_id=chat(), my_chats="", show=[])
-    kept = [part for part, value in zip(show_chat.outputs, values, strict=True) if value == gr.skip()]
+def test_page_before_its_chat_is_open_says_nothing_about_it():
+    with gr.Blocks():
+        widgets = build_chat_widgets()
+    assert "qs-skeleton" in widgets.conversation.invitation.value
+    assert not widgets.conversation.hint.value
+    assert not widgets.conversation.send.interactive
+    for choice in (widgets.lanes.base, *widgets.lanes.runs):
+        assert choice.choices == [("Loading …", "")]
+
+
+def test_open_chat_gives_every_output_a_value(demo):
+    (open_chat,) = functions_of(demo, "open_chat")
+    values = open_chat.fn(my_chats="")
+    kept = [part for part, value in zip(open_chat.outputs, values, strict=True) if value == gr.skip()]
     # The prompt box is the only part of the page that another conversation leaves as it is.
     assert [part.elem_id for part in kept] == ["prompt"]
 
@@ -74,7 +84,7 @@ def test_updates_have_names_of_their_outputs(parts, tuned, chat):
         assert set(updates) <= set(widgets.view_outputs)
 
 
-@pytest.mark.parametrize("name", ["why", "show", "as_jsonl", "as_markdown"])
+@pytest.mark.parametrize("name", ["why", "show_prompts", "as_jsonl", "as_markdown"])
 def test_calls_that_read_a_chat_or_a_subset_share_two_places(demo, name):
     found = functions_of(demo, name)
     assert found

@@ -4,11 +4,14 @@ from collections import Counter
 
 import pytest
 
-from core.chat.conversation import LaneChoice
+from core.chat.conversation import Conversation, LaneChoice
 from core.chat.engine import Engine
+from core.chat.queue import QueueEntry
 from core.chat.sampler import TokenSampler
+from core.chat.types import ResolvedLanes
 from core.errors import StudioError
 from studio.chat import chat_actions
+from studio.chat.in_progress import AnswersInProgress
 from studio.chat.parts import ChatParts
 from tests.helpers.chat_page import ANOTHER_PAGE, PAGE, read_until_all_lanes_write, send, start_sending
 
@@ -126,3 +129,19 @@ def test_send_and_retry_errors_stay_on_the_page_as_hint(parts, tuned, chat):
             updates.extend(stream)
         assert "There is no base model '&lt;b>none&lt;/b>' here." in updates[-1]["hint"]
         assert updates[-1]["send_button"]["interactive"], "the question can be sent again"
+
+
+def test_phase_says_what_a_lane_waits_for_and_since_when():
+    answers = AnswersInProgress(Conversation(id="a"), [0, 1], "page", queue_position=lambda entry: 1)
+    answers.began -= 3
+    assert answers.phase(0) == "Looking up the models · 3 s"
+    answers.enter_queue(QueueEntry(ResolvedLanes(None, [])))
+    assert answers.phase(0) == "Waiting for other answers, position 2 · 3 s"
+    answers.entry.stage = "Converting tiny to 16-bit weights, once: about half a minute."
+    assert answers.phase(0) == "Converting tiny to 16-bit weights, once: about half a minute · 3 s"
+    answers.entry.stage = ""
+    answers.stopped.add(1)
+    assert [answers.phase(lane) for lane in (0, 1)] == ["Reading the question · 3 s", "Stopping · 3 s"]
+    assert not answers.is_stopping
+    answers.stopped.add(0)
+    assert answers.is_stopping

@@ -10,6 +10,7 @@ from core.chat.sampling import Sampling
 from core.chat.turns import MAX_LANES
 from core.chat.types import LaneRequest
 from core.errors import StudioError
+from core.runs.store import RunState
 from studio.chat.model_picker import NO_RUN
 from tests.helpers.chat_page import send
 
@@ -36,6 +37,19 @@ def test_refresh_first_run_gets_a_lane_and_ends_the_hint(parts, tuned, chat):
     run = tuned()
     assert parts.picker.refresh(chat_id)["hint"] == ""
     assert lanes(parts, chat_id)[1] == (run.id, "final")
+
+
+def test_refresh_untouched_conversation_moves_to_the_newest_finished_run(parts, tuned, chat):
+    tuned(created=1)
+    untouched, chosen = chat(), chat()
+    parts.picker.choose_lane_count(chosen, 1)
+    newer = tuned("other", created=2)
+    tuned(created=3).save_state(RunState(status="failed", created=3, ended=4))
+    updates = parts.picker.refresh(untouched)
+    assert lanes(parts, untouched) == [("", "final"), (newer.id, "final")]
+    assert updates["base"]["value"] == base_identity(parts.conversations.engine.store, newer).key
+    parts.picker.refresh(chosen)
+    assert lanes(parts, chosen) == [("", "final")]
 
 
 def test_refresh_conversation_with_turns_keeps_its_lanes(parts, tuned, chat):

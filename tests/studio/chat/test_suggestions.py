@@ -14,7 +14,7 @@ from studio.wiring import check_state_size
 def test_suggest_questions_are_held_out_rows_with_their_answers(parts, tuned, chat):
     chat_id = chat()
     # Without a run the questions are those of the bundled data, which is also the subset of the run.
-    for _ in range(2):
+    for note in (suggestions._CONVERTING_NOTE, suggestions._LOADING_NOTE):
         updates = parts.suggestions.suggest(chat_id)
         suggested = updates["suggested"]
         assert updates["suggestions"].visible
@@ -23,6 +23,7 @@ def test_suggest_questions_are_held_out_rows_with_their_answers(parts, tuned, ch
         assert all(held_out[question] == answer for question, answer in suggested)
         assert updates["invitation"].count('data-event="suggest"') == 3
         assert suggested[0][0][:40] in html.unescape(updates["invitation"])
+        assert note in updates["invitation"], "the embedded model is not converted here; the run's model is there"
         tuned()
         parts.picker.refresh(chat_id)
 

@@ -1,3 +1,6 @@
+import os
+import time
+
 import pytest
 
 from core.errors import StudioError
@@ -20,6 +23,7 @@ def test_render_without_an_evaluation_shows_how_to_start_one(do):
     shown = do.render(None, 1, 25)
     assert NO_EVALUATION in shown["status"]
     assert enabled_buttons(shown) == set()
+    assert not any(shown[name]["visible"] for name in ("pause", "resume", "stop"))
     update = do.list_evaluations(None)["evaluation"]
     assert (update["choices"], update["value"]) == ([], None)
 
@@ -81,3 +85,14 @@ def test_select_evaluation_starts_at_the_first_page(do, evaluated):
 def test_render_unreadable_evaluation_shows_the_cause(do, evaluated):
     (evaluated.folder / "state.json").write_text("{")
     assert "cannot be read" in do.render(evaluated.id, 1, 25)["status"]
+
+
+def test_render_waiting_evaluation_shows_its_phase_and_the_time_so_far(do, evaluated):
+    state = evaluated.saved_state().model_copy(
+        update={"status": "preparing", "stage": "Loading tiny", "started": time.time() - 65}
+    )
+    evaluated.save_state(state.with_process(os.getpid()))
+    assert "Loading tiny, 1 min 05 s so far, 5 of 10 answers" in do.render(evaluated.id, 1, 25)["status"]
+    first = do.fingerprint(evaluated.id)
+    time.sleep(1)
+    assert do.fingerprint(evaluated.id) != first, "so that the seconds go on"

@@ -72,7 +72,7 @@ def test_parse_config_drops_fields_that_the_prompts_do_not_use():
         ({"prompts": "file"}, "No file is selected"),
         ({"prompts": "subset"}, "no subset is named"),
         ({"prompts": "held-out"}, "no run is named"),
-        ({"prompts": "subset", "subset": "keeper", "lanes": []}, "No lane is selected"),
+        ({"prompts": "subset", "subset": "keeper", "lanes": []}, "No model is selected"),
         ({"prompts": "subset", "subset": "keeper", "seed": None}, "Seed is empty"),
         ({"prompts": "subset", "subset": "keeper", "temperature": 9}, r"Temperature: .*given: 9"),
         ({"prompts": "all of them"}, "Prompts: "),

@@ -1,0 +1,4 @@
+() => {
+  document.getElementById('DRAWER').dispatchEvent(new Event('drawer-open'));
+  document.getElementById('why-part').scrollIntoView({block: 'start'});
+}
