@@ -50,7 +50,7 @@ def build(settings: Settings) -> AuthorizedBlocks:
             with gr.Tab("Owner", id="owner", visible=demo.access.way is not Way.SPACE) as owner_tab:
                 owner = build_owner_tab(settings, engine.visitor_quota.quotas, engine.visitor_quota.tokens)
         build_api(runs)
-        _offer_new_subsets(data, train)
+        _offer_new_subsets(data, train, tabs)
         _open_source_rows(chat, data, tabs)
         _poll_only_open_tab(tabs, {"Train": train.timer, "Evaluate": evaluate.timer})
         connect(owner_tab.select, owner.fill, outputs=owner.outputs, **PRIVATE)
@@ -66,8 +66,8 @@ def build(settings: Settings) -> AuthorizedBlocks:
     return demo
 
 
-def _offer_new_subsets(data: DataTab, train: TrainTab) -> None:
-    """Choose a subset that was just created as the one to train on next."""
+def _offer_new_subsets(data: DataTab, train: TrainTab, tabs: gr.Tabs) -> None:
+    """Choose a subset that was just created as the one to train on next, and open the Train tab for it."""
     for created in (data.created, train.new_subset):
         connect(
             created.change,
@@ -76,6 +76,13 @@ def _offer_new_subsets(data: DataTab, train: TrainTab) -> None:
             {"subset": train.subset},
             **PRIVATE,
         )
+    connect(
+        data.train.click,
+        lambda name: {"subset": gr.update(choices=train.subsets(), value=name), "tabs": gr.update(selected="train")},
+        {"name": data.created},
+        {"subset": train.subset, "tabs": tabs},
+        **PRIVATE,
+    )
 
 
 def _open_source_rows(chat: ChatTab, data: DataTab, tabs: gr.Tabs) -> None:

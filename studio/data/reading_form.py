@@ -34,7 +34,8 @@ from studio.job_progress import follow
 
 FIELDS = ("format", "reasoning", "columns", "extra", "roles", "prompt", "labels", "placeholders")
 MAX_LISTED_COLUMNS = 20
-FORM_TITLE = "Format and columns"
+# The line that opens the form.
+FORM_TITLE = "Read as"
 _FORMATS = [(form.label, form.name) for form in formats.FORMATS if form.name != "undecided"]
 _REASONING = [("train on it, in <think> tags", "think"), ("leave it out", "leave out")]
 _USES = [
@@ -67,13 +68,18 @@ class ReadingForm:
             "question": gr.update(visible=False),
             "question_text": "",
             "choices": gr.update(choices=[], value=None),
+            "runner_up": "",
         }
         if not page.dataset:
             return hidden
         data = page.find_dataset(self.settings)
         if page.effective_reading(self.settings).format != "undecided":
             # The form of another dataset is closed; a form that was just used stays as it is.
-            return hidden if page.reading else {**hidden, "form_box": gr.update(open=False)}
+            open_or_not = {} if page.reading else {"open": False}
+            about = self._report(page)
+            line = f"{FORM_TITLE}: {about.label} ({about.evidence}) · change"
+            second = secondary_html(f"Second choice: {about.runner_up}.") if about.runner_up else ""
+            return {**hidden, "form_box": gr.update(label=line, **open_or_not), "runner_up": second}
         choices = [
             (f"{one.label}: {one.usable:,} of the first {one.rows:,} rows usable", str(index))
             for index, one in enumerate(candidates(self.settings, data))
@@ -85,8 +91,13 @@ class ReadingForm:
             "question": gr.update(visible=True),
             "question_text": secondary_html(text),
             "choices": gr.update(choices=choices, value=None, visible=bool(choices)),
-            "form_box": gr.update(open=True),
+            "form_box": gr.update(label=f"{FORM_TITLE}: not decided", open=True),
         }
+
+    def _report(self, page: PageState) -> Report:
+        data = page.find_dataset(self.settings)
+        parsed = parse_rows.parse_dataset(self.settings, data, page.effective_reading(self.settings))
+        return build_report(self.settings, data, parsed)
 
     def fill_in(self, state: State, choice: str | None) -> dict[str, Any]:
         """Fill in the form from a choice of the question.
@@ -184,7 +195,8 @@ class ReadingForm:
         data = page.find_dataset(self.settings)
         parsed = parse_rows.parse_dataset(self.settings, data, page.effective_reading(self.settings))
         found = column_uses(self.settings, data, parsed)
-        if not found:
+        # The only other column of a subset is the number of the row in its source.
+        if not found or data.source.kind == "subset":
             return ""
         listed = [
             Choice(column.name, _note(column), column.use or "", warn=column.use is None and column.is_text)
@@ -215,10 +227,7 @@ class ReadingForm:
         page = parse_state(state)
         if not page.dataset:
             raise StudioError("No dataset is chosen. Choose one first: /choose.")
-        data = page.find_dataset(self.settings)
-        parsed = parse_rows.parse_dataset(self.settings, data, page.effective_reading(self.settings))
-        found: Report = build_report(self.settings, data, parsed)
-        return {"report": json.loads(found.model_dump_json())}
+        return {"report": json.loads(self._report(page).model_dump_json())}
 
 
 def _note(column: ColumnUse) -> str:
@@ -242,6 +251,7 @@ class ReadingWidgets:
     read_choice: gr.Button
     column_uses: gr.HTML
     form_box: gr.Accordion
+    runner_up: gr.HTML
     fields: dict[str, gr.components.Component]
     read: gr.Button
     report: gr.JSON
@@ -255,10 +265,13 @@ def build_reading_form() -> ReadingWidgets:
         choices = gr.Radio([], label="Readings", show_label=False, container=False, elem_id="question-choices")
         read_choice = gr.Button("Apply this format", variant="primary", elem_id="read-choice")
     uses = build_choice_list("column-uses")
-    with gr.Accordion(FORM_TITLE, open=False, elem_id="reading") as box:
+    with gr.Accordion(FORM_TITLE, open=False, elem_id="reading", elem_classes="qs-quiet") as box:
+        runner_up = gr.HTML(elem_id="runner-up", padding=False)
         fields = _fields()
         read = gr.Button("Apply", elem_id="read-again")
-    return ReadingWidgets(question, text, choices, read_choice, uses, box, fields, read, gr.JSON(visible=False))
+    return ReadingWidgets(
+        question, text, choices, read_choice, uses, box, runner_up, fields, read, gr.JSON(visible=False)
+    )
 
 
 def _fields() -> dict[str, gr.components.Component]:

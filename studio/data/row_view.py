@@ -27,18 +27,18 @@ def row_html(settings: Settings, state: State, opened: int | None, view: str) ->
         return empty_html(NO_ROW)
     row = page.open_rows(settings).row(opened)
     chips: list[Chip] = [
-        (f"Row {opened:,}", f"{row['split']}, line {row['line']:,}", False),
+        ("", f"{row['split']}, line {row['line']:,}", False),
         *note_chips(row["notes"]),
     ]
     if view == "Raw":
-        return _joined(chips_html(chips), raw_html(row["raw"]))
+        return _joined(chips_html(chips), raw_html(row["raw"], page.view.search))
     if row["problem"]:
         # A row without a conversation has nothing else to show.
         chips.append(("⚠", f"Cannot be used: {row['problem']}", True))
-        return _joined(chips_html(chips), raw_html(row["raw"]))
+        return _joined(chips_html(chips), raw_html(row["raw"], page.view.search))
     if view == "Tokens":
         return tokens_view_html(settings, page, row["messages"], chips)
-    return _joined(chips_html(chips), conversation_html(row["messages"]))
+    return _joined(chips_html(chips), conversation_html(row["messages"], page.view.search))
 
 
 def tokens_view_html(settings: Settings, page: PageState, messages: list[dict[str, Any]], chips: list[Chip]) -> str:

@@ -1,5 +1,6 @@
 """Create a subset of a dataset by a recipe: from the form, from SQL, or from a recipe file."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,36 +10,44 @@ from pydantic import ValidationError
 
 from components.conversation import chips_html, empty_html
 from components.model_form import build_field, build_fields, form_validator, non_empty_values
-from core.data import lengths, subset
+from components.progress_bar import ProgressBar, build_progress_bar
+from core.data import lengths, subset, table, tasks
 from core.data.recipe import Recipe
 from core.data.subset import Subset
 from core.errors import StudioError
 from core.settings import Settings, slug
-from studio.choices import subset_choices
+from core.system.jobs import Jobs
+from studio.choices import dataset_choices, subset_choices
+from studio.data.created_card import created_html
 from studio.data.page_state import State, parse_state
 from studio.data.sql import check_sql
-from studio.handlers import info
+from studio.job_progress import follow
 
 FIELDS = ["rows", "method", "stratify_by", "seed", "held_out_share", "duplicates", "leaks"]
 # Fields that are checked against each other, so no single widget shows their problem.
 _FIELDS_IN_PAIRS = ("method", "stratify_by")
+# A subset of a larger dataset takes more than a second, so it is created in the background with a progress bar.
+_MAX_DIRECT_ROWS = 20_000
 
 
 def created_updates(settings: Settings, created: Subset) -> dict[str, Any]:
-    """Return updates of both lists of subsets, and the name of the one just created."""
+    """Return updates of all lists with subsets, the name of the one just created, and the card that reports it."""
     choices = subset_choices(settings)
     return {
+        "dataset_list": gr.update(choices=dataset_choices(settings)),
         "subset": gr.update(choices=choices, value=created.name),
         "other": gr.update(choices=choices),
         "created": created.name,
+        "created_card": gr.update(visible=True),
+        "created_text": created_html(created),
     }
 
 
 class CreateSubset:
     """Event handlers that create subsets. They hold no widgets, so tests call them directly."""
 
-    def __init__(self, settings: Settings):
-        self.settings = settings
+    def __init__(self, settings: Settings, jobs: Jobs):
+        self.settings, self.jobs = settings, jobs
 
     def recipe(self, state: State, ticked: list[int], values: dict[str, Any]) -> Recipe:
         """Return the recipe that the form and the page's filters describe.
@@ -120,13 +129,13 @@ class CreateSubset:
             name, number = f"{stem}-{number}", number + 1
         return {"name": name}
 
-    def create(self, state: State, ticked: list[int], name: str, **values: Any) -> dict[str, Any]:
+    def create(self, state: State, ticked: list[int], name: str, **values: Any) -> Iterator[dict[str, Any]]:
         """Create a subset from the form, the page's filters and the ticked rows."""
         if not parse_state(state).dataset:
             raise StudioError("No dataset is open. Open one first.")
-        return self._created(name, self.recipe(state, ticked, values))
+        yield from self._created(name, self.recipe(state, ticked, values))
 
-    def create_by_sql(self, state: State, sql: str, name: str) -> dict[str, Any]:
+    def create_by_sql(self, state: State, sql: str, name: str) -> Iterator[dict[str, Any]]:
         """Create a subset of the usable rows that the SQL names."""
         page = parse_state(state)
         is_counted = page.token_counts_file(self.settings) is not None
@@ -134,19 +143,23 @@ class CreateSubset:
             dataset=page.dataset or "", reading=page.reading, sql=check_sql(sql), method="first",
             model=page.model if is_counted else "", template=page.template if is_counted else "auto",
         )  # fmt: skip
-        return self._created(name, recipe)
+        yield from self._created(name, recipe)
 
-    def create_from_file(self, upload: str | None, name: str) -> dict[str, Any]:
+    def create_from_file(self, upload: str | None, name: str) -> Iterator[dict[str, Any]]:
         """Create a subset by the recipe.json of a subset or an export."""
         if not upload:
             raise StudioError("No recipe was chosen. Choose the recipe.json of a subset or of an export.")
         path = Path(upload)
-        return self._created((name or "").strip() or slug(path.stem), subset.read_recipe(path, path.name))
+        yield from self._created((name or "").strip() or slug(path.stem), subset.read_recipe(path, path.name))
 
-    def _created(self, name: str, recipe: Recipe) -> dict[str, Any]:
-        created = subset.create(self.settings, (name or "").strip(), recipe)
-        info(created.describe(), title=f"Created {created.name}")
-        return created_updates(self.settings, created)
+    def _created(self, name: str, recipe: Recipe) -> Iterator[dict[str, Any]]:
+        name = (name or "").strip()
+        rows = table.find(self.settings, recipe.dataset).rows
+        if rows <= _MAX_DIRECT_ROWS and recipe.duplicates != "near":
+            yield created_updates(self.settings, subset.create(self.settings, name, recipe))
+            return
+        job = self.jobs.start(f"cut/{name}", f"Creating {name}", tasks.create_subset, self.settings, name, recipe)
+        yield from follow(job, lambda done: created_updates(self.settings, done.result))
 
 
 def validate_subset(state: State, ticked: list[int], name: str, **values: Any) -> dict[str, Any]:
@@ -171,6 +184,7 @@ class CreateSubsetWidgets:
     name: gr.Textbox
     create: gr.Button
     quick: gr.Button
+    bar: ProgressBar
     recipe_file: gr.File
     run_file: gr.Button
 
@@ -185,8 +199,9 @@ def build_create_subset() -> CreateSubsetWidgets:
     recipe_text = gr.HTML(elem_id="recipe-words", padding=False)
     name = gr.Textbox(label="Name", info="Suggested from the recipe; change it as you like.", elem_id="subset-name")
     create = gr.Button("Create subset", variant="primary", elem_id="cut")
+    bar = build_progress_bar("creating")
     quick = gr.Button("Create 1,000 rows in Llama 2 format", elem_id="quick-cut")
-    with gr.Accordion("Create from a recipe file", open=False, elem_id="recipe-file-box"):
+    with gr.Accordion("Create from a recipe file", open=False, elem_id="recipe-file-box", elem_classes="qs-quiet"):
         recipe_file = gr.File(label="recipe.json", file_types=[".json"], height=100, elem_id="recipe-file")
         run_file = gr.Button("Create from recipe", elem_id="run-recipe")
-    return CreateSubsetWidgets(recipe, recipe_text, name, create, quick, recipe_file, run_file)
+    return CreateSubsetWidgets(recipe, recipe_text, name, create, quick, bar, recipe_file, run_file)

@@ -1,5 +1,7 @@
 """The Data tab as a whole: every control is connected."""
 
+from types import SimpleNamespace
+
 import gradio as gr
 import pytest
 
@@ -33,7 +35,7 @@ def handler(demo, name):
 @pytest.mark.parametrize(
     ("name", "inputs"),
     [
-        ("OpenDataset.on_load", {}),
+        ("OpenDataset.on_load", {"request": SimpleNamespace(query_params={})}),
         ("OpenDataset.reattach", {}),
         ("ExportSubset.on_load", {}),
         ("ExportSubset.hide_result", {}),

@@ -1,10 +1,14 @@
 """Datasets opened in the Data tab."""
 
+from types import SimpleNamespace
+
 import gradio as gr
 import pytest
 from datasets import Dataset
 
-from core.data import table
+from core.access.roles import Caller, Role, acting
+from core.data import subset, table
+from core.data.recipe import Recipe
 from core.errors import StudioError
 from core.system.jobs import Job
 from studio.data.open_dataset import MAX_OPENINGS, OpenDataset
@@ -89,8 +93,32 @@ def test_open_folder_accepts_only_folders_below_the_home(do, settings, tmp_path)
 
 
 def test_on_load_chooses_the_newest_dataset(do, data):
-    assert do.on_load()["dataset"]["value"] == data.id
+    loaded = do.on_load(SimpleNamespace(query_params={}))
+    assert (loaded["dataset"]["value"], "opened" in loaded) == (data.id, False)
     assert "dataset" not in next(do.reattach())
+
+
+def test_on_load_opens_the_row_of_a_link_and_reports_one_that_is_wrong(do, data, monkeypatch):
+    linked = do.on_load(SimpleNamespace(query_params={"dataset": data.id, "row": "57"}))
+    assert (linked["dataset"]["value"], linked["opened"], linked["state"]["at_row"]) == (data.id, 57, 57)
+    warned = []
+    monkeypatch.setattr("studio.data.open_dataset.warn", lambda text, title: warned.append(text))
+    for dataset, row in (("../x", "1"), ("none", "1"), (data.id, "60"), (data.id, "-1"), (data.id, "9" * 5000)):
+        loaded = do.on_load(SimpleNamespace(query_params={"dataset": dataset, "row": row}))
+        assert (loaded["dataset"]["value"], "opened" in loaded) == (data.id, False)
+    assert len(warned) == 5
+
+
+def test_subset_chosen_in_the_list_is_opened_and_then_chosen(do, settings, data, toasts):
+    subset.create(settings, "mine", Recipe(dataset=data.id))
+    *_, last = do.open_chosen("subset:mine")
+    shown = table.find(settings, last["dataset"]["value"])
+    assert (shown.source.kind, shown.source.name) == ("subset", "mine")
+    assert list(do.open_chosen(data.id)) == list(do.open_chosen(None)) == []
+    with pytest.raises(StudioError, match="cannot be used as a subset name"):
+        list(do.open_chosen("subset:../x"))
+    with acting(Caller(Role.VISITOR, "v")), pytest.raises(StudioError, match="Only the owner can open subsets"):
+        list(do.open_chosen("subset:mine"))
 
 
 def test_open_file_beyond_the_limit_is_refused(do, jobs, tmp_path, monkeypatch):
