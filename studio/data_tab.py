@@ -26,13 +26,14 @@ from studio.data.events import (
 from studio.data.open_dataset import OpenDataset, OpenDatasetWidgets, build_open_dataset
 from studio.data.page_state import PageState, State, parse_state
 from studio.data.reading_form import ReadingForm, ReadingWidgets, build_reading_form
+from studio.data.row_edits import RowEdits
 from studio.data.row_pane import RowPane, RowPaneWidgets, build_row_pane
 from studio.data.sql import SqlQuery, SqlWidgets, build_sql
 from studio.data.subset_export import ExportSubset, ExportSubsetWidgets, build_export_subset
 from studio.data.subsets import CreateSubset, CreateSubsetWidgets, build_create_subset
 from studio.data.tab_state import CREATE_TOOL, EXPORT_TOOL, ROW_TOOL, TabState
 from studio.data.token_stats import TokenStats, TokenStatsWidgets, build_token_stats
-from studio.data.view_events import connect_pages, connect_row, connect_steps, connect_view
+from studio.data.view_events import connect_edits, connect_pages, connect_row, connect_steps, connect_view
 from studio.job_progress import job_outputs
 from studio.wiring import PRIVATE, connect
 
@@ -81,7 +82,7 @@ def build_data_tab(settings: Settings, jobs: Jobs, demo: gr.Blocks) -> DataTab:
     """
     state = TabState(
         page=gr.State(PageState().model_dump()), scope=gr.State(""), searched=gr.State(""), ticked=gr.State([]),
-        opened=gr.State(None), created=gr.State(None),
+        opened=gr.State(None), changes=gr.State({}), created=gr.State(None),
     )  # fmt: skip
     widgets = _build_widgets()
     browse, reading_form = Browse(settings), ReadingForm(settings, jobs)
@@ -91,6 +92,7 @@ def build_data_tab(settings: Settings, jobs: Jobs, demo: gr.Blocks) -> DataTab:
     page = connect_pages(browse, widgets.browse, widgets.open_dataset.summary, state)
     connect_steps(browse, widgets.browse.table, widgets.row, widgets.tools, page, state)
     connect_row(RowPane(settings), widgets.row, state)
+    connect_edits(RowEdits(settings), widgets.row.edits, state)
     connect_stats(TokenStats(settings, jobs), widgets.stats, state, demo)
     created = _created_outputs(widgets, state)
     connect_create(create, widgets.create, widgets.sql, created, state)

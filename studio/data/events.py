@@ -133,12 +133,13 @@ def connect_create(
         state: The tab's state.
     """
     page = {"state": state.page}
-    picked = {**page, "ticked": state.ticked, **create.recipe}
+    picked = {**page, "ticked": state.ticked, "changes": state.changes, **create.recipe}
     field_events = [widget.change for widget in create.recipe.values()]
-    for event in (state.page.change, state.ticked.change, *field_events):
+    for event in (state.page.change, state.ticked.change, state.changes.change, *field_events):
         connect(event, do.describe_recipe, picked, {"recipe_text": create.recipe_text}, **PRIVATE, **LATEST_ONLY)
-    for event in (state.scope.change, *field_events, state.created.change):
-        connect(event, do.suggest_name, {**page, **create.recipe}, {"name": create.name}, **PRIVATE, **LATEST_ONLY)
+    named = {**page, "changes": state.changes, **create.recipe}
+    for event in (state.scope.change, state.changes.change, *field_events, state.created.change):
+        connect(event, do.suggest_name, named, {"name": create.name}, **PRIVATE, **LATEST_ONLY)
     connect(
         create.recipe["method"].change,
         lambda method: {"stratify_by": gr.update(visible=method == "stratified")},

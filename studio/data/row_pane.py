@@ -12,6 +12,8 @@ from core.data import table
 from core.errors import StudioError
 from core.settings import Settings
 from studio.data.page_state import PageState, State, parse_state
+from studio.data.row_changes import Changes, changes_of
+from studio.data.row_edits import RowEditsWidgets, build_row_edits
 from studio.data.row_view import NO_ROW, VIEWS, row_html
 from studio.html import read_static, render
 
@@ -27,13 +29,13 @@ class RowPane:
     def __init__(self, settings: Settings):
         self.settings = settings
 
-    def show(self, state: State, opened: int | None, view: str) -> dict[str, Any]:
-        """Show the opened row in one of VIEWS, with its title and the link to it."""
+    def show(self, state: State, opened: int | None, view: str, changes: Changes) -> dict[str, Any]:
+        """Show the opened row in one of VIEWS, as it was changed, with its title and the link to it."""
         page = parse_state(state)
         is_open = bool(page.dataset) and opened is not None
         link = f"?{urlencode({DATASET: page.dataset, ROW: opened})}" if is_open else ""
         title = render("data/row_title", number=opened, link=link) if is_open else ""
-        return {"row_title": title, "row": row_html(self.settings, state, opened, view)}
+        return {"row_title": title, "row": row_html(self.settings, state, opened, view, changes_of(page, changes))}
 
 
 def linked_row(settings: Settings, query: Mapping[str, str]) -> dict[str, Any] | None:
@@ -66,6 +68,7 @@ class RowPaneWidgets:
     view: gr.Radio
     title: gr.HTML
     row: gr.HTML
+    edits: RowEditsWidgets
 
 
 def build_row_pane() -> RowPaneWidgets:
@@ -75,7 +78,8 @@ def build_row_pane() -> RowPaneWidgets:
         forward = gr.Button("↓ Next", size="sm", scale=0, min_width=84, elem_id="row-next")
         title = gr.HTML(elem_id="row-title", padding=False)
     view = gr.Radio(VIEWS, value=VIEWS[0], label="Show row as", show_label=False, container=False, elem_id="row-view")
+    edits = build_row_edits()
     row = gr.HTML(
         empty_html(NO_ROW), js_on_load=read_static("data_row.js"), elem_id="row-shown", padding=False, table="rows"
     )
-    return RowPaneWidgets(previous, forward, view, title, row)
+    return RowPaneWidgets(previous, forward, view, title, row, edits)

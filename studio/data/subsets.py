@@ -20,6 +20,7 @@ from core.system.jobs import Jobs
 from studio.choices import dataset_choices, subset_choices
 from studio.data.created_card import created_html
 from studio.data.page_state import State, parse_state
+from studio.data.row_changes import Changes, changes_of, in_recipe
 from studio.data.sql import check_sql
 from studio.job_progress import follow
 
@@ -49,12 +50,13 @@ class CreateSubset:
     def __init__(self, settings: Settings, jobs: Jobs):
         self.settings, self.jobs = settings, jobs
 
-    def recipe(self, state: State, ticked: list[int], values: dict[str, Any]) -> Recipe:
-        """Return the recipe that the form and the page's filters describe.
+    def recipe(self, state: State, ticked: list[int], changes: Changes, values: dict[str, Any]) -> Recipe:
+        """Return the recipe that the form, the page's filters and the changed rows describe.
 
         Args:
             state: The page's state.
             ticked: Numbers of the ticked rows, used by the method "picked".
+            changes: Rows that are edited, excluded or added, by dataset.
             values: The form's fields.
 
         Raises:
@@ -72,7 +74,7 @@ class CreateSubset:
         # The recipe names the tokenizer only if its counts decide something: without it, anyone can run the recipe.
         needs_counts = not read_columns.isdisjoint(lengths.COUNTED_COLUMNS) or method in ("shortest", "longest")
         is_counted = needs_counts and page.token_counts_file(self.settings) is not None
-        return Recipe(
+        recipe = Recipe(
             dataset=page.dataset or "",
             reading=page.reading,
             view=view,
@@ -81,6 +83,7 @@ class CreateSubset:
             picked=sorted(ticked) if method == "picked" else [],
             **non_empty_values(values),
         )
+        return in_recipe(recipe, changes_of(page, changes))
 
     def stratify_choices(self, state: State) -> dict[str, Any]:
         """Return the update of the columns whose proportions can be kept."""
@@ -91,11 +94,11 @@ class CreateSubset:
         choices = [name for name in fields if name not in ("row", "prompt", "answer")]
         return {"stratify_by": gr.update(choices=choices)}
 
-    def describe_recipe(self, state: State, ticked: list[int], **values: Any) -> dict[str, Any]:
+    def describe_recipe(self, state: State, ticked: list[int], changes: Changes, **values: Any) -> dict[str, Any]:
         """Describe the recipe of the form, or name what is missing."""
-        return {"recipe_text": self._recipe_html(state, ticked, values)}
+        return {"recipe_text": self._recipe_html(state, ticked, changes, values)}
 
-    def _recipe_html(self, state: State, ticked: list[int], values: dict[str, Any]) -> str:
+    def _recipe_html(self, state: State, ticked: list[int], changes: Changes, values: dict[str, Any]) -> str:
         if not parse_state(state).dataset:
             return empty_html("Open a dataset first.")
         if values.get("method") == "picked" and not ticked:
@@ -103,13 +106,13 @@ class CreateSubset:
         if values.get("method") == "stratified" and not values.get("stratify_by"):
             return chips_html([("Recipe:", "choose the column whose proportions are kept", True)])
         try:
-            text = self.recipe(state, ticked, values).describe()
+            text = self.recipe(state, ticked, changes, values).describe()
         except (StudioError, ValidationError):
             # A form that is half filled in is no mistake; creating the subset reports what is wrong.
             return chips_html([("Recipe:", "not complete yet", True)])
         return chips_html([("Recipe:", text, False)])
 
-    def suggest_name(self, state: State, **values: Any) -> dict[str, Any]:
+    def suggest_name(self, state: State, changes: Changes, **values: Any) -> dict[str, Any]:
         """Suggest a free name that tells how the rows are chosen."""
         page = parse_state(state)
         if not page.dataset:
@@ -118,6 +121,8 @@ class CreateSubset:
         parts = [Path(page.find_dataset(self.settings).source.name).stem, str(int(rows)) if rows > 0 else "all"]
         if page.view.describe() and method != "picked":
             parts.append("filtered")
+        if changes_of(page, changes).describe():
+            parts.append("edited")
         if method not in ("random", None):
             parts.append(method)
         if values.get("seed"):
@@ -129,11 +134,13 @@ class CreateSubset:
             name, number = f"{stem}-{number}", number + 1
         return {"name": name}
 
-    def create(self, state: State, ticked: list[int], name: str, **values: Any) -> Iterator[dict[str, Any]]:
-        """Create a subset from the form, the page's filters and the ticked rows."""
+    def create(
+        self, state: State, ticked: list[int], changes: Changes, name: str, **values: Any
+    ) -> Iterator[dict[str, Any]]:
+        """Create a subset from the form, the page's filters, the ticked and the changed rows."""
         if not parse_state(state).dataset:
             raise StudioError("No dataset is open. Open one first.")
-        yield from self._created(name, self.recipe(state, ticked, values))
+        yield from self._created(name, self.recipe(state, ticked, changes, values))
 
     def create_by_sql(self, state: State, sql: str, name: str) -> Iterator[dict[str, Any]]:
         """Create a subset of the usable rows that the SQL names."""
@@ -162,7 +169,7 @@ class CreateSubset:
         yield from follow(job, lambda done: created_updates(self.settings, done.result))
 
 
-def validate_subset(state: State, ticked: list[int], name: str, **values: Any) -> dict[str, Any]:
+def validate_subset(state: State, ticked: list[int], changes: Changes, name: str, **values: Any) -> dict[str, Any]:
     """Return one gr.validate per input with a problem of its own; problems across fields are raised by `create`."""
     checked = {key: value for key, value in values.items() if key not in _FIELDS_IN_PAIRS}
     # The dataset's name is not part of the form; any name satisfies the recipe.

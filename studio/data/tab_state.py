@@ -18,6 +18,7 @@ class TabState:
         searched: Its search, which the open row highlights.
         ticked: Numbers of the ticked rows.
         opened: Number of the open row, or None.
+        changes: Rows that are edited, excluded or added, by dataset.
         created: Name of the subset created last, or None.
     """
 
@@ -26,4 +27,5 @@ class TabState:
     searched: gr.State
     ticked: gr.State
     opened: gr.State
+    changes: gr.State
     created: gr.State

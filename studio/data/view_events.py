@@ -11,6 +11,7 @@ import gradio as gr
 
 from studio.data.browse import Browse, BrowseWidgets
 from studio.data.page_state import State, parse_state
+from studio.data.row_edits import RowEdits, RowEditsWidgets
 from studio.data.row_pane import RowPane, RowPaneWidgets
 from studio.data.tab_state import ROW_TOOL, TabState
 from studio.event_values import name_of, row_number, table_value
@@ -131,10 +132,35 @@ def connect_steps(
 
 def connect_row(do: RowPane, widgets: RowPaneWidgets, state: TabState) -> None:
     """Connect the pane to what it shows: the open row, its view, the search, and how the dataset is read."""
-    inputs = {"state": state.page, "opened": state.opened, "view": widgets.view}
+    inputs = {"state": state.page, "opened": state.opened, "view": widgets.view, "changes": state.changes}
     outputs = {"row": widgets.row, "row_title": widgets.title}
-    for event in (state.opened.change, widgets.view.change, state.scope.change, state.searched.change):
+    seen = (state.opened, widgets.view, state.scope, state.searched, state.changes)
+    for event in [value.change for value in seen]:
         connect(
             event, do.show, inputs, outputs, visitor=True, api_visibility="private", show_progress="minimal",
             show_progress_on=[widgets.row], **LATEST_ONLY,
         )  # fmt: skip
+
+
+def connect_edits(do: RowEdits, widgets: RowEditsWidgets, state: TabState) -> None:
+    """Connect what edits, excludes and adds rows for the next subset."""
+    page, changes = {"state": state.page}, {"changes": state.changes}
+    row = {**page, "opened": state.opened, **changes}
+    editor = {"editor": widgets.editor, "editor_box": widgets.editor_box, "problem": widgets.problem}
+
+    def save(state: State, changes: dict, event: gr.EventData) -> dict[str, Any]:
+        return do.save(state, changes, table_value(event))
+
+    connect(widgets.edit.click, do.edit, row, editor, **PRIVATE)
+    connect(widgets.add.click, do.add, page, editor, **PRIVATE)
+    connect(widgets.editor.save_turns, save, {**page, **changes}, {**editor, **changes}, **PRIVATE)
+    connect(widgets.editor.cancel_turns, do.close, outputs=editor, **PRIVATE)
+    connect(widgets.exclude.click, do.exclude, row, changes, **PRIVATE)
+    connect(widgets.restore.click, do.restore, row, changes, **PRIVATE)
+    connect(widgets.discard.click, do.discard, {**page, **changes}, changes, **PRIVATE)
+    shown = {
+        "changes_text": widgets.changes_text, "discard": widgets.discard, "exclude": widgets.exclude,
+        "restore": widgets.restore,
+    }  # fmt: skip
+    for event in (state.opened.change, state.changes.change, state.scope.change):
+        connect(event, do.show, row, shown, visitor=True, **PRIVATE)

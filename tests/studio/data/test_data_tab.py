@@ -42,7 +42,7 @@ def handler(demo, name):
         ("<locals>.describe", {"state": None}),
         ("<locals>.choose", {"name": None, "state": None}),
         ("Browse.search", {"state": None, "text": "x"}),
-        ("CreateSubset.suggest_name", {"state": None, "rows": 0, "method": "first"}),
+        ("CreateSubset.suggest_name", {"state": None, "changes": {}, "rows": 0, "method": "first"}),
         ("ReadingForm.show_format", {"state": None, "form": "label"}),
         ("TokenStats.show", {"state": None}),
     ],

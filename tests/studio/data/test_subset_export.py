@@ -26,7 +26,7 @@ def create(settings, jobs, state):
     """Create a subset by a name, with other fields than the form's defaults."""
 
     def run(name, **values):
-        list(CreateSubset(settings, jobs).create(state, [], name, **FORM | values))
+        list(CreateSubset(settings, jobs).create(state, [], {}, name, **FORM | values))
 
     return run
 
