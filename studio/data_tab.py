@@ -21,11 +21,13 @@ from studio.data.events import (
     connect_export,
     connect_open_dataset,
     connect_reading,
+    connect_split,
     connect_stats,
 )
 from studio.data.open_dataset import OpenDataset, OpenDatasetWidgets, build_open_dataset
 from studio.data.page_state import PageState, State, parse_state
-from studio.data.reading_form import ReadingForm, ReadingWidgets, build_reading_form
+from studio.data.reading_form import ReadingForm
+from studio.data.reading_widgets import ReadingWidgets, build_reading_form
 from studio.data.row_edits import RowEdits
 from studio.data.row_pane import RowPane, RowPaneWidgets, build_row_pane
 from studio.data.sql import SqlQuery, SqlWidgets, build_sql
@@ -115,6 +117,7 @@ def _connect_opening(
     """Connect what opens a dataset or reads it again; all of it shows its progress in one bar."""
     job = job_outputs(widgets.open_dataset.bar, gr.State(None))
     opened = connect_open_dataset(opener, widgets.open_dataset, job, state, demo)
+    connect_split(opener, widgets.reading, opened, state)
     connect_browse_subset(opener, widgets.export, widgets.created, opened, state)
     connect_reading(reading_form, widgets.reading, {**job, "state": state.page}, state)
 
@@ -204,6 +207,8 @@ def _described(widgets: _Widgets) -> dict[str, gr.blocks.Block]:
         "question": reading.question,
         "question_text": reading.question_text,
         "choices": reading.choices,
+        "split_row": reading.split_row,
+        "characters": reading.characters,
         "form_box": reading.form_box,
         "runner_up": reading.runner_up,
         "column_uses": reading.column_uses,

@@ -11,7 +11,8 @@ import gradio as gr
 from core.system.jobs import Jobs
 from studio.data.created_card import CreatedCard
 from studio.data.open_dataset import OpenDataset, OpenDatasetWidgets
-from studio.data.reading_form import ReadingForm, ReadingWidgets
+from studio.data.reading_form import ReadingForm
+from studio.data.reading_widgets import ReadingWidgets
 from studio.data.sql import SqlWidgets
 from studio.data.subset_export import ExportSubset, ExportSubsetWidgets
 from studio.data.subsets import CreateSubset, CreateSubsetWidgets, validate_subset
@@ -34,7 +35,9 @@ def connect_open_dataset(
     opened = {**job, "dataset": dataset, **panel}
     loaded = {"dataset": dataset, "folder": widgets.folder, "state": state.page, "opened": state.opened}
     connect(demo.load, do.on_load, outputs=loaded, visitor=True, **PRIVATE)
-    connect(widgets.show.click, lambda: {"panel": gr.update(visible=True)}, outputs=panel, **PRIVATE)
+    # Without the file that was uploaded last, so that another one can be dropped.
+    shown = {**panel, "upload": widgets.upload}
+    connect(widgets.show.click, lambda: {"panel": gr.update(visible=True), "upload": None}, outputs=shown, **PRIVATE)
     connect(widgets.close.click, lambda: {"panel": gr.update(visible=False)}, outputs=panel, **PRIVATE)
     connect(demo.load, do.reattach, outputs=opened, **PRIVATE)
     # A large file must not keep others from opening theirs; `MAX_OPENINGS` bounds how many are read at once.
@@ -46,6 +49,17 @@ def connect_open_dataset(
     followed(dataset.input, do.open_chosen, {"name": dataset}, visitor=True, api_visibility="private")
     _connect_cancel(do.jobs, widgets.bar.cancel, job)
     return opened
+
+
+def connect_split(
+    do: OpenDataset, widgets: ReadingWidgets, opened: dict[str, gr.blocks.Block], state: TabState
+) -> None:
+    """Connect the button that splits a table of one column; `opened` is what `connect_open_dataset` returned."""
+    inputs = {"state": state.page, "characters": widgets.characters}
+    connect(
+        widgets.split.click, do.split_column, inputs, opened, show_progress="hidden", concurrency_limit=None,
+        api_visibility="private",
+    )  # fmt: skip
 
 
 def connect_browse_subset(

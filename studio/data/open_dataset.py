@@ -11,13 +11,13 @@ from components.html import render
 from components.progress_bar import ProgressBar, build_progress_bar, hide_progress
 from core.access import roles
 from core.access.quotas import Quotas
-from core.data import parse_rows, readers, sources, subset, subset_rows
+from core.data import delimiter, parse_rows, readers, sources, subset, subset_rows
 from core.data.table import Dataset
 from core.errors import StudioError
 from core.settings import Settings, inside
 from core.system.jobs import Job, Jobs
 from studio.choices import SUBSET_PREFIX, dataset_choices
-from studio.data.page_state import open_source_row
+from studio.data.page_state import State, open_source_row, parse_state
 from studio.data.row_pane import linked_row
 from studio.handlers import info, warn
 from studio.job_progress import follow
@@ -85,6 +85,14 @@ class OpenDataset:
         """Open a subset as a dataset, with its rows as they were selected."""
         found = subset.find(self.settings, name or "")
         yield from self._follow(self._start(found.name, f"subset/{found.name}", subset_rows.open_subset, found.name))
+
+    def split_column(self, state: State, characters: str) -> Iterator[dict[str, Any]]:
+        """Open the chosen table of one column anew, with cells between some characters."""
+        data = parse_state(state).find_dataset(self.settings)
+        if not (characters or ""):
+            raise StudioError("No delimiter is given. Enter the characters between two cells.")
+        key = f"{data.id}/{characters}"
+        yield from self._follow(self._start(data.source.name, key, delimiter.split, data, characters))
 
     def open_chosen(self, name: str | None) -> Iterator[dict[str, Any]]:
         """Open what was chosen in the list of datasets if it is a subset that is not open yet."""
@@ -166,7 +174,7 @@ def build_open_dataset() -> OpenDatasetWidgets:
         with gr.Row():
             with gr.Column(min_width=260):
                 upload = gr.File(
-                    label="Upload JSONL, JSON, CSV, TSV, Parquet or text; .gz and .zst", file_types=_UPLOAD_SUFFIXES,
+                    label="JSONL, JSON, CSV, TSV, Parquet, text; .gz, .zst", file_types=_UPLOAD_SUFFIXES,
                     height=150, elem_id="upload",
                 )  # fmt: skip
             with gr.Column(min_width=260):

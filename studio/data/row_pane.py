@@ -7,14 +7,14 @@ from urllib.parse import urlencode
 
 import gradio as gr
 
-from components.conversation import empty_html
+from components.html import render as render_text
 from core.data import table
 from core.errors import StudioError
 from core.settings import Settings
 from studio.data.page_state import PageState, State, parse_state
 from studio.data.row_changes import Changes, changes_of
 from studio.data.row_edits import RowEditsWidgets, build_row_edits
-from studio.data.row_view import NO_ROW, VIEWS, row_html
+from studio.data.row_view import VIEWS, row_html
 from studio.html import read_static, render
 
 # Query parameters of a link to a row.
@@ -29,7 +29,7 @@ class RowPane:
     def __init__(self, settings: Settings):
         self.settings = settings
 
-    def show(self, state: State, opened: int | None, view: str, changes: Changes) -> dict[str, Any]:
+    def show_row(self, state: State, opened: int | None, view: str, changes: Changes) -> dict[str, Any]:
         """Show the opened row in one of VIEWS, as it was changed, with its title and the link to it."""
         page = parse_state(state)
         is_open = bool(page.dataset) and opened is not None
@@ -79,7 +79,6 @@ def build_row_pane() -> RowPaneWidgets:
         title = gr.HTML(elem_id="row-title", padding=False)
     view = gr.Radio(VIEWS, value=VIEWS[0], label="Show row as", show_label=False, container=False, elem_id="row-view")
     edits = build_row_edits()
-    row = gr.HTML(
-        empty_html(NO_ROW), js_on_load=read_static("data_row.js"), elem_id="row-shown", padding=False, table="rows"
-    )
+    loading = render_text("text", css_class="qs-skeleton", direction="", text="Loading the row …")
+    row = gr.HTML(loading, js_on_load=read_static("data_row.js"), elem_id="row-shown", padding=False, table="rows")
     return RowPaneWidgets(previous, forward, view, title, row, edits)

@@ -10,7 +10,7 @@ from core.data.report import build_report
 from core.data.table import Dataset
 from core.settings import Settings
 from studio.data.page_state import State, parse_state
-from studio.data.reading_form import FORM_TITLE
+from studio.data.reading_widgets import FORM_TITLE
 
 # Maximum number of notes, and of problems; a dataset may have far more.
 _MAX_CHIPS = 6

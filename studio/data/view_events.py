@@ -137,7 +137,7 @@ def connect_row(do: RowPane, widgets: RowPaneWidgets, state: TabState) -> None:
     seen = (state.opened, widgets.view, state.scope, state.searched, state.changes)
     for event in [value.change for value in seen]:
         connect(
-            event, do.show, inputs, outputs, visitor=True, api_visibility="private", show_progress="minimal",
+            event, do.show_row, inputs, outputs, visitor=True, api_visibility="private", show_progress="minimal",
             show_progress_on=[widgets.row], **LATEST_ONLY,
         )  # fmt: skip
 

@@ -12,6 +12,8 @@ from core.data.recipe import Recipe
 from core.errors import StudioError
 from core.system.jobs import Job
 from studio.data.open_dataset import MAX_OPENINGS, OpenDataset
+from studio.data.page_state import PageState
+from studio.data.reading_form import ReadingForm
 from tests.helpers.datasets import dialog, json_lines
 
 
@@ -131,3 +133,18 @@ def test_open_file_beyond_the_limit_is_refused(do, jobs, tmp_path, monkeypatch):
     monkeypatch.undo()
     *_, last = do.open_file(str(path))
     assert last["dataset"]["value"]
+
+
+def test_table_of_one_column_is_split_into_a_dataset_of_its_own(do, settings, jobs, tmp_path, toasts):
+    path = tmp_path / "rows.csv"
+    path.write_text("question^answer\n" + "".join(f"what is {i}?^it is {i}\n" for i in range(9)))
+    *_, opened = do.open_file(str(path))
+    state = PageState(dataset=opened["dataset"]["value"]).model_dump()
+    asked = ReadingForm(settings, jobs).question(state)
+    assert (asked["question"]["visible"], asked["split_row"]["visible"], asked["characters"]) == (True, True, "^")
+    *_, made = do.split_column(state, "^")
+    assert [column.name for column in table.find(settings, made["dataset"]["value"]).columns] == ["question", "answer"]
+    shown = ReadingForm(settings, jobs).question(PageState(dataset=made["dataset"]["value"]).model_dump())
+    assert not shown["split_row"]["visible"]
+    with pytest.raises(StudioError, match="No delimiter is given"):
+        list(do.split_column(state, ""))

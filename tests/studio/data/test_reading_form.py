@@ -8,7 +8,8 @@ import pytest
 from core.data.formats import FORMATS
 from core.errors import StudioError
 from studio.data.page_state import PageState
-from studio.data.reading_form import FIELDS, MAX_LISTED_COLUMNS, ReadingForm, build_reading_form
+from studio.data.reading_form import MAX_LISTED_COLUMNS, ReadingForm
+from studio.data.reading_widgets import FIELDS, build_reading_form
 from studio.data.row_view import row_html
 from studio.data.summary import summary_html
 from tests.helpers.datasets import dialog, open_dataset

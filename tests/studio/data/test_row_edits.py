@@ -48,13 +48,13 @@ def test_editor_starts_with_the_turns_as_they_were_edited(do, settings, state):
     changes = save(do, state, {}, "3")["changes"]
     assert "asked anew" in do.edit(state, 3, changes)["editor"]
     pane = RowPane(settings)
-    assert "answered anew" in pane.show(state, 3, "Conversation", changes)["row"]
-    assert "Edited" in pane.show(state, 3, "Conversation", changes)["row"]
-    assert "question 3" in pane.show(state, 3, "Raw", changes)["row"]
+    assert "answered anew" in pane.show_row(state, 3, "Conversation", changes)["row"]
+    assert "Edited" in pane.show_row(state, 3, "Conversation", changes)["row"]
+    assert "question 3" in pane.show_row(state, 3, "Raw", changes)["row"]
     restored = do.restore(state, 3, changes)["changes"]
-    assert "question 3" in pane.show(state, 3, "Conversation", restored)["row"]
+    assert "question 3" in pane.show_row(state, 3, "Conversation", restored)["row"]
     excluded = do.exclude(state, 3, restored)["changes"]
-    assert "Excluded" in pane.show(state, 3, "Conversation", excluded)["row"]
+    assert "Excluded" in pane.show_row(state, 3, "Conversation", excluded)["row"]
     assert do.exclude(state, 3, excluded)["changes"] == restored == {}
     assert do.discard(state, changes)["changes"] == {}
 
