@@ -36,7 +36,13 @@ class Download:
         self.ask.click(make, inputs, self.held, **options).success(fn=None, js=click)
 
 
-def build_download(label: str, elem_id: str) -> Download:
-    """Build both buttons in the open layout; the hidden one's id is `elem_id` with `-file` appended."""
+def build_download(label: str, elem_id: str, **options: Any) -> Download:
+    """Build both buttons in the open layout.
+
+    Args:
+        label: The text of the button.
+        elem_id: Id of the visible button; the hidden one's has `-file` appended.
+        options: Passed on to the visible button; by default it is small.
+    """
     held = gr.DownloadButton(label, elem_id=f"{elem_id}-file", elem_classes="dl-held")
-    return Download(gr.Button(label, size="sm", elem_id=elem_id), held)
+    return Download(gr.Button(label, elem_id=elem_id, **({"size": "sm"} | options)), held)

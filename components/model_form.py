@@ -1,7 +1,7 @@
 """Form made from a pydantic model: one widget per field, with label, help, default and choices from the model."""
 
 import types
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal, Union, get_args, get_origin
 
 import gradio as gr
@@ -63,11 +63,17 @@ def _plain_type(field: FieldInfo) -> Any:
     return kind
 
 
-def form_validator(model: type[BaseModel]) -> Callable[..., list[Any]]:
+def form_validator(
+    model: type[BaseModel], describe: Callable[[str, Mapping[str, Any]], str]
+) -> Callable[..., list[Any]]:
     """Return a validator for an event whose inputs are fields of `model`.
 
     It returns one `gr.validate` per input, in their order. A problem across fields belongs to no widget; the event
     itself reports it.
+
+    Args:
+        model: Declares the fields.
+        describe: Returns the sentence for a field's title and an entry of `ValidationError.errors()`.
     """
 
     def validate(**values: Any) -> list[Any]:
@@ -77,8 +83,8 @@ def form_validator(model: type[BaseModel]) -> Callable[..., list[Any]]:
         except ValidationError as error:
             for problem in error.errors():
                 if problem["loc"]:
-                    reason = problem["msg"].removeprefix("Value error, ")
-                    problems[str(problem["loc"][0])] = f"{reason} (given: {problem.get('input')!r})."
+                    name = str(problem["loc"][0])
+                    problems[name] = describe(model.model_fields[name].title or name, problem)
         return [gr.validate(name not in problems, problems.get(name, "")) for name in values]
 
     return validate

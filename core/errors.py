@@ -7,9 +7,10 @@ mistake (a mistyped model id, a file that is not JSON) are converted to StudioEr
 """
 
 import reprlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 # Of a rejected value; the rest of a long or deeply nested one is shown as dots.
 _SHOWN = reprlib.Repr()
@@ -21,6 +22,62 @@ class StudioError(Exception):
     """Error with a message for the user."""
 
 
+# Predicates by pydantic's type of an error, filled with its context.
+_REASONS = {
+    "greater_than_equal": "must be at least {ge}",
+    "greater_than": "must be more than {gt}",
+    "less_than_equal": "must be at most {le}",
+    "less_than": "must be less than {lt}",
+    "finite_number": "must be a finite number",
+    "int_type": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "float_type": "must be a number",
+    "float_parsing": "must be a number",
+    "bool_type": "must be true or false",
+    "bool_parsing": "must be true or false",
+    "string_type": "must be a text",
+    "string_too_long": "must have at most {max_length} characters",
+    "literal_error": "must be {expected}",
+    "missing": "is missing",
+    "extra_forbidden": "is not known here",
+}
+
+
+def plain_reason(problem: Mapping[str, Any]) -> str:
+    """Return what is wrong with a value, without pydantic's words.
+
+    Args:
+        problem: One entry of `ValidationError.errors()`.
+
+    Returns:
+        A predicate that follows the name of the field ("must be at least 1"), or a sentence without its full stop.
+    """
+    kind, context = problem["type"], problem.get("ctx", {})
+    if kind == "string_too_short":
+        least = context["min_length"]
+        return "must not be empty" if least == 1 else f"must have at least {least} characters"
+    if kind in _REASONS:
+        # A bound of a float setting is 1.0 for pydantic, and 1 for a reader.
+        return _REASONS[kind].format(**{key: f"{v:g}" if isinstance(v, float) else v for key, v in context.items()})
+    return problem["msg"].removeprefix("Value error, ").replace("Input should ", "must ", 1)
+
+
+def sentence(title: str, problem: Mapping[str, Any]) -> str:
+    """Return one problem of a pydantic error as a sentence with the rejected value.
+
+    Args:
+        title: Label of the field that the reader knows it by.
+        problem: One entry of `ValidationError.errors()`.
+    """
+    reason = plain_reason(problem)
+    follows = "" if reason.startswith(("must ", "is ")) else ":"
+    given = problem.get("input")
+    # A whole configuration is no value that anybody entered.
+    shown = "" if isinstance(given, (dict, BaseModel)) else f" (given: {_SHOWN.repr(given)})"
+    return f"{title}{follows} {reason}{shown}."
+
+
 def sentences(error: ValidationError, name: Callable[[str], str] = str) -> str:
     """Return all problems of a pydantic error, one per line, each with the field and the rejected value.
 
@@ -30,9 +87,11 @@ def sentences(error: ValidationError, name: Callable[[str], str] = str) -> str:
     """
     lines = []
     for problem in error.errors():
-        field = name(str(problem["loc"][-1])) if problem["loc"] else "input"
-        reason = problem["msg"].removeprefix("Value error, ")
-        given = problem.get("input")
-        shown = "" if isinstance(given, dict) else f" (given: {_SHOWN.repr(given)})"
-        lines.append(f"{field}: {reason}{shown}.")
+        fields = fields_of(problem)
+        lines.append(sentence(name(fields[-1]) if fields else "input", problem))
     return "\n".join(lines)
+
+
+def fields_of(problem: Mapping[str, Any]) -> list[str]:
+    """Return the fields that a problem is about: its location, or the "fields" of an error across fields."""
+    return [str(part) for part in problem["loc"]] or list(problem.get("ctx", {}).get("fields", []))

@@ -48,6 +48,7 @@ class Settings(BaseSettings):
     fast_chat: bool = Field(
         True, description="Answer with the CUDA decoder on GPUs that support it; otherwise with the standard decoder."
     )
+    example: bool = Field(True, description="Install the example run at the first start.")
     hosts: str = Field("", description="Host names of the proxy, separated by commas.")
 
     @property

@@ -44,10 +44,18 @@ def _cell(text: str) -> str:
 def format_rows() -> list[tuple[str, ...]]:
     """Return label, sign and slots of each format."""
     return [
-        (form.label, form.sign, "; ".join(f"{slot}: {', '.join(names)}" for slot, names in form.slots.items()))
+        (
+            form.label,
+            form.sign,
+            "; ".join(f"{slot}: {', '.join(names) or '(chosen by you)'}" for slot, names in form.slots.items()),
+        )
         for form in FORMATS
         if form.name != "undecided"
     ]
+
+
+def _names(names: tuple[str, ...]) -> str:
+    return ", ".join(names) or "(no usual name)"
 
 
 def shape_row(shape: Shape) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from core.chat.engine import Engine
 from core.data import subset
 from core.errors import StudioError
 from core.evaluate.store import EvaluationStore
-from core.runs import process
+from core.runs import example, process
 from core.runs.store import RunStore
 from core.settings import Settings
 from core.system.jobs import Jobs
@@ -19,7 +19,9 @@ from studio.chat_tab import ChatTab, build_chat_tab
 from studio.data.page_state import open_source_row
 from studio.data_tab import DataTab, build_data_tab
 from studio.evaluate_tab import build_evaluate_tab
+from studio.export_tab import build_export_tab
 from studio.header import build_head, connect_header
+from studio.journey import JourneyBar, build_journey_bar, connect_journey
 from studio.owner_tab import build_owner_tab
 from studio.train_tab import TrainTab, build_train_tab
 from studio.wiring import PRIVATE, connect
@@ -33,11 +35,13 @@ def build(settings: Settings) -> AuthorizedBlocks:
     Imports no torch, which takes seconds: it is imported when a model is needed.
     """
     subset.ensure_bundled(settings)
-    runs = RunStore(settings)
+    example.install(settings)
+    runs, evaluations = RunStore(settings), EvaluationStore(settings)
     jobs, engine = Jobs(), Engine(settings)
     with AuthorizedBlocks(Access.of(settings), title=TITLE, analytics_enabled=False, fill_width=True) as demo:
         notice = build_head(TITLE, demo.access)
-        with gr.Tabs(overflow_behavior="wrap") as tabs:
+        bar = build_journey_bar()
+        with gr.Tabs(overflow_behavior="wrap", elem_id="steps") as tabs:
             with gr.Tab("Data", id="data"):
                 data = build_data_tab(settings, jobs, demo)
             with gr.Tab("Train", id="train") as train_tab:
@@ -46,24 +50,35 @@ def build(settings: Settings) -> AuthorizedBlocks:
                 chat = build_chat_tab(engine, demo, [train.runs_fingerprint.change, chat_tab.select])
             with gr.Tab("Evaluate", id="evaluate") as evaluate_tab:
                 changes = [train.runs_fingerprint.change, evaluate_tab.select]
-                evaluate = build_evaluate_tab(EvaluationStore(settings), jobs, demo, changes, data.dataset, tabs)
+                evaluate = build_evaluate_tab(evaluations, jobs, demo, changes, data.dataset, tabs)
+            with gr.Tab("Export", id="export") as export_tab:
+                exported = build_export_tab(runs, demo, [train.runs_fingerprint.change, export_tab.select])
             with gr.Tab("Owner", id="owner", visible=demo.access.way is not Way.SPACE) as owner_tab:
                 owner = build_owner_tab(settings, engine.visitor_quota.quotas, engine.visitor_quota.tokens)
         build_api(runs)
+        lists = {"subset": train.subset, "run": train.run, "evaluated": evaluate.run, "exported": exported}
+        changes = [demo.load, tabs.select, train.runs_fingerprint.change, data.created.change, train.new_subset.change]
+        connect_journey(JourneyBar(runs, evaluations), bar, changes, {"tabs": tabs, **lists})
         _offer_new_subsets(data, train, tabs)
         _open_source_rows(chat, data, tabs)
         _poll_only_open_tab(tabs, {"Train": train.timer, "Evaluate": evaluate.timer})
         connect(owner_tab.select, owner.fill, outputs=owner.outputs, **PRIVATE)
         connect_header(demo, settings, engine.visitor_quota.tokens, notice, owner_tab)
 
+    _supervise_runs(runs, engine)
+    demo.jobs, demo.visitor_tokens = jobs, engine.visitor_quota.tokens
+    demo.own_routes = [chat.live_answers.route(demo)]
+    return demo
+
+
+def _supervise_runs(runs: RunStore, engine: Engine) -> None:
+    """Start queued runs in the background, free the GPU for them, and stop runs that exceed their quota of hours."""
+
     def supervise() -> None:
-        """Free the GPU for training where needed, and stop runs that exceed their quota of hours."""
         engine.yield_to_run()
         process.stop_overdue(runs, engine.visitor_quota.quotas.run_hours)
 
     process.start_queue_watcher(runs, also=supervise)
-    demo.jobs, demo.own_routes = jobs, [chat.live_answers.route(demo)]
-    return demo
 
 
 def _offer_new_subsets(data: DataTab, train: TrainTab, tabs: gr.Tabs) -> None:

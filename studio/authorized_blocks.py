@@ -20,7 +20,7 @@ from gradio_client.utils import is_http_url_like
 from core.access.roles import CLOSED, Access, Caller, Role, Way, acting
 from core.errors import StudioError
 from core.system.secret_masking import log_event
-from studio.event_values import check_depth, check_text
+from studio.event_values import check_depth, check_queued, check_text
 from studio.handlers import escape_toast, to_page_error
 from studio.origin import HEARTBEAT_PREFIX, MAX_PATH_CHARACTERS, path_of
 from studio.unread_messages import UnreadMessages
@@ -155,6 +155,7 @@ class AuthorizedBlocks(gr.Blocks):
             check_no_urls(inputs)
             self.check_own_files(inputs, caller)
             check_event_data(function, options.get("event_data"))
+            check_queued(function, options.get("event_id"))
         except StudioError as error:
             refusal = to_page_error(error)
             refusal.visible = not {kind for _, kind in function.targets} <= _AUTOMATIC_EVENTS

@@ -31,9 +31,11 @@ class EvaluateTab:
 
     Attributes:
         timer: Polls; active while the tab is visible.
+        run: The run whose held-out rows are the prompts.
     """
 
     timer: gr.Timer
+    run: gr.Dropdown
 
 
 def build_evaluate_tab(
@@ -59,7 +61,7 @@ def build_evaluate_tab(
     _connect_form(StartForm(store), form, widgets, demo, changes)
     _connect_view(view, widgets, demo)
     _connect_actions(EvaluationActions(view, jobs), widgets, dataset, tabs)
-    return EvaluateTab(_connect_polling(view, widgets))
+    return EvaluateTab(_connect_polling(view, widgets), form.fields["run"])
 
 
 def _connect_form(

@@ -6,6 +6,7 @@ from collections.abc import Sized
 from typing import Any
 
 import gradio as gr
+from gradio.block_function import BlockFunction
 
 from components.data_table import value_of
 from core.errors import StudioError
@@ -136,12 +137,24 @@ def name_of(event: gr.EventData) -> str:
     Raises:
         StudioError: The event carries something else.
     """
-    if not isinstance(event.value, str) or len(event.value) > _MAX_NAME_CHARACTERS:
-        raise StudioError(
-            f"{str(event.value)[:_SHOWN_CHARACTERS]!r} is no name of at most {_MAX_NAME_CHARACTERS:,} characters. "
-            "Reload the page and choose again."
-        )
-    return event.value
+    return names_of(event, "value")[0]
+
+
+def names_of(event: gr.EventData, *fields: str) -> list[str]:
+    """Return the names that an event carries in several fields; a name may be empty.
+
+    Raises:
+        StudioError: A field holds something else.
+        AttributeError: The event lacks a field.
+    """
+    names = [getattr(event, field) for field in fields]
+    for name in names:
+        if not isinstance(name, str) or len(name) > _MAX_NAME_CHARACTERS:
+            raise StudioError(
+                f"{str(name)[:_SHOWN_CHARACTERS]!r} is no name of at most {_MAX_NAME_CHARACTERS:,} characters. "
+                "Reload the page and choose again."
+            )
+    return names
 
 
 def step_range(event: gr.EventData) -> dict[str, float] | None:
@@ -157,3 +170,16 @@ def step_range(event: gr.EventData) -> dict[str, float] | None:
         if not is_number or not math.isfinite(step) or abs(step) > _MAX_ROW:
             raise StudioError(f"{str(step)[:_SHOWN_CHARACTERS]!r} is no step. Reload the page and zoom again.")
     return {"low": event.low, "high": event.high}
+
+
+def check_queued(function: BlockFunction, event_id: str | None) -> None:
+    """Refuse a call of a generator outside the queue: Gradio would run only its first part, and report success.
+
+    Raises:
+        StudioError: It has no id of the queue.
+    """
+    if event_id is None and function.types_generator:
+        raise StudioError(
+            "This call reports its progress, so it needs the queue. Call it with a client of Gradio, or POST to "
+            f"/gradio_api/call/{function.api_name}."
+        )

@@ -34,6 +34,10 @@ _MAX_SHOWN_CHARACTERS = 80
 _MAX_ERROR_CHARACTERS = 4_000
 
 
+class ShownError(StudioError):
+    """Error that the page shows already where it belongs, so that no toast repeats it."""
+
+
 def escape_toast(text: str) -> str:
     """Return text for a toast, which shows HTML: text of a file or a form must not become markup."""
     return html.escape(text, quote=False).replace("\n", "<br>")
@@ -95,7 +99,8 @@ def to_page_error(error: Exception) -> gr.Error:
         return error
     if isinstance(error, (StudioError, ValidationError)):
         text = _shorten(sentences(error) if isinstance(error, ValidationError) else str(error))
-        return gr.Error(escape_toast(masked(text)), duration=reading_seconds(text), print_exception=False)
+        toast = {"duration": reading_seconds(text), "visible": not isinstance(error, ShownError)}
+        return gr.Error(escape_toast(masked(text)), print_exception=False, **toast)
     print(masked("".join(traceback.format_exception(error))), file=sys.stderr)
     # Only the type's name: the message may hold a path or a secret.
     text = _DEFECT.format(type(error).__name__)

@@ -11,7 +11,7 @@ from core.access import roles, visibility
 from core.access.quotas import GIB, Quotas, Tokens, size_of
 from core.data import table
 from core.errors import StudioError
-from core.runs import cleanup
+from core.runs import cleanup, example
 from core.runs.store import RunStore
 from core.settings import Settings
 from studio.handlers import info
@@ -35,8 +35,9 @@ class OwnerActions:
         """List the finished runs and the opened datasets, choose the published ones, and show the usage."""
         roles.owner_only("use this tab")
         published = visibility.read(self.settings)
-        runs = [(run.title, run.id) for run in self.runs.runs() if run.state().status == "finished"]
-        # Bundled data is open to everyone without being published.
+        # The example run and bundled data are open to everyone without being published.
+        finished = [run for run in self.runs.runs() if run.state().status == "finished"]
+        runs = [(run.title, run.id) for run in finished if not example.is_example(run.id)]
         opened = [d for d in table.opened_datasets(self.settings) if d.source.kind != "bundled"]
         datasets = [(d.source.describe(), d.id) for d in opened]
         return {

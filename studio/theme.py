@@ -9,6 +9,7 @@ from components import (
     conversation,
     data_table,
     download,
+    field_errors,
     histogram,
     memory_bar,
     progress_bar,
@@ -29,16 +30,20 @@ THEME = gr.themes.Base(
 ).set(
     button_primary_background_fill="*primary_700",
     button_primary_background_fill_hover="*primary_800",
-    button_primary_background_fill_dark="*primary_600",
+    button_primary_background_fill_dark="*primary_700",
+    button_primary_background_fill_hover_dark="*primary_800",
     button_primary_text_color="white",
     # Contrast of at least 4.5 to 1 (WCAG AA) on white and on the green of an answer.
     body_text_color_subdued="#566579",
     block_info_text_color="#566579",
+    input_placeholder_color="#566579",
+    input_placeholder_color_dark="#a8b5c8",
 )
 
 _STYLED = (
     conversation, data_table, choice_list, histogram, progress_bar, chart, memory_bar, download, chat_board,
+    field_errors,
 )  # fmt: skip
 # One file for the page and one per tab. They come last, so that they can override the rules of the components.
-_OWN = ("theme.css", "data.css", "train.css", "chat.css", "evaluate.css")
+_OWN = ("theme.css", "journey.css", "data.css", "train.css", "chat.css", "evaluate.css")
 CSS = "\n".join([*(component.CSS for component in _STYLED), *map(read_static, _OWN)])

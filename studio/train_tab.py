@@ -14,16 +14,20 @@ from gradio.blocks import Block
 from core.hardware import gpu
 from core.runs.metrics_series import Timelines
 from core.runs.store import RunStore
+from core.runs.time_estimate import TimeEstimates
 from core.system.jobs import Jobs
 from studio.event_values import name_of, step_range
 from studio.handlers import event_handler
-from studio.job_progress import cancel, job_outputs
 from studio.train.compare import ComparisonState, ComparisonWidgets, RunComparison, build_comparison
 from studio.train.controls import ControlWidgets, LabelWidgets, RunControls, build_controls, build_label
-from studio.train.form import RunForm, SettingsWidgets, StartWidgets, build_settings, build_start
+from studio.train.form import RunForm, build_form, build_settings
+from studio.train.form_events import LeftSide, connect_form, connect_preflight, connect_start
+from studio.train.marking import build_marks, marks_fields
 from studio.train.polling import Polling
-from studio.train.preflight import Preflight, PreflightWidgets, build_preflight
+from studio.train.preflight import Preflight
 from studio.train.run_view import RunView, RunViewWidgets, build_run_view
+from studio.train.start import Starter
+from studio.train.start_bar import build_start_bar
 from studio.train.step_rows import StepRows
 from studio.wiring import HEAVY, LATEST_ONLY, PRIVATE, UNLIMITED, connect
 
@@ -78,9 +82,7 @@ class TrainStates:
 
 @dataclass(frozen=True)
 class _Widgets:
-    start: StartWidgets
-    preflight: PreflightWidgets
-    settings: SettingsWidgets
+    left: LeftSide
     controls: ControlWidgets
     view: RunViewWidgets
     label: LabelWidgets
@@ -112,24 +114,26 @@ def build_train_tab(runs: RunStore, jobs: Jobs, demo: gr.Blocks, tab_selected: C
     form, controls, view = RunForm(runs), RunControls(runs), RunView(runs, timelines)
     comparison = RunComparison(runs, timelines)
     widgets = _build_widgets(form)
-    _connect_form(form, widgets, demo)
-    _connect_preflight(Preflight(runs, jobs), widgets)
+    left, run, state = widgets.left, widgets.controls.run, widgets.state
+    estimates = TimeEstimates(runs)
+    connect_form(form, left, run, demo)
+    connect_preflight(Preflight(runs, jobs, estimates), left)
+    changes = [demo.load, state.runs_fingerprint.change, left.preflight.measured.change]
+    connect_start(Starter(runs, controls, estimates), left, run, widgets.label.with_archived, changes)
     _connect_controls(controls, widgets, demo)
     _connect_run_view(view, widgets)
     _connect_step_rows(StepRows(runs), widgets)
     _connect_comparison(comparison, widgets)
     timer = _connect_polling(Polling(controls, view, comparison), widgets, tab_selected)
-    state = widgets.state
-    subset = widgets.settings.fields["subset"]
-    return TrainTab(widgets.controls.run, subset, form.subsets, state.runs_fingerprint, state.new_subset, timer)
+    subset = widgets.left.fields["subset"]
+    return TrainTab(run, subset, form.subsets, state.runs_fingerprint, state.new_subset, timer)
 
 
 def _build_widgets(form: RunForm) -> _Widgets:
     with gr.Row(elem_id="train-row"):
         with gr.Column(scale=2, min_width=320):
-            start = build_start(form)
-            preflight = build_preflight()
-            settings = build_settings(start)
+            top = build_form(form)
+            left = LeftSide(top, build_settings(top), build_marks(), *build_start_bar())
         with gr.Column(scale=4, min_width=340), gr.Tabs(elem_id="train-views", overflow_behavior="wrap") as views:
             with gr.Tab("This run", id="run"):
                 controls = build_controls()
@@ -137,52 +141,20 @@ def _build_widgets(form: RunForm) -> _Widgets:
                 label = build_label()
             with gr.Tab("All runs", id="all"):
                 comparison = build_comparison()
-    return _Widgets(start, preflight, settings, controls, view, label, comparison, views, TrainStates())
-
-
-def _connect_form(do: RunForm, widgets: _Widgets, demo: gr.Blocks) -> None:
-    start, settings, fields = widgets.start, widgets.settings, widgets.settings.fields
-    lists = {"model": fields["model"], "subset": fields["subset"]}
-    connect(demo.load, do.refresh_choices, outputs=lists, **UNLIMITED)
-    preset_outputs = {"reason": start.reason, **fields}
-    connect(start.preset.change, do.apply_preset, {"preset": start.preset}, preset_outputs, **UNLIMITED)
-    connect(settings.copy_run.click, do.copy_run, {"run_id": widgets.controls.run}, fields, **UNLIMITED)
-    connect(settings.yaml_file.upload, do.import_yaml, {"upload": settings.yaml_file}, fields, **UNLIMITED)
-    exported = {"yaml": settings.yaml, "command": settings.command}
-    connect(settings.export.click, do.export_settings, fields, exported, **UNLIMITED)
-    deciding = {"extent": settings.extent, **settings.fields_with_dependents}
-    for widget in deciding.values():
-        connect(widget.change, do.update_visibility, deciding, {**fields, **settings.groups}, **UNLIMITED)
-
-
-def _connect_preflight(do: Preflight, widgets: _Widgets) -> None:
-    preflight, fields, job = widgets.preflight, widgets.settings.fields, gr.State(None)
-    connect(preflight.check.click, do.check, fields, preflight.check_outputs, api_name="check")
-    changed = connect(preflight.make_fit.click, do.make_fit, fields, fields, **UNLIMITED)
-    connect(changed.then, do.check, fields, preflight.check_outputs, **UNLIMITED)
-    connect(
-        preflight.measure.click,
-        do.measure,
-        fields,
-        {**job_outputs(preflight.bar, job), "measured": preflight.measured},
-        show_progress="hidden",
-        api_name="measure",
-    )
-    connect(preflight.bar.cancel.click, lambda job: cancel(do.jobs, job), {"job": job}, **UNLIMITED)
+    return _Widgets(left, controls, view, label, comparison, views, TrainStates())
 
 
 def _connect_controls(do: RunControls, widgets: _Widgets, demo: gr.Blocks) -> None:
-    controls, label, fields = widgets.controls, widgets.label, widgets.settings.fields
+    controls, label, fields = widgets.controls, widgets.label, widgets.left.fields
     run, with_archived = {"run": controls.run}, {"with_archived": label.with_archived}
     selected = {"run_id": controls.run}
     for event in (demo.load, label.with_archived.change):
         connect(event, do.refresh_list, {**selected, **with_archived}, run, visitor=True, **UNLIMITED)
-    connect(widgets.start.start.click, do.start, {**with_archived, **fields}, run, api_name="start")
     unlimited = {"concurrency_limit": None}
     connect(controls.stop.click, do.stop, selected, api_name="stop", **unlimited)
     connect(controls.kill.click, do.kill, selected, api_name="kill", **unlimited)
-    resumed = {**selected, "with_form": label.with_form, **fields}
-    connect(controls.resume.click, do.resume, resumed, api_name="resume", **unlimited)
+    resumed, marks = {**selected, "with_form": label.with_form, **fields}, widgets.left.marks.outputs
+    connect(controls.resume.click, marks_fields(do.resume), resumed, marks, api_name="resume", **unlimited)
     queue = {"queue": controls.queue}
     connect(controls.earlier.click, lambda run_id: do.move(run_id, -1), selected, queue, **UNLIMITED)
     connect(controls.later.click, lambda run_id: do.move(run_id, 1), selected, queue, **UNLIMITED)
@@ -203,7 +175,7 @@ def _connect_run_view(do: RunView, widgets: _Widgets) -> None:
     for chart in (view.loss_chart, view.metric_chart):
         connect(chart.zoomed, set_zoom, outputs={"zoom": state.zoom}, visitor=True, **UNLIMITED)
     connect(
-        view.samples_at.release,
+        view.samples_at.input,
         do.pin_samples,
         {**run, "index": view.samples_at},
         {**view.sample_outputs, "pinned": state.pinned},

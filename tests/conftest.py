@@ -45,6 +45,8 @@ hypothesis_settings.register_profile("studio", deadline=None)
 hypothesis_settings.load_profile("studio")
 
 os.environ.update(GRADIO_ANALYTICS_ENABLED="False", HF_HUB_DISABLE_TELEMETRY="1")
+# Tests count runs, so they begin without the example; those that are about it switch it on.
+os.environ["STUDIO_EXAMPLE"] = "0"
 # OpenMP threads of PyTorch sleep while they wait. By default they spin on cores that the other test process needs:
 # two processes on two cores took three times as long.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

@@ -150,7 +150,7 @@ def test_tests_of_a_module_of_studio_are_in_its_folder(path):
 # From the ground up: a package imports itself and those before it.
 CORE_ORDER = (
     "errors", "settings", "system", "access", "hub", "hardware", "models", "data", "runs", "kernels", "train", "chat",
-    "evaluate", "cli",
+    "evaluate", "export", "cli",
 )  # fmt: skip
 
 

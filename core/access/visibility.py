@@ -1,6 +1,7 @@
 """Published runs and datasets, which visitors may see; their names are stored in published.json.
 
-A visitor sees the bundled datasets, the published datasets, and the published runs that are finished.
+A visitor sees the bundled datasets and the example run, the published datasets, and the published runs that are
+finished.
 """
 
 from pathlib import Path
@@ -15,6 +16,8 @@ from core.settings import Settings
 from core.system.files import read_json, write_json
 
 Kind = Literal["runs", "datasets"]
+# Id of the run that comes with the studio (core/runs/example.py).
+EXAMPLE_RUN = "example-keeper"
 
 
 class Published(BaseModel):
@@ -60,7 +63,9 @@ def publish(settings: Settings, kind: Kind, name: str, visible: bool) -> None:
 
 def run_is_open(settings: Settings, run_id: str, status: str) -> bool:
     """Return whether the current caller may see a run."""
-    return roles.caller().is_owner or (status == "finished" and run_id in read(settings).runs)
+    if roles.caller().is_owner:
+        return True
+    return status == "finished" and (run_id == EXAMPLE_RUN or run_id in read(settings).runs)
 
 
 def dataset_is_open(settings: Settings, dataset: str, bundled: bool) -> bool:

@@ -19,6 +19,7 @@ from pydantic_settings import (
 
 from core.cli.data import Data
 from core.cli.evaluate import Evaluate
+from core.cli.export import Export
 from core.cli.models import Models
 from core.cli.runs import Chat, Runs, Train
 from core.errors import StudioError, sentences
@@ -42,6 +43,7 @@ class StudioCommand(BaseSettings):
     train: CliSubCommand[Train] = Field(description=Train.__doc__)
     chat: CliSubCommand[Chat] = Field(description=Chat.__doc__)
     evaluate: CliSubCommand[Evaluate] = Field(description=Evaluate.__doc__)
+    export: CliSubCommand[Export] = Field(description=Export.__doc__)
     runs: CliSubCommand[Runs] = Field(description=Runs.__doc__)
     models: CliSubCommand[Models] = Field(description=Models.__doc__)
 

@@ -134,7 +134,10 @@ def _likely_use(name: str) -> ExtraUse:
     """Return a use of a column that does not put the answer into the question."""
     if is_reasoning_name(name):
         return "reasoning"
-    is_answer = find_column([name], COMPLETION_NAMES + REFERENCE_NAMES + CHOSEN_NAMES + REJECTED_NAMES)
+    # A field such as "answer.aliases" belongs to the answer.
+    is_answer = find_column(
+        [name, name.split(".")[0]], COMPLETION_NAMES + REFERENCE_NAMES + CHOSEN_NAMES + REJECTED_NAMES
+    )
     return "ignore" if is_answer else "context"
 
 

@@ -43,10 +43,11 @@ class Train(QLoRAConfig):
             preset = _from_yaml(self.config).model_dump()
         settings = Settings().prepare()
         subset.ensure_bundled(settings)
+        config = QLoRAConfig(**(preset | given))
         if self.check:
-            _print_findings(settings, QLoRAConfig(**(preset | given)))
-            return
-        run = process.submit(RunStore(settings), QLoRAConfig(**(preset | given)))
+            return _print_findings(settings, config)
+        run = process.submit(RunStore(settings), config)
+        print("".join(f"warning: {text}\n" for text in run.saved_state().warnings), end="", file=sys.stderr)
         print(run.id, flush=True)
         if not self.detach:
             _follow(run)
@@ -66,8 +67,7 @@ def _print_findings(settings: Settings, config: QLoRAConfig) -> None:
         StudioError: A finding prevents the run.
     """
     found = checks.check(settings, config)
-    for finding in found:
-        print(f"{finding.level}: {finding.text}")
+    print("\n".join(f"{finding.level}: {finding.text}" for finding in found))
     if problems := sum(finding.level == "problem" for finding in found):
         raise StudioError(f"Fix {problems} problem{'s' * (problems > 1)} before this run can start.")
 

@@ -27,6 +27,7 @@ from pydantic import BaseModel
 from core.data import formats, table
 from core.data.column_statistics import MAX_COLUMNS
 from core.data.formats import Parsed, Reading, RepeatedMarks, UnusableRow
+from core.data.formats.values import is_named
 from core.data.ingest import remove_leftovers, replace_surrogates
 from core.data.parallel import map_row_groups
 from core.data.row_counts import Counts, unmatched_options
@@ -63,7 +64,7 @@ _LANGUAGE_CHARACTERS = 300
 # Row numbers that are kept per problem.
 _MAX_EXAMPLES = 5
 # Version of the parsers in core.data.formats. Increase it when they give other messages: rows are parsed again then.
-_PARSERS_VERSION = 7
+_PARSERS_VERSION = 8
 _MIN_LANGUAGE_PROBABILITY = 0.4
 _HALF_CHARACTER = "half of an emoji or of another character (a lone surrogate) is replaced by \ufffd"
 # Roles whose first message the table of rows shows.
@@ -156,7 +157,7 @@ def refuse_unknown_names(data: Dataset, reading: Reading) -> None:
     known = {column.name for column in data.columns} | set(data.nested)
     mapped = [*reading.columns.values(), *reading.extra]
     # Columns past the limit are kept in the raw rows and are not listed, so that their names cannot be checked.
-    if len(known) < MAX_COLUMNS and (unknown := [name for name in mapped if name not in known]):
+    if len(known) < MAX_COLUMNS and (unknown := [name for name in mapped if not is_named(name, known)]):
         raise StudioError(f"There is no column {unknown[0]!r}. The columns are: {', '.join(sorted(known))}.")
     if twice := [name for name in reading.extra if name in reading.columns.values()]:
         raise StudioError(f"The column {twice[0]!r} is used twice: as a part of the format and as another column.")

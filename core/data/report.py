@@ -13,6 +13,7 @@ from core.data.formats import FORMATS, Format, Reading, UnusableRow, find_proble
 from core.data.formats.cells import Cells
 from core.data.formats.columns import ColumnKind, profile
 from core.data.formats.options import ExtraUse
+from core.data.formats.values import unfold
 from core.data.parse_rows import ParsedDataset, refuse_unknown_names
 from core.data.table import Dataset, first_rows
 from core.errors import StudioError
@@ -182,7 +183,8 @@ def column_uses(settings: Settings, data: Dataset, read: ParsedDataset) -> list[
     names = [*read.unread, *(name for name in extra if name not in read.unread)]
     if not names:
         return []
-    found = profile(first_rows(settings, data))
+    # The fields of an object that the reading uses are columns.
+    found = profile([unfold(row, (*read.reading.columns.values(), *extra)) for row in first_rows(settings, data)])
     kinds: dict[str, ColumnKind] = {column.name: "short" if column.kind == "text" else "number" for column in
                                     data.columns}  # fmt: skip
     kinds |= dict.fromkeys(data.nested, "nested")

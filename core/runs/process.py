@@ -20,30 +20,45 @@ import psutil
 
 from core.access import quotas
 from core.access.quotas import Quotas
-from core.data import subset
 from core.errors import StudioError
 from core.models import catalogue
-from core.runs import checkpoints, preflight_model
+from core.runs import checkpoints, checks
 from core.runs.config import TITLES, QLoRAConfig, may_change
 from core.runs.events import PreparedEvent, RunEvent, StepEvent
+from core.runs.findings import require_accepted
 from core.runs.store import ACTIVE, RESUMABLE, Run, RunState, RunStore
 from core.system.launch import launch
 
 
-def submit(store: RunStore, config: QLoRAConfig) -> Run:
-    """Create a run and add it to the queue; it starts at once if no other run is active or queued.
+def submit(
+    store: RunStore,
+    config: QLoRAConfig,
+    accept_warnings: bool = True,
+    on_phase: Callable[[str], None] = checks.ignore_phase,
+) -> Run:
+    """Check a run, create it and add it to the queue; it starts at once if no other run is active or queued.
+
+    Args:
+        store: The runs.
+        config: The run's settings.
+        accept_warnings: Whether it starts in spite of warnings, which are then stored with it (`RunState.warnings`).
+        on_phase: Called with a description of each phase.
 
     Raises:
-        StudioError: The subset or the model does not exist, the preflight checks find a problem of the model or its
-            adapter, or a quota would be exceeded.
+        FindingsError: The preflight checks find a problem, or a warning that is not accepted.
+        StudioError: A quota would be exceeded.
     """
-    model = catalogue.find(store.settings, config.model, config.revision)
-    catalogue.check_access(model)
-    subset.find(store.settings, config.subset)
-    preflight_model.require(model, config)
-    with store.lock():
+
+    def check_quota() -> None:
         quotas.room_for_run(store.settings, Quotas(), len(store.runs()), len(store.queue()))
-        run = store.create(config)
+
+    # Checked before the work of the other checks, and again under the lock, under which it stays true.
+    check_quota()
+    warnings = require_accepted(checks.check(store.settings, config, on_phase), accept_warnings)
+    on_phase("Adding the run to the queue")
+    with store.lock():
+        check_quota()
+        run = store.create(config, warnings)
     advance(store)
     return run
 
@@ -185,6 +200,7 @@ def resume(store: RunStore, run: Run, **changes: Any) -> dict[str, tuple[Any, An
             is_done = state.status == "finished"
             why = "There is nothing left to do; give it more steps." if is_done else "It has not ended."
             raise StudioError(f"The run {run.id} is {state.status}. {why}")
+        _check_checkpoints(run)
         run.stop_request.unlink(missing_ok=True)
         if changed:
             run.save_config(fresh)
@@ -195,6 +211,15 @@ def resume(store: RunStore, run: Run, **changes: Any) -> dict[str, tuple[Any, An
         run.save_state(state.model_copy(update=update))
     advance(store)
     return {name: (getattr(config, name), value) for name, value in changed.items()}
+
+
+def _check_checkpoints(run: Run) -> None:
+    """Refuse a run whose checkpoints the worker could not continue from."""
+    if not checkpoints.can_resume(run.checkpoints_dir):
+        raise StudioError(
+            f"The checkpoints of {run.title} hold only its adapter, without the optimizer's state, so it cannot be "
+            "resumed. Start a new run with its settings."
+        )
 
 
 def _total_steps(events: list[RunEvent], config: QLoRAConfig) -> float:

@@ -13,6 +13,7 @@ runs/<id>/report/        report.md and its plots (core/runs/report.py)
 """
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -45,12 +46,14 @@ class RunState(WorkState):
         place: Position in the queue; the run with the lowest is started next.
         resumes: Whether the worker continues from the last checkpoint.
         previous: Old values of settings that a resume changed, until the worker reports them in its "resumed" event.
+        warnings: Warnings of the preflight checks that were accepted when the run was started.
     """
 
     status: Status
     place: float = 0.0
     resumes: bool = False
     previous: dict[str, Any] = Field(default_factory=dict)
+    warnings: list[str] = Field(default_factory=list)
 
 
 class Label(BaseModel):
@@ -207,8 +210,12 @@ class RunStore(WorkStore[Run]):
         complete = checkpoints.count(state_file.with_name("checkpoints"))
         return f"{super()._fingerprint(state_file)} {label_time} {complete}"
 
-    def create(self, config: QLoRAConfig) -> Run:
+    def create(self, config: QLoRAConfig, warnings: Sequence[str] = ()) -> Run:
         """Write a new run folder and put it at the end of the queue.
+
+        Args:
+            config: The run's settings.
+            warnings: Warnings of the preflight checks that were accepted.
 
         Raises:
             StudioError: The subset or the model does not exist.
@@ -220,7 +227,7 @@ class RunStore(WorkStore[Run]):
         write_json(run.folder / "subset.json", subset.model_dump())
         last = max((other.saved_state().place for other in self.runs()), default=0.0)
         # state.json comes last: from here on, the folder is a run.
-        run.save_state(RunState(status="queued", created=time.time(), place=last + 1))
+        run.save_state(RunState(status="queued", created=time.time(), place=last + 1, warnings=list(warnings)))
         return run
 
     def queue(self) -> list[Run]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from core.errors import StudioError
 from core.hardware import gpu
 from core.runs.config import QLoRAConfig
+from core.runs.time_estimate import Speed
 from core.settings import Settings
 from core.system.jobs import Progress
 
@@ -35,12 +36,14 @@ class DryRunResult:
         step_seconds: Time of one step on the longest rows.
         run_seconds: Upper bound of the run's time: as many steps as the run has, none of which takes longer.
         on_gpu: Whether it ran on a GPU.
+        speed: What `core.runs.time_estimate` derives the time of a run from.
     """
 
     peak_bytes: int
     step_seconds: float
     run_seconds: float
     on_gpu: bool
+    speed: Speed
 
 
 def perform(settings: Settings, config: QLoRAConfig, progress: Progress) -> DryRunResult:
@@ -58,7 +61,6 @@ def perform(settings: Settings, config: QLoRAConfig, progress: Progress) -> DryR
     """
     os.environ.update(gpu.only(0))
 
-    import psutil
     import torch
 
     from core.runs.events import EventWriter
@@ -73,14 +75,37 @@ def perform(settings: Settings, config: QLoRAConfig, progress: Progress) -> DryR
         run = Run(Path(scratch))
         try:
             progress(0.1, "Loading the model and the rows")
+            started = time.monotonic()
             prepared = prepare(settings, config.model_copy(update=_WITHOUT_EXTRAS), run, EventWriter(run.events_file))
-            seconds = _time_steps(prepared.trainer, _longest_batches(config, prepared.trainer), progress)
+            preparation = time.monotonic() - started
+            batches = _longest_batches(config, prepared.trainer)
+            seconds = _time_steps(prepared.trainer, batches, progress)
         except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
             raise StudioError(describe_failure(error)) from error
-        on_gpu = torch.cuda.is_available()
-        peak = torch.cuda.max_memory_allocated() if on_gpu else psutil.Process().memory_info().rss
-        steps = config.count_steps(prepared.summary["rows"])
-        return DryRunResult(int(peak), seconds[-1], seconds[-1] * steps, on_gpu)
+        return _result(config, prepared.summary, batches, seconds[-1], preparation)
+
+
+def _result(
+    config: QLoRAConfig, summary: dict[str, Any], batches: list[list[dict[str, Any]]], seconds: float,
+    preparation: float,
+) -> DryRunResult:  # fmt: skip
+    """Return the measurements of a step.
+
+    Args:
+        config: The run's settings.
+        summary: Fields of the "prepared" event.
+        batches: Batches of the step, on one GPU.
+        seconds: Time of the step.
+        preparation: Seconds before the first step.
+    """
+    import psutil
+    import torch
+
+    on_gpu = torch.cuda.is_available()
+    peak = torch.cuda.max_memory_allocated() if on_gpu else psutil.Process().memory_info().rss
+    tokens = sum(len(row["input_ids"]) for batch in batches for row in batch) * config.gpus
+    speed = Speed(config, tokens / seconds, preparation, summary["tokens"] / summary["rows"])
+    return DryRunResult(int(peak), seconds, seconds * config.count_steps(summary["rows"]), on_gpu, speed)
 
 
 def _longest_batches(config: QLoRAConfig, trainer: "StudioTrainer") -> list[list[dict[str, Any]]]:

@@ -14,7 +14,7 @@ from components.progress_bar import ProgressBar, build_progress_bar
 from core.data import lengths, subset, table, tasks
 from core.data.recipe import Recipe
 from core.data.subset import Subset
-from core.errors import StudioError
+from core.errors import StudioError, sentence
 from core.settings import Settings, slug
 from core.system.jobs import Jobs
 from studio.choices import dataset_choices, subset_choices
@@ -173,7 +173,7 @@ def validate_subset(state: State, ticked: list[int], changes: Changes, name: str
     """Return one gr.validate per input with a problem of its own; problems across fields are raised by `create`."""
     checked = {key: value for key, value in values.items() if key not in _FIELDS_IN_PAIRS}
     # The dataset's name is not part of the form; any name satisfies the recipe.
-    results = form_validator(Recipe)(dataset="-", **checked)
+    results = form_validator(Recipe, sentence)(dataset="-", **checked)
     problems = {
         key: result for key, result in zip(("dataset", *checked), results, strict=True) if not result["is_valid"]
     }

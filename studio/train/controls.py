@@ -14,7 +14,7 @@ from core.runs import process
 from core.runs.config import TITLES
 from core.runs.store import ACTIVE, NOT_ENDED, RESUMABLE, Label, Run, RunStore
 from studio.handlers import info
-from studio.train.form import parse_config
+from studio.train.marking import parse_config
 
 
 class RunControls:
@@ -57,15 +57,6 @@ class RunControls:
             active = self.runs.active()
             run_id = active.id if active and active.id in ids else next(iter(ids), None)
         return {"run": gr.update(choices=choices, value=run_id)}
-
-    def start(self, with_archived: bool, **values: Any) -> dict[str, Any]:
-        """Queue a run and select it; it starts at once if no other run is before it."""
-        run = process.submit(self.runs, parse_config(values))
-        if run.state().status == "queued":
-            info("It starts when the runs before it have ended.", title=f"Queued {run.id}")
-        else:
-            info("It continues when this page is closed.", title=f"Started {run.id}")
-        return {"run": gr.update(choices=self.choices(with_archived), value=run.id)}
 
     def stop(self, run_id: str | None) -> None:
         """Stop a run after its current step, with a checkpoint, or remove a waiting run from the queue."""

@@ -10,22 +10,24 @@ from typing import Any
 
 import gradio as gr
 from gradio.components import Component
-from pydantic import ValidationError
 
 from components.model_form import build_fields
-from core.errors import StudioError, sentences
+from core.errors import StudioError
 from core.models import catalogue
-from core.runs.config import TITLES, QLoRAConfig, applies, group_of, is_basic
+from core.runs.config import QLoRAConfig, applies, group_of, is_basic
 from core.runs.config.fields import Group
 from core.runs.presets import PRESETS, QUICK_DEMO
 from core.runs.store import RunStore
 from core.runs.yaml_io import command_line, from_yaml, to_yaml
 from studio.choices import subset_choices
+from studio.train.marking import parse_config
 
 FIELDS = list(QLoRAConfig.model_fields)
 # Fields above the groups; all others are inside a group.
 FIRST_FIELDS = ["model", "subset"]
 BASIC, ALL = "Basic", "All settings"
+# CSS class of the groups while they are one flat list.
+_FLAT = "qs-flat"
 
 
 def _fields_with_dependents() -> list[str]:
@@ -34,26 +36,6 @@ def _fields_with_dependents() -> list[str]:
 
 
 FIELDS_WITH_DEPENDENTS = _fields_with_dependents()
-
-
-def parse_config(values: dict[str, Any]) -> QLoRAConfig:
-    """Return the form's values as a configuration.
-
-    Args:
-        values: Widget values by field name; None stands for an empty widget.
-
-    Raises:
-        StudioError: Values are missing or invalid. It names every such field with its group, because the group
-            may be closed.
-    """
-    titles = {name: f"{TITLES[name]} (under {group_of(name)})" for name in values if name in TITLES}
-    numbers = [name for name in titles if QLoRAConfig.model_fields[name].annotation in (int, float)]
-    if empty := [titles[name] for name in numbers if values[name] is None or values[name] == ""]:
-        raise StudioError("\n".join(f"{title} is empty. Enter a value, or choose the preset again." for title in empty))
-    try:
-        return QLoRAConfig(**{name: "" if value is None else value for name, value in values.items()})
-    except ValidationError as error:
-        raise StudioError(sentences(error, lambda name: titles.get(name, name))) from error
 
 
 class RunForm:
@@ -108,11 +90,48 @@ class RunForm:
             extent: BASIC or ALL.
             values: The values of FIELDS_WITH_DEPENDENTS.
         """
-        defaults = {name: field.default for name, field in QLoRAConfig.model_fields.items()}
-        visible = {name: (extent == ALL or is_basic(name)) and applies(name, defaults | values) for name in FIELDS}
-        # A group without a visible field would open onto nothing.
-        visible |= {group_output(group): any(visible[name] for name in names) for group, names in groups().items()}
-        return {name: gr.update(visible=flag) for name, flag in visible.items()}
+        return {name: gr.update(visible=flag) for name, flag in visibility(extent, values).items()}
+
+    def show_extent(self, extent: str, **values: Any) -> dict[str, Any]:
+        """Show the basic settings as one flat list, or all of them in closed groups."""
+        return _layout(extent, values, open_groups=set())
+
+    def reveal(self, field_errors: dict[str, Any], extent: str, **values: Any) -> dict[str, Any]:
+        """Make the fields visible that an error wants to focus: show all settings, and open their groups.
+
+        Args:
+            field_errors: Value of `components.field_errors`.
+            extent: BASIC or ALL.
+            values: The values of FIELDS_WITH_DEPENDENTS.
+        """
+        names = [field["name"] for field in field_errors["fields"] if field["name"] in FIELDS]
+        if not field_errors["focus"] or (extent == BASIC and all(is_basic(name) for name in names)):
+            return {}
+        opened = {group_output(group_of(name)) for name in names if name not in FIRST_FIELDS}
+        if extent == ALL:
+            return {name: gr.update(open=True) for name in opened}
+        return {"extent": ALL, **_layout(ALL, values, opened)}
+
+
+def visibility(extent: str, values: dict[str, Any]) -> dict[str, bool]:
+    """Return whether each field and each group is shown.
+
+    Args:
+        extent: BASIC or ALL.
+        values: The values of FIELDS_WITH_DEPENDENTS.
+    """
+    defaults = {name: field.default for name, field in QLoRAConfig.model_fields.items()}
+    visible = {name: (extent == ALL or is_basic(name)) and applies(name, defaults | values) for name in FIELDS}
+    # A group without a visible field would open onto nothing.
+    return visible | {group_output(group): any(visible[name] for name in names) for group, names in groups().items()}
+
+
+def _layout(extent: str, values: dict[str, Any], open_groups: set[str]) -> dict[str, Any]:
+    """Return updates of fields, groups and their column; as a flat list, all groups are open and have no header."""
+    updates = {name: gr.update(visible=flag) for name, flag in visibility(extent, values).items()}
+    for group in map(group_output, groups()):
+        updates[group] = gr.update(visible=updates[group]["visible"], open=extent == BASIC or group in open_groups)
+    return {**updates, "column": gr.update(elem_classes=[_FLAT] if extent == BASIC else [])}
 
 
 def groups() -> dict[Group, list[str]]:
@@ -130,8 +149,8 @@ def group_output(group: Group) -> str:
 
 
 @dataclass(frozen=True)
-class StartWidgets:
-    """Widgets at the top of the form: preset, model, subset, Start.
+class FormWidgets:
+    """Widgets at the top of the form: preset, model, subset.
 
     Attributes:
         fields: Widgets of FIRST_FIELDS by field name.
@@ -140,7 +159,6 @@ class StartWidgets:
     preset: gr.Dropdown
     reason: gr.Markdown
     fields: dict[str, Component]
-    start: gr.Button
 
 
 @dataclass(frozen=True)
@@ -150,12 +168,14 @@ class SettingsWidgets:
     Attributes:
         fields: Every field's widget, in the order on the page; API calls take their values in this order.
         groups: Accordions by `group_output`.
+        column: Holds the groups.
         copy_run: Fills the form with the settings of the selected run.
     """
 
     extent: gr.Radio
     fields: dict[str, Component]
     groups: dict[str, gr.Accordion]
+    column: gr.Column
     copy_run: gr.Button
     yaml_file: gr.File
     export: gr.Button
@@ -168,38 +188,39 @@ class SettingsWidgets:
         return {name: self.fields[name] for name in FIELDS_WITH_DEPENDENTS}
 
 
-def build_start(form: RunForm) -> StartWidgets:
+def build_form(form: RunForm) -> FormWidgets:
     """Build the top of the form in the open layout, with the first preset chosen."""
     preset = gr.Dropdown(list(PRESETS), value=QUICK_DEMO.name, label="Preset", filterable=False, elem_id="preset")
     reason = gr.Markdown(QUICK_DEMO.reason, elem_classes="qs-note")
     fields = build_fields(QLoRAConfig, FIRST_FIELDS, {"model": form.models(), "subset": form.subsets()})
-    return StartWidgets(preset, reason, fields, gr.Button("Start", variant="primary", elem_id="start"))
+    return FormWidgets(preset, reason, fields)
 
 
-def build_settings(start: StartWidgets) -> SettingsWidgets:
+def build_settings(form: FormWidgets) -> SettingsWidgets:
     """Build the groups of settings in the open layout, filled in with the first preset.
 
     Args:
-        start: The top of the form, whose fields are filled in, too.
+        form: The top of the form, whose fields are filled in, too.
     """
     basic = sum(is_basic(name) for name in FIELDS)
     extents = [(f"{BASIC} ({basic})", BASIC), (f"{ALL} ({len(FIELDS)})", ALL)]
     extent = gr.Radio(extents, value=BASIC, label="Settings", show_label=False, container=False, elem_id="extent")
-    gr.Markdown("Settings that have no effect with the current choices are hidden.", elem_classes="qs-note")
-    fields, accordions = dict(start.fields), {}
-    with gr.Column(elem_id="train-groups"):
+    fields, accordions = dict(form.fields), {}
+    with gr.Column(elem_id="train-groups", elem_classes=_FLAT) as column:
         for group, names in groups().items():
-            with gr.Accordion(group, open=False, visible=any(is_basic(name) for name in names)) as accordion:
+            with gr.Accordion(group, open=True, visible=any(is_basic(name) for name in names)) as accordion:
                 fields |= build_fields(QLoRAConfig, names)
             accordions[group_output(group)] = accordion
-        with gr.Accordion("Import / export settings", open=False, elem_id="sharing"):
-            copy_run = gr.Button("Copy settings of the selected run", elem_id="same-as-run")
-            yaml_file = gr.File(label="Import YAML", file_types=[".yaml", ".yml"], height=90, elem_id="yaml-file")
-            export = gr.Button("Show as YAML and command", elem_id="share")
-            code = gr.Code(language="yaml", label="YAML", lines=6, max_lines=20, interactive=False, elem_id="yaml")
-            command = gr.Code(language="shell", label="Command", lines=2, interactive=False, elem_id="command")
+    gr.Markdown("Settings that have no effect with the current choices are hidden.", elem_classes="qs-note")
+    with gr.Accordion("Import / export settings", open=False, elem_id="sharing"):
+        copy_run = gr.Button("Copy settings of the selected run", size="sm", elem_id="same-as-run")
+        yaml_file = gr.File(label="Import YAML", file_types=[".yaml", ".yml"], height=90, elem_id="yaml-file")
+        export = gr.Button("Show as YAML and command", size="sm", elem_id="share")
+        code = gr.Code(language="yaml", label="YAML", lines=6, max_lines=20, interactive=False, elem_id="yaml")
+        command = gr.Code(language="shell", label="Command", lines=2, interactive=False, elem_id="command")
     preset = QUICK_DEMO.config().model_dump()
+    shown = visibility(BASIC, preset)
     for name, value in preset.items():
         fields[name].value = value
-        fields[name].visible = name in FIRST_FIELDS or (is_basic(name) and applies(name, preset))
-    return SettingsWidgets(extent, fields, accordions, copy_run, yaml_file, export, code, command)
+        fields[name].visible = name in FIRST_FIELDS or shown[name]
+    return SettingsWidgets(extent, fields, accordions, column, copy_run, yaml_file, export, code, command)

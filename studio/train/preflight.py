@@ -5,15 +5,12 @@ process of its own, and keeps nothing.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
-from gradio.blocks import Block
 
 from components.conversation import chips_html
 from components.memory_bar import memory_html
-from components.progress_bar import ProgressBar, build_progress_bar
 from core.errors import StudioError
 from core.runs import checks, fit
 from core.runs.config import TITLES
@@ -21,12 +18,14 @@ from core.runs.findings import Finding
 from core.runs.fit import Fit
 from core.runs.progress import duration
 from core.runs.store import RunStore
+from core.runs.time_estimate import TimeEstimates
 from core.system.jobs import Job, Jobs
 from core.train import dry_run
 from studio.handlers import info
 from studio.html import render
 from studio.job_progress import follow
-from studio.train.form import parse_config
+from studio.phases import follow_phases
+from studio.train.marking import parse_config
 
 _GIB = 2**30
 
@@ -34,20 +33,25 @@ _GIB = 2**30
 class Preflight:
     """Event handlers of the preflight checks; `values` are the form's values by field name."""
 
-    def __init__(self, runs: RunStore, jobs: Jobs):
-        self.runs, self.jobs = runs, jobs
+    def __init__(self, runs: RunStore, jobs: Jobs, estimates: TimeEstimates):
+        self.runs, self.jobs, self.estimates = runs, jobs, estimates
 
-    def check(self, **values: Any) -> dict[str, Any]:
+    def check(self, **values: Any) -> Iterator[dict[str, Any]]:
         """Return the findings and the memory forecast, and offer a change when the run does not fit."""
-        config = parse_config(values)
-        findings = checks.check(self.runs.settings, config)
-        fitted = fit.fit(self.runs.settings, config)
+        config, settings = parse_config(values), self.runs.settings
+        findings, fitted = yield from follow_phases(
+            "phase",
+            lambda on_phase: (checks.check(settings, config, on_phase), fit.fit(settings, config)),
+            "Checking the settings",
+        )
         can_change = fitted is not None and bool(fitted.changes)
         label = f"Make it fit: {change_text(fitted)}" if can_change else ""
-        return {
+        yield {
             "findings": findings_html(findings),
             "memory": forecast_html(fitted) if fitted else "",
             "make_fit": gr.update(visible=can_change, value=label),
+            "checked": gr.update(visible=True),
+            "phase": "",
         }
 
     def make_fit(self, **values: Any) -> dict[str, Any]:
@@ -70,7 +74,8 @@ class Preflight:
         job = self.jobs.start("measure", f"Dry run of {config.model}", dry_run.perform, self.runs.settings, config)
 
         def finish(done: Job) -> dict[str, Any]:
-            return {"measured": dry_run_html(done.result)}
+            self.estimates.add_dry_run(done.result.speed)
+            return {"measured": dry_run_html(done.result), "checked": gr.update(visible=True)}
 
         yield from follow(job, finish)
 
@@ -108,34 +113,3 @@ def dry_run_html(found: dry_run.DryRunResult) -> str:
             (duration(found.run_seconds), "for the whole run, at most", False),
         ]
     )
-
-
-@dataclass(frozen=True)
-class PreflightWidgets:
-    """Widgets of the preflight checks."""
-
-    check: gr.Button
-    findings: gr.HTML
-    memory: gr.HTML
-    make_fit: gr.Button
-    measure: gr.Button
-    bar: ProgressBar
-    measured: gr.HTML
-
-    @property
-    def check_outputs(self) -> dict[str, Block]:
-        """Return the components that `Preflight.check` updates, by name."""
-        return {"findings": self.findings, "memory": self.memory, "make_fit": self.make_fit}
-
-
-def build_preflight() -> PreflightWidgets:
-    """Build the buttons and the results in the open layout."""
-    with gr.Row():
-        check = gr.Button("Check settings", size="sm", elem_id="check", min_width=110)
-        measure = gr.Button("Start dry run", size="sm", elem_id="measure-steps", min_width=110)
-    findings = gr.HTML(elem_id="findings", padding=False)
-    memory = gr.HTML(elem_id="memory", padding=False)
-    make_fit = gr.Button("Make it fit", visible=False, size="sm", elem_id="make-fit")
-    measured = gr.HTML(elem_id="measured", padding=False)
-    bar = build_progress_bar("measuring")
-    return PreflightWidgets(check, findings, memory, make_fit, measure, bar, measured)

@@ -19,7 +19,9 @@ def status_html(state: RunState, progress: Progress) -> str:
         text += ": evaluating the base model"
     elif state.ended:
         text += f", {duration(progress.seconds)} of training"
-    return render("train/status", status=state.status, text=text, share=progress.share, cause=state.cause)
+    return render(
+        "train/status", status=state.status, text=text, share=progress.share, cause=state.cause, warnings=state.warnings
+    )
 
 
 def _number(value: float | str | None, form: str) -> str:

@@ -34,7 +34,7 @@ from core.system.files import file_size
 from studio.train.run_html import alerts_html, notes_html, status_html, tiles_html
 from studio.train.step_rows import NO_STEP
 
-NO_RUN = "No run yet. Choose the preset “Quick demo” and press Start: it takes about two minutes on two CPU cores."
+NO_RUN = "No run yet. Choose the preset “Quick demo” and press Start."
 NO_PUBLISHED = "No run is published yet. Runs that the owner publishes are shown here."
 _NO_SAMPLES = (
     f"No sample answers yet. Enter “{TITLES['sample_prompts']}” under {group_of('sample_prompts')}, one per line."

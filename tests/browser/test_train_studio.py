@@ -50,6 +50,7 @@ def fill_tiny_run(page, steps: int) -> None:
     """Fill in the form for a run of seconds."""
     fill(page, "model", "tiny")
     page.locator("#extent label", has_text="All settings").click()
+    open_group(page, "LoRA")
     open_group(page, "Model")
     choose(page, "quantization", "none")
     open_group(page, "Batch and length")
@@ -59,6 +60,27 @@ def fill_tiny_run(page, steps: int) -> None:
     fill(page, "save_steps", "3")
     fill(page, "sample_prompts", PROMPT)
     fill(page, "sample_tokens", "6")
+
+
+def refuse_then_accept(page) -> None:
+    """Press Start with an invalid setting that is hidden, then with one that truncates rows, and accept the warning."""
+    fill(page, "lora_dropout", "3")
+    page.locator("#extent label", has_text="Basic").click()
+    page.locator("#field-lora_dropout").wait_for(state="hidden")
+    page.locator("#start").click()
+    page.locator("#field-lora_dropout-error", has_text="Dropout must be less than 1").wait_for()
+    page.wait_for_function("document.activeElement.closest('#field-lora_dropout')")
+    assert page.locator("#field-lora_dropout input").get_attribute("aria-invalid") == "true"
+    fill(page, "lora_dropout", "0")
+    page.locator("#field-lora_dropout-error").wait_for(state="detached")
+    open_group(page, "Batch and length")
+    fill(page, "max_length", "180")
+    page.locator("#start").click()
+    page.locator("#start-card", has_text="will be truncated").wait_for()
+    page.locator("#change-settings").click()
+    page.locator("#field-max_length-error", has_text="will be truncated").wait_for()
+    page.locator("#start").click()
+    page.locator("#start-anyway").click()
 
 
 def selected_run(page) -> str:
@@ -72,13 +94,15 @@ def test_train_run_from_the_form_to_its_sample_answers(page, server):
     assert not page.locator("#field-double_quantization").is_visible(), "it applies to 4-bit weights only"
     page.locator("#check").click()
     page.locator("#findings").get_by_text("306 rows to train on").wait_for()
-    page.locator("#start").click()
+    refuse_then_accept(page)
     page.locator("#run-status .finished").wait_for()
+    page.locator("#run-status .qs-accepted", has_text="will be truncated").wait_for()
     store = RunStore(server.settings)
     (run,) = store.runs()
+    assert run.saved_state().warnings
     assert run.config() == QLoRAConfig(
         model="tiny", quantization="none", max_steps=8, eval_steps=3, save_steps=3, sample_prompts=PROMPT,
-        sample_tokens=6, batch_size=4, learning_rate=2e-3, warmup_ratio=0.0, max_length=512, eval_rows=24,
+        sample_tokens=6, batch_size=4, learning_rate=2e-3, warmup_ratio=0.0, max_length=180, eval_rows=24,
     )  # fmt: skip
 
     points = page.locator("#loss-chart circle")

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from components.model_form import build_field, build_fields, form_validator, non_empty_values
 from core.chat.sampling import Sampling
 from core.data.subset import Recipe
+from core.errors import sentence
 from core.runs.config import QLoRAConfig
 
 
@@ -94,16 +95,15 @@ def test_build_fields_shows_title_and_help_of_every_studio_field(model):
 
 
 def test_form_validator_returns_one_result_per_field_and_names_the_value():
-    results = form_validator(Order)(share=7, bare="x", cups=0, kind="tea")
+    results = form_validator(Order, sentence)(share=7, bare="x", cups=0, kind="tea")
     assert [result["is_valid"] for result in results] == [False, True, False, True]
-    assert "7" in results[0]["message"]
-    assert "less than or equal to 1" in results[0]["message"]
+    assert results[0]["message"] == "Milk must be at most 1 (given: 7)."
     assert "given: 0" in results[2]["message"]
     assert results[1]["message"] == results[3]["message"] == ""
 
 
 def test_form_validator_ignores_problems_across_fields():
-    assert all(result["is_valid"] for result in form_validator(Order)(kind="tea", share=1, bare="x"))
+    assert all(result["is_valid"] for result in form_validator(Order, sentence)(kind="tea", share=1, bare="x"))
 
 
 @settings(deadline=None)
@@ -113,7 +113,7 @@ def test_form_validator_ignores_problems_across_fields():
     )
 )
 def test_form_validator_rejects_what_the_model_rejects(values):
-    results = dict(zip(values, form_validator(QLoRAConfig)(**values), strict=True))
+    results = dict(zip(values, form_validator(QLoRAConfig, sentence)(**values), strict=True))
     try:
         QLoRAConfig(**values)
         refused = set()
@@ -123,7 +123,7 @@ def test_form_validator_rejects_what_the_model_rejects(values):
 
 
 def test_non_empty_values_leave_the_default_to_the_model():
-    assert form_validator(QLoRAConfig)(lora_rank=None, subset="")[0]["is_valid"]
+    assert form_validator(QLoRAConfig, sentence)(lora_rank=None, subset="")[0]["is_valid"]
     assert QLoRAConfig(**non_empty_values({"lora_rank": None, "subset": "", "max_steps": 7})) == QLoRAConfig(
         max_steps=7
     )

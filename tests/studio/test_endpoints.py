@@ -179,6 +179,7 @@ def test_start_without_a_client_library_is_refused_as_well(app, client, page):
     for way in ("run/start", "api/start"):
         answer = httpx.post(f"{app.url}/gradio_api/{way}", json={"data": data, "session_hash": "raw"})
         assert answer.is_error, f"{way} answered {answer.status_code}: {answer.text}"
+        assert "/gradio_api/call/start" in answer.text
     assert RunStore(app.settings).runs() == []
 
 

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from core.data.formats.answer_choice import are_flags
 from core.data.formats.columns import find_column, name_words
 from core.data.formats.conversation import usual_role
 from core.data.formats.doubts import holds, second_answers
@@ -18,6 +19,11 @@ REFERENCE_NAMES = (
 )  # fmt: skip
 # Columns with one value for each answer of a list.
 _RANK_NAMES = ("rank", "ranks", "ranking", "rankings", "score", "scores", "rating", "ratings", "votes", "preferences")
+# Words of a column with one flag for each answer of a list, true for one that is right.
+_RIGHT_WORDS = frozenset(
+    ("correct", "correctness", "right", "valid", "verified", "verify", "pass", "passed", "passes", "success", "solved",
+     "accepted", "good", "label", "labels", "score", "scores", "reward", "rewards", "matches", "match", "true")
+)  # fmt: skip
 _STATUS_NAMES = ("status", "state", "outcome", "result", "finish_reason", "stop_reason")
 # Columns of the status of an HTTP response, which is a failure from 400 on.
 _HTTP_NAMES = ("status", "status_code", "http_status", "http_status_code", "http_code", "response_status",
@@ -63,8 +69,25 @@ def other_answers(rows: Rows, found: Columns, answer: str) -> list[str]:
     ]
 
 
+def right_columns(rows: Rows, found: Columns, answer: str) -> list[str]:
+    """Return the columns with a flag for each of several answers that is true for a right one, the fullest first."""
+    several = any(_size(row.get(answer)) > 1 for row in rows)
+    named = [name for name in found if name != answer and several and _RIGHT_WORDS & set(name_words(name))]
+    counts = {
+        name: sum(are_flags(row.get(name)) and _size(row[name]) == _size(row.get(answer)) for row in rows)
+        for name in named
+    }
+    filled = [name for name in named if 2 * counts[name] > count_filled(rows, answer, lambda value: True)]
+    return sorted(filled, key=lambda name: -counts[name])
+
+
 def rank_doubt(rows: Rows, found: Columns, answer: str) -> str:
     """Return the doubt that another column ranks the answers of a list; "" where there is none."""
+    if right := right_columns(rows, found, answer):
+        return (
+            f"{right[0]!r} may say which of the answers in {answer!r} are right; choose the reading that uses the "
+            "first of these, or the one that uses the first of all"
+        )
     for name in found:
         if name == answer or not find_column([name], _RANK_NAMES):
             continue

@@ -12,7 +12,7 @@ from typing import Any
 from core.data.formats.columns import find_column
 from core.data.formats.conversation import Message, Role, usual_role
 from core.data.formats.options import ExtraUse, FormatName, ReadingOptions
-from core.data.formats.values import is_missing, optional_text
+from core.data.formats.values import is_missing, optional_text, unfold
 
 Row = Mapping[str, Any]
 
@@ -65,6 +65,8 @@ class Cells:
 
     def __post_init__(self) -> None:
         columns, extra = self.reading.columns, self.reading.extra
+        if any("." in name for name in (*columns.values(), *extra)):
+            self.row = unfold(self.row, (*columns.values(), *extra))
         self._column_of = _columns_by_slot(self.form, tuple(self.row), tuple(columns.items()), tuple(extra))
 
     @property

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal
 
+from core.data.formats.dates import is_date
 from core.data.formats.values import is_missing
 
 Row = Mapping[str, Any]
@@ -71,6 +72,11 @@ _ID_NAME = re.compile(
 _ID_VALUE = re.compile(
     r"[0-9a-fA-F]{16,}|[0-9a-fA-F-]{36}|https?://\S+|\d{4}-\d\d-\d\d\S*|[A-Za-z]*[_\-:./#]?\d[\w\-:./#]*|\S*[/\\]\S*"
 )
+# Words of a column of dates.
+_DATE_WORDS = frozenset(
+    ("date", "dates", "time", "timestamp", "datetime", "day", "created", "updated", "modified", "posted", "published",
+     "added", "submitted", "at", "on", "datum", "fecha")
+)  # fmt: skip
 # Values of prose have at least this many words on average; in scripts without spaces, two characters count as one word.
 _MIN_PROSE_WORDS = 3
 # A column with more different values than this is not a column of categories.
@@ -161,6 +167,9 @@ def _kind(name: str, values: list[Any], texts: list[str], flat: list[Any], diffe
         return "category"
     # The values decide before the name: a column called "source" may hold ids or whole sentences.
     if all(_ID_VALUE.fullmatch(text.strip()) for text in texts):
+        return "id"
+    # Without such a name, dates may be the answers to questions.
+    if _DATE_WORDS & set(name_words(name)) and all(map(is_date, texts)):
         return "id"
     if _is_prose(texts):
         return "prose"

@@ -86,12 +86,16 @@ def detect(rows: Sequence[Row], prompts_only: bool = False) -> Detection | None:
 
 def _candidates(chosen: Proposal | None, others: Sequence[Proposal], found: dict[str, Column]) -> list[Reading]:
     """Return the readings to offer, each once, the chosen one first."""
-    # Where a column holds questions, plain text is the unlikeliest reading.
-    has_questions = bool(find_column(list(found), QUESTION_NAMES))
-    offered = sorted(others, key=lambda p: has_questions and p.reading.format == "text")
+    offered = _text_last(others, found)
     # Readings are unhashable models: their JSON removes duplicates and keeps the order.
     texts = dict.fromkeys(p.reading.model_dump_json() for p in ([chosen] if chosen else []) + list(offered))
     return [Reading.model_validate_json(text) for text in texts]
+
+
+def _text_last(others: Sequence[Proposal], found: dict[str, Column]) -> list[Proposal]:
+    """Return proposals with those of plain text last where a column holds questions: they are the unlikeliest then."""
+    has_questions = bool(find_column(list(found), QUESTION_NAMES))
+    return sorted(others, key=lambda p: has_questions and p.reading.format == "text")
 
 
 def _is_text(value: object) -> bool:
@@ -125,7 +129,7 @@ def _question(found: dict[str, Column], others: list[Proposal], rows: Sequence[R
     names = [repr(name) for name in found]
     # The sentence has no full stop: the page and the errors that show it continue from here.
     shown = list_some(names, _SHOWN_COLUMNS)
-    doubt = next((proposal.doubt for proposal in others if proposal.doubt), "")
+    doubt = next((proposal.doubt for proposal in _text_last(others, found) if proposal.doubt), "")
     if sure := next((proposal for proposal in others if proposal.sure), None):
         label = get_format(sure.reading.format).label
         doubt = f"no row can be used as {label} ({_why_unusable(sure, rows) or 'only some rows fit'})"

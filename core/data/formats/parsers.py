@@ -7,6 +7,7 @@ it changes or leaves out. `FORMATS` lists the formats with their slots and the u
 from typing import Any
 
 from core.data.formats import columns as names
+from core.data.formats.answer_choice import better_answer, right_answer
 from core.data.formats.answer_lists import best_answer, is_answer_list
 from core.data.formats.cells import Cells, Format, with_system
 from core.data.formats.chat_trees import current_turns, is_node_map
@@ -87,7 +88,8 @@ def _history(value: Any) -> list[Any]:
 
 
 def _prompt_completion(cells: Cells) -> list[Message]:
-    prompt, completion = cells.get("prompt"), cells.get("completion")
+    prompt = cells.get("prompt")
+    completion = right_answer(cells) if "correct" in cells.reading.columns else cells.get("completion")
     prompt_turns = _prompt_turns(prompt, "prompt", cells)
     if is_answer_list(completion, cells.role):
         completion = best_answer(completion, "completion", cells.note)
@@ -111,8 +113,10 @@ def _prompt_turns(prompt: Any, slot: str, cells: Cells) -> list[Message]:
 
 def _preference(cells: Cells) -> list[Message]:
     """Parse a preference pair: the chosen answer becomes the answer, the rejected one is not trained on."""
-    chosen = nested(cells.get("chosen"))
-    if not is_missing(cells.get("rejected")):
+    has_choice = "choice" in cells.reading.columns
+    chosen, rejected = better_answer(cells) if has_choice else (cells.get("chosen"), cells.get("rejected"))
+    chosen = nested(chosen)
+    if not is_missing(rejected):
         cells.note("the rejected answer is not trained")
     prompt = cells.get("prompt")
     prompt_turns = [] if is_missing(prompt) else _prompt_turns(prompt, "prompt", cells)
@@ -259,12 +263,12 @@ FORMATS: tuple[Format, ...] = (
             **_SYSTEM_AND_TOOLS}, ("instruction", "output"), _alpaca, has_turns=True),
     Format("prompt_completion", "prompt and completion", "a prompt column and a completion column",
            {"prompt": ("prompt", "question", "query"), "completion": ("completion", "response", "answer"),
-            "context": names.CONTEXT_NAMES, **_SYSTEM_AND_TOOLS}, ("prompt", "completion"), _prompt_completion, True,
-           has_turns=True),
+            "correct": (), "context": names.CONTEXT_NAMES, **_SYSTEM_AND_TOOLS},
+           ("prompt", "completion"), _prompt_completion, True, has_turns=True),
     Format("preference", "preference pairs", "a chosen and a rejected answer",
            {"prompt": ("prompt", "question", "query", "instruction", "input", "conversations"),
-            "chosen": names.CHOSEN_NAMES, "rejected": names.REJECTED_NAMES, "context": names.CONTEXT_NAMES,
-            **_SYSTEM_AND_TOOLS}, ("chosen",), _preference, True, has_turns=True),
+            "chosen": names.CHOSEN_NAMES, "rejected": names.REJECTED_NAMES, "choice": (),
+            "context": names.CONTEXT_NAMES, **_SYSTEM_AND_TOOLS}, ("chosen",), _preference, True, has_turns=True),
     Format("rated", "rated answers", "a conversation and a flag that says whether its answer is good",
            {**_TURNS, "prompt": ("prompt", "question", "query"), "completion": ("completion", "response", "answer"),
             "label": names.VERDICT_NAMES, "context": names.CONTEXT_NAMES}, ("label",), _rated, True, has_turns=True),

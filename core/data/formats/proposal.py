@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from core.data.formats import columns as names
 from core.data.formats.columns import Column, Row, find_column
 from core.data.formats.options import FormatName
 from core.data.formats.reading import Reading, get_format
@@ -75,3 +76,13 @@ def count_filled(rows: Rows, name: str, test: Callable[[Any], bool]) -> int:
 def count_present(rows: Rows, *columns: str) -> int:
     """Return the number of rows that have all of the columns, empty or not."""
     return sum(all(name in row for name in columns) for row in rows)
+
+
+def columns_beside(found: Columns, taken: set[str | None]) -> dict[str, str | None]:
+    """Return the columns of the system prompt, the context and the tools among those not `taken`."""
+    rest = [name for name in found if name not in taken]
+    return {
+        "system": find_column(rest, names.SYSTEM_NAMES),
+        "context": find_column(rest, names.CONTEXT_NAMES),
+        "tools": find_column(rest, names.TOOL_NAMES),
+    }

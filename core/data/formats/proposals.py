@@ -9,32 +9,33 @@ from dataclasses import replace
 from typing import Any
 
 from core.data.formats import columns as names
+from core.data.formats.answer_choice import are_flags
 from core.data.formats.answer_doubts import other_answers, rank_doubt, turn_doubt
-from core.data.formats.answer_lists import is_answer_list
 from core.data.formats.chat_trees import is_node_map
 from core.data.formats.columns import find_column
-from core.data.formats.conversation import usual_role
 from core.data.formats.doubts import (
     constant_as_system,
     people_doubt,
-    reference_doubt,
     second_question,
     text_outside_doubt,
 )
 from core.data.formats.envelopes import find_text, holds_one_text
 from core.data.formats.flag_labels import propose_flags
 from core.data.formats.list_proposals import paired_doubt, propose_lists, propose_named_lists, propose_paired
+from core.data.formats.object_fields import field_pairs, is_object, object_doubt, text_field, unfolded
 from core.data.formats.options import FormatName
+from core.data.formats.preference_proposals import propose_preference
 from core.data.formats.proposal import (
     QUESTION_NAMES,
     Columns,
     Proposal,
     Rows,
+    columns_beside,
     count_filled,
     count_present,
     make_proposal,
 )
-from core.data.formats.rated_proposals import offer_rated
+from core.data.formats.rated_proposals import offer_rated, offer_right
 from core.data.formats.reading import get_format
 from core.data.formats.reasoning_columns import is_reasoning_name, offer_reasoning, reasoning_columns
 from core.data.formats.row_doubts import question_part_doubt, row_doubt, taken_columns
@@ -47,6 +48,8 @@ _INSTRUCTION_NAMES = ("instruction", "instructions", "definition", "task_descrip
 _INPUT_NAMES = ("input", "inputs", *names.CONTEXT_NAMES)
 # Minimum number of words of the longest question, where questions repeat.
 _QUESTION_WORDS = 3
+# A text is this many times as long as its title, its summary and the like together.
+_LONGER_TIMES = 2
 _KIND_WORDS = {"id": "ids", "constant": "one value", "number": "numbers", "category": "categories"}
 
 
@@ -58,10 +61,11 @@ def proposals(rows: Rows, found: Columns) -> Iterator[Proposal]:
     paired = [proposal for proposal in propose_paired(rows, found) if proposal.reading.format == "paired"]
     for propose in (
         _tree,
-        _preference,
+        propose_preference,
         _turns,
         propose_paired,
         _pairs,
+        _fields,
         propose_worded,
         propose_titled,
         propose_marked,
@@ -76,7 +80,7 @@ def proposals(rows: Rows, found: Columns) -> Iterator[Proposal]:
                 (proposal.doubt, paired_doubt(rows, paired, proposal), row_doubt(rows, found, proposal.reading))
             )
             proposal = replace(proposal, doubt="; ".join(doubt for doubt in doubts if doubt))
-            for one in (*offer_rated(rows, found, proposal), proposal):
+            for one in (*offer_right(rows, found, proposal), *offer_rated(rows, found, proposal), proposal):
                 has_answers = one.reading.format != "text"
                 taken = taken_columns(rows, one.reading).values()
                 yield from offer_reasoning(one, reasoning_columns(rows, found, taken) if has_answers else [])
@@ -93,32 +97,6 @@ def _tree(rows: Rows, found: Columns) -> Iterator[Proposal]:
             yield make_proposal(found, "tree", {"prompt": name}, evidence, count)
 
 
-def _preference(rows: Rows, found: Columns) -> Iterator[Proposal]:
-    chosen, rejected = find_column(list(found), names.CHOSEN_NAMES), find_column(list(found), names.REJECTED_NAMES)
-    if not chosen or not rejected:
-        return
-    prompt = find_column(list(found), (*names.PROMPT_NAMES, *names.TURN_NAMES))
-    evidence = f"a chosen and a rejected answer in the columns {chosen!r} and {rejected!r}; the chosen one is learned"
-    yield make_proposal(
-        found,
-        "preference",
-        {"prompt": prompt, "chosen": chosen, "rejected": rejected, **_beside(found, {prompt, chosen, rejected})},
-        evidence,
-        count_present(rows, chosen),
-        reference_doubt(rows, found, chosen),
-    )
-
-
-def _beside(found: Columns, taken: set[str | None]) -> dict[str, str | None]:
-    """Return the columns of the system prompt, the context and the tools among those not `taken`."""
-    rest = [name for name in found if name not in taken]
-    return {
-        "system": find_column(rest, names.SYSTEM_NAMES),
-        "context": find_column(rest, names.CONTEXT_NAMES),
-        "tools": find_column(rest, names.TOOL_NAMES),
-    }
-
-
 def _verdict(rows: Rows, found: Columns) -> str | None:
     """Return the column of booleans that rate the answers as good or bad, or None."""
     name = find_column(list(found), names.VERDICT_NAMES)
@@ -133,42 +111,11 @@ def _kind_doubt(rows: Rows, found: Columns, prompt: str, answer: str) -> str:
     few_words = all(len(str(value).split()) < _QUESTION_WORDS for value in _present(rows, prompt))
     if kind in ("id", "number") or (kind in ("constant", "category") and few_words):
         return f"{prompt!r} holds {_KIND_WORDS[kind]}, which are hardly questions"
-    if kind == "nested" and not all(map(_is_asked, _present(rows, prompt))):
-        return f"{prompt!r} holds objects, of which one field may be the question{_use(rows, prompt)}"
-    if count_filled(rows, answer, lambda value: is_answer_list(value, usual_role)):
-        return f"{answer!r} holds lists of answers, of which the accepted or best rated one would be used"
-    if found[answer].kind == "nested" and not all(map(_is_answer, _present(rows, answer))):
-        return f"{answer!r} holds objects, of which one field may be the answer{_use(rows, answer)}"
-    return ""
-
-
-def _use(rows: Rows, name: str) -> str:
-    """Return how objects would be read, for a doubt."""
-    value = next((nested(value) for value in _present(rows, name)), None)
-    if found := find_text(value):
-        return f"; {found[0]} would be used"
-    is_turns = isinstance(value, dict) and isinstance(value.get("messages"), list)
-    return "" if is_turns else "; they would be written as JSON; put the text into a column of its own instead"
+    return object_doubt(rows, found, prompt, answer)
 
 
 def _present(rows: Rows, name: str) -> list[Any]:
     return [row[name] for row in rows if name in row and not is_missing(row[name])]
-
-
-def _is_asked(value: Any) -> bool:
-    value = nested(value)
-    return not isinstance(value, (dict, list)) or is_conversation(value) or _are_texts(value)
-
-
-def _is_answer(value: Any) -> bool:
-    """Return whether a value is a text, a list of texts or turns, or SQuAD's object of texts."""
-    if isinstance(value, dict):
-        return _are_texts(value.get("text"))
-    return not isinstance(value, list) or _are_texts(value) or is_conversation(value)
-
-
-def _are_texts(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(item, str) for item in value)
 
 
 def _turns(rows: Rows, found: Columns) -> Iterator[Proposal]:
@@ -193,7 +140,7 @@ def _turns(rows: Rows, found: Columns) -> Iterator[Proposal]:
             yield make_proposal(found, "rated", columns, evidence, count_present(rows, name))
             continue
         # Lists of turns have no slot for context: it belongs to a single question.
-        beside = {key: column for key, column in _beside(found, {name}).items() if key != "context"}
+        beside = {key: column for key, column in columns_beside(found, {name}).items() if key != "context"}
         sign, doubt = get_format(form).sign, ""
         if is_turn(first):
             doubt = people_doubt(rows, name)
@@ -220,9 +167,12 @@ def _pairs(rows: Rows, found: Columns) -> Iterator[Proposal]:
         others = other_answers(rows, found, answer)
         instruction = find_column(rest, _INSTRUCTION_NAMES)
         prompt = instruction or find_column(rest, names.PROMPT_NAMES) or _only_text(found, answer)
+        longest = None if prompt else _longest_text(found, answer)
+        prompt = prompt or longest
         if prompt is None or prompt == answer:
             continue
         doubts = [
+            f"{longest!r} may be the text of which {answer!r} is the answer" if longest else "",
             f"both {answer!r} and {others[0]!r} may hold the answer" if others else "",
             "" if _asks(prompt, answer) else _verdict_doubt(rows, answer) or f"{prompt!r} may be the question",
             _kind_doubt(rows, found, prompt, answer),
@@ -231,7 +181,20 @@ def _pairs(rows: Rows, found: Columns) -> Iterator[Proposal]:
         doubt = next((doubt for doubt in doubts if doubt), "")
         if (other := second_question(rows, found, prompt, answer)) and found[prompt].kind == "constant":
             yield constant_as_system(rows, found, prompt, other, answer)
-        yield _pair(rows, found, prompt, answer, is_instruction=instruction is not None, doubt=doubt, other=other)
+        is_alpaca = instruction is not None
+        if fields := _text_of_objects(rows, found, prompt, answer):
+            yield _pair(*unfolded(rows, fields), *fields, is_instruction=is_alpaca, doubt=doubt, other=other)
+        yield _pair(rows, found, prompt, answer, is_instruction=is_alpaca, doubt=doubt, other=other)
+
+
+def _text_of_objects(rows: Rows, found: Columns, prompt: str, answer: str) -> tuple[str, str] | None:
+    """Return a question and an answer with the field of text in place of each object; None without such a field."""
+    columns = []
+    for name in (prompt, answer):
+        field = text_field(rows, name) if is_object(rows, found, name, asks=name == prompt) else None
+        is_certain = all(map(find_text, _present(rows, name)))
+        columns.append(name if field is None or is_certain else f"{name}.{field}")
+    return (columns[0], columns[1]) if columns != [prompt, answer] else None
 
 
 def _verdict_doubt(rows: Rows, answer: str) -> str:
@@ -246,6 +209,8 @@ def _two_texts(rows: Rows, found: Columns) -> Iterator[Proposal]:
     if any(count_filled(rows, name, is_conversation) for name in found):
         return
     texts = [n for n, column in found.items() if column.kind in ("prose", "short") and not is_reasoning_name(n)]
+    # A list of flags in a cell of text is none.
+    texts = [name for name in texts if not count_filled(rows, name, are_flags)]
     if len(texts) < 2:
         lists = [name for name in found if found[name].kind == "nested" and holds_one_text(rows, name)]
         texts = sorted(texts + lists, key=list(found).index)
@@ -257,6 +222,16 @@ def _two_texts(rows: Rows, found: Columns) -> Iterator[Proposal]:
             yield _pair(rows, found, texts[1], texts[0], is_instruction=False, doubt=doubt)
 
 
+def _fields(rows: Rows, found: Columns) -> Iterator[Proposal]:
+    """Propose two texts in the objects of one column, such as a sentence in two languages, always with doubt."""
+    for name, *fields in field_pairs(rows, found):
+        question, answer = (f"{name}.{field}" for field in fields)
+        if _asks(fields[1], fields[0]) or any(count_filled(rows, name, test) for test in (is_turn, is_conversation)):
+            continue
+        doubt = f"the fields {fields[0]!r} and {fields[1]!r} of {name!r} may be a question and its answer"
+        yield _pair(*unfolded(rows, (question, answer)), question, answer, is_instruction=False, doubt=doubt)
+
+
 def _asks(prompt: str, answer: str) -> bool:
     """Return whether a column is certainly the question: by its name, or as the text of a summary."""
     if find_column([prompt], names.PROMPT_NAMES + _INSTRUCTION_NAMES):
@@ -266,15 +241,26 @@ def _asks(prompt: str, answer: str) -> bool:
 
 def _only_text(found: Columns, answer: str) -> str | None:
     """Return the only column of prose apart from the answer, or None."""
-    texts = [name for name, column in found.items() if column.kind == "prose" and name != answer]
-    prose = [name for name in texts if not is_reasoning_name(name)]
+    prose = _prose_beside(found, answer)
     return prose[0] if len(prose) == 1 else None
+
+
+def _longest_text(found: Columns, answer: str) -> str | None:
+    """Return the column of prose that is far longer than all others, such as a review with its title; or None."""
+    first, *others = sorted(_prose_beside(found, answer), key=lambda name: -found[name].characters) or [None]
+    rest = sum(found[name].characters for name in (*others, answer))
+    return first if first and found[first].characters >= _LONGER_TIMES * rest else None
+
+
+def _prose_beside(found: Columns, answer: str) -> list[str]:
+    texts = [name for name, column in found.items() if column.kind == "prose" and name != answer]
+    return [name for name in texts if not is_reasoning_name(name)]
 
 
 def _pair(
     rows: Rows, found: Columns, prompt: str, answer: str, is_instruction: bool, doubt: str, other: str | None = None
 ) -> Proposal:
-    beside = _beside(found, {prompt, answer})
+    beside = columns_beside(found, {prompt, answer})
     if is_instruction:
         rest = [name for name in found if name not in {prompt, answer, beside["system"], beside["tools"]}]
         given = find_column(rest, _INPUT_NAMES) or other

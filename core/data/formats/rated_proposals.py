@@ -1,8 +1,9 @@
-"""The proposal of rated answers for a reading whose rows have a column that may say which answers are good."""
+"""Proposals for a reading whose rows have a column that may say which answers are good, or which ones of a list."""
 
-import re
 from collections.abc import Iterator
 
+from core.data.formats.answer_choice import marks_of
+from core.data.formats.answer_doubts import right_columns
 from core.data.formats.columns import name_words
 from core.data.formats.parsers import verdict_of
 from core.data.formats.proposal import Columns, Proposal, Rows, make_proposal
@@ -24,16 +25,6 @@ _BAD_WORDS = frozenset(
 )  # fmt: skip
 
 
-# The end of a name that tells apart columns of the same kind, such as "answer_A" and "answer_B".
-_LETTER_OR_NUMBER = re.compile(r"[\s_-]*(?:\d+|(?<=[\s_-])[a-z])$", re.IGNORECASE)
-
-
-def _is_sibling(name: str, other: str) -> bool:
-    """Return whether two names differ only in a letter or a number at their end."""
-    stem = _LETTER_OR_NUMBER.sub("", name)
-    return stem != name and other != name and stem == _LETTER_OR_NUMBER.sub("", other)
-
-
 def offer_rated(rows: Rows, found: Columns, proposal: Proposal) -> Iterator[Proposal]:
     """Yield the reading of `proposal` without its bad answers, if a column that it does not use may name them."""
     slots = _SLOTS.get(proposal.reading.format)
@@ -41,7 +32,7 @@ def offer_rated(rows: Rows, found: Columns, proposal: Proposal) -> Iterator[Prop
     judged = judgment_column(rows, found, proposal.reading) if slots else None
     if not slots or not judged or "history" in taken or _BAD_WORDS & set(name_words(judged)):
         return
-    if any(_is_sibling(name, other) for name in taken.values() for other in found if other not in taken.values()):
+    if any(marks_of(name, other) for name in taken.values() for other in found if other not in taken.values()):
         # The flag chooses between "answer_A" and "answer_B"; it does not say whether one of them is good.
         return
     verdicts = [verdict_of(row[judged]) for row in rows if judged in row and not is_missing(row[judged])]
@@ -50,3 +41,14 @@ def offer_rated(rows: Rows, found: Columns, proposal: Proposal) -> Iterator[Prop
     columns = {slots.get(slot, slot): name for slot, name in taken.items()} | {"label": judged}
     evidence = f"{proposal.evidence}, and a flag in {judged!r}; answers flagged as bad are left out"
     yield make_proposal(found, "rated", columns, evidence, proposal.rows, proposal.doubt)
+
+
+def offer_right(rows: Rows, found: Columns, proposal: Proposal) -> Iterator[Proposal]:
+    """Yield the reading of `proposal` with the first right answer of each list, for each column that may name it."""
+    slots = _SLOTS.get(proposal.reading.format, {})
+    taken = taken_columns(rows, proposal.reading)
+    answer = next((name for slot, name in taken.items() if slots.get(slot) == "completion"), None)
+    for right in right_columns(rows, found, answer) if answer and "history" not in taken else []:
+        columns = {slots.get(slot, slot): name for slot, name in taken.items()} | {"correct": right}
+        evidence = f"{proposal.evidence}, of which the first that {right!r} marks as right is used"
+        yield make_proposal(found, "prompt_completion", columns, evidence, proposal.rows, proposal.doubt)

@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import Iterable, Iterator
 
 from core.data.formats import columns as names
+from core.data.formats.answer_choice import are_flags
 from core.data.formats.answer_doubts import (
     REFERENCE_NAMES,
     failure_doubt,
@@ -22,7 +23,7 @@ from core.data.formats.proposal import Columns, Rows, count_filled
 from core.data.formats.reading import Reading, get_format
 from core.data.formats.reasoning_columns import reasoning_columns
 from core.data.formats.turns import is_conversation
-from core.data.formats.values import is_missing
+from core.data.formats.values import is_missing, unfold
 
 # Maximum number of different values of a column that says which answers are good.
 _MOST_JUDGMENTS = 6
@@ -34,6 +35,8 @@ _ABOUT_TEXT_WORDS = frozenset(("good", "bad", "like", "dislike", "desirable", "u
 
 def row_doubt(rows: Rows, found: Columns, reading: Reading) -> str:
     """Return why a column that `reading` does not use makes it doubtful; "" where none does."""
+    # The fields of an object that a reading uses are columns.
+    rows = [unfold(row, reading.columns.values()) for row in rows]
     taken = taken_columns(rows, reading)
     return next((doubt for doubt in _doubts(rows, found, reading, taken) if doubt), "")
 
@@ -90,7 +93,8 @@ def _judgment(rows: Rows, found: Columns, taken: set[str], is_text: bool) -> str
     words = names.JUDGMENT_WORDS - _ABOUT_TEXT_WORDS if is_text else names.JUDGMENT_WORDS
     for name in found:
         values = {str(row[name]).strip().lower() for row in rows if name in row and not is_missing(row[name])}
-        if name in taken or not 1 <= len(values) <= _MOST_JUDGMENTS:
+        # A list of flags is about the answers of a list (`rank_doubt`).
+        if name in taken or not 1 <= len(values) <= _MOST_JUDGMENTS or count_filled(rows, name, are_flags):
             continue
         named = find_column([name], known) and not (is_text and find_column([name], _ABOUT_TEXT_NAMES))
         if values & words or (named and (len(values) > 1 or values & {"0", "0.0", "-1", "false"})):

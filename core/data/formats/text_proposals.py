@@ -7,11 +7,13 @@ from dataclasses import replace
 from typing import Any
 
 from core.data.formats import columns as names
-from core.data.formats.columns import find_column
+from core.data.formats.columns import find_column, name_words
 from core.data.formats.doubts import message_doubt, speaker_doubt
 from core.data.formats.flag_labels import flags_doubt
 from core.data.formats.marks import style_of
+from core.data.formats.object_fields import objects_doubt
 from core.data.formats.options import FormatName
+from core.data.formats.preference_proposals import find_choices
 from core.data.formats.proposal import (
     QUESTION_NAMES,
     Columns,
@@ -31,6 +33,9 @@ _MAX_UNNAMED_LABELS = 20
 # contain only one.
 _MAX_NAMED_LABELS = 200
 _MAX_LABEL_CHARACTERS = 40
+# Words of a column of ratings, their greatest value, and how many different ones there may be.
+_RATING_WORDS = frozenset(("rating", "ratings", "stars", "star"))
+_MAX_RATING, _MAX_RATINGS = 10, 11
 # A usual text column with at least this share of all characters is the text to train on, whatever columns there are.
 _TEXT_SHARE = 0.8
 # Words before a colon at the start of a line, and special tokens: marks of turns in styles that are not listed above.
@@ -67,11 +72,14 @@ def propose_labeled(rows: Rows, found: Columns) -> Iterator[Proposal]:
     """Propose a text column with a column of few, short, repeated values as its label."""
     usual = {name: index for index, name in enumerate(names.LABEL_NAMES)}
     texts = [name for name in found if found[name].characters and found[name].kind in ("prose", "short")]
-    for name in sorted(found, key=lambda n: (usual.get(n.lower(), 99), n)):
+    # A column that chooses between two answers is no label of one of them.
+    choices = {choice for _, _, choice in find_choices(rows, found)}
+    for name in sorted(found.keys() - choices, key=lambda n: (usual.get(n.lower(), 99), n)):
+        is_rating = name.lower() not in usual and _is_rating(rows, name)
         text = find_column([t for t in texts if t != name], names.TEXT_NAMES) or max(
             (t for t in texts if t != name), key=lambda t: found[t].characters, default=None
         )
-        labels = _labels(rows, name, named=name.lower() in usual)
+        labels = _labels(rows, name, named=is_rating or name.lower() in usual)
         if text is None or not labels:
             continue
         # The text must be clearly longer than its label, or the two are rather a question and its answer.
@@ -82,7 +90,9 @@ def propose_labeled(rows: Rows, found: Columns) -> Iterator[Proposal]:
         doubt = "" if name.lower() in usual else f"{name!r} may be a label or a remark"
         if any(isinstance(row.get(name), list) for row in rows):
             doubt = f"{name!r} may hold several labels, of which the first would be the answer"
-        if several:
+        if is_rating:
+            doubt = f"{name!r} may be a rating of the text, or a remark"
+        elif several:
             doubt = f"{text!r} and {several[0]!r} may both belong to the question"
         # That each row is one message of a chat is the better reason to ask.
         doubt = doubt and (message_doubt(rows, found) or doubt)
@@ -96,11 +106,23 @@ def _only_label(value: Any) -> Any:
     return value[0] if isinstance(value, list) and len(value) == 1 else value
 
 
+def _is_rating(rows: Rows, name: str) -> bool:
+    """Return whether a column named like a rating holds nothing but a few whole or half numbers up to 10."""
+    if not find_column([name], ("overall", "score")) and not _RATING_WORDS & set(name_words(name)):
+        return False
+    values = {row[name] for row in rows if isinstance(row.get(name), (int, float)) and not is_missing(row[name])}
+    filled = count_filled(rows, name, lambda value: isinstance(value, (int, float)) and not isinstance(value, bool))
+    in_steps = all(0 <= value <= _MAX_RATING and 2 * value == int(2 * value) for value in values)
+    return in_steps and 1 < len(values) <= _MAX_RATINGS and filled == count_filled(rows, name, lambda value: True)
+
+
 def _labels(rows: Rows, name: str, named: bool) -> Counter[str]:
     """Return the values of a column with their counts if they could be labels; an empty counter otherwise."""
     cells = [_only_label(row.get(name)) for row in rows]
-    values = [value for value in cells if isinstance(value, (str, int, bool)) and not is_missing(value)]
+    values = [value for value in cells if isinstance(value, (str, int, float)) and not is_missing(value)]
     several = Counter(map(str, values))
+    if any(isinstance(value, float) for value in values) and not _is_rating(rows, name):
+        return Counter()
     if find_column([name], names.SURE_LABEL_NAMES):
         few = 1 <= len(several) <= _MAX_NAMED_LABELS
     else:
@@ -128,7 +150,7 @@ def propose_plain(rows: Rows, found: Columns) -> Iterator[Proposal]:
             )
         if not doubt and label and name != usual:
             doubt = f"the column {label!r} may be the answer about the text"
-        doubt = doubt or flags_doubt(rows, found)
+        doubt = doubt or flags_doubt(rows, found) or objects_doubt(rows, name)
         evidence = f"no marks of turns; the column {name!r} is read as plain text"
         filled = count_filled(rows, name, lambda value: isinstance(value, str))
         yield make_proposal(found, "text", {"text": name}, evidence, filled, doubt)

@@ -7,7 +7,7 @@ import ast
 import json
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from core.data.depth import is_too_deep
@@ -78,6 +78,36 @@ def nested(value: Any) -> Any:
         if isinstance(found, (list, dict)) and not is_too_deep(found):
             return found
     return value
+
+
+def unfold(row: Mapping[str, Any], names: Iterable[str]) -> Mapping[str, Any]:
+    """Return a row in which the fields of an object are columns, if one of `names` is such a field.
+
+    Args:
+        row: Values by column name.
+        names: Columns, and fields such as "answer.value" of the objects in the column "answer", at any depth.
+    """
+    for name in names:
+        while name not in row:
+            ends = [index for index, character in enumerate(name) if character == "." and name[:index] in row]
+            value = nested(row[name[: ends[-1]]]) if ends else None
+            if not isinstance(value, dict) or not value:
+                break
+            whole = name[: ends[-1]]
+            row = {
+                column: content
+                for key, cell in row.items()
+                for column, content in (
+                    ((f"{whole}.{field}", part) for field, part in value.items()) if key == whole else ((key, cell),)
+                )
+            }
+    return row
+
+
+def is_named(name: str, columns: Collection[str]) -> bool:
+    """Return whether a name is a column, or that of a field such as "answer.value" of the objects in one."""
+    parts = name.split(".")
+    return any(".".join(parts[:count]) in columns for count in range(len(parts), 0, -1))
 
 
 def _python_literal(text: str) -> Any:

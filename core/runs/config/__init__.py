@@ -11,7 +11,7 @@ from pydantic import ConfigDict, model_validator
 from core.runs.config.batch import BatchSettings
 from core.runs.config.data import DataSettings
 from core.runs.config.evaluation import EvaluationSettings
-from core.runs.config.fields import Group
+from core.runs.config.fields import Group, disagreement
 from core.runs.config.lora import ALL_LINEAR, ATTENTION, LoRASettings
 from core.runs.config.model import ModelSettings
 from core.runs.config.optimizer import OptimizerSettings
@@ -45,19 +45,22 @@ class QLoRAConfig(EvaluationSettings, BatchSettings, OptimizerSettings, DataSett
     def _agree(self) -> "QLoRAConfig":
         """Refuse combinations of settings that cannot be trained."""
         if self.lora_init == "pissa" and self.quantization != "none":
-            raise ValueError("PiSSA changes the base weights, and quantized weights cannot be changed: set "
-                             "Quantization to none, or Initialization to default")  # fmt: skip
+            why = "PiSSA changes the base weights, and quantized weights cannot be changed"
+            raise disagreement(f"{why}: set Quantization to none, or Initialization to default", "quantization",
+                               "lora_init")  # fmt: skip
         if self.lora_init == "loftq" and self.quantization != "nf4":
-            raise ValueError("LoftQ corrects the error of NF4: set Quantization to nf4, or Initialization to default")
+            raise disagreement("LoftQ corrects the error of NF4: set Quantization to nf4, or Initialization to default",
+                               "quantization", "lora_init")  # fmt: skip
         if self.lora_dora and self.lora_init in ("pissa", "loftq"):
-            raise ValueError("DoRA cannot be combined with PiSSA or LoftQ: set Initialization to default")
+            raise disagreement("DoRA cannot be combined with PiSSA or LoftQ: set Initialization to default",
+                               "lora_dora", "lora_init")  # fmt: skip
         if self.keep_best and not self.eval_rows:
-            raise ValueError("Take the best needs held-out rows: set Held-out rows above 0")
+            raise disagreement("Take the best needs held-out rows: set Held-out rows above 0", "keep_best", "eval_rows")
         if over := self.batch_size % self.gpus:
             below = self.batch_size - over
             nearest = f"{below} or {below + self.gpus}" if below else str(self.gpus)
-            raise ValueError(f"a batch of {self.batch_size} rows cannot be shared evenly by {self.gpus} GPUs: set "
-                             f"Batch size to {nearest}")  # fmt: skip
+            raise disagreement(f"a batch of {self.batch_size} rows cannot be shared evenly by {self.gpus} GPUs: set "
+                               f"Batch size to {nearest}", "gpus", "batch_size")  # fmt: skip
         return self
 
     @property

@@ -38,7 +38,7 @@ class BatchSettings(BaseModel):
     )  # fmt: skip
     epochs: float = setting(
         1.0, "Batch and length", "Epochs", "Passes over the rows. Ignored when Steps is set.",
-        basic=True, gt=0, le=1000,
+        basic=True, when={"max_steps": (0,)}, gt=0, le=1000,
         on_resume=True,
     )  # fmt: skip
     max_steps: int = setting(

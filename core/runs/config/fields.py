@@ -7,6 +7,7 @@ The settings are declared in the modules of this package, one per group; `QLoRAC
 from typing import Any, Literal
 
 from pydantic import Field
+from pydantic_core import PydanticCustomError
 
 Group = Literal["Model", "LoRA", "Data", "Optimizer", "Batch and length", "Measuring and saving"]
 When = dict[str, tuple[Any, ...]]
@@ -39,3 +40,13 @@ def setting(
     extra = {"group": group, "basic": basic, "on_resume": on_resume, "lines": lines}
     extra["when"] = {name: list(values) for name, values in (when or {}).items()}
     return Field(default, title=title, description=description, json_schema_extra=extra, **bounds)
+
+
+def disagreement(text: str, *fields: str) -> PydanticCustomError:
+    """Return the error of settings that cannot be used together.
+
+    Args:
+        text: Why, and what to set instead.
+        *fields: These settings; the form marks the last one.
+    """
+    return PydanticCustomError("disagreement", "{text}", {"text": text, "fields": list(fields)})

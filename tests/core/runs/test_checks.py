@@ -53,7 +53,7 @@ def test_check_reports_all_problems_at_once_problems_first(home):
     [
         ({"max_length": 100_000}, "problem", "more than the context of smollm2-135m-instruct (8,192 tokens)"),
         ({"max_length": 16}, "problem", "have no tokens with loss within 16 tokens"),
-        ({"max_length": 120}, "warning", "are longer than 120 tokens and are truncated"),
+        ({"max_length": 120}, "warning", "of 306 rows are longer than 120 tokens and will be truncated"),
         ({"batch_size": 512}, "warning", "306 rows are fewer than one update needs (512)"),
         ({"revision": "abc"}, "problem", "has no revision 'abc'"),
     ],
@@ -74,7 +74,7 @@ def test_check_counts_rows_that_the_template_refuses(home, tmp_path):
     data = open_dialogs(home, tmp_path, reported)
     subset.create(home, "marks", Recipe(dataset=data.id, held_out_share=0))
     found = check(home, QLoRAConfig(subset="marks", held_out_share=0))
-    assert any("1 of the first 3 rows cannot be trained on: a turn holds" in text for text in texts(found, "warning"))
+    assert any("1 of 3 rows cannot be trained on: a turn holds" in text for text in texts(found, "warning"))
     assert any("No rows are held out" in text for text in texts(found, "warning"))
 
 
@@ -96,7 +96,7 @@ def test_check_warns_of_what_the_template_leaves_out_and_of_a_missing_end(home, 
     tiny_model(home, families["qwen3"], added="<new>")
     found = check(home, QLoRAConfig(model="tiny", subset="thoughts"))
     warnings = texts(found, "warning")
-    assert "In 1 of the first 3 rows, the chat template leaves out a part of an answer." in warnings
+    assert "In 1 of 3 rows, the chat template leaves out a part of an answer." in warnings
     assert any("cannot be trained on: the token '<new>' has the id" in text for text in warnings)
     assert "Answers end with <|im_end|>." in texts(found, "fine")
     found = check(home, QLoRAConfig(model="tiny", subset="thoughts", chat_template="llama2"))

@@ -22,30 +22,8 @@ def live(a_run):
     return run
 
 
-@pytest.mark.parametrize(
-    ("values", "words"),
-    [
-        ({"subset": "none-such"}, "no subset 'none-such'"),
-        ({"subset": "../keeper"}, "cannot be used as a subset name"),
-        ({"model": "none-such"}, "no model 'none-such'"),
-        ({"model": "../models"}, "no model '../models'"),
-        ({"revision": "abc"}, "has no revision 'abc'"),
-    ],
-)
-def test_start_invalid_settings_raises_and_creates_no_folder(do, values, words):
-    before = psutil.Process().children()
-    with pytest.raises(StudioError, match=words):
-        do.start(False, **(QLoRAConfig().model_dump() | values))
-    assert do.runs.runs() == []
-    assert [path for path in do.runs.settings.runs_dir.iterdir() if path.is_dir()] == []
-    assert psutil.Process().children() == before
-
-
-def test_start_behind_a_running_run_queues_and_the_queue_can_be_reordered(do, live, toasts):
-    first = do.start(False, **QLoRAConfig().model_dump())["run"]["value"]
-    second = do.start(False, **QLoRAConfig().model_dump())["run"]["value"]
-    assert "Queued" in toasts[0]
-    assert [run.id for run in do.runs.queue()] == [first, second]
+def test_queue_of_two_runs_can_be_reordered_and_emptied(do, live, toasts):
+    first, second = (do.runs.create(QLoRAConfig()).id for _ in range(2))
     assert do.move(second, -1)["queue"]["visible"]
     assert [run.id for run in do.runs.queue()] == [second, first]
     do.move(second, 99)

@@ -2,15 +2,17 @@
 
 import shlex
 
+import gradio as gr
 import pytest
 
+from components.field_errors import field_errors
 from core.cli import main
 from core.errors import StudioError
 from core.models import embedded
-from core.runs.config import TITLES, QLoRAConfig, applies, group_of, is_basic
+from core.runs.config import QLoRAConfig, applies, is_basic
 from core.runs.presets import PRESETS
 from core.runs.yaml_io import to_yaml
-from studio.train.form import ALL, BASIC, FIELDS, FIELDS_WITH_DEPENDENTS, RunForm, group_output, groups, parse_config
+from studio.train.form import ALL, BASIC, FIELDS, FIELDS_WITH_DEPENDENTS, RunForm, group_output, groups
 
 
 @pytest.fixture
@@ -67,18 +69,27 @@ def test_export_command_is_parsed_by_the_command_line_as_the_same_run(do, runs, 
     assert submitted == [config]
 
 
-@pytest.mark.parametrize("values", [{"max_length": 0}, {"lora_targets": ","}, {"lora_rank": 1.5}, {"nonsense": 1}])
-def test_parse_config_invalid_value_is_named_with_title_and_group(values):
-    [name] = values
-    message = rf"{TITLES[name]} \(under {group_of(name)}\)" if name in TITLES else name
-    with pytest.raises(StudioError, match=message):
-        parse_config(values)
+def test_show_extent_basic_is_one_flat_list_and_all_has_closed_groups(do):
+    values = {name: QLoRAConfig().model_dump()[name] for name in FIELDS_WITH_DEPENDENTS}
+    for extent, is_flat in ((BASIC, True), (ALL, False)):
+        updates = do.show_extent(extent, **values)
+        assert {updates[group_output(group)]["open"] for group in groups()} == {is_flat}
+        assert bool(updates["column"]["elem_classes"]) == is_flat
+        for name in FIELDS:
+            assert updates[name]["visible"] == (applies(name, values) and (extent == ALL or is_basic(name)))
 
 
-def test_parse_config_empty_number_raises_and_empty_text_is_kept():
-    with pytest.raises(StudioError, match=r"Rank .* is empty"):
-        parse_config(QLoRAConfig().model_dump() | {"lora_rank": None})
-    assert parse_config(QLoRAConfig().model_dump() | {"revision": None}).revision == ""
+def test_reveal_shows_all_settings_and_opens_the_group_of_a_hidden_field(do):
+    values = {name: QLoRAConfig().model_dump()[name] for name in FIELDS_WITH_DEPENDENTS}
+    hidden = field_errors({"lora_dropout": "Too much.", "seed": "Too low."})
+    shown = do.reveal(hidden, BASIC, **values)
+    assert shown["extent"] == ALL
+    assert shown["lora_dropout"]["visible"]
+    opened = {group for group in groups() if shown[group_output(group)]["open"]}
+    assert opened == {"LoRA", "Measuring and saving"}
+    assert do.reveal(hidden, ALL, **values) == {group_output(group): gr.update(open=True) for group in opened}
+    assert do.reveal(field_errors({"lora_rank": "Too low.", "subset": "Gone."}), BASIC, **values) == {}
+    assert do.reveal(field_errors({"seed": "Too low."}, focus=False), BASIC, **values) == {}
 
 
 def test_refresh_choices_lists_models_and_subsets(do):

@@ -8,6 +8,7 @@ from core.errors import StudioError
 from core.hardware import gpu
 from core.runs.checks import Finding
 from core.runs.config import QLoRAConfig
+from core.runs.time_estimate import TimeEstimates
 from core.system.jobs import Jobs
 from studio.train.preflight import Preflight, findings_html
 from tests.helpers.hostile_text import HOSTILE, ParsedHtml
@@ -19,14 +20,15 @@ GIB = 2**30
 def do(runs, toasts, frequent_updates):
     jobs = Jobs()
     LlamaConfig(vocab_size=32000).save_pretrained(runs.settings.models_dir / "seven")
-    yield Preflight(runs, jobs)
+    yield Preflight(runs, jobs, TimeEstimates(runs))
     jobs.close()
 
 
 def test_check_run_that_does_not_fit_offers_a_change_that_fits(do, monkeypatch):
     monkeypatch.setattr(gpu, "memory", lambda: gpu.GPUMemory(12 * GIB, 12 * GIB))
     values = QLoRAConfig(model="seven", batch_size=16, kernels="off", subset="nowhere").model_dump()
-    shown = do.check(**values)
+    *phases, shown = do.check(**values)
+    assert "Checking" in phases[0]["phase"]
     assert "no subset 'nowhere'" in ParsedHtml(shown["findings"]).text
     assert "12.0 GiB free of GPU memory" in shown["memory"]
     assert "over" in shown["memory"]
@@ -37,7 +39,7 @@ def test_check_run_that_does_not_fit_offers_a_change_that_fits(do, monkeypatch):
     assert changes["gradient_accumulation"] * changes["batch_size"] >= 16
     assert "lora_rank" not in changes
     changed = values | changes
-    assert not do.check(**changed)["make_fit"]["visible"]
+    assert not list(do.check(**changed))[-1]["make_fit"]["visible"]
     with pytest.raises(StudioError, match="nothing to change"):
         do.make_fit(**changed)
 
@@ -45,7 +47,7 @@ def test_check_run_that_does_not_fit_offers_a_change_that_fits(do, monkeypatch):
 def test_make_fit_with_fused_kernels_offloads_before_it_reduces_the_batch(do, monkeypatch):
     monkeypatch.setattr(gpu, "memory", lambda: gpu.GPUMemory(12 * GIB, 12 * GIB))
     values = QLoRAConfig(model="seven", batch_size=16).model_dump()
-    assert "offload" in do.check(**values)["make_fit"]["value"]
+    assert "offload" in list(do.check(**values))[-1]["make_fit"]["value"]
     changes = do.make_fit(**values)
     assert changes["gradient_checkpointing"] == "offload"
     assert "batch_size" not in changes
@@ -53,7 +55,7 @@ def test_make_fit_with_fused_kernels_offloads_before_it_reduces_the_batch(do, mo
 
 def test_check_several_gpus_shows_the_memory_of_each(do, monkeypatch):
     monkeypatch.setattr(gpu, "cards", lambda: [gpu.GPUMemory(12 * GIB, 12 * GIB)] * 2)
-    memory = do.check(**QLoRAConfig(model="seven", gpus=2).model_dump())["memory"]
+    memory = list(do.check(**QLoRAConfig(model="seven", gpus=2).model_dump()))[-1]["memory"]
     assert "12.0 GiB free of GPU memory on each of 2 GPUs" in memory
 
 
@@ -69,6 +71,9 @@ def test_measure_runs_two_steps_and_leaves_no_files(do, runs, small_tokenizer):
     assert running
     for words in ("peak memory, measured", "per step on the longest rows", "for the whole run"):
         assert words in last["measured"]
+    estimate = do.estimates.estimate(config)
+    assert not estimate.speed.run
+    assert estimate.seconds > 0
     assert runs.runs() == []
     assert not list(runs.settings.runs_dir.glob(".measure-*"))
 

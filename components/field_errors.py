@@ -1,0 +1,38 @@
+"""Errors at the fields of a form: a red border, and a sentence under the field.
+
+The component itself shows nothing. Its value names the fields; the script marks the elements `field-<name>` of
+`components.model_form`, sets `aria-invalid`, and scrolls to the first and focuses it. A mark goes when the user edits
+its field. A field that is hidden is marked as soon as the page shows it.
+"""
+
+import time
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from components.html import read_static
+from components.page_html import PageHTML
+
+CSS = read_static("field_errors.css")
+
+
+def build_field_errors(elem_id: str) -> PageHTML:
+    """Build the component in the open layout."""
+    return PageHTML(
+        field_errors({}), html_template="<span></span>", js_on_load=read_static("field_errors.js"), elem_id=elem_id,
+        padding=False,
+    )  # fmt: skip
+
+
+def field_errors(
+    errors: Mapping[str, str], level: Literal["problem", "warning"] = "problem", focus: bool = True
+) -> dict[str, Any]:
+    """Return a value of the component.
+
+    Args:
+        errors: Sentences by field name, in the order of the form; fields that are left out lose their marks.
+        level: Whether the values are refused, or accepted with a warning.
+        focus: Whether the page scrolls to the first field and focuses it.
+    """
+    fields = [{"name": name, "text": text} for name, text in errors.items()]
+    # With the time, equal errors of two clicks are two values, so that the second click focuses the field again.
+    return {"fields": fields, "level": level, "focus": focus and bool(fields), "at": time.time()}

@@ -1,0 +1,77 @@
+// Marks the fields of a form that have an error.
+//
+// value: {fields: [{name, text}], level: "problem" | "warning", focus, at}
+// The field `name` is the element `field-<name>`. Elements that are added: `field-<name>-error`.
+
+const PATIENCE = 3000;
+const marked = new Map();
+
+function unmark(name) {
+  const mark = marked.get(name);
+  if (!mark) return;
+  marked.delete(name);
+  mark.abort.abort();
+  mark.note.remove();
+  mark.block.classList.remove('qs-invalid', 'qs-doubtful');
+  for (const input of mark.inputs) {
+    input.removeAttribute('aria-invalid');
+    input.removeAttribute('aria-describedby');
+  }
+}
+
+function mark(block, {name, text}, level) {
+  unmark(name);
+  const note = document.createElement('p');
+  note.id = `field-${name}-error`;
+  note.className = 'qs-field-error';
+  note.setAttribute('role', 'alert');
+  note.textContent = text;
+  block.append(note);
+  block.classList.add(level === 'warning' ? 'qs-doubtful' : 'qs-invalid');
+  const inputs = [...block.querySelectorAll('input, textarea')];
+  for (const input of inputs) {
+    if (level !== 'warning') input.setAttribute('aria-invalid', 'true');
+    input.setAttribute('aria-describedby', note.id);
+  }
+  const abort = new AbortController();
+  for (const kind of ['input', 'change'])
+    block.addEventListener(kind, () => unmark(name), {signal: abort.signal});
+  marked.set(name, {block, note, inputs, abort});
+}
+
+const shown = name => {
+  const block = document.getElementById(`field-${name}`);
+  return block && block.getClientRects().length ? block : null;
+};
+
+function focusOn(block) {
+  const input = block.querySelector('input, textarea');
+  block.scrollIntoView({block: 'center'});
+  if (input) input.focus({preventScroll: true});
+}
+
+async function show({fields, level, focus, at}) {
+  for (const name of [...marked.keys()]) unmark(name);
+  const until = performance.now() + PATIENCE;
+  let waiting = fields;
+  let first = focus ? fields[0] : null;
+  // The server opens closed groups at the same time; their fields appear some frames later.
+  while (waiting.length && performance.now() < until && props.value.at === at) {
+    waiting = waiting.filter(field => {
+      const block = shown(field.name);
+      if (!block) return true;
+      mark(block, field, level);
+      if (field === first) { first = null; focusOn(block); }
+      return false;
+    });
+    if (waiting.length) await new Promise(resolve => setTimeout(resolve, 50));
+  }
+}
+
+// Marks that are only taken away must not move the page.
+function keep({fields}) {
+  const names = new Set(fields.map(field => field.name));
+  for (const name of [...marked.keys()]) if (!names.has(name)) unmark(name);
+}
+
+watch('value', () => props.value.focus || !props.value.fields.length ? show(props.value) : keep(props.value));

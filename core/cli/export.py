@@ -1,0 +1,21 @@
+"""The command `python -m core export`: take a trained model away."""
+
+from pydantic import BaseModel, Field
+from pydantic_settings import CliPositionalArg
+
+from core.export.adapter import write_adapter
+from core.runs.store import RunStore
+from core.settings import Settings
+
+
+class Export(BaseModel):
+    """Write a run's adapter as a zip for PEFT."""
+
+    run: CliPositionalArg[str] = Field(description="The run, as `runs list` prints it.")
+    adapter: str = Field("final", description="'final', or 'step N' for a checkpoint.")
+
+    def cli_cmd(self) -> None:
+        """Write the zip, and print where it is and which base model it needs."""
+        settings = Settings().prepare()
+        written = write_adapter(settings, RunStore(settings).run(self.run), self.adapter)
+        print(f"{written.path} ({written.size / 2**20:.1f} MiB), an adapter for {written.base}")

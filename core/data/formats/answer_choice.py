@@ -1,0 +1,113 @@
+"""The better one of several answers where another column says which it is.
+
+Of two answers in columns, such as `answer_a` and `answer_b`, a third such as `labels` chooses one. Where that column
+holds 1 or true, the answer in the column mapped to "chosen" is the better one; with 0, 2 or false it is the other one.
+A value such as "B" or "model_b" names the column with the same letter. Of a list of answers, a list of flags such as
+`[false, true]` marks those that are right, and the first of these is used.
+"""
+
+import re
+
+from core.data.formats.cells import Cells
+from core.data.formats.conversation import UnusableRow
+from core.data.formats.flag_answers import FLAG_VALUES
+from core.data.formats.values import is_missing, nested
+
+FIRST_VALUES, SECOND_VALUES = frozenset(("1", "1.0", "true", "yes")), frozenset(
+    ("0", "0.0", "2", "2.0", "false", "no")
+)  # fmt: skip
+# Words of a value that chooses neither answer, or both.
+_NEITHER = frozenset(("tie", "tied", "both", "neither", "none", "equal", "same", "draw", "not", "no"))
+_PART = re.compile(r"\d+|[^\W\d_]+")
+_SHOWN_CHARACTERS = 40
+
+
+def name_parts(name: str) -> list[str]:
+    """Return the words and numbers of a name in lower case: those of "human_ref_A" are human, ref and a."""
+    return [part.lower() for part in _PART.findall(re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name))]
+
+
+def marks_of(name: str, other: str) -> tuple[str, str] | None:
+    """Return the letters or numbers in which two names differ, if they differ in nothing else; otherwise None."""
+    first, second = name_parts(name), name_parts(other)
+    if len(first) != len(second) or len(first) < 2:
+        return None
+    different = [(one, two) for one, two in zip(first, second, strict=True) if one != two]
+    if len(different) != 1 or not all(mark.isdigit() or len(mark) == 1 for mark in different[0]):
+        return None
+    return different[0]
+
+
+def chooses_first(value: object, first: str, second: str) -> bool | None:
+    """Return whether a value chooses the first of two columns; None if it chooses neither.
+
+    Args:
+        value: The value of the column that chooses.
+        first: Name of the column that 1 and true choose.
+        second: Name of the other column.
+    """
+    word = str(value).strip().lower()
+    if word in FIRST_VALUES or word in SECOND_VALUES:
+        return word in FIRST_VALUES
+    marks, parts = marks_of(first, second), name_parts(str(value))
+    if marks is None or _NEITHER & set(parts):
+        return None
+    if any(mark.isdigit() for mark in marks) != any(part.isdigit() for part in parts):
+        return None
+    named = [mark for mark in marks if mark in parts]
+    return named[0] == marks[0] if len(named) == 1 else None
+
+
+def better_answer(cells: Cells) -> tuple[object, object]:
+    """Return the better and the worse answer of a row.
+
+    Args:
+        cells: The cells of a row whose reading maps the column that chooses.
+
+    Raises:
+        UnusableRow: The column that chooses is empty, or names neither of the two.
+    """
+    first, second = (cells.column(slot) or "" for slot in ("chosen", "rejected"))
+    name, value = cells.reading.columns["choice"], cells.get("choice")
+    if is_missing(value):
+        raise UnusableRow(f"{name!r} is empty, so that no answer is chosen")
+    shown = str(value)[:_SHOWN_CHARACTERS]
+    is_first = chooses_first(value, first, second)
+    if is_first is None:
+        raise UnusableRow(f"{name!r} is {shown!r}, which chooses neither {first!r} nor {second!r}")
+    cells.note(f"{name!r} is {shown}, so the answer in {first if is_first else second!r} is used")
+    answers = cells.get("chosen"), cells.get("rejected")
+    return answers if is_first else answers[::-1]
+
+
+def are_flags(value: object) -> bool:
+    """Return whether a value is a list of flags, each true or false; None stands for neither."""
+    value = nested(value)
+    return isinstance(value, list) and bool(value) and all(flag is None or _word(flag) in FLAG_VALUES for flag in value)
+
+
+def right_answer(cells: Cells) -> object:
+    """Return the first answer of a list that is marked as right.
+
+    Args:
+        cells: The cells of a row whose reading maps the column of flags.
+
+    Raises:
+        UnusableRow: No answer is marked as right, or there is not a flag for each.
+    """
+    name = cells.reading.columns["correct"]
+    answers, flags = nested(cells.get("completion")), nested(cells.get("correct"))
+    if is_missing(flags):
+        raise UnusableRow(f"{name!r} is empty, so that no answer is marked as right")
+    if not isinstance(answers, list) or not isinstance(flags, list) or len(answers) != len(flags):
+        raise UnusableRow(f"completion and {name!r} are no lists of the same length; expected a flag for each answer")
+    right = next((answer for answer, flag in zip(answers, flags, strict=True) if FLAG_VALUES.get(_word(flag))), None)
+    if right is None:
+        raise UnusableRow(f"{name!r} marks none of the answers as right")
+    if len(answers) > 1:
+        cells.note(f"completion is a list of answers; the first that {name!r} marks as right is used")
+    return right
+
+
+def _word(value: object) -> str:
+    return str(value).strip().lower()

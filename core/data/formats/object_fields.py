@@ -1,0 +1,120 @@
+"""Fields of objects as columns of their own, such as "translation.en".
+
+A reading that names a field sees each field of the objects in that column as a column (`values.unfold`).
+"""
+
+from collections.abc import Iterable, Iterator
+from itertools import permutations
+from typing import Any
+
+from core.data.formats.answer_lists import is_answer_list
+from core.data.formats.columns import Row, find_column, profile
+from core.data.formats.conversation import usual_role
+from core.data.formats.envelopes import find_text
+from core.data.formats.proposal import Columns, Rows
+from core.data.formats.turns import is_conversation
+from core.data.formats.values import is_missing, nested, unfold
+
+# Fields of an object that hold its text, the likeliest first.
+_TEXT_FIELDS = (
+    "value", "text", "content", "body", "answer", "response", "output", "completion", "reply", "question", "query",
+    "prompt", "short_answer", "long_answer",
+)  # fmt: skip
+# An object of more texts than this is hardly a question and its answer.
+_MOST_TEXTS = 3
+
+
+def unfolded(rows: Rows, names: Iterable[str]) -> tuple[list[Row], Columns]:
+    """Return rows with the fields in `names` as columns, and the properties of their columns."""
+    wanted = tuple(names)
+    found = [unfold(row, wanted) for row in rows]
+    return found, profile(found)
+
+
+def text_field(rows: Rows, name: str) -> str | None:
+    """Return the field that holds the text of the objects in a column: one of a usual name, or the only text."""
+    fields = _text_fields(rows, name)
+    usual = find_column(fields, _TEXT_FIELDS)
+    return usual or (fields[0] if len(fields) == 1 else None)
+
+
+def field_pairs(rows: Rows, found: Columns) -> Iterator[tuple[str, str, str]]:
+    """Yield the column of objects with two fields of text that may be a question and its answer, in each order.
+
+    Beside other columns of text, an object says something about these.
+    """
+    texts = [name for name, column in found.items() if column.kind in ("prose", "short")]
+    for name in found:
+        fields = _text_fields(rows, name) if not set(texts) - {name} else []
+        if 2 <= len(fields) <= _MOST_TEXTS:
+            yield from ((name, first, second) for first, second in permutations(fields, 2))
+
+
+def objects_doubt(rows: Rows, name: str) -> str:
+    """Return the doubt that the texts of a column are objects with several texts, written as JSON; "" if not."""
+    fields = _text_fields(rows, name)
+    return f"{name!r} holds objects with the texts {' and '.join(map(repr, fields[:2]))}" if len(fields) > 1 else ""
+
+
+def _text_fields(rows: Rows, name: str) -> list[str]:
+    """Return the fields that hold a text in most of the objects of a column; none where it holds other values, too."""
+    values = [nested(row[name]) for row in rows if name in row and not is_missing(row[name])]
+    if not values or not all(isinstance(value, dict) for value in values):
+        return []
+    rows_of_fields: list[Row] = [{str(key): part for key, part in value.items()} for value in values]
+    texts = [field for field, column in profile(rows_of_fields).items() if column.kind in ("prose", "short")]
+    return [
+        field
+        for field in texts
+        if 2 * sum(isinstance(row.get(field), str) and not is_missing(row[field]) for row in rows_of_fields)
+        > len(values)
+    ]
+
+
+def object_doubt(rows: Rows, found: Columns, prompt: str, answer: str) -> str:
+    """Return the doubt that a question or an answer is a field of an object, or one of a list; "" if not."""
+    if is_object(rows, found, prompt, asks=True):
+        return f"{prompt!r} holds objects, of which one field may be the question{_use(rows, prompt)}"
+    values = _present(rows, answer)
+    if any(is_answer_list(value, usual_role) for value in values):
+        return f"{answer!r} holds lists of answers, of which the accepted or best rated one would be used"
+    if is_object(rows, found, answer, asks=False):
+        return f"{answer!r} holds objects, of which one field may be the answer{_use(rows, answer)}"
+    return ""
+
+
+def is_object(rows: Rows, found: Columns, name: str, asks: bool) -> bool:
+    """Return whether a column of questions, or of answers, holds objects that no format reads as such."""
+    test = _is_asked if asks else _is_answer
+    return found[name].kind == "nested" and not all(map(test, _present(rows, name)))
+
+
+def _use(rows: Rows, name: str) -> str:
+    """Return how objects would be read, for a doubt."""
+    value = next((nested(value) for value in _present(rows, name)), None)
+    if found := find_text(value):
+        return f"; {found[0]} would be used"
+    if field := text_field(rows, name):
+        return f"; a reading with the field {field!r} is offered, and one that writes the object as JSON"
+    is_turns = isinstance(value, dict) and isinstance(value.get("messages"), list)
+    return "" if is_turns else "; they would be written as JSON; put the text into a column of its own instead"
+
+
+def _present(rows: Rows, name: str) -> list[Any]:
+    return [row[name] for row in rows if name in row and not is_missing(row[name])]
+
+
+def _is_asked(value: Any) -> bool:
+    value = nested(value)
+    return not isinstance(value, (dict, list)) or is_conversation(value) or _are_texts(value)
+
+
+def _is_answer(value: Any) -> bool:
+    """Return whether a value is a text, a list of texts or turns, or SQuAD's object of texts."""
+    if isinstance(value, dict):
+        return _are_texts(value.get("text"))
+    return not isinstance(value, list) or _are_texts(value) or is_conversation(value)
+
+
+def _are_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)

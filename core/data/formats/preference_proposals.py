@@ -1,0 +1,107 @@
+"""Proposals of preference pairs: a chosen and a rejected answer, or two answers and a column that chooses one."""
+
+from collections.abc import Iterator
+from itertools import combinations
+
+from core.data.formats import columns as names
+from core.data.formats.answer_choice import FIRST_VALUES, SECOND_VALUES, chooses_first, marks_of, name_parts
+from core.data.formats.columns import find_column
+from core.data.formats.doubts import reference_doubt
+from core.data.formats.proposal import Columns, Proposal, Rows, columns_beside, count_present, make_proposal
+from core.data.formats.values import is_missing
+
+# Words of two columns that are answers to the same question.
+_ANSWER_WORDS = frozenset(
+    ("answer", "answers", "response", "responses", "reply", "output", "outputs", "completion", "completions",
+     "generation", "continuation", "candidate", "ref", "reference", "solution", "sol", "summary")
+)  # fmt: skip
+# Words of a column whose 0 and 1, or 1 and 2, choose one of two answers.
+_CHOICE_WORDS = frozenset(
+    ("label", "labels", "winner", "preference", "preferences", "preferred", "prefer", "better", "best", "choice",
+     "chosen", "selected", "selection", "pick", "picked", "vote", "verdict", "judgment", "judgement", "decision")
+)  # fmt: skip
+_MOST_CHOICES = 6
+_TURNS_BEFORE = ("history", "chat_history", *names.CONTEXT_NAMES, *names.TEXT_NAMES, "goal", "title")
+
+
+def propose_preference(rows: Rows, found: Columns) -> Iterator[Proposal]:
+    """Propose a chosen and a rejected answer, then two answers of which another column chooses the better one."""
+    chosen, rejected = find_column(list(found), names.CHOSEN_NAMES), find_column(list(found), names.REJECTED_NAMES)
+    if chosen and rejected:
+        prompt = find_column(list(found), (*names.PROMPT_NAMES, *names.TURN_NAMES))
+        answers = f"in the columns {chosen!r} and {rejected!r}"
+        yield make_proposal(
+            found,
+            "preference",
+            {"prompt": prompt, "chosen": chosen, "rejected": rejected}
+            | columns_beside(found, {prompt, chosen, rejected}),
+            f"a chosen and a rejected answer {answers}; the chosen one is learned",
+            count_present(rows, chosen),
+            reference_doubt(rows, found, chosen),
+        )
+    for first, second, choice in find_choices(rows, found):
+        yield from _chosen(rows, found, first, second, choice)
+
+
+def find_choices(rows: Rows, found: Columns) -> list[tuple[str, str, str]]:
+    """Return two columns of answers to the same question with the column that chooses one of them, each time.
+
+    Of more than two answers, such as `answer_1` to `answer_4`, none is chosen so.
+    """
+    texts = [name for name, column in found.items() if column.kind in ("prose", "short", "category", "constant")]
+    named = [name for name in texts if _ANSWER_WORDS & set(name_parts(name))]
+    pairs = [(one, two) for one, two in combinations(named, 2) if marks_of(one, two)]
+    # The names of two models are no answers.
+    pairs = [pair for pair in pairs if any(found[name].kind in ("prose", "short") for name in pair)]
+    counts = [name for pair in pairs for name in pair]
+    alone = [pair for pair in pairs if all(counts.count(name) == 1 for name in pair)]
+    return [(*pair, name) for pair in alone for name in found if name not in pair and _is_choice(rows, name, *pair)]
+
+
+def _is_choice(rows: Rows, name: str, first: str, second: str) -> bool:
+    values = [row[name] for row in rows if name in row and not is_missing(row[name])]
+    words = {str(value).strip().lower() for value in values}
+    if not 1 <= len(words) <= _MOST_CHOICES or 2 * sum(
+        chooses_first(value, first, second) is not None for value in values
+    ) <= len(values):
+        return False
+    # A letter or a name tells the column by itself; a number or a flag may be about anything.
+    is_number = bool(words & (FIRST_VALUES | SECOND_VALUES))
+    return not is_number or bool(_CHOICE_WORDS & set(name_parts(name)))
+
+
+def _chosen(rows: Rows, found: Columns, first: str, second: str, choice: str) -> Iterator[Proposal]:
+    """Propose two answers with the column that chooses, for each meaning that its values may have."""
+    rest = {name: column for name, column in found.items() if name not in (first, second, choice)}
+    filled = [name for name, column in rest.items() if column.kind not in ("id", "number", "empty")]
+    prose = [name for name in filled if rest[name].kind == "prose"]
+    prompt = find_column(filled, (*names.PROMPT_NAMES, *names.TURN_NAMES, *_TURNS_BEFORE))
+    prompt = prompt or (prose[0] if len(prose) == 1 else None)
+    if prompt is None:
+        return
+    answers, orders = f"{first!r} and {second!r}", _orders(rows, first, second, choice)
+    doubt = f"{choice!r} may say which of {answers} is the better answer, which is then learned"
+    if len(orders) > 1:
+        doubt += "; of the two readings, take the one whose chosen column is the better answer where it is 1 or true"
+    for chosen, rejected in orders:
+        slots = {"prompt": prompt, "chosen": chosen, "rejected": rejected, "choice": choice}
+        evidence = f"two answers in {answers}, of which {choice!r} chooses the better one"
+        slots |= columns_beside(found, set(slots.values()))
+        yield make_proposal(found, "preference", slots, evidence, count_present(rows, first, second, choice), doubt)
+
+
+def _orders(rows: Rows, first: str, second: str, choice: str) -> list[tuple[str, str]]:
+    """Return the two columns in the orders that the values of the column that chooses may mean, likeliest first.
+
+    1 means the first in the order. It is certain where the values are letters, or numbers as in the names.
+    """
+    values = {str(row[choice]).strip().lower().removesuffix(".0") for row in rows if not is_missing(row.get(choice))}
+    marks = marks_of(first, second) or ("", "")
+    both = [(first, second), (second, first)]
+    if not values & {"0", "1", "true", "false", "yes", "no"}:
+        return both[:1]
+    if values <= {"1", "2"} and "2" in values:
+        return both[:1] if marks[1] != "1" else both[1:]
+    if set(marks) == {"0", "1"} and values <= {"0", "1"}:
+        return both[:1] if marks[0] == "1" else both[1:]
+    return both

@@ -1,0 +1,94 @@
+"""Write an adapter as a zip that PEFT loads as it is: its weights, its settings, the run's settings and a README.
+
+The zip names the base model by its id on the Hub, or by its name if it is a local folder, because a path of this
+machine would mean nothing on another one.
+"""
+
+import json
+import time
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from core.errors import StudioError
+from core.models import embedded
+from core.runs import yaml_io
+from core.runs.store import Run
+from core.settings import Settings, slug
+from core.system.files import replacing
+
+# Files of PEFT, and the template that the rows were rendered with. The tokenizer is the base model's own.
+_FILES = ("adapter_model.safetensors", "chat_template.jinja")
+
+
+@dataclass(frozen=True)
+class AdapterZip:
+    """A zip that was written.
+
+    Attributes:
+        path: The file.
+        size: Its bytes.
+        base: The base model that it needs, as PEFT is to find it.
+    """
+
+    path: Path
+    size: int
+    base: str
+
+
+def base_name(run: Run) -> str:
+    """Return the name under which another machine finds a run's base model."""
+    model = run.config().model
+    return embedded.HUB_ID if model == embedded.NAME else model
+
+
+def write_adapter(settings: Settings, run: Run, adapter: str = "final") -> AdapterZip:
+    """Write one of a run's adapters as a zip into the exports folder.
+
+    Args:
+        settings: The studio's settings.
+        run: The run.
+        adapter: "final", or "step N" for a checkpoint, as `Run.adapters` names them.
+
+    Raises:
+        StudioError: The run has no such adapter.
+    """
+    adapters = run.adapters()
+    if adapter not in adapters:
+        known = ", ".join(adapters) or "none yet"
+        raise StudioError(f"The run {run.title} has no adapter {adapter!r}. It has: {known}.")
+    folder, base = adapters[adapter], base_name(run)
+    name = f"{slug(run.id)}-{slug(adapter)}"
+    target = settings.exports_dir / f"{name}.zip"
+    with replacing(target) as scratch, zipfile.ZipFile(scratch, "w", zipfile.ZIP_DEFLATED) as archive:
+        config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
+        config["base_model_name_or_path"] = base
+        archive.writestr(f"{name}/adapter_config.json", json.dumps(config, indent=2))
+        for file in _FILES:
+            if (folder / file).is_file():
+                archive.write(folder / file, f"{name}/{file}")
+        archive.writestr(f"{name}/settings.yaml", yaml_io.to_yaml(run.config()))
+        archive.writestr(f"{name}/README.md", _readme(run, adapter, name, base))
+    return AdapterZip(target, target.stat().st_size, base)
+
+
+def _readme(run: Run, adapter: str, name: str, base: str) -> str:
+    subset = run.subset()
+    rows = f"{subset.rows:,} rows of the subset {subset.name} ({subset.source.describe()})" if subset else "unknown"
+    precision = run.config().quantization
+    return f"""# {run.title}, {adapter}
+
+A LoRA adapter for `{base}`, trained with QLoRA Studio on {time.strftime("%Y-%m-%d", time.gmtime(run.state().created))}.
+
+- Training data: {rows}
+- Quantization of the base model while training: {precision}
+- All settings: `settings.yaml`
+
+```python
+from peft import PeftModel
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained("{base}"), "{name}")
+tokenizer = AutoTokenizer.from_pretrained("{base}")
+```
+"""

@@ -1,0 +1,199 @@
+"""The bar above the tabs: what exists at each step from data to export, and the one thing that comes next.
+
+It is made from the files of STUDIO_HOME alone, so it says the same in every browser and after a restart.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import gradio as gr
+
+from core.access import roles
+from core.data import subset
+from core.data.recipe import Recipe
+from core.data.subset import Subset
+from core.errors import StudioError
+from core.evaluate.config import parse_lane
+from core.evaluate.store import ACTIVE as EVALUATION_ACTIVE
+from core.evaluate.store import Evaluation, EvaluationStore
+from core.runs import example
+from core.runs.store import ACTIVE, NOT_ENDED, Run, RunStore
+from studio.event_values import names_of
+from studio.html import read_static, render
+from studio.wiring import UNLIMITED, Named, connect
+
+TABS = ("data", "train", "chat", "evaluate", "export")
+# While something runs, the bar is updated by a timer; the Train tab has its own, faster one.
+POLL_SECONDS = 10
+
+
+@dataclass(frozen=True)
+class Action:
+    """A button of the bar: the tab that it opens, and the subset or run that it chooses there."""
+
+    label: str
+    tab: str
+    subset: str = ""
+    run: str = ""
+
+
+@dataclass(frozen=True)
+class Journey:
+    """State of a STUDIO_HOME as the bar shows it.
+
+    Attributes:
+        steps: Per tab, what exists.
+        text: What the caller can do next, as a sentence.
+        actions: Buttons for it, the most likely one first.
+        active: Names of the runs and evaluations that are working now.
+        ended: Per name of a run or evaluation that has ended, its status; the page announces those that were active.
+    """
+
+    steps: dict[str, str]
+    text: str
+    actions: tuple[Action, ...]
+    active: tuple[str, ...]
+    ended: dict[str, str]
+
+
+def count_text(number: int, noun: str) -> str:
+    """Return "no run", "1 run" or "2 runs"."""
+    return f"{number:,} {noun}{'s' if number > 1 else ''}" if number else f"no {noun}"
+
+
+class JourneyBar:
+    """Event handlers of the bar. They hold no widgets, so tests call them directly."""
+
+    def __init__(self, runs: RunStore, evaluations: EvaluationStore):
+        self.runs, self.evaluations, self.settings = runs, evaluations, runs.settings
+
+    def render(self) -> dict[str, Any]:
+        """Return the bar, and let its timer run while something works."""
+        journey = self.journey()
+        return {"bar": render("journey/bar", journey=journey), "timer": gr.Timer(active=bool(journey.active))}
+
+    def journey(self) -> Journey:
+        """Return what exists for the caller, and what comes next."""
+        subsets = [found for found in subset.subsets(self.settings) if not _comes_with_the_studio(found)]
+        runs = [(run, run.state().status) for run in self.runs.runs() if not run.label().archived]
+        own = [(run, status) for run, status in runs if not example.is_example(run.id)]
+        evaluations = self.evaluations.folders() if roles.caller().is_owner else []
+        states = [(evaluation, evaluation.state().status) for evaluation in evaluations]
+        working = [run.title for run, status in own if status in ACTIVE]
+        working += [f"evaluation {found.id}" for found, status in states if status in EVALUATION_ACTIVE]
+        text, actions = self._next_step(subsets, runs, own, evaluations)
+        return Journey(
+            steps={
+                "data": count_text(len(subsets), "subset") if subsets else "bundled data",
+                "train": count_text(len(own), "run") if own or not runs else "example run",
+                "chat": count_text(sum(bool(run.adapters()) for run, _ in runs), "tuned model"),
+                "evaluate": count_text(len(evaluations), "evaluation"),
+                "export": "export",
+            },
+            text=text,
+            actions=actions,
+            active=tuple(working),
+            ended={run.title: status for run, status in own if status not in NOT_ENDED}
+            | {f"evaluation {found.id}": status for found, status in states if status not in EVALUATION_ACTIVE},
+        )
+
+    def _next_step(
+        self, subsets: list[Subset], runs: list[tuple[Run, str]], own: list[tuple[Run, str]],
+        evaluations: list[Evaluation],
+    ) -> tuple[str, tuple[Action, ...]]:  # fmt: skip
+        """Return the sentence and the buttons of the next step; `runs` includes the example, `own` does not."""
+        if not roles.caller().is_owner:
+            return _next_of_visitor(runs)
+        for run, status in own:
+            if status in NOT_ENDED:
+                verb = "waits in the queue" if status == "queued" else "is training"
+                return f"{run.title} {verb}.", (Action("Watch it", "train", run=run.id),)
+        trained_on = {found.name for run, _ in own if (found := run.subset())}
+        if subsets and subsets[-1].name not in trained_on:
+            name = subsets[-1].name
+            return f"The subset {name} is ready.", (Action("Train on it", "train", subset=name),)
+        finished = [run for run, status in own if run.adapters() and status == "finished"]
+        if finished:
+            return self._after_training(finished[0], evaluations)
+        again = Action("Train your own", "train")
+        if runs and any(run.adapters() for run, _ in runs):
+            return "The example run can answer already, beside its base model.", (Action("Ask both", "chat"), again)
+        return "Nothing is trained yet.", (Action("Train the quick demo", "train"),)
+
+    def _after_training(self, run: Run, evaluations: list[Evaluation]) -> tuple[str, tuple[Action, ...]]:
+        chat = Action("Ask base and tuned", "chat", run=run.id)
+        export = Action("Export it", "export", run=run.id)
+        if any(_uses(evaluation, run.id) for evaluation in evaluations):
+            return f"{run.title} is trained and evaluated.", (export, chat)
+        return f"{run.title} is finished.", (chat, Action("Evaluate it", "evaluate", run=run.id), export)
+
+    def go(self, tab: str, subset_name: str, run_id: str) -> dict[str, Any]:
+        """Return the updates that open a tab and choose a subset or a run there; empty names choose nothing.
+
+        Raises:
+            StudioError: There is no such tab, or the caller may not see that subset or run.
+        """
+        if tab not in TABS:
+            raise StudioError(f"There is no tab {tab!r}. There are: {', '.join(TABS)}.")
+        updates: dict[str, Any] = {"tabs": gr.update(selected=tab)}
+        if subset_name:
+            updates["subset"] = gr.update(value=subset.find(self.settings, subset_name).name)
+        if run_id:
+            # The tabs that list runs refresh their lists when they are opened, and keep what is chosen.
+            listed = {"train": "run", "evaluate": "evaluated", "export": "exported"}
+            found = self.runs.run(run_id).id
+            if tab in listed:
+                updates[listed[tab]] = gr.update(value=found)
+        return updates
+
+
+def _comes_with_the_studio(found: Subset) -> bool:
+    """Return whether a subset is the one of all bundled rows, which no one had to create."""
+    return found.source.kind == "bundled" and found.recipe == Recipe(dataset=found.recipe.dataset)
+
+
+def _next_of_visitor(runs: list[tuple[Run, str]]) -> tuple[str, tuple[Action, ...]]:
+    look = Action("Read the data", "data")
+    if any(run.adapters() for run, _ in runs):
+        return "Ask the base and the tuned model the same question.", (Action("Chat with both", "chat"), look)
+    return "Ask the base model a question, or read the data.", (Action("Chat", "chat"), look)
+
+
+def _uses(evaluation: Evaluation, run_id: str) -> bool:
+    """Return whether a finished evaluation has a lane of a run; one that cannot be read has none."""
+    try:
+        return any(parse_lane(lane)[0] == run_id for lane in evaluation.config().lanes)
+    except StudioError:
+        # The Evaluate tab reports the damaged folder.
+        return False
+
+
+def build_journey_bar() -> gr.HTML:
+    """Build the bar in the open layout; listen to `.go`, whose event has `tab`, `subset` and `run`."""
+    return gr.HTML(
+        '<div class="jb"><span class="jb-next">Loading …</span></div>',
+        js_on_load=read_static("journey.js"),
+        elem_id="journey",
+        padding=False,
+    )
+
+
+def connect_journey(do: JourneyBar, bar: gr.HTML, changes: list[Callable[..., Any]], chosen: Named) -> None:
+    """Update the bar whenever something may have changed, and let its buttons open tabs.
+
+    Args:
+        do: The handlers.
+        bar: What `build_journey_bar` returned.
+        changes: Events after which there may be other subsets, runs or evaluations.
+        chosen: The page's tabs, and the lists in which a button chooses: `subset`, `run`, `evaluated`, `exported`.
+    """
+    timer = gr.Timer(POLL_SECONDS, active=False)
+    outputs = {"bar": bar, "timer": timer}
+    connect(partial(gr.on, [*changes, timer.tick]), do.render, outputs=outputs, visitor=True, **UNLIMITED)
+
+    def go(event: gr.EventData) -> dict[str, Any]:
+        return do.go(*names_of(event, "tab", "subset", "run"))
+
+    connect(bar.go, go, outputs=chosen, visitor=True, **UNLIMITED)

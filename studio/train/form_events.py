@@ -1,0 +1,111 @@
+"""Connections of the left side of the Train tab: the settings, the checks, and Start."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import gradio as gr
+from gradio.components import Component
+
+from studio.job_progress import cancel, job_outputs
+from studio.train.form import FormWidgets, RunForm, SettingsWidgets
+from studio.train.marking import MarkWidgets, marks_fields
+from studio.train.preflight import Preflight
+from studio.train.start import Starter
+from studio.train.start_bar import PreflightWidgets, StartWidgets
+from studio.wiring import LATEST_ONLY, UNLIMITED, connect
+
+
+@dataclass(frozen=True)
+class LeftSide:
+    """All widgets of the left side."""
+
+    form: FormWidgets
+    settings: SettingsWidgets
+    marks: MarkWidgets
+    starting: StartWidgets
+    preflight: PreflightWidgets
+
+    @property
+    def fields(self) -> dict[str, Component]:
+        """Return every field's widget by field name."""
+        return self.settings.fields
+
+
+def connect_form(do: RunForm, side: LeftSide, run: gr.Dropdown, demo: gr.Blocks) -> None:
+    """Connect presets, import and export, visibility and marks.
+
+    Args:
+        do: The handlers.
+        side: The widgets.
+        run: The selected run.
+        demo: The page, for its load event.
+    """
+    form, settings, fields, marks = side.form, side.settings, side.fields, side.marks
+    lists = {"model": fields["model"], "subset": fields["subset"]}
+    connect(demo.load, do.refresh_choices, outputs=lists, **UNLIMITED)
+    preset_outputs = {"reason": form.reason, **fields}
+    connect(form.preset.change, do.apply_preset, {"preset": form.preset}, preset_outputs, **UNLIMITED)
+    connect(settings.copy_run.click, do.copy_run, {"run_id": run}, fields, **UNLIMITED)
+    connect(settings.yaml_file.upload, do.import_yaml, {"upload": settings.yaml_file}, fields, **UNLIMITED)
+    exported = {"yaml": settings.yaml, "command": settings.command, **marks.outputs}
+    connect(settings.export.click, marks_fields(do.export_settings), fields, exported, **UNLIMITED)
+    dependents = settings.fields_with_dependents
+    deciding = {"extent": settings.extent, **dependents}
+    shown = {**fields, **settings.groups}
+    for widget in dependents.values():
+        connect(widget.change, do.update_visibility, deciding, shown, **UNLIMITED)
+    layout = {**shown, "column": settings.column}
+    connect(settings.extent.input, do.show_extent, deciding, layout, **UNLIMITED)
+    wanted = {"field_errors": marks.errors, **deciding}
+    connect(marks.errors.change, do.reveal, wanted, {"extent": settings.extent, **layout}, **UNLIMITED)
+
+
+def connect_start(
+    do: Starter, side: LeftSide, run: gr.Dropdown, with_archived: gr.Checkbox, changes: list[Callable[..., Any]]
+) -> None:
+    """Connect Start, its card, and the time of the run.
+
+    Args:
+        do: The handlers.
+        side: The widgets.
+        run: Selects the run that was started.
+        with_archived: Whether archived runs are listed.
+        changes: Events after which the time may be another one, besides changes of the settings.
+    """
+    starting, fields, marks = side.starting, side.fields, side.marks
+    values = {"with_archived": with_archived, **fields}
+    card = {**starting.card_outputs, **marks.outputs}
+    outputs = {"run": run, "phase": starting.phase, "checked": side.preflight.checked, **card}
+    accepted = {**values, "accept_warnings": starting.accept_warnings}
+    hidden = {"show_progress": "hidden"}
+    connect(starting.start.click, marks_fields(do.start), accepted, outputs, api_name="start", **hidden)
+    connect(starting.anyway.click, marks_fields(do.start_anyway), values, outputs, api_visibility="private", **hidden)
+    connect(starting.change.click, do.change_settings, {"refusal": starting.refusal}, card, **UNLIMITED)
+    present = {"refusal": starting.refusal, "marked": marks.marked, **fields}
+    # One event for all settings, of whose triggers only the last is kept: a preset changes dozens of them at once.
+    connect(
+        partial(gr.on, [*(widget.change for widget in fields.values()), *changes]),
+        do.update,
+        present,
+        {"time": starting.time, **card},
+        **UNLIMITED,
+        **LATEST_ONLY,
+    )
+
+
+def connect_preflight(do: Preflight, side: LeftSide) -> None:
+    """Connect the checks, the smallest change that fits, and the dry run."""
+    preflight, fields, marks, job = side.preflight, side.fields, side.marks.outputs, gr.State(None)
+    checked = {**preflight.check_outputs, "phase": side.starting.phase, **marks}
+    hidden = {"show_progress": "hidden"}
+    connect(preflight.check.click, marks_fields(do.check), fields, checked, api_name="check", **hidden)
+    changed = connect(preflight.make_fit.click, marks_fields(do.make_fit), fields, {**fields, **marks}, **UNLIMITED)
+    connect(changed.then, marks_fields(do.check), fields, checked, **UNLIMITED)
+    measured = {**job_outputs(preflight.bar, job), "measured": preflight.measured, "checked": preflight.checked}
+    outputs = {**measured, **marks}
+    connect(preflight.measure.click, marks_fields(do.measure), fields, outputs, api_name="measure", **hidden)
+    connect(preflight.bar.cancel.click, lambda job: cancel(do.jobs, job), {"job": job}, **UNLIMITED)
+    results = {"checked": preflight.checked}
+    connect(preflight.close.click, lambda: {"checked": gr.update(visible=False)}, outputs=results, **UNLIMITED)

@@ -1,0 +1,162 @@
+"""Start of a run: the checks, their findings, and the time that the run will take.
+
+Start checks the settings on the server. A problem stops it, and so does a warning until it is accepted: both are shown
+in a card at the button. Accepted warnings are stored with the run (`RunState.warnings`).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from components.field_errors import field_errors
+from core.errors import StudioError
+from core.runs import process
+from core.runs.config import TITLES
+from core.runs.findings import Finding, FindingsError
+from core.runs.progress import duration
+from core.runs.store import RunStore
+from core.runs.time_estimate import Estimate, TimeEstimates
+from studio.handlers import ShownError, info
+from studio.html import render
+from studio.phases import follow_phases
+from studio.train.controls import RunControls
+from studio.train.marking import mark, parse_config, still_invalid
+
+UNKNOWN_TIME = "No comparable run has ended on this machine, so the time is unknown. A dry run measures two steps."
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A start that its findings stopped.
+
+    Attributes:
+        values: The form's values of that start.
+        level: Level of the findings below.
+        at_fields: Sentences by field: of the problems about a setting, or of the warnings if there are none.
+    """
+
+    values: dict[str, Any]
+    level: str
+    at_fields: dict[str, str]
+
+
+class Starter:
+    """Event handlers of the Start button and of what is shown beside it."""
+
+    def __init__(self, runs: RunStore, controls: RunControls, estimates: TimeEstimates):
+        self.runs, self.controls, self.estimates = runs, controls, estimates
+
+    def start(self, with_archived: bool, accept_warnings: bool, **values: Any) -> Iterator[dict[str, Any]]:
+        """Check a run, queue it and select it; it starts at once if no other run is before it.
+
+        Warnings stop it unless `accept_warnings` is set; they are then stored with the run.
+        """
+        config = parse_config(values)
+        yield {**_hide_card(), **mark({}), "checked": gr.update(visible=False)}
+        try:
+            run = yield from follow_phases(
+                "phase",
+                lambda on_phase: process.submit(self.runs, config, bool(accept_warnings), on_phase),
+                "Checking the settings",
+            )
+        except FindingsError as error:
+            yield {**_show_card(error, values), "phase": ""}
+            raise ShownError(str(error)) from error
+        except StudioError:
+            yield {"phase": ""}
+            raise
+        if run.state().status == "queued":
+            info("It starts when the runs before it have ended.", title=f"Queued {run.id}")
+        else:
+            info("It continues when this page is closed.", title=f"Started {run.id}")
+        yield {"run": gr.update(choices=self.controls.choices(with_archived), value=run.id), "phase": ""}
+
+    def start_anyway(self, with_archived: bool, **values: Any) -> Iterator[dict[str, Any]]:
+        """Start a run in spite of its warnings."""
+        yield from self.start(with_archived, True, **values)
+
+    def change_settings(self, refusal: Refusal | None) -> dict[str, Any]:
+        """Close the card, and go to the first setting that its findings are about."""
+        if refusal is None or not refusal.at_fields:
+            return _hide_card()
+        return {**_hide_card(), "field_errors": field_errors(refusal.at_fields, refusal.level)}
+
+    def update(self, refusal: Refusal | None, marked: dict[str, str], **values: Any) -> dict[str, Any]:
+        """Return what depends on the present settings: the time, and which marks and findings still hold.
+
+        Args:
+            refusal: The start whose findings are shown.
+            marked: Sentences of the fields that are marked as invalid.
+            **values: The form's values.
+        """
+        result = {"time": self.describe_time(values)}
+        if refusal is not None and refusal.values != values:
+            result |= _hide_card()
+        if marked and (still := still_invalid(marked, values)) != marked:
+            result |= {"field_errors": field_errors(still, focus=False), "marked": still}
+        return result
+
+    def describe_time(self, values: dict[str, Any]) -> str:
+        """Return the estimated time as HTML; empty while the settings are invalid."""
+        try:
+            config = parse_config(values)
+            estimate = self.estimates.estimate(config)
+        except StudioError:
+            # Start reports what is wrong with the settings or the subset.
+            return ""
+        return time_html(estimate, without_samples=bool(config.questions))
+
+
+def time_html(estimate: Estimate | None, without_samples: bool = False) -> str:
+    """Return a run's time and what it is derived from.
+
+    Args:
+        estimate: None if nothing was measured.
+        without_samples: Whether the run also answers sample prompts, whose time is not known.
+    """
+    if estimate is None:
+        return render("train/start_time", time="", source=UNKNOWN_TIME)
+    differs = f" ({', '.join(estimate.differs)} there)" if estimate.differs else ""
+    source = f"the speed of {estimate.speed.title}{differs}" if estimate.speed.run else f"the dry run{differs}"
+    more = ", without the sample answers" if without_samples else ""
+    return render("train/start_time", time=about(estimate.seconds), source=f"on this machine, by {source}{more}.")
+
+
+def about(seconds: float) -> str:
+    """Return a duration without false precision: "40 s", "3 min", "2 h 05 min"."""
+    if seconds < 60:
+        return duration(max(10, round(seconds, -1)))
+    return f"{round(seconds / 60)} min" if seconds < 3600 else duration(seconds)
+
+
+def _hide_card() -> dict[str, Any]:
+    return {"card": gr.update(visible=False), "refusal": None}
+
+
+def _show_card(error: FindingsError, values: dict[str, Any]) -> dict[str, Any]:
+    """Return updates that show what stopped a start, and mark the settings that are a problem."""
+    found = [finding for finding in error.findings if finding.level != "fine"]
+    problems, warnings = (_at_fields(found, level) for level in ("problem", "warning"))
+    if error.has_problems:
+        title = "Not started: the run would fail"
+    else:
+        title = "Not started yet: accept the warning, or change the settings"
+    refusal = Refusal(values, "problem", problems) if problems else Refusal(values, "warning", warnings)
+    # Warnings are marked once the settings are to be changed.
+    marks = {"field_errors": field_errors(problems)} if problems else {}
+    return {
+        "card": gr.update(visible=True),
+        "card_findings": render("train/start_card", title=title, findings=found),
+        "anyway": gr.update(visible=not error.has_problems),
+        "refusal": refusal,
+        **marks,
+    }
+
+
+def _at_fields(findings: list[Finding], level: str) -> dict[str, str]:
+    """Return the first finding of a level about each field, in the order of the form."""
+    about = [finding for finding in findings if finding.fields and finding.level == level]
+    texts = {finding.fields[0]: finding.text for finding in reversed(about)}
+    return {name: texts[name] for name in TITLES if name in texts}

@@ -1,0 +1,55 @@
+"""The zip of an adapter: PEFT loads what is in it, and it names no path of this machine."""
+
+import json
+import zipfile
+
+import pytest
+from safetensors.numpy import load
+
+from core.cli import main
+from core.errors import StudioError
+from core.export.adapter import write_adapter
+from core.models import embedded
+from core.runs import example
+from core.runs.store import RunStore
+from core.runs.yaml_io import from_yaml
+from core.settings import Settings
+
+
+@pytest.fixture
+def run(runs):
+    example.install(Settings(home=runs.settings.home, example=True))
+    return RunStore(runs.settings).run(example.EXAMPLE_RUN)
+
+
+@pytest.mark.parametrize("adapter", ["final", "step 64"])
+def test_write_adapter_zips_weights_settings_and_readme(settings, run, adapter):
+    written = write_adapter(settings, run, adapter)
+    with zipfile.ZipFile(written.path) as archive:
+        files = {name.partition("/")[2]: archive.read(name) for name in archive.namelist()}
+    assert set(files) == {
+        "adapter_config.json", "adapter_model.safetensors", "chat_template.jinja", "settings.yaml", "README.md",
+    }  # fmt: skip
+    assert files["adapter_model.safetensors"] == (run.adapters()[adapter] / "adapter_model.safetensors").read_bytes()
+    assert load(files["adapter_model.safetensors"])
+    assert json.loads(files["adapter_config.json"])["base_model_name_or_path"] == embedded.HUB_ID == written.base
+    assert from_yaml(files["settings.yaml"].decode()) == run.config()
+    assert f'"{embedded.HUB_ID}"' in files["README.md"].decode()
+    assert str(settings.home) not in "".join(part.decode("latin-1") for part in files.values())
+
+
+def test_zips_of_two_adapters_of_a_run_are_two_files(settings, run):
+    assert write_adapter(settings, run).path != write_adapter(settings, run, "step 64").path
+
+
+def test_unknown_adapter_is_refused_with_those_there_are(settings, run):
+    with pytest.raises(StudioError, match=r"no adapter 'step 65'. It has: final, step 192, step 128, step 64"):
+        write_adapter(settings, run, "step 65")
+
+
+def test_command_prints_the_file_and_the_base(settings, run, monkeypatch, capsys):
+    monkeypatch.setenv("STUDIO_HOME", str(settings.home))
+    assert main(["export", run.id, "--adapter", "step 128"]) == 0
+    printed = capsys.readouterr().out
+    assert f"{run.id}-step-128.zip" in printed
+    assert embedded.HUB_ID in printed
