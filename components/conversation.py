@@ -5,18 +5,20 @@ from typing import Any
 
 from markupsafe import Markup
 
+from components.highlight import highlight
 from components.html import read_static, render
 
 CSS = read_static("conversation.css")
 
 
-def conversation_html(messages: Sequence[Mapping[str, Any]]) -> Markup:
+def conversation_html(messages: Sequence[Mapping[str, Any]], search: str = "") -> Markup:
     """Render one bubble per message; each text's own script decides its direction.
 
     Args:
         messages: With `role` and `content`; `loss` is False on an answer that is not trained on, which gets a badge.
+        search: A text whose occurrences are highlighted.
     """
-    return render("conversation", messages=messages)
+    return render("conversation", messages=[{**one, "content": highlight(one["content"], search)} for one in messages])
 
 
 def tokens_html(pieces: Sequence[tuple[str, str, bool]], limit: int | None = None) -> Markup:
@@ -38,9 +40,9 @@ def _token_span(text: str, role: str, has_loss: bool) -> tuple[str, str, str]:
     return (visible, f"{role} loss", f"{role}, carries loss") if has_loss else (visible, role, role)
 
 
-def raw_html(text: str) -> Markup:
-    """Render text as it is, in a monospace font."""
-    return render("text", css_class="qs-raw", direction="auto", text=text)
+def raw_html(text: str, search: str = "") -> Markup:
+    """Render text as it is, in a monospace font, with the occurrences of a search highlighted."""
+    return render("text", css_class="qs-raw", direction="auto", text=highlight(text, search))
 
 
 def chips_html(chips: Iterable[tuple[str, str, bool]]) -> Markup:

@@ -12,6 +12,7 @@ from typing import Any
 import gradio as gr
 from markupsafe import Markup
 
+from components.highlight import excerpt, highlight
 from components.html import read_static, render
 
 CSS = read_static("data_table.css")
@@ -98,6 +99,7 @@ class TablePage:
         filters: Text and value of each filter that is on.
         empty: Shown if there are no rows.
         plain: Whether rows can only be opened, not ticked or sorted; on a phone each is a card then.
+        search: A text whose occurrences in long texts are highlighted.
     """
 
     columns: Sequence[TableColumn]
@@ -109,16 +111,32 @@ class TablePage:
     filters: Sequence[tuple[str, str]] = ()
     empty: str = "No rows."
     plain: bool = False
+    search: str = ""
+
+    @property
+    def focus_key(self) -> int | str | None:
+        """Return the key of the row that the Tab key reaches: the open one, or the first."""
+        keys = [row.key for row in self.rows]
+        return self.opened if self.opened in keys else next(iter(keys), None)
+
+    def shown(self, text: str) -> str:
+        """Return a long text with the occurrences of the search highlighted, the first of them in sight."""
+        return highlight(excerpt(text, self.search), self.search)
 
 
-def build_data_table(elem_id: str, detail: str) -> gr.HTML:
-    """Return the empty table; listen to `.sort_by`, `.pick_bar`, `.drop_filter`, `.open_row` and `.tick_row`.
+def build_data_table(elem_id: str, detail: str, loading: str = "") -> gr.HTML:
+    """Return the empty table with the events `sort_by`, `pick_bar`, `drop_filter`, `open_row`, `tick_row`, `step_row`.
+
+    The arrow keys move between rows, and open them while one is open; beyond the page's ends they send `step_row` with
+    1 or -1. Space ticks a row.
 
     Args:
         elem_id: The table's id in the page.
         detail: Id of the element that shows an opened row; it is scrolled into view.
+        loading: Shown until the first rows arrive.
     """
-    return gr.HTML("", js_on_load=read_static("data_table.js"), elem_id=elem_id, padding=False, detail=detail)
+    first = render("text", css_class="qs-skeleton", direction="", text=loading) if loading else ""
+    return gr.HTML(first, js_on_load=read_static("data_table.js"), elem_id=elem_id, padding=False, detail=detail)
 
 
 def table_html(page: TablePage) -> Markup:

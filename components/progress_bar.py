@@ -37,19 +37,21 @@ def build_progress_bar(elem_id: str) -> ProgressBar:
     return ProgressBar(row, bar, cancel)
 
 
-def show_progress(title: str, share: float, text: str) -> dict[str, Any]:
+def show_progress(title: str, share: float, text: str, time: str = "") -> dict[str, Any]:
     """Return updates that show the bar.
 
     Args:
         title: What runs.
         share: The part that is done, from 0 to 1.
         text: The step that it is at.
+        time: How long it has run, such as "12 s".
     """
     percent = share * 100
     html = render(
         "progress_bar",
         title=title,
         text=text,
+        time=time,
         percent=f"{percent:.0f}",
         width=f"{max(_MIN_WIDTH_PERCENT, percent):.1f}",
     )

@@ -74,6 +74,7 @@ def shoot(page: Page, name: str) -> None:
 
 def data_tab(page: Page, suffix: str) -> None:
     """Take the picture of the Data tab: token statistics, a search, a filter, an open row with its loss mask."""
+    page.locator("#data-tools").get_by_role("tab", name="Token statistics").click()
     page.locator("#count-tokens").click()
     page.locator("#numbers svg").wait_for(timeout=300_000)
     page.locator("#search textarea, #search input").first.press_sequentially("tide")

@@ -59,7 +59,7 @@ def build(settings: Settings) -> AuthorizedBlocks:
         lists = {"subset": train.subset, "run": train.run, "evaluated": evaluate.run, "exported": exported}
         changes = [demo.load, tabs.select, train.runs_fingerprint.change, data.created.change, train.new_subset.change]
         connect_journey(JourneyBar(runs, evaluations), bar, changes, {"tabs": tabs, **lists})
-        _offer_new_subsets(data, train)
+        _offer_new_subsets(data, train, tabs)
         _open_source_rows(chat, data, tabs)
         _poll_only_open_tab(tabs, {"Train": train.timer, "Evaluate": evaluate.timer})
         connect(owner_tab.select, owner.fill, outputs=owner.outputs, **PRIVATE)
@@ -81,8 +81,8 @@ def _supervise_runs(runs: RunStore, engine: Engine) -> None:
     process.start_queue_watcher(runs, also=supervise)
 
 
-def _offer_new_subsets(data: DataTab, train: TrainTab) -> None:
-    """Choose a subset that was just created as the one to train on next."""
+def _offer_new_subsets(data: DataTab, train: TrainTab, tabs: gr.Tabs) -> None:
+    """Choose a subset that was just created as the one to train on next, and open the Train tab for it."""
     for created in (data.created, train.new_subset):
         connect(
             created.change,
@@ -91,6 +91,13 @@ def _offer_new_subsets(data: DataTab, train: TrainTab) -> None:
             {"subset": train.subset},
             **PRIVATE,
         )
+    connect(
+        data.train.click,
+        lambda name: {"subset": gr.update(choices=train.subsets(), value=name), "tabs": gr.update(selected="train")},
+        {"name": data.created},
+        {"subset": train.subset, "tabs": tabs},
+        **PRIVATE,
+    )
 
 
 def _open_source_rows(chat: ChatTab, data: DataTab, tabs: gr.Tabs) -> None:

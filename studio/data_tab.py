@@ -12,25 +12,30 @@ import gradio as gr
 
 from core.settings import Settings
 from core.system.jobs import Jobs
+from studio.choices import SUBSET_PREFIX
 from studio.data.browse import ALL_ROWS, Browse, BrowseWidgets, build_browse
+from studio.data.created_card import CreatedCard, build_created_card
 from studio.data.events import (
-    TabState,
+    connect_browse_subset,
     connect_create,
     connect_export,
     connect_open_dataset,
-    connect_pages,
     connect_reading,
+    connect_split,
     connect_stats,
-    connect_view,
 )
 from studio.data.open_dataset import OpenDataset, OpenDatasetWidgets, build_open_dataset
 from studio.data.page_state import PageState, State, parse_state
-from studio.data.reading_form import ReadingForm, ReadingWidgets, build_reading_form
+from studio.data.reading_form import ReadingForm
+from studio.data.reading_widgets import ReadingWidgets, build_reading_form
+from studio.data.row_edits import RowEdits
+from studio.data.row_pane import RowPane, RowPaneWidgets, build_row_pane
 from studio.data.sql import SqlQuery, SqlWidgets, build_sql
 from studio.data.subset_export import ExportSubset, ExportSubsetWidgets, build_export_subset
 from studio.data.subsets import CreateSubset, CreateSubsetWidgets, build_create_subset
-from studio.data.summary import summary_html
+from studio.data.tab_state import CREATE_TOOL, EXPORT_TOOL, ROW_TOOL, TabState
 from studio.data.token_stats import TokenStats, TokenStatsWidgets, build_token_stats
+from studio.data.view_events import connect_edits, connect_pages, connect_row, connect_steps, connect_view
 from studio.job_progress import job_outputs
 from studio.wiring import PRIVATE, connect
 
@@ -44,12 +49,14 @@ class DataTab:
         created: Name of the subset that this page created last.
         row_outputs: Outputs of a handler that opens a row of a dataset (`page_state.open_source_row`).
         state: The page's state, an input of such a handler.
+        train: The button that trains on the subset created last.
     """
 
     dataset: gr.Dropdown
     created: gr.State
     row_outputs: dict[str, gr.components.Component]
     state: gr.State
+    train: gr.Button
 
 
 @dataclass(frozen=True)
@@ -57,10 +64,14 @@ class _Widgets:
     open_dataset: OpenDatasetWidgets
     reading: ReadingWidgets
     browse: BrowseWidgets
+    tools: gr.Tabs
+    row: RowPaneWidgets
     stats: TokenStatsWidgets
     create: CreateSubsetWidgets
     export: ExportSubsetWidgets
     sql: SqlWidgets
+    created: CreatedCard
+    show_create: gr.Button
 
 
 def build_data_tab(settings: Settings, jobs: Jobs, demo: gr.Blocks) -> DataTab:
@@ -71,50 +82,95 @@ def build_data_tab(settings: Settings, jobs: Jobs, demo: gr.Blocks) -> DataTab:
         jobs: Runs what takes longer than a request.
         demo: Its `load` event fills the lists.
     """
-    state = TabState(gr.State(PageState().model_dump()), gr.State(""), gr.State([]), gr.State(None), gr.State(None))
+    state = TabState(
+        page=gr.State(PageState().model_dump()), scope=gr.State(""), searched=gr.State(""), ticked=gr.State([]),
+        opened=gr.State(None), changes=gr.State({}), created=gr.State(None),
+    )  # fmt: skip
     widgets = _build_widgets()
     browse, reading_form = Browse(settings), ReadingForm(settings, jobs)
-    create, query = CreateSubset(settings), SqlQuery(settings)
-    opening_job = job_outputs(widgets.open_dataset.bar, gr.State(None))
-    connect_open_dataset(OpenDataset(settings, jobs), widgets.open_dataset, opening_job, demo)
-    connect_reading(reading_form, widgets.reading, {**opening_job, "state": state.page}, state)
+    create, query = CreateSubset(settings, jobs), SqlQuery(settings)
+    _connect_opening(OpenDataset(settings, jobs), reading_form, widgets, state, demo)
     connect_view(browse, widgets.browse, state)
-    connect_pages(browse, widgets.browse, state)
+    page = connect_pages(browse, widgets.browse, widgets.open_dataset.summary, state)
+    connect_steps(browse, widgets.browse.table, widgets.row, widgets.tools, page, state)
+    connect_row(RowPane(settings), widgets.row, state)
+    connect_edits(RowEdits(settings), widgets.row.edits, state)
     connect_stats(TokenStats(settings, jobs), widgets.stats, state, demo)
-    created = {"subset": widgets.export.subset, "other": widgets.export.other, "created": state.created}
+    created = _created_outputs(widgets, state)
     connect_create(create, widgets.create, widgets.sql, created, state)
     connect_export(ExportSubset(settings, jobs), widgets.export, widgets.create.quick, created, state, demo)
+    _connect_query(query, widgets, state)
+    _connect_card(widgets)
+    _connect_choice(settings, widgets, state)
+    parts = (reading_form.question, reading_form.column_list, reading_form.fields, browse.column_choices,
+             create.stratify_choices, query.columns)  # fmt: skip
+    _connect_descriptions(parts, widgets, state)
+
+    dataset = widgets.open_dataset.dataset
+    row_outputs = {"dataset": dataset, "state": state.page, "opened": state.opened}
+    return DataTab(dataset, state.created, row_outputs, state.page, widgets.created.train)
+
+
+def _connect_opening(
+    opener: OpenDataset, reading_form: ReadingForm, widgets: _Widgets, state: TabState, demo: gr.Blocks
+) -> None:
+    """Connect what opens a dataset or reads it again; all of it shows its progress in one bar."""
+    job = job_outputs(widgets.open_dataset.bar, gr.State(None))
+    opened = connect_open_dataset(opener, widgets.open_dataset, job, state, demo)
+    connect_split(opener, widgets.reading, opened, state)
+    connect_browse_subset(opener, widgets.export, widgets.created, opened, state)
+    connect_reading(reading_form, widgets.reading, {**job, "state": state.page}, state)
+
+
+def _created_outputs(widgets: _Widgets, state: TabState) -> dict[str, gr.blocks.Block]:
+    """Return what `subsets.created_updates` updates, by name."""
+    return {
+        "dataset_list": widgets.open_dataset.dataset,
+        "subset": widgets.export.subset,
+        "other": widgets.export.other,
+        "created": state.created,
+        **widgets.created.outputs,
+    }
+
+
+def _connect_query(query: SqlQuery, widgets: _Widgets, state: TabState) -> None:
+    """Connect the SQL box."""
     connect(
         widgets.sql.run.click,
         query.run,
         {"state": state.page, "sql": widgets.sql.sql},
         {"result": widgets.sql.result, "result_text": widgets.sql.result_text},
+        show_progress_on=[widgets.sql.result_text],
         api_name="sql",
     )
-    _connect_choice(settings, widgets, state)
-    parts = (reading_form.question, reading_form.column_list, reading_form.fields, browse.column_choices,
-             create.stratify_choices, query.columns)  # fmt: skip
-    _connect_descriptions(settings, parts, widgets, state)
 
-    dataset = widgets.open_dataset.dataset
-    row_outputs = {"dataset": dataset, "state": state.page, "opened": state.opened}
-    return DataTab(dataset, state.created, row_outputs, state.page)
+
+def _connect_card(widgets: _Widgets) -> None:
+    """Connect the buttons that open another tool or close the card of a new subset."""
+    tools, card = {"tools": widgets.tools}, {"card": widgets.created.card}
+
+    def select(tool: str) -> Callable[[], dict[str, Any]]:
+        return lambda: {"tools": gr.update(selected=tool)}
+
+    connect(widgets.show_create.click, select(CREATE_TOOL), outputs=tools, **PRIVATE)
+    connect(widgets.created.export.click, select(EXPORT_TOOL), outputs=tools, **PRIVATE)
+    for button in (widgets.created.dismiss, widgets.created.train):
+        connect(button.click, lambda: {"card": gr.update(visible=False)}, outputs=card, **PRIVATE)
 
 
 def _connect_descriptions(
-    settings: Settings, parts: tuple[Callable[[State], dict[str, Any]], ...], widgets: _Widgets, state: TabState
+    parts: tuple[Callable[[State], dict[str, Any]], ...], widgets: _Widgets, state: TabState
 ) -> None:
     """Fill everything that depends on dataset, reading or tokenizer when one of them changes.
 
     Args:
-        settings: The studio's settings.
         parts: Handlers of the tab's parts that return updates by the names of `_described`.
         widgets: The tab's widgets.
         state: The tab's state.
     """
 
     def describe(state: State) -> dict[str, Any]:
-        updates: dict[str, Any] = {"summary": summary_html(settings, state)}
+        updates: dict[str, Any] = {}
         for part in parts:
             updates |= part(state)
         return updates
@@ -124,30 +180,37 @@ def _connect_descriptions(
 
 def _build_widgets() -> _Widgets:
     open_dataset, reading = build_open_dataset(), build_reading_form()
-    with gr.Row():
+    with gr.Row(elem_id="data-work"):
         with gr.Column(scale=9, min_width=320):
             browse = build_browse()
-        with gr.Column(scale=5, min_width=320), gr.Tabs(elem_id="data-tools", overflow_behavior="wrap"):
-            with gr.Tab("Token statistics", id="numbers"):
-                stats = build_token_stats()
-            with gr.Tab("Create subset", id="cut"):
-                create = build_create_subset()
-            with gr.Tab("Export", id="export"):
-                export = build_export_subset()
-            with gr.Tab("SQL", id="sql"):
-                sql = build_sql()
-    return _Widgets(open_dataset, reading, browse, stats, create, export, sql)
+        with gr.Column(scale=7, min_width=320, elem_id="data-pane"):
+            with gr.Tabs(elem_id="data-tools", overflow_behavior="wrap", selected=ROW_TOOL) as tools:
+                with gr.Tab("Row", id=ROW_TOOL):
+                    row = build_row_pane()
+                with gr.Tab("Token statistics", id="numbers"):
+                    stats = build_token_stats()
+                with gr.Tab("Create subset", id=CREATE_TOOL, elem_id="tool-create"):
+                    create = build_create_subset()
+                with gr.Tab("Export", id=EXPORT_TOOL):
+                    export = build_export_subset()
+                with gr.Tab("SQL", id="sql"):
+                    sql = build_sql()
+            created = build_created_card()
+            show_create = gr.Button("Create subset", variant="primary", elem_id="show-create")
+    return _Widgets(open_dataset, reading, browse, tools, row, stats, create, export, sql, created, show_create)
 
 
 def _described(widgets: _Widgets) -> dict[str, gr.blocks.Block]:
     """Return the outputs of `describe` by name."""
     reading = widgets.reading
     return {
-        "summary": widgets.open_dataset.summary,
         "question": reading.question,
         "question_text": reading.question_text,
         "choices": reading.choices,
+        "split_row": reading.split_row,
+        "characters": reading.characters,
         "form_box": reading.form_box,
+        "runner_up": reading.runner_up,
         "column_uses": reading.column_uses,
         **reading.fields,
         "table_columns": widgets.browse.columns,
@@ -160,16 +223,16 @@ def _connect_choice(settings: Settings, widgets: _Widgets, state: TabState) -> N
     def choose(name: str, state: State) -> dict[str, Any]:
         """Choose a dataset; later calls in the same session use it."""
         known = parse_state(state)
-        if name == known.dataset:
-            # Another handler chose it and has set the state too, perhaps with an open row.
+        if name == known.dataset or name.startswith(SUBSET_PREFIX):
+            # A subset is opened first. A dataset may have been chosen by another handler, with an open row.
             return {}
         # The tokenizer is kept, but a view of another dataset would name columns that are not there.
         fresh = PageState(
             dataset=name, model=known.model, template=known.template, max_length=known.max_length, batch=known.batch
         )
         # This refuses the name of a dataset that is not open.
-        fresh.find_dataset(settings)
-        return {"state": fresh.model_dump(), "ticked": [], "opened": None, "search": "", "row_kind": ALL_ROWS}
+        opened = 0 if fresh.find_dataset(settings).rows else None
+        return {"state": fresh.model_dump(), "ticked": [], "opened": opened, "search": "", "row_kind": ALL_ROWS}
 
     dataset = widgets.open_dataset.dataset
     outputs = {
@@ -185,9 +248,9 @@ def _connect_choice(settings: Settings, widgets: _Widgets, state: TabState) -> N
     )  # fmt: skip
     connect(
         state.page.change,
-        lambda state: {"scope": parse_state(state).scope},
+        lambda state: {"scope": (shown := parse_state(state)).scope, "searched": shown.view.search},
         {"state": state.page},
-        {"scope": state.scope},
+        {"scope": state.scope, "searched": state.searched},
         visitor=True,
         **PRIVATE,
     )

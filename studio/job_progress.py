@@ -3,6 +3,7 @@
 The page follows the job; closing the page does not stop it, and a second page can follow the same job.
 """
 
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -10,6 +11,7 @@ import gradio as gr
 
 from components.progress_bar import ProgressBar, hide_progress, show_progress
 from core.errors import StudioError
+from core.runs.progress import duration
 from core.system.jobs import Job, Jobs
 from studio.handlers import info
 
@@ -36,8 +38,13 @@ def follow(job: Job, finish: Callable[[Job], dict[str, Any]]) -> Iterator[dict[s
     Raises:
         StudioError: The job failed.
     """
+    shown = None
     while not job.ended.wait(_UPDATE_SECONDS):
-        yield {**show_progress(job.title, job.share, job.stage), "job": job.id}
+        # Sent only if it changed, which is once per second at least: each update costs the browser and the server.
+        bar = show_progress(job.title, job.share, job.stage, duration(int(time.monotonic() - job.began)))
+        if bar != shown:
+            shown = bar
+            yield {**bar, "job": job.id}
     hidden = {**hide_progress(), "job": None}
     if job.status == "done":
         yield {**hidden, **finish(job)}

@@ -1,28 +1,60 @@
 const events = ['sort_by', 'pick_bar', 'drop_filter', 'open_row', 'tick_row'];
+function mark(row) {
+  element.querySelectorAll('tr.open').forEach(other => other.classList.remove('open'));
+  row.classList.add('open');
+}
 function tell(from) {
   const at = from.closest('[data-event]');
   if (!at || !element.contains(at) || !events.includes(at.dataset.event)) return;
   if (at.dataset.event === 'open_row') {
-    element.querySelectorAll('tr.open').forEach(row => row.classList.remove('open'));
-    at.classList.add('open');
+    mark(at);
+    focusOn(at, document.activeElement?.closest('tr') === at);
     const detail = document.getElementById(props.detail);
     if (detail && detail.getBoundingClientRect().top > innerHeight * 0.8)
-      detail.scrollIntoView({block: 'center', behavior: 'smooth'});
+      detail.scrollIntoView({block: 'start', behavior: 'smooth'});
   }
   trigger(at.dataset.event, {value: at.dataset.value});
+}
+// One row is reached by Tab, the others by the arrow keys.
+function focusOn(row, focuses) {
+  element.querySelectorAll('tr[tabindex="0"]').forEach(other => { other.tabIndex = -1; });
+  row.tabIndex = 0;
+  if (focuses) row.focus();
+}
+function move(row, step) {
+  const next = step > 0 ? row.nextElementSibling : row.previousElementSibling;
+  const isOpen = element.querySelector('tr.open') && !row.closest('.cards');
+  if (next?.matches('[data-event]')) {
+    focusOn(next, true);
+    if (isOpen) tell(next);
+  } else if (isOpen) trigger('step_row', {value: step});
 }
 element.addEventListener('click', event => tell(event.target));
 element.addEventListener('keydown', event => {
   const at = event.target;
-  if (event.key === 'Enter' && at.matches('tr[data-event]')) { event.preventDefault(); tell(at); }
-  const step = {ArrowRight: 1, ArrowLeft: -1}[event.key];
-  if (step && at.matches('.dt-bar')) {
-    const next = step > 0 ? at.nextElementSibling : at.previousElementSibling;
+  const step = {ArrowDown: 1, ArrowUp: -1}[event.key];
+  if (at.matches('tr[data-event]')) {
+    const tick = at.querySelector('input');
+    if (event.key === 'Enter') { event.preventDefault(); tell(at); }
+    else if (event.key === ' ' && tick) { event.preventDefault(); tick.click(); }
+    else if (step) { event.preventDefault(); move(at, step); }
+  } else if (at.matches('.dt-bar')) {
+    const side = {ArrowRight: 1, ArrowLeft: -1}[event.key];
+    const next = side > 0 ? at.nextElementSibling : side && at.previousElementSibling;
     if (next) { event.preventDefault(); at.tabIndex = -1; next.tabIndex = 0; next.focus(); }
   }
-  const down = {ArrowDown: 1, ArrowUp: -1}[event.key];
-  if (down && at.matches('tr[data-event]')) {
-    const next = down > 0 ? at.nextElementSibling : at.previousElementSibling;
-    if (next) { event.preventDefault(); next.focus(); }
-  }
 });
+// A new rendering keeps the scroll position of the same rows, and the focus that was in the table.
+let last = {first: null, top: 0, had: false};
+element.addEventListener('scroll', event => { last.top = event.target.scrollTop; }, true);
+element.addEventListener('focusin', () => { last.had = true; });
+document.addEventListener('focusin', event => { if (!element.contains(event.target)) last.had = false; });
+new MutationObserver(() => {
+  const wrap = element.querySelector('.dt-wrap'), rows = element.querySelectorAll('tbody tr[data-event]');
+  const first = rows[0]?.dataset.value;
+  if (wrap && first === last.first) wrap.scrollTop = last.top;
+  else last.top = 0;
+  last.first = first;
+  if (last.had && document.activeElement === document.body)
+    element.querySelector('tr[tabindex="0"]')?.focus({preventScroll: true});
+}).observe(element, {childList: true});

@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
-from core.data import formats
+from core.data import formats, one_column
 from core.data.column_statistics import MAX_COLUMNS, ColumnStatistics, describe_trouble
 from core.data.readers import SourceRow, encoding, kind_of
 from core.data.split_columns import SplitColumns
@@ -115,6 +115,7 @@ def _ingest(
         columns = ", ".join(list(readable[0])[:8]) or "none"
         known = "; ".join(f"{form.label} ({form.sign})" for form in formats.FORMATS)
         raise StudioError(f"No text in {source.name!r} (columns: {columns}). Expected one of: {known}.")
+    detected = one_column.ask(source, list(readable[0]), detected)
     seen, splits = ColumnStatistics(), SplitColumns()
     parts = [
         _write_part(scratch / f"part-{number}.parquet", batch, seen, splits, typed=not _all_text(source))

@@ -1,14 +1,30 @@
-"""Recipes: the selection of a subset in a form that can be stored, described and run again."""
+"""Recipes: the selection of a subset in a form that can be stored, described and run again.
 
-from typing import Literal
+A recipe of an earlier version lacks the fields that were added since, and their defaults read it as it was meant. One
+of a later version may have fields that would be lost, so unknown fields are refused.
+"""
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from typing import Annotated, Literal
 
-from core.data.formats import Reading, get_format
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from core.data.formats import Message, Reading, find_problem, get_format, until_last_answer
 from core.data.tokens import TemplateName
 from core.data.view import View
 
 Method = Literal["first", "random", "stratified", "shortest", "longest", "picked"]
+# Each edited or added row is a part of the recipe. More are better edited in a file.
+MAX_CHANGED_ROWS = 2_000
+
+
+def _check_turns(messages: list[Message]) -> list[Message]:
+    """Return the messages of an edited row as they are trained on."""
+    if problem := find_problem(messages):
+        raise ValueError(f"an edited or added row has {problem}" if problem.startswith("no ") else f"a row {problem}")
+    return until_last_answer(messages)
+
+
+Turns = Annotated[list[Message], Field(max_length=1_000), AfterValidator(_check_turns)]
 
 
 class Recipe(BaseModel):
@@ -50,6 +66,14 @@ class Recipe(BaseModel):
     excluded: list[int] = Field(
         default_factory=list, title="Left out by hand", description="Numbers of rows that are removed at the end."
     )
+    edited: dict[int, Turns] = Field(
+        default_factory=dict, max_length=MAX_CHANGED_ROWS, title="Edited rows",
+        description="Turns that replace those of a row, by its number. The source stays as it is.",
+    )  # fmt: skip
+    added: list[Turns] = Field(
+        default_factory=list, max_length=MAX_CHANGED_ROWS, title="Added rows",
+        description="Turns of rows to train on that the source does not have.",
+    )  # fmt: skip
     seed: int = Field(0, ge=0, lt=2**32, title="Seed", description="The same seed selects the same rows again.")
     held_out_share: float = Field(
         0.1,
@@ -88,11 +112,19 @@ class Recipe(BaseModel):
             if more := len(self.excluded) - len(named):
                 named.append(f"{more:,} more rows" if more > 1 else "1 more row")
             parts.append(f"without {', '.join(named)}")
+        if self.edited:
+            parts.append(f"with {_count(len(self.edited))} edited")
+        if self.added:
+            parts.append(f"with {_count(len(self.added))} added")
         if self.duplicates != "keep":
             parts.append(f"without {self.duplicates} duplicates")
         if self.method in ("shortest", "longest"):
             parts.append(f"counted in tokens of {self.model}" if self.model else "counted in characters")
         return ", ".join(parts)
+
+
+def _count(rows: int) -> str:
+    return f"{rows:,} row{'s' * (rows != 1)}"
 
 
 # Excluded rows that a description names; recipe.json has all of them.

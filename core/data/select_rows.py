@@ -16,6 +16,7 @@ from core.data.table import HELD_OUT, TRAIN, find
 from core.data.view import View, get_field
 from core.errors import StudioError
 from core.settings import Settings
+from core.system.jobs import Progress, ignore_progress
 
 _MAX_STRATA = 200
 
@@ -33,7 +34,7 @@ class Selection:
     left_out: Counter[str] = field(default_factory=Counter)
 
 
-def open_rows(settings: Settings, recipe: Recipe) -> Rows:
+def open_rows(settings: Settings, recipe: Recipe, progress: Progress = ignore_progress) -> Rows:
     """Open the dataset of a recipe with the files that its filters need, which are computed if they do not exist."""
     data = find(settings, recipe.dataset)
     reading = recipe.reading or data.detected
@@ -41,9 +42,17 @@ def open_rows(settings: Settings, recipe: Recipe) -> Rows:
     counts: Path | None = None
     near: Path | None = None
     if recipe.model:
-        counts = lengths.count_tokens(settings, data, reading, lengths.TokenizerSpec(recipe.model, recipe.template))
+        counts = lengths.count_tokens(
+            settings,
+            data,
+            reading,
+            lengths.TokenizerSpec(recipe.model, recipe.template),
+            lambda share: progress(share / 3, "Counting tokens"),
+        )
     if recipe.duplicates == "near":
-        near = near_duplicates.find(settings, data, reading)
+        near = near_duplicates.find(
+            settings, data, reading, lambda share: progress((1 + share) / 3, "Comparing the rows")
+        )
     return Rows(settings, recipe.dataset, reading, counts, near) if counts or near else rows
 
 

@@ -26,14 +26,18 @@ from core.data import sources, table
 from core.data.formats import Message, from_stored
 from core.data.parse_rows import MESSAGES
 from core.data.recipe import Recipe
-from core.data.select_rows import open_rows, select
+from core.data.rows import Rows
+from core.data.select_rows import Selection, open_rows, select
 from core.data.table import HELD_OUT, TRAIN, Source
 from core.errors import StudioError, sentences
 from core.settings import MAX_SLUG, Settings, inside, slug
 from core.system.files import modified_ns, read_json, write_json
+from core.system.jobs import Progress, ignore_progress
 
 SCHEMA = pa.schema([("split", pa.string()), ("row", pa.int64()), ("messages", MESSAGES)])
 _BATCH_ROWS = 5000
+# Of a progress bar, after counting tokens or comparing rows, and after selecting them.
+_COUNTED_SHARE, _SELECTED_SHARE = 0.7, 0.8
 
 Record = tuple[str, int, list[Message]]
 
@@ -48,6 +52,8 @@ class Subset(BaseModel):
         rows: Number of rows to train on.
         held_out: Number of held-out rows.
         left_out: Number of rows that were excluded for reasons other than the filters of the recipe, by reason.
+        edited: Number of selected rows whose turns the recipe replaces; subsets of earlier versions have none.
+        added: Number of rows to train on that the source does not have.
         sha256: Hash of the conversations in their order.
     """
 
@@ -57,6 +63,8 @@ class Subset(BaseModel):
     rows: int
     held_out: int
     left_out: dict[str, int]
+    edited: int = 0
+    added: int = 0
     sha256: str
 
     def describe(self) -> str:
@@ -67,13 +75,14 @@ class Subset(BaseModel):
         )
 
 
-def create(settings: Settings, name: str, recipe: Recipe) -> Subset:
+def create(settings: Settings, name: str, recipe: Recipe, progress: Progress = ignore_progress) -> Subset:
     """Create a subset, or return the existing one if it has the same name and recipe.
 
     Args:
         settings: The studio's settings.
         name: Name of the subset, which becomes its folder.
         recipe: How its rows are selected.
+        progress: Callback for the share that is done, 0 to 1, and the current step.
 
     Raises:
         StudioError: The name is invalid or used by another recipe, the dataset does not exist, or it has too few
@@ -82,7 +91,7 @@ def create(settings: Settings, name: str, recipe: Recipe) -> Subset:
     target = inside(settings.subsets_dir, name, "subset name")
     recipe = _plain(settings, recipe)
     with FileLock(settings.subsets_dir / ".lock"):
-        return _create(settings, target, recipe)
+        return _create(settings, target, recipe, progress)
 
 
 def _plain(settings: Settings, recipe: Recipe) -> Recipe:
@@ -104,27 +113,30 @@ def free_name(settings: Settings, name: str, recipe: Recipe) -> str:
     return name if is_free else f"{name[: MAX_SLUG - 9]}-{digest}"
 
 
-def _create(settings: Settings, target: Path, recipe: Recipe) -> Subset:
+def _create(settings: Settings, target: Path, recipe: Recipe, progress: Progress) -> Subset:
     name = target.name
     if (target / "recipe.json").is_file():
         present = find(settings, name)
         if present.recipe == recipe:
             return present
         raise StudioError(f"The subset {name!r} exists already ({present.describe()}) Choose another name.")
-    rows = open_rows(settings, recipe)
+    rows = open_rows(settings, recipe, progress)
+    progress(_COUNTED_SHARE, "Selecting the rows")
     chosen = select(rows, recipe)
+    progress(_SELECTED_SHARE, "Writing the rows")
     scratch = Path(tempfile.mkdtemp(prefix=".cut-", dir=settings.subsets_dir))
     try:
-        wanted = set(chosen.split_of)
-        records = ((chosen.split_of[row], row, messages) for row, _, messages in rows.usable_rows(wanted))
-        sha256 = _write(scratch / "rows.parquet", records)
+        added = _added_rows(rows, recipe)
+        sha256 = _write(scratch / "rows.parquet", itertools.chain(_records(rows, recipe, chosen), added))
         subset = Subset(
             name=name,
             source=rows.about.source,
             recipe=recipe,
-            rows=sum(split == TRAIN for split in chosen.split_of.values()),
+            rows=sum(split == TRAIN for split in chosen.split_of.values()) + len(added),
             held_out=sum(split == HELD_OUT for split in chosen.split_of.values()),
             left_out=dict(chosen.left_out),
+            edited=len(chosen.split_of.keys() & recipe.edited.keys()),
+            added=len(added),
             sha256=sha256,
         )
         write_json(scratch / "recipe.json", subset.model_dump())
@@ -135,6 +147,19 @@ def _create(settings: Settings, target: Path, recipe: Recipe) -> Subset:
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     return subset
+
+
+def _records(rows: Rows, recipe: Recipe, chosen: Selection) -> Iterator[Record]:
+    """Yield the selected rows in the order of the file, with the turns of the recipe where it has some."""
+    for row, _, messages in rows.usable_rows(set(chosen.split_of)):
+        yield chosen.split_of[row], row, recipe.edited.get(row, messages)
+
+
+def _added_rows(rows: Rows, recipe: Recipe) -> list[Record]:
+    """Return the added rows, numbered from behind the last row of the source, without those left out by hand."""
+    first = rows.about.rows
+    numbered = enumerate(recipe.added, first)
+    return [(TRAIN, number, messages) for number, messages in numbered if number not in recipe.excluded]
 
 
 def _write(path: Path, records: Iterator[Record]) -> str:

@@ -39,7 +39,7 @@ class Source(BaseModel):
 
     Attributes:
         kind: Kind of source.
-        name: File name, folder name or Hub id.
+        name: File name, folder name, Hub id or name of a subset.
         key: Hash of the content, or of the Hub id, configuration, split and commit.
         revision: Commit on the Hub.
         config: Configuration on the Hub.
@@ -47,7 +47,7 @@ class Source(BaseModel):
         licence: License that the source states.
     """
 
-    kind: Literal["bundled", "upload", "folder", "hub"]
+    kind: Literal["bundled", "upload", "folder", "hub", "subset"]
     name: str
     key: str
     revision: str | None = None
@@ -57,7 +57,7 @@ class Source(BaseModel):
 
     def describe(self) -> str:
         """Return the name with configuration, split and revision."""
-        parts = [self.name]
+        parts = [f"subset {self.name}" if self.kind == "subset" else self.name]
         if self.config:
             parts.append(f"configuration {self.config}")
         if self.split:

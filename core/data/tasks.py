@@ -4,9 +4,10 @@ Each reports its progress, and returns at once if its result exists already. Ope
 functions are in `sources`.
 """
 
-from core.data import lengths, near_duplicates, parse_rows
+from core.data import lengths, near_duplicates, parse_rows, subset
 from core.data.formats import Reading
 from core.data.lengths import TokenizerSpec
+from core.data.recipe import Recipe
 from core.data.table import Dataset
 from core.settings import Settings
 from core.system.jobs import Progress
@@ -27,3 +28,8 @@ def find_near_duplicates(settings: Settings, data: Dataset, reading: Reading, pr
     """Find the near duplicates and return the path of their file."""
     progress(0, "Comparing the rows")
     return str(near_duplicates.find(settings, data, reading, lambda share: progress(share * 0.9, "Comparing the rows")))
+
+
+def create_subset(settings: Settings, name: str, recipe: Recipe, progress: Progress) -> subset.Subset:
+    """Create a subset; what its filters need is counted first."""
+    return subset.create(settings, name, recipe, progress)

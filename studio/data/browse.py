@@ -8,26 +8,20 @@ from typing import Any
 import gradio as gr
 import pandas as pd
 
-from components.conversation import empty_html
-from components.data_table import TableBar, TableColumn, TablePage, TableRow, build_data_table, table_html
+from components.data_table import build_data_table
 from components.pager import Pager, build_pager, clamp_page, position_text
-from core.data.histogram import Histogram, format_number, histogram
+from core.data.histogram import Histogram, histogram
 from core.data.rows import Rows
 from core.data.view import MAX_FILTER_VALUES, Filter, View
 from core.errors import StudioError
 from core.evaluate import result
 from core.settings import Settings
 from studio.data.page_state import MAX_TICKED, PageState, State, parse_state
-from studio.data.row_view import NO_ROW, VIEWS, row_html
+from studio.data.rows_table import TITLES, rows_html
+from studio.data.summary import summary_html
 
 ALL_ROWS = "All rows"
 ROW_KINDS = [ALL_ROWS, "Usable", "Cannot be used", "Exact duplicates", "Near duplicates", "Would be truncated"]
-_TITLES = {
-    "row": "row", "split": "split", "turns": "turns", "language": "language", "characters": "characters",
-    "answer_characters": "characters in answers", "prompt": "prompt", "answer": "answer", "problem": "problem",
-    "duplicate_of": "duplicate of", "near_duplicate_of": "near duplicate of", "tokens": "tokens",
-    "answer_tokens": "tokens in answers",
-}  # fmt: skip
 _MAX_SOURCE_COLUMNS = 2
 _MAX_CACHED_HISTOGRAMS = 400
 _SECONDS_BETWEEN_YIELDS = 2.0
@@ -133,20 +127,32 @@ class Browse:
             size: Rows per page.
         """
         shown = parse_state(state)
+        summary = {"summary": summary_html(self.settings, state)}
         if not shown.dataset:
-            yield {"table": "", "page": 1, "position": "no rows"}
+            yield {"table": "", "page": 1, "position": "no rows", "matches": "", **summary}
             return
         rows = shown.open_rows(self.settings)
         total = rows.count(shown.view)
         number = clamp_page(page, total, size)
         names = self.columns(shown, rows)
         frame = rows.page(shown.view, (number - 1) * size, size, names)
-        position = {"page": number, "position": position_text(number, total, size)}
+        # The summary comes with the rows, so that the title and the table of two datasets are never mixed.
+        position = {
+            "page": number, "position": position_text(number, total, size),
+            "matches": _matches(total, rows.about.rows), **summary,
+        }  # fmt: skip
+        yield from self._with_histograms(shown, rows, frame, names, ticked, opened, position)
+
+    def _with_histograms(
+        self, shown: PageState, rows: Rows, frame: pd.DataFrame, names: list[str], ticked: list[int],
+        opened: int | None, position: dict[str, Any],
+    ) -> Iterator[dict[str, Any]]:  # fmt: skip
+        """Yield the table of a frame, first with the histograms that are known; `position` is added to each."""
         # A histogram depends on filters and counts but not on the order, so sorting finds all of them in the cache.
         view_key = shown.view.model_dump_json(exclude=_ORDER_FIELDS)
         key = (rows.about.id, rows.parsed.key, shown.model, shown.template, view_key)
         known = {name: self._histograms.get((*key, name)) for name in names}
-        yield {"table": self._table_html(shown, rows, frame, known, ticked, opened), **position}
+        yield {"table": rows_html(shown, rows, frame, known, ticked, opened), **position}
         if missing := [name for name in names if known[name] is None and name != "row"]:
             if len(self._histograms) > _MAX_CACHED_HISTOGRAMS:
                 self._histograms.clear()
@@ -154,10 +160,55 @@ class Browse:
             for name in missing:
                 # Gradio ends a handler whose page was closed only where it yields.
                 if time.monotonic() - shown_at > _SECONDS_BETWEEN_YIELDS:
-                    yield {"table": self._table_html(shown, rows, frame, known, ticked, opened), **position}
+                    yield {"table": rows_html(shown, rows, frame, known, ticked, opened), **position}
                     shown_at = time.monotonic()
                 known[name] = self._histograms[(*key, name)] = histogram(rows, name, shown.view)
-            yield {"table": self._table_html(shown, rows, frame, known, ticked, opened), **position}
+            yield {"table": rows_html(shown, rows, frame, known, ticked, opened), **position}
+
+    def show_first_page(
+        self, state: State, ticked: list[int], opened: int | None, page: float | None, size: int
+    ) -> Iterator[dict[str, Any]]:
+        """Yield the table after a change of the view: its first page, or that of the row of a link."""
+        shown = parse_state(state)
+        first = 1
+        if shown.dataset and shown.at_row is not None:
+            numbers = shown.open_rows(self.settings).row_numbers(shown.view)
+            first = numbers.index(shown.at_row) // size + 1 if shown.at_row in numbers else 1
+        yield from self.show_page(state, ticked, opened, first, size)
+
+    def step_row(
+        self, state: State, ticked: list[int], opened: int | None, page: float | None, size: int, step: int
+    ) -> Iterator[dict[str, Any]]:
+        """Open the next or the previous row of the view, and yield the table of its page if that is another one.
+
+        Args:
+            state: The page's state.
+            ticked: Numbers of the ticked rows.
+            opened: Number of the open row; if the view does not have it, the first row of the page is opened.
+            page: Number of the table's page.
+            size: Rows per page.
+            step: 1 or -1.
+        """
+        shown = parse_state(state)
+        rows = shown.open_rows(self.settings)
+        total = rows.count(shown.view)
+        if not total:
+            return
+        number = clamp_page(page, total, size)
+        # One row more on either side: most steps need no other rows.
+        start = max(0, (number - 1) * size - 1)
+        near = rows.row_numbers(shown.view, start, size + 2)
+        if opened not in near:
+            start, near = 0, rows.row_numbers(shown.view)
+        index = start + near.index(opened) + step if opened in near else (number - 1) * size
+        index = min(max(0, index), total - 1)
+        if index - start >= len(near) or index < start:
+            start, near = index, rows.row_numbers(shown.view, index, 1)
+        opened = near[index - start]
+        yield {"opened": opened}
+        if (other := index // size + 1) != number:
+            for update in self.show_page(state, ticked, opened, other, size):
+                yield {**update, "opened": opened}
 
     def columns(self, page: PageState, rows: Rows) -> list[str]:
         """Return the columns of the table: the chosen ones, or those that say most about this dataset."""
@@ -166,7 +217,7 @@ class Browse:
         if compared := result.comparison_columns([column.name for column in rows.about.columns]):
             return ["row", *compared]
         if rows.reading.format == "undecided":
-            source = [name for name in rows.fields if name not in _TITLES]
+            source = [name for name in rows.fields if name not in TITLES]
             return ["row", "prompt", *source[: 2 * _MAX_SOURCE_COLUMNS]]
         # The conversation shows what the format reads, so only other columns of the source are added.
         used = set(rows.reading.columns.values()) - {rows.reading.columns.get("label")}
@@ -181,120 +232,44 @@ class Browse:
         if not page.dataset:
             return {}
         rows = page.open_rows(self.settings)
-        choices = [(_TITLES.get(name, name), name) for name in rows.fields]
+        choices = [(TITLES.get(name, name), name) for name in rows.fields]
         return {"table_columns": gr.update(choices=choices, value=self.columns(page, rows))}
 
-    def show_row(self, state: State, opened: int | None, view: str) -> dict[str, Any]:
-        """Show the opened row in one of VIEWS."""
-        return {"row": row_html(self.settings, state, opened, view)}
 
-    def _table_html(
-        self, page: PageState, rows: Rows, frame: pd.DataFrame, known: dict[str, Histogram | None], ticked: list[int],
-        opened: int | None,
-    ) -> str:  # fmt: skip
-        columns = [_column(page, rows, name, found) for name, found in known.items()]
-        shown = []
-        for record in frame.to_dict("records"):
-            # pandas gives NaN for a row without a problem.
-            problem = record["problem_"] if isinstance(record["problem_"], str) else None
-            cells = [_cell(rows, name, record, problem) for name in known]
-            shown.append(TableRow(int(record["number_"]), cells, warn=problem is not None))
-        return table_html(
-            TablePage(
-                columns,
-                shown,
-                sort=page.view.sort,
-                descending=page.view.descending,
-                ticked=frozenset(ticked),
-                opened=opened,
-                filters=[(chosen.describe(), chosen.model_dump_json()) for chosen in page.view.filters],
-                empty="No rows match. Remove a filter, or search for something else.",
-            )
-        )
-
-
-def _column(page: PageState, rows: Rows, name: str, found: Histogram | None) -> TableColumn:
-    field = rows.fields[name]
-    return TableColumn(
-        name,
-        _TITLES.get(name, name),
-        numeric=field.kind in ("integer", "number"),
-        wide=field.kind == "text" and name not in ("split", "language"),
-        note=_note(found) if found and found.bars else "",
-        bars=_bars(page, found) if found and found.bars else [],
-    )
-
-
-def _bars(page: PageState, found: Histogram) -> list[TableBar]:
-    largest = max(bar.count for bar in found.bars) or 1
-    name = found.column.replace("_", " ") + (" length" if found.kind == "lengths" else "")
-    return [
-        TableBar(
-            height=bar.count / largest,
-            title=f"{name} {bar.label}: {bar.count:,} rows",
-            value=bar.chosen.model_dump_json(),
-            on=bar.chosen in page.view.filters,
-        )
-        for bar in found.bars
-    ]
-
-
-def _note(found: Histogram) -> str:
-    """Return the values or the range of a column, and how many of its cells are empty."""
-    empty = f", {found.empty:,} empty" if found.empty else ""
-    if found.kind == "values":
-        return f"{len(found.bars)} values{empty}" if len(found.bars) > 1 else f"{found.bars[0].label}{empty}"
-    low, high = found.bars[0].chosen.low or 0, found.bars[-1].chosen.high or 0
-    unit = " characters" if found.kind == "lengths" else ""
-    return f"{format_number(low)} to {format_number(high)}{unit}{empty}"
-
-
-def _cell(rows: Rows, name: str, record: dict, problem: str | None) -> str:
-    """Return a cell's text; of a row that cannot be used, the prompt is its raw text and the answer the reason."""
-    value = record[name]
-    if problem is not None and name == "prompt":
-        return record["raw"]
-    if problem is not None and name == "answer":
-        return f"⚠ cannot be used: {problem}"
-    if value is None or pd.isna(value):
-        return ""
-    kind = rows.fields[name].kind
-    if kind == "integer":
-        return f"{int(value):,}"
-    return format_number(value) if kind == "number" else str(value)
+def _matches(count: int, total: int) -> str:
+    """Return how many rows a view has of all, such as "10 of 340"."""
+    return f"{total:,} rows" if count == total else f"{count:,} of {total:,}"
 
 
 @dataclass(frozen=True)
 class BrowseWidgets:
-    """Widgets of the table and of the row below it."""
+    """Widgets of the table."""
 
     search: gr.Textbox
+    matches: gr.HTML
     row_kind: gr.Dropdown
     columns: gr.Dropdown
     table: gr.HTML
     pager: Pager
-    view: gr.Radio
-    row: gr.HTML
 
 
 def build_browse() -> BrowseWidgets:
     """Build the widgets in the open layout."""
-    with gr.Row(elem_classes="qs-tools"):
+    with gr.Row(elem_classes="qs-tools", elem_id="rows-tools"):
         search = gr.Textbox(
             label="Search", show_label=False, placeholder="Search in every turn", container=False, scale=3,
             min_width=180, elem_id="search",
         )  # fmt: skip
+        matches = gr.HTML(elem_id="search-count", elem_classes="qs-matches", padding=False)
         row_kind = gr.Dropdown(
             ROW_KINDS, value=ALL_ROWS, label="Rows shown", show_label=False, container=False, filterable=False, scale=1,
             min_width=150, elem_id="shown",
         )  # fmt: skip
-    table = build_data_table("rows", "row-view")
+    table = build_data_table("rows", "data-pane", loading="Loading the rows …")
     pager = build_pager()
-    with gr.Accordion("Columns", open=False, elem_id="columns-box"):
+    with gr.Accordion("Columns", open=False, elem_id="columns-box", elem_classes="qs-quiet"):
         columns = gr.Dropdown(
             multiselect=True, allow_custom_value=True, label="Columns of the table", elem_id="columns",
             info="The studio's own, then the source's. Click a column's name to sort, a bar to filter.",
         )  # fmt: skip
-    view = gr.Radio(VIEWS, value=VIEWS[0], label="Show row as", show_label=False, container=False, elem_id="row-view")
-    row = gr.HTML(empty_html(NO_ROW), elem_id="row-shown", padding=False)
-    return BrowseWidgets(search, row_kind, columns, table, pager, view, row)
+    return BrowseWidgets(search, matches, row_kind, columns, table, pager)

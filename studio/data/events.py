@@ -1,63 +1,82 @@
-"""Events of the Data tab, each part of it connected by a function of its own.
+"""Events of the Data tab that open, read, count and export, each part connected by a function of its own.
 
-Most events change one of the values in `TabState`, and everything that depends on it listens to its change: a search
-changes the page's state, and the table listens to that.
+Most events change one of the values in `TabState`, and everything that depends on it listens to its change.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import gradio as gr
 
 from core.system.jobs import Jobs
-from studio.data.browse import Browse, BrowseWidgets
+from studio.data.created_card import CreatedCard
 from studio.data.open_dataset import OpenDataset, OpenDatasetWidgets
-from studio.data.page_state import State, parse_state
-from studio.data.reading_form import ReadingForm, ReadingWidgets
+from studio.data.reading_form import ReadingForm
+from studio.data.reading_widgets import ReadingWidgets
 from studio.data.sql import SqlWidgets
 from studio.data.subset_export import ExportSubset, ExportSubsetWidgets
 from studio.data.subsets import CreateSubset, CreateSubsetWidgets, validate_subset
+from studio.data.tab_state import TabState
 from studio.data.token_stats import TokenStats, TokenStatsWidgets
-from studio.event_values import name_of, row_number, table_value
+from studio.event_values import table_value
 from studio.job_progress import cancel, job_outputs
 from studio.wiring import LATEST_ONLY, PRIVATE, connect
 
 
-@dataclass(frozen=True)
-class TabState:
-    """Values that the page keeps.
-
-    Attributes:
-        page: The `PageState`.
-        scope: The part of it that filters leave alone.
-        ticked: Numbers of the ticked rows.
-        opened: Number of the open row, or None.
-        created: Name of the subset created last, or None.
-    """
-
-    page: gr.State
-    scope: gr.State
-    ticked: gr.State
-    opened: gr.State
-    created: gr.State
-
-
 def connect_open_dataset(
-    do: OpenDataset, widgets: OpenDatasetWidgets, job: dict[str, gr.blocks.Block], demo: gr.Blocks
-) -> None:
-    """Connect what opens datasets, and the lists that are filled when the page loads."""
-    dataset = widgets.dataset
-    opened = {**job, "dataset": dataset}
-    connect(demo.load, do.on_load, outputs={"dataset": dataset, "folder": widgets.folder}, visitor=True, **PRIVATE)
+    do: OpenDataset, widgets: OpenDatasetWidgets, job: dict[str, gr.blocks.Block], state: TabState, demo: gr.Blocks
+) -> dict[str, gr.blocks.Block]:
+    """Connect what opens datasets, and the lists that are filled when the page loads.
+
+    Returns:
+        Outputs of a handler that opens a dataset, by name.
+    """
+    dataset, panel = widgets.dataset, {"panel": widgets.panel}
+    opened = {**job, "dataset": dataset, **panel}
+    loaded = {"dataset": dataset, "folder": widgets.folder, "state": state.page, "opened": state.opened}
+    connect(demo.load, do.on_load, outputs=loaded, visitor=True, **PRIVATE)
+    # Without the file that was uploaded last, so that another one can be dropped.
+    shown = {**panel, "upload": widgets.upload}
+    connect(widgets.show.click, lambda: {"panel": gr.update(visible=True), "upload": None}, outputs=shown, **PRIVATE)
+    connect(widgets.close.click, lambda: {"panel": gr.update(visible=False)}, outputs=panel, **PRIVATE)
     connect(demo.load, do.reattach, outputs=opened, **PRIVATE)
     # A large file must not keep others from opening theirs; `MAX_OPENINGS` bounds how many are read at once.
     followed = partial(connect, outputs=opened, show_progress="hidden", concurrency_limit=None)
     followed(widgets.upload.upload, do.open_file, {"upload": widgets.upload}, api_name="open_file")
     followed(widgets.open_hub.click, do.open_hub, widgets.hub, api_name="open_hub")
     followed(widgets.open_folder.click, do.open_folder, {"name": widgets.folder}, api_name="open_folder")
+    # Visitors choose in this list, too, so the handler itself refuses what only the owner may open.
+    followed(dataset.input, do.open_chosen, {"name": dataset}, visitor=True, api_visibility="private")
     _connect_cancel(do.jobs, widgets.bar.cancel, job)
+    return opened
+
+
+def connect_split(
+    do: OpenDataset, widgets: ReadingWidgets, opened: dict[str, gr.blocks.Block], state: TabState
+) -> None:
+    """Connect the button that splits a table of one column; `opened` is what `connect_open_dataset` returned."""
+    inputs = {"state": state.page, "characters": widgets.characters}
+    connect(
+        widgets.split.click, do.split_column, inputs, opened, show_progress="hidden", concurrency_limit=None,
+        api_visibility="private",
+    )  # fmt: skip
+
+
+def connect_browse_subset(
+    do: OpenDataset, export: ExportSubsetWidgets, card: CreatedCard, opened: dict[str, gr.blocks.Block], state: TabState
+) -> None:
+    """Connect the buttons that open a subset as a dataset.
+
+    Args:
+        do: The handlers.
+        export: Its button opens the subset that is chosen there.
+        card: Its button opens the subset created last.
+        opened: What `connect_open_dataset` returned.
+        state: The tab's state.
+    """
+    followed = partial(connect, outputs=opened, show_progress="hidden", concurrency_limit=None)
+    followed(export.browse.click, do.open_subset, {"name": export.subset}, api_name="open_subset")
+    followed(card.browse.click, do.open_subset, {"name": state.created}, api_visibility="private")
 
 
 def _connect_cancel(jobs: Jobs, button: gr.Button, job: dict[str, gr.blocks.Block]) -> None:
@@ -95,66 +114,6 @@ def connect_reading(
     )  # fmt: skip
 
 
-def connect_view(do: Browse, widgets: BrowseWidgets, state: TabState) -> None:
-    """Connect what changes the view, and the row below the table."""
-    page = {"state": state.page}
-    connect(
-        widgets.search.change, do.search, {**page, "text": widgets.search}, page, visitor=True,
-        trigger_mode="always_last", show_progress="hidden", api_name="search",
-    )  # fmt: skip
-    own = partial(connect, visitor=True, **PRIVATE)
-    own(widgets.row_kind.input, do.show_kind, {**page, "kind": widgets.row_kind}, page)
-    own(widgets.columns.input, do.choose_columns, {**page, "columns": widgets.columns}, page)
-
-    def sort(state: State, event: gr.EventData) -> dict[str, Any]:
-        return do.sort(state, name_of(event))
-
-    def toggle_filter(state: State, event: gr.EventData) -> dict[str, Any]:
-        return do.toggle_filter(state, table_value(event))
-
-    def remove_filter(state: State, event: gr.EventData) -> dict[str, Any]:
-        return do.remove_filter(state, table_value(event))
-
-    def tick(state: State, ticked: Any, event: gr.EventData) -> dict[str, Any]:
-        return do.tick(ticked, parse_state(state).existing_row(do.settings, row_number(event)))
-
-    def open_row(state: State, event: gr.EventData) -> dict[str, Any]:
-        return {"opened": parse_state(state).existing_row(do.settings, row_number(event))}
-
-    filtered = {**page, "row_kind": widgets.row_kind}
-    own(widgets.table.sort_by, sort, page, page)
-    own(widgets.table.pick_bar, toggle_filter, page, filtered)
-    own(widgets.table.drop_filter, remove_filter, page, filtered)
-    own(widgets.table.tick_row, tick, {**page, "ticked": state.ticked}, {"ticked": state.ticked})
-    own(widgets.table.open_row, open_row, page, {"opened": state.opened})
-    for event in (state.opened.change, widgets.view.change, state.scope.change):
-        own(event, do.show_row, {**page, "opened": state.opened, "view": widgets.view}, {"row": widgets.row})
-
-
-def connect_pages(do: Browse, widgets: BrowseWidgets, state: TabState) -> None:
-    """Connect the table to the pager and to the page's state."""
-    pager = widgets.pager
-    inputs = {
-        "state": state.page, "ticked": state.ticked, "opened": state.opened, "page": pager.page, "size": pager.size,
-    }  # fmt: skip
-    outputs = {"table": widgets.table, "page": pager.page, "position": pager.position}
-
-    def turn_to(number: Callable[[float], float]) -> Callable[..., Any]:
-        """Return a handler that shows the page whose number follows from the current one."""
-
-        def turn(state: State, ticked: list, opened: int | None, page: float, size: int) -> Iterator[dict[str, Any]]:
-            yield from do.show_page(state, ticked, opened, number(page or 1), size)
-
-        return turn
-
-    turned = partial(connect, inputs=inputs, outputs=outputs, visitor=True)
-    turned(state.page.change, turn_to(lambda page: 1), **PRIVATE, **LATEST_ONLY)
-    turned(pager.back.click, turn_to(lambda page: page - 1), **PRIVATE)
-    turned(pager.forward.click, turn_to(lambda page: page + 1), **PRIVATE)
-    for event in (pager.page.submit, pager.page.blur, pager.size.change):
-        turned(event, turn_to(lambda page: page), **PRIVATE)
-
-
 def connect_stats(do: TokenStats, widgets: TokenStatsWidgets, state: TabState, demo: gr.Blocks) -> None:
     """Connect the tokenizer's fields and the buttons that count."""
     page = {"state": state.page}
@@ -188,12 +147,13 @@ def connect_create(
         state: The tab's state.
     """
     page = {"state": state.page}
-    picked = {**page, "ticked": state.ticked, **create.recipe}
+    picked = {**page, "ticked": state.ticked, "changes": state.changes, **create.recipe}
     field_events = [widget.change for widget in create.recipe.values()]
-    for event in (state.page.change, state.ticked.change, *field_events):
+    for event in (state.page.change, state.ticked.change, state.changes.change, *field_events):
         connect(event, do.describe_recipe, picked, {"recipe_text": create.recipe_text}, **PRIVATE, **LATEST_ONLY)
-    for event in (state.scope.change, *field_events, state.created.change):
-        connect(event, do.suggest_name, {**page, **create.recipe}, {"name": create.name}, **PRIVATE, **LATEST_ONLY)
+    named = {**page, "changes": state.changes, **create.recipe}
+    for event in (state.scope.change, state.changes.change, *field_events, state.created.change):
+        connect(event, do.suggest_name, named, {"name": create.name}, **PRIVATE, **LATEST_ONLY)
     connect(
         create.recipe["method"].change,
         lambda method: {"stratify_by": gr.update(visible=method == "stratified")},
@@ -201,7 +161,9 @@ def connect_create(
         {"stratify_by": create.recipe["stratify_by"]},
         **PRIVATE,
     )
-    created = partial(connect, outputs=outputs)
+    job = job_outputs(create.bar, gr.State(None))
+    _connect_cancel(do.jobs, create.bar.cancel, job)
+    created = partial(connect, outputs={**job, **outputs}, show_progress_on=[create.recipe_text])
     created(create.create.click, do.create, {**picked, "name": create.name}, validate=validate_subset, api_name="cut")
     created(
         create.run_file.click,

@@ -7,15 +7,18 @@ from typing import Any
 
 import gradio as gr
 
+from components.html import render
 from components.progress_bar import ProgressBar, build_progress_bar, hide_progress
 from core.access import roles
 from core.access.quotas import Quotas
-from core.data import parse_rows, readers, sources
+from core.data import delimiter, parse_rows, readers, sources, subset, subset_rows
 from core.data.table import Dataset
 from core.errors import StudioError
 from core.settings import Settings, inside
 from core.system.jobs import Job, Jobs
-from studio.choices import dataset_choices
+from studio.choices import SUBSET_PREFIX, dataset_choices
+from studio.data.page_state import State, open_source_row, parse_state
+from studio.data.row_pane import linked_row
 from studio.handlers import info, warn
 from studio.job_progress import follow
 
@@ -35,13 +38,26 @@ class OpenDataset:
         found = self.settings.folders_dir.glob("*/dataset_*.json") if roles.caller().is_owner else []
         return sorted({path.parent.name for path in found if not path.parent.name.startswith(".")})
 
-    def on_load(self) -> dict[str, Any]:
-        """Fill the lists again: another page or the command line may have opened something."""
+    def on_load(self, request: gr.Request) -> dict[str, Any]:
+        """Fill the lists again, and choose the newest dataset or the row that the page's address names.
+
+        Another page or the command line may have opened something.
+        """
         choices = dataset_choices(self.settings)
-        return {
+        listed = {
             "dataset": gr.update(choices=choices, value=choices[-1][1] if choices else None),
             "folder": gr.update(choices=self.folders()),
         }
+        try:
+            linked = linked_row(self.settings, request.query_params)
+        except StudioError as error:
+            # The page opens all the same.
+            warn(str(error), title="The link cannot be opened")
+            return listed
+        if linked is None:
+            return listed
+        shown = open_source_row(linked, None)
+        return {**listed, **shown, "dataset": gr.update(choices=choices, value=linked["dataset"])}
 
     def open_file(self, upload: str | None) -> Iterator[dict[str, Any]]:
         """Open an uploaded file; ends with the dataset's name."""
@@ -64,6 +80,25 @@ class OpenDataset:
         sources.check_hub_id(given[0])
         # The token is left out of the job's key, which is kept after the job.
         yield from self._follow(self._start(given[0], given[:4], sources.open_hub, *given))
+
+    def open_subset(self, name: str | None) -> Iterator[dict[str, Any]]:
+        """Open a subset as a dataset, with its rows as they were selected."""
+        found = subset.find(self.settings, name or "")
+        yield from self._follow(self._start(found.name, f"subset/{found.name}", subset_rows.open_subset, found.name))
+
+    def split_column(self, state: State, characters: str) -> Iterator[dict[str, Any]]:
+        """Open the chosen table of one column anew, with cells between some characters."""
+        data = parse_state(state).find_dataset(self.settings)
+        if not (characters or ""):
+            raise StudioError("No delimiter is given. Enter the characters between two cells.")
+        key = f"{data.id}/{characters}"
+        yield from self._follow(self._start(data.source.name, key, delimiter.split, data, characters))
+
+    def open_chosen(self, name: str | None) -> Iterator[dict[str, Any]]:
+        """Open what was chosen in the list of datasets if it is a subset that is not open yet."""
+        if (name or "").startswith(SUBSET_PREFIX):
+            roles.owner_only("open subsets")
+            yield from self.open_subset(name.removeprefix(SUBSET_PREFIX))
 
     def reattach(self) -> Iterator[dict[str, Any]]:
         """Follow a dataset that is being opened already, by another page or by this one before a reload."""
@@ -89,7 +124,8 @@ class OpenDataset:
     def _follow(self, job: Job) -> Iterator[dict[str, Any]]:
         def finish(done: Job) -> dict[str, Any]:
             self._notify(done.result)
-            return {"dataset": gr.update(choices=dataset_choices(self.settings), value=done.result.id)}
+            choices = dataset_choices(self.settings)
+            return {"dataset": gr.update(choices=choices, value=done.result.id), "panel": gr.update(visible=False)}
 
         yield from follow(job, finish)
 
@@ -108,9 +144,12 @@ class OpenDataset:
 
 @dataclass(frozen=True)
 class OpenDatasetWidgets:
-    """Widgets that open datasets, and the summary of the open one."""
+    """Widgets that choose and open datasets, and the summary of the chosen one."""
 
     dataset: gr.Dropdown
+    show: gr.Button
+    close: gr.Button
+    panel: gr.Column
     upload: gr.File
     hub: dict[str, gr.Textbox]
     open_hub: gr.Button
@@ -122,35 +161,52 @@ class OpenDatasetWidgets:
 
 def build_open_dataset() -> OpenDatasetWidgets:
     """Build the widgets in the open layout."""
-    with gr.Row():
-        dataset = gr.Dropdown(label="Dataset", allow_custom_value=True, elem_id="dataset", scale=3, min_width=300)
-        with gr.Column(scale=2, min_width=260), gr.Accordion("Upload a file", open=False, elem_id="open-upload"):
-            upload = gr.File(label="JSONL, JSON, CSV, TSV, Parquet, text; .gz and .zst", file_types=_UPLOAD_SUFFIXES,
-                             height=130, elem_id="upload")  # fmt: skip
-        with (
-            gr.Column(scale=2, min_width=260),
-            gr.Accordion("From the Hugging Face Hub", open=False, elem_id="open-hub"),
-        ):
-            hub = _hub_fields()
-            open_hub = gr.Button("Open from the Hub", elem_id="open-hub-button")
-            folder = gr.Dropdown(
-                label="Or a folder saved with datasets", allow_custom_value=True, elem_id="folder",
-                info="Folders in “folders” of STUDIO_HOME.",
-            )  # fmt: skip
-            open_folder = gr.Button("Open folder", elem_id="open-folder-button")
+    with gr.Row(elem_id="dataset-row", equal_height=True):
+        dataset = gr.Dropdown(
+            label="Dataset", show_label=False, container=False, allow_custom_value=True, elem_id="dataset", scale=1,
+            min_width=240,
+        )  # fmt: skip
+        show = gr.Button("Open data", scale=0, min_width=130, elem_id="open-data")
+    with gr.Column(visible=False, elem_id="open-panel") as panel:
+        with gr.Row():
+            gr.HTML("<h3>Open data</h3>", padding=False, elem_classes="qs-title")
+            close = gr.Button("Close", size="sm", scale=0, min_width=80, elem_id="open-close")
+        with gr.Row():
+            with gr.Column(min_width=260):
+                upload = gr.File(
+                    label="JSONL, JSON, CSV, TSV, Parquet, text; .gz, .zst", file_types=_UPLOAD_SUFFIXES,
+                    height=150, elem_id="upload",
+                )  # fmt: skip
+            with gr.Column(min_width=260):
+                hub, open_hub = _build_hub()
+            with gr.Column(min_width=260):
+                folder = gr.Dropdown(
+                    label="A folder saved with datasets", allow_custom_value=True, elem_id="folder",
+                    info="Folders in “folders” of STUDIO_HOME.",
+                )  # fmt: skip
+                open_folder = gr.Button("Open folder", size="sm", elem_id="open-folder-button")
     bar = build_progress_bar("opening")
-    summary = gr.HTML(elem_id="data-summary", padding=False)
-    return OpenDatasetWidgets(dataset, upload, hub, open_hub, folder, open_folder, bar, summary)
+    loading = render("text", css_class="qs-second", direction="", text="Loading the dataset …")
+    summary = gr.HTML(loading, elem_id="data-summary", padding=False)
+    return OpenDatasetWidgets(dataset, show, close, panel, upload, hub, open_hub, folder, open_folder, bar, summary)
 
 
-def _hub_fields() -> dict[str, gr.Textbox]:
-    return {
-        "hub_id": gr.Textbox(label="Hub id", placeholder="timdettmers/openassistant-guanaco", elem_id="hub-id"),
-        "config": gr.Textbox(label="Configuration", info="Only for a dataset that has several."),
-        "split": gr.Textbox(label="Split", info="Empty: all; test and validation are held out."),
-        "revision": gr.Textbox(label="Revision", info="Branch, tag or commit; empty: the latest of main."),
-        "token": gr.Textbox(
-            label="Token", type="password", info="Only for a private or gated dataset. Used once, never saved.",
-            elem_id="hub-token",
-        ),
-    }  # fmt: skip
+def _build_hub() -> tuple[dict[str, gr.Textbox], gr.Button]:
+    """Build the fields of a dataset of the Hub: its id, and in a closed part what few need."""
+    fields = {
+        "hub_id": gr.Textbox(
+            label="From the Hugging Face Hub", placeholder="timdettmers/openassistant-guanaco", elem_id="hub-id"
+        )
+    }
+    button = gr.Button("Open from the Hub", size="sm", elem_id="open-hub-button")
+    with gr.Accordion("Configuration, split, revision, token", open=False, elem_id="hub-more", elem_classes="qs-quiet"):
+        fields |= {
+            "config": gr.Textbox(label="Configuration", info="Only for a dataset that has several."),
+            "split": gr.Textbox(label="Split", info="Empty: all; test and validation are held out."),
+            "revision": gr.Textbox(label="Revision", info="Branch, tag or commit; empty: the latest of main."),
+            "token": gr.Textbox(
+                label="Token", type="password", info="Only for a private or gated dataset. Used once, never saved.",
+                elem_id="hub-token",
+            ),
+        }  # fmt: skip
+    return fields, button

@@ -44,6 +44,7 @@ class PageState(BaseModel):
         batch: Rows per batch, for the padding statistics.
         view: Search, filters and order of the table.
         columns: Columns of the table, each a query for its histogram; empty for a choice that suits the dataset.
+        at_row: Number of the row whose page the table shows first, as after a link; None for the first page.
         counted: Grows when a job has written new counts, so that listeners read them.
     """
 
@@ -57,6 +58,7 @@ class PageState(BaseModel):
     batch: int = 8
     view: View = View()
     columns: Annotated[list[ColumnName], AfterValidator(_distinct)] = Field([], max_length=MAX_ENTRIES)
+    at_row: int | None = None
     counted: int = 0
 
     @property
@@ -65,7 +67,7 @@ class PageState(BaseModel):
 
         What depends on the whole dataset listens to this key, so that typing a search does not redraw it.
         """
-        return self.model_dump_json(exclude={"view", "columns", "max_length", "batch"})
+        return self.model_dump_json(exclude={"view", "columns", "max_length", "batch", "at_row"})
 
     @property
     def tokens(self) -> TokenizerSpec:
@@ -78,6 +80,8 @@ class PageState(BaseModel):
         Raises:
             pydantic.ValidationError: A value is not one that a `PageState` takes.
         """
+        # A link's row decides the page of one view only.
+        changes = {"at_row": None} | changes
         return PageState.model_validate(self.model_copy(update=changes).model_dump()).model_dump()
 
     def find_dataset(self, settings: Settings) -> Dataset:
@@ -144,6 +148,7 @@ def open_source_row(source: dict[str, Any], state: State | None) -> dict[str, An
         Values for the outputs `dataset`, `state` and `opened`.
     """
     known = parse_state(state).replace(dataset=source["dataset"], view=View())
+    row = int(source["row"])
     # Validated as a whole, because `reading` comes from a file.
-    shown = PageState.model_validate(known | {"reading": source.get("reading")})
-    return {"dataset": shown.dataset, "state": shown.model_dump(), "opened": int(source["row"])}
+    shown = PageState.model_validate(known | {"reading": source.get("reading"), "at_row": row})
+    return {"dataset": shown.dataset, "state": shown.model_dump(), "opened": row}

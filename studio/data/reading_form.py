@@ -6,15 +6,14 @@ the format does not read. A choice in the question or the list fills in the form
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
 
-from components.choice_list import Choice, build_choice_list, choices_html
+from components.choice_list import Choice, choices_html
 from components.conversation import secondary_html
 from components.model_form import non_empty_values
-from core.data import formats, parse_rows, tasks
+from core.data import delimiter, one_column, parse_rows, tasks
 from core.data.formats import Reading, get_format
 from core.data.report import (
     ColumnUse,
@@ -26,17 +25,15 @@ from core.data.report import (
     column_uses,
     join_names,
 )
+from core.data.table import Dataset
 from core.errors import StudioError
 from core.settings import Settings
 from core.system.jobs import Job, Jobs
 from studio.data.page_state import PageState, State, parse_state
+from studio.data.reading_widgets import FIELD_HELP, FORM_TITLE
 from studio.job_progress import follow
 
-FIELDS = ("format", "reasoning", "columns", "extra", "roles", "prompt", "labels", "placeholders")
 MAX_LISTED_COLUMNS = 20
-FORM_TITLE = "Format and columns"
-_FORMATS = [(form.label, form.name) for form in formats.FORMATS if form.name != "undecided"]
-_REASONING = [("train on it, in <think> tags", "think"), ("leave it out", "leave out")]
 _USES = [
     ("not used", ""),
     ("context", "context"),
@@ -49,7 +46,6 @@ _USES_HELP = (
     "Context is added to the first question, reasoning in <think> tags before the last answer. Ignore leaves a column "
     "out and hides its note."
 )
-_HELP = {name: field.description for name, field in Reading.model_fields.items()}
 
 
 class ReadingForm:
@@ -67,13 +63,19 @@ class ReadingForm:
             "question": gr.update(visible=False),
             "question_text": "",
             "choices": gr.update(choices=[], value=None),
+            "runner_up": "",
+            "split_row": gr.update(visible=False),
         }
         if not page.dataset:
             return hidden
         data = page.find_dataset(self.settings)
         if page.effective_reading(self.settings).format != "undecided":
             # The form of another dataset is closed; a form that was just used stays as it is.
-            return hidden if page.reading else {**hidden, "form_box": gr.update(open=False)}
+            open_or_not = {} if page.reading else {"open": False}
+            about = self._report(page)
+            line = f"{FORM_TITLE}: {about.label} ({about.evidence}) · change"
+            second = secondary_html(f"Second choice: {about.runner_up}.") if about.runner_up else ""
+            return {**hidden, "form_box": gr.update(label=line, **open_or_not), "runner_up": second}
         choices = [
             (f"{one.label}: {one.usable:,} of the first {one.rows:,} rows usable", str(index))
             for index, one in enumerate(candidates(self.settings, data))
@@ -85,8 +87,21 @@ class ReadingForm:
             "question": gr.update(visible=True),
             "question_text": secondary_html(text),
             "choices": gr.update(choices=choices, value=None, visible=bool(choices)),
-            "form_box": gr.update(open=True),
+            "form_box": gr.update(label=f"{FORM_TITLE}: not decided", open=True),
+            **self._split_question(data),
         }
+
+    def _split_question(self, data: Dataset) -> dict[str, Any]:
+        """Return updates of the field that splits a table of one column, with a guess."""
+        if not one_column.is_one_column(data.source, len(data.columns)):
+            return {"split_row": gr.update(visible=False)}
+        guess = delimiter.guess_delimiter(delimiter.first_lines(self.settings, data))
+        return {"split_row": gr.update(visible=True), "characters": guess}
+
+    def _report(self, page: PageState) -> Report:
+        data = page.find_dataset(self.settings)
+        parsed = parse_rows.parse_dataset(self.settings, data, page.effective_reading(self.settings))
+        return build_report(self.settings, data, parsed)
 
     def fill_in(self, state: State, choice: str | None) -> dict[str, Any]:
         """Fill in the form from a choice of the question.
@@ -143,7 +158,7 @@ class ReadingForm:
     def _columns_help(self, page: PageState, form: str | None) -> str:
         """Return the help of the columns field: the parts of a format and the columns of the dataset."""
         slots = get_format(form).slots if form else {}
-        sentences = [_HELP["columns"]]
+        sentences = [FIELD_HELP["columns"]]
         if slots:
             sentences.append(f"Parts: {', '.join(slots)}.")
         if page.dataset:
@@ -184,7 +199,8 @@ class ReadingForm:
         data = page.find_dataset(self.settings)
         parsed = parse_rows.parse_dataset(self.settings, data, page.effective_reading(self.settings))
         found = column_uses(self.settings, data, parsed)
-        if not found:
+        # The only other column of a subset is the number of the row in its source.
+        if not found or data.source.kind == "subset":
             return ""
         listed = [
             Choice(column.name, _note(column), column.use or "", warn=column.use is None and column.is_text)
@@ -215,10 +231,7 @@ class ReadingForm:
         page = parse_state(state)
         if not page.dataset:
             raise StudioError("No dataset is chosen. Choose one first: /choose.")
-        data = page.find_dataset(self.settings)
-        parsed = parse_rows.parse_dataset(self.settings, data, page.effective_reading(self.settings))
-        found: Report = build_report(self.settings, data, parsed)
-        return {"report": json.loads(found.model_dump_json())}
+        return {"report": json.loads(self._report(page).model_dump_json())}
 
 
 def _note(column: ColumnUse) -> str:
@@ -230,54 +243,3 @@ def _note(column: ColumnUse) -> str:
 
 def _lines(pairs: dict[str, str]) -> str:
     return "\n".join(f"{name} = {value}" for name, value in pairs.items())
-
-
-@dataclass(frozen=True)
-class ReadingWidgets:
-    """Widgets of question, form and column list; `report` is the hidden output of /about."""
-
-    question: gr.Column
-    question_text: gr.HTML
-    choices: gr.Radio
-    read_choice: gr.Button
-    column_uses: gr.HTML
-    form_box: gr.Accordion
-    fields: dict[str, gr.components.Component]
-    read: gr.Button
-    report: gr.JSON
-
-
-def build_reading_form() -> ReadingWidgets:
-    """Build the widgets in the open layout."""
-    with gr.Column(visible=False, elem_id="reading-question", elem_classes="qs-question") as question:
-        gr.HTML("<h3>How should these rows be read?</h3>", padding=False, elem_classes="qs-title")
-        text = gr.HTML(padding=False, elem_id="question-words")
-        choices = gr.Radio([], label="Readings", show_label=False, container=False, elem_id="question-choices")
-        read_choice = gr.Button("Apply this format", variant="primary", elem_id="read-choice")
-    uses = build_choice_list("column-uses")
-    with gr.Accordion(FORM_TITLE, open=False, elem_id="reading") as box:
-        fields = _fields()
-        read = gr.Button("Apply", elem_id="read-again")
-    return ReadingWidgets(question, text, choices, read_choice, uses, box, fields, read, gr.JSON(visible=False))
-
-
-def _fields() -> dict[str, gr.components.Component]:
-    titles = {name: field.title for name, field in Reading.model_fields.items()}
-    with gr.Row(elem_classes="qs-ends"):
-        fields: dict[str, gr.components.Component] = {
-            "format": gr.Dropdown(
-                _FORMATS, value=None, label=titles["format"], info=_HELP["format"], filterable=False,
-                elem_id="field-format",
-            ),
-            "reasoning": gr.Dropdown(
-                _REASONING, value="think", label=titles["reasoning"], info=_HELP["reasoning"], filterable=False,
-                elem_id="field-reasoning",
-            ),
-        }  # fmt: skip
-    with gr.Row(elem_classes="qs-ends"):
-        for name in FIELDS[2:]:
-            fields[name] = gr.Textbox(
-                label=titles[name], info=_HELP[name], lines=3, max_lines=8, elem_id=f"field-{name}",
-                visible=name not in ("prompt", "labels"), min_width=240,
-            )  # fmt: skip
-    return fields

@@ -7,38 +7,46 @@ from core.data.tokens import Renderer, TemplateError
 from core.models import catalogue
 from core.settings import Settings
 from studio.data.page_state import PageState, State, parse_state
+from studio.data.row_changes import RowChanges
 from studio.data.summary import Chip, note_chips
 
 VIEWS = ["Conversation", "Tokens", "Raw"]
 NO_ROW = "Click a row to read it as a conversation."
 
 
-def row_html(settings: Settings, state: State, opened: int | None, view: str) -> str:
-    """Return the HTML of the opened row.
+def row_html(settings: Settings, state: State, opened: int | None, view: str, changes: RowChanges | None = None) -> str:
+    """Return the HTML of the opened row, with its turns as they were edited; raw text is that of the source.
 
     Args:
         settings: The studio's settings.
         state: The page's state.
         opened: The row's number; None while no row is open.
         view: One of VIEWS.
+        changes: Changes of the dataset's rows; None: none.
     """
+    changes = changes or RowChanges()
     page = parse_state(state)
     if not page.dataset or opened is None:
         return empty_html(NO_ROW)
     row = page.open_rows(settings).row(opened)
     chips: list[Chip] = [
-        (f"Row {opened:,}", f"{row['split']}, line {row['line']:,}", False),
+        ("", f"{row['split']}, line {row['line']:,}", False),
         *note_chips(row["notes"]),
     ]
+    if opened in changes.excluded:
+        chips.append(("Excluded", "from the next subset", True))
+    if opened in changes.edited:
+        chips.append(("Edited", "for the next subset", False))
+    messages = changes.edited.get(opened, row["messages"])
     if view == "Raw":
-        return _joined(chips_html(chips), raw_html(row["raw"]))
+        return _joined(chips_html(chips), raw_html(row["raw"], page.view.search))
     if row["problem"]:
         # A row without a conversation has nothing else to show.
         chips.append(("⚠", f"Cannot be used: {row['problem']}", True))
-        return _joined(chips_html(chips), raw_html(row["raw"]))
+        return _joined(chips_html(chips), raw_html(row["raw"], page.view.search))
     if view == "Tokens":
-        return tokens_view_html(settings, page, row["messages"], chips)
-    return _joined(chips_html(chips), conversation_html(row["messages"]))
+        return tokens_view_html(settings, page, messages, chips)
+    return _joined(chips_html(chips), conversation_html(messages, page.view.search))
 
 
 def tokens_view_html(settings: Settings, page: PageState, messages: list[dict[str, Any]], chips: list[Chip]) -> str:

@@ -70,7 +70,7 @@ def build_sql() -> SqlWidgets:
     """Build the widgets in the open layout."""
     gr.Markdown(_HELP, elem_classes="qs-note")
     sql = gr.Code(EXAMPLE, language="sql", label="SQL", lines=5, max_lines=16, elem_id="sql")
-    run = gr.Button("Run query", variant="primary", elem_id="ask-sql")
+    run = gr.Button("Run query", elem_id="ask-sql")
     result_text = gr.HTML(elem_id="sql-words", padding=False, elem_classes="qs-under")
     result = gr.Dataframe(
         interactive=False, visible=False, show_label=False, max_height=380, max_chars=120, buttons=[],
@@ -79,5 +79,5 @@ def build_sql() -> SqlWidgets:
     columns = gr.Markdown(elem_classes="qs-note", elem_id="sql-columns")
     with gr.Row():
         name = gr.Textbox(label="Subset of these rows", placeholder="Name", min_width=140, elem_id="sql-name")
-        create = gr.Button("Create subset", min_width=90, scale=0, elem_id="sql-cut")
+        create = gr.Button("Create subset", size="sm", min_width=120, scale=0, elem_id="sql-cut")
     return SqlWidgets(sql, run, result_text, result, columns, name, create)

@@ -121,6 +121,7 @@ class ExportSubsetWidgets:
     """Widgets of the export."""
 
     subset: gr.Dropdown
+    browse: gr.Button
     subset_text: gr.HTML
     form: gr.Dropdown
     kinds: gr.CheckboxGroup
@@ -136,7 +137,9 @@ class ExportSubsetWidgets:
 
 def build_export_subset() -> ExportSubsetWidgets:
     """Build the widgets in the open layout."""
-    chosen = gr.Dropdown(label="Subset", allow_custom_value=True, elem_id="subset")
+    with gr.Row(elem_id="subset-row"):
+        chosen = gr.Dropdown(label="Subset", allow_custom_value=True, elem_id="subset", scale=1, min_width=160)
+        browse = gr.Button("Browse", size="sm", scale=0, min_width=80, elem_id="browse-subset")
     subset_text = gr.HTML(elem_id="subset-words", padding=False)
     choices = [(EXPORT_LABELS[form], form) for form in EXPORT_FORMATS]
     form = gr.Dropdown(choices, value="llama2", label="Format", filterable=False, elem_id="export-format")
@@ -144,19 +147,19 @@ def build_export_subset() -> ExportSubsetWidgets:
         [(label, kind) for kind, label in export.FILE_LABELS.items()], value=["jsonl", "parquet"], label="Files",
         elem_id="export-kinds",
     )  # fmt: skip
-    button = gr.Button("Create zip", variant="primary", elem_id="export")
+    button = gr.Button("Export ZIP", elem_id="export")
     bar = build_progress_bar("exporting")
     written = gr.HTML(elem_id="export-written", padding=False)
     download = gr.File(label="Download", visible=False, interactive=False, elem_id="download")
-    with gr.Accordion("Push to the Hub", open=False, elem_id="push-box"):
+    with gr.Accordion("Push to the Hub", open=False, elem_id="push-box", elem_classes="qs-quiet"):
         push, push_button = _push_fields(), gr.Button("Push to Hub", elem_id="push")
-    with gr.Accordion("Compare with another subset", open=False, elem_id="compare-box"):
+    with gr.Accordion("Compare with another subset", open=False, elem_id="compare-box", elem_classes="qs-quiet"):
         other = gr.Dropdown(label="Other subset", allow_custom_value=True, elem_id="compare-with")
         comparison = gr.HTML(
             empty_html("Choose two subsets to see what they share."), elem_id="comparison", padding=False
         )
     return ExportSubsetWidgets(
-        chosen, subset_text, form, kinds, button, bar, written, download, push, push_button, other, comparison
+        chosen, browse, subset_text, form, kinds, button, bar, written, download, push, push_button, other, comparison
     )
 
 

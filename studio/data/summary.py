@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from components.conversation import chips_html, empty_html, secondary_html
+from components.conversation import chips_html, empty_html
 from core.data import parse_rows
 from core.data.listing import list_some
 from core.data.parse_rows import ParsedDataset
@@ -10,7 +10,7 @@ from core.data.report import build_report
 from core.data.table import Dataset
 from core.settings import Settings
 from studio.data.page_state import State, parse_state
-from studio.data.reading_form import FORM_TITLE
+from studio.data.reading_widgets import FORM_TITLE
 
 # Maximum number of notes, and of problems; a dataset may have far more.
 _MAX_CHIPS = 6
@@ -23,7 +23,7 @@ Chip = tuple[str, str, bool]
 
 
 def summary_html(settings: Settings, state: State) -> str:
-    """Return the summary of the chosen dataset as it is read now."""
+    """Return the summary of the chosen dataset as it is read now; the form's line says how."""
     page = parse_state(state)
     if not page.dataset:
         return empty_html("No dataset is open. Choose one above, upload a file, or open one from the Hub.")
@@ -34,11 +34,9 @@ def summary_html(settings: Settings, state: State) -> str:
     if len(data.splits) > 1:
         chips += [(f"{count:,}", split, False) for split, count in data.splits.items()]
     if not about.undecided:
-        chips.append((about.label, about.evidence, False))
         chips += _row_chips(data, parsed)
     chips += _complaint_chips(data)
-    runner_up = secondary_html(f"Second choice: {about.runner_up}.") if about.runner_up else ""
-    return "".join((chips_html(chips), runner_up))
+    return chips_html(chips)
 
 
 def _row_chips(data: Dataset, parsed: ParsedDataset) -> list[Chip]:

@@ -180,6 +180,6 @@ def build_token_stats() -> TokenStatsWidgets:
     shown = gr.HTML(elem_id="numbers", padding=False)
     bar = build_progress_bar("counting")
     with gr.Row():
-        count = gr.Button("Count tokens", variant="primary", min_width=120, elem_id="count-tokens")
+        count = gr.Button("Count tokens", min_width=120, elem_id="count-tokens")
         find_near = gr.Button("Find near duplicates", min_width=120, elem_id="find-near")
     return TokenStatsWidgets(model, template, max_length, batch, shown, bar, count, find_near)

@@ -130,7 +130,7 @@ def test_why_button_opens_a_training_row_in_the_data_tab(page):
     row.wait_for()
     number = row.locator("td").first.inner_text()
     row.click()
-    page.locator("#row-shown").get_by_text(f"Row {number}").wait_for()
+    page.locator("#row-title").get_by_text(f"Row {number}").wait_for()
 
 
 def test_narrow_page_stacks_lanes_without_scrolling_sideways(page):

@@ -22,7 +22,7 @@ def upload(page, tmp_path):
         rows = 5 * next(shape.rows for shape in SHAPES if shape.name == name)
         path = tmp_path / "rows.jsonl"
         path.write_text(json_lines(rows))
-        page.locator("#open-upload button").first.click()
+        page.locator("#open-data").click()
         page.locator("#upload input[type=file]").set_input_files(path)
         wait_for_position(page, f"of {len(rows)},")
 
@@ -58,6 +58,6 @@ def test_column_used_as_context_is_in_the_conversation(page, upload):
     page.locator("#column-uses select").select_option("context")
     apply.click()
     page.locator("#row-shown .qs-turn.user").get_by_text("closed_qa").wait_for()
-    page.locator("#data-summary").get_by_text("chosen by you").wait_for()
+    page.locator("#reading").get_by_text("chosen by you").wait_for()
     assert page.locator("#column-uses select").input_value() == "context"
     assert page.locator("#field-extra textarea").input_value() == "category = context"

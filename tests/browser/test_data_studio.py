@@ -23,15 +23,15 @@ def rows(page) -> list[int]:
 
 
 def open_tool(page, name: str) -> None:
-    """Select a tab of the tools below the rows."""
+    """Select a tab of the pane beside the rows."""
     page.locator("#data-tools").get_by_role("tab", name=name).click()
 
 
 def test_rows_can_be_searched_sorted_filtered_and_paged(page):
     search = page.locator("#search input, #search textarea").first
     search.press_sequentially("TIDE", delay=20)
-    wait_until(lambda: "of 340" not in page.locator("#page-position").inner_text(), page)
-    assert rows(page)
+    page.locator("#search-count").get_by_text("28 of 340").wait_for()
+    page.locator("#rows mark").first.wait_for()
     search.fill("")
     search.press("End")
     search.press("Backspace")
@@ -62,19 +62,35 @@ def test_row_opened_by_keyboard_shows_conversation_tokens_and_raw_text(page):
     page.locator("#row-shown .qs-turn.assistant").first.wait_for()
     page.keyboard.press("ArrowDown")
     page.keyboard.press("Enter")
-    page.locator("#row-shown").get_by_text("Row 1").wait_for()
+    page.locator("#row-title").get_by_text("Row 1").wait_for()
+    page.keyboard.press("ArrowDown")
+    page.locator("#row-title").get_by_text("Row 2").wait_for()
+    page.locator("#row-next").press("Enter")
+    page.locator("#row-title").get_by_text("Row 3").wait_for()
+    wait_until(lambda: page.locator("#rows tr.open").get_attribute("data-value") == "3", page)
     page.locator("#row-view label", has_text="Tokens").click()
     page.locator("#row-shown .qs-tokens .loss").first.wait_for()
     assert "<|im_end|>" in page.locator("#row-shown .qs-tokens .loss").last.inner_text()
+    open_tool(page, "Token statistics")
     page.locator("#stats-length input").fill("20")
     page.locator("#stats-length input").press("Tab")
-    page.locator("#rows tbody tr").nth(3).click()
+    page.locator("#rows tbody tr").nth(5).click()
     page.locator("#row-shown .cut").wait_for()
     page.locator("#row-view label", has_text="Raw").click()
     assert json.loads(page.locator("#row-shown .qs-raw").inner_text())["text"].startswith("### Human:")
 
 
+def test_link_opens_its_row_on_its_page_of_the_table(page, server):
+    page.locator("#row-title a").wait_for()
+    link = page.locator("#row-title a").get_attribute("href")
+    page.goto(f"{server.url}/{link.replace('row=0', 'row=207')}", wait_until="domcontentloaded")
+    wait_for_position(page, "rows 201 to 225 of 340")
+    page.locator("#row-title").get_by_text("Row 207").wait_for()
+    wait_until(lambda: page.locator("#rows tr.open").get_attribute("data-value") == "207", page)
+
+
 def test_token_statistics_show_progress_and_add_a_column(page):
+    open_tool(page, "Token statistics")
     page.locator("#count-tokens").click()
     page.locator("#counting").get_by_text("Counting tokens").wait_for()
     page.locator("#numbers svg").wait_for()

@@ -19,7 +19,7 @@ def server(real_server):
 
 
 def upload(page, path) -> None:
-    page.locator("#open-upload button").first.click()
+    page.locator("#open-data").click()
     page.locator("#upload input[type=file]").set_input_files(path)
 
 

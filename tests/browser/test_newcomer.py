@@ -54,7 +54,7 @@ def browse_rows(page):
 
 
 def create_and_download_subset(page, tmp_path):
-    page.get_by_role("tab", name="Create subset").click()
+    page.locator("#show-create").click()
     page.locator("#field-rows input").fill("200")
     page.locator("#field-rows input").press("Tab")
     name = page.locator("#subset-name textarea, #subset-name input")

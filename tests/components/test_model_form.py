@@ -86,7 +86,7 @@ def test_build_fields_returns_widgets_by_name_in_the_given_order():
 @pytest.mark.parametrize("model", [QLoRAConfig, Sampling, Recipe], ids=lambda model: model.__name__)
 def test_build_fields_shows_title_and_help_of_every_studio_field(model):
     # These parts of a recipe are chosen in the table, not in a form.
-    nested = {"reading", "view", "picked", "excluded"}
+    nested = {"reading", "view", "picked", "excluded", "edited", "added"}
     for name, field in build_fields(model, [name for name in model.model_fields if name not in nested]).items():
         about = model.model_fields[name]
         assert (field.label, field.info) == (about.title, about.description)

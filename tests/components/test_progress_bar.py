@@ -16,6 +16,7 @@ def test_progress_bar_is_as_wide_as_the_share(share, width, percent):
     assert updates["progress_row"]["visible"]
     assert ("i", {"style": f"width:{width}"}) in page.tags
     assert page.text == f"OpeningReading, {percent}"
+    assert ParsedHtml(show_progress("Opening", share, "Reading", "3 s")["progress"]).text.endswith(f"{percent}, 3 s")
 
 
 @pytest.mark.parametrize("text", HOSTILE)

@@ -6,7 +6,7 @@ ATTRIBUTES = {
     "class", "data-event", "data-value", "title", "aria-label", "tabindex", "style", "dir", "type", "checked", "role",
     "colspan", "disabled", "data-title",
 }  # fmt: skip
-TAGS = {"div", "table", "thead", "tbody", "tr", "th", "td", "button", "i", "small", "input"}
+TAGS = {"div", "table", "thead", "tbody", "tr", "th", "td", "button", "i", "small", "input", "mark"}
 
 
 class Lenient(ParsedHtml):

@@ -52,6 +52,7 @@ MISUSES = {
     "/open_file": {"upload": "EMPTY FILE"},
     "/open_hub": {"hub_id": "no hub id", "config": "", "split": "", "revision": "", "token": ""},
     "/open_folder": {"name": "../runs"},
+    "/open_subset": {"name": "no-such-subset"},
     "/choose": {"name": "no-such-data"},
     "/read_as": FORM,
     "/about": {},

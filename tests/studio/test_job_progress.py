@@ -27,13 +27,23 @@ def test_follow_running_job_shows_progress_until_it_ends():
     job = Job(3, "x", "Doing it", share=0.25, stage="Half of it")
     stream = follow(job, lambda job: {"result": "over"})
     first = next(stream)
-    assert "25 %" in first["progress"]
+    assert "25 %, 0 s" in first["progress"]
     assert first["job"] == 3
     assert "result" not in first
     job.status = "done"
     threading.Timer(0.05, job.ended.set).start()
     *_, last = stream
     assert last["result"] == "over"
+
+
+def test_follow_yields_only_what_changed_and_the_time(monkeypatch):
+    monkeypatch.setattr("studio.job_progress._UPDATE_SECONDS", 0.01)
+    job = Job(3, "x", "Doing it", stage="Half of it")
+    threading.Timer(0.3, job.ended.set).start()
+    *bars, _ = follow(job, lambda job: {}) if not setattr(job, "status", "done") else ()
+    assert len(bars) == 1, "nothing changed within the first second"
+    job = Job(3, "x", "Doing it", began=job.began - 75)
+    assert "1 min 15 s" in next(follow(job, lambda job: {}))["progress"]
 
 
 def test_follow_failed_job_hides_the_bar_and_raises():

@@ -5,7 +5,10 @@ is a single message of the role "text": it is rendered without a template, and a
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal, NotRequired, TypedDict
+from typing import Any, Literal, NotRequired
+
+# pydantic validates messages in recipes, and takes no TypedDict of typing before Python 3.12.
+from typing_extensions import TypedDict
 
 Role = Literal["system", "user", "assistant", "tool", "text"]
 

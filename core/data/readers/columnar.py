@@ -13,6 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from core.data.readers.file_kinds import HEAD_BYTES, PARQUET, kind_of_bytes
 from core.data.readers.lines import MAX_COLUMNS, SourceRow
 from core.data.readers.unpack import MAX_RATIO, RATIO_FREE_BYTES
 from core.errors import StudioError
@@ -151,6 +152,13 @@ def _batch_rows(file: Any) -> int:
     return max(1, min(_BATCH_ROWS, _BATCH_BYTES * max(1, file.metadata.num_rows) // max(1, size)))
 
 
+def _check_kind(path: Path, name: str) -> None:
+    with path.open("rb") as file:
+        found = kind_of_bytes(file.read(HEAD_BYTES))
+    if found and found != PARQUET:
+        raise StudioError(f"{name!r} is {found.name}, although its name ends in .parquet. {found.advice}.")
+
+
 def read_parquet(
     path: Path, name: str, progress: Callable[[float], None], note: Callable[[str], None] = lambda words: None
 ) -> Iterator[SourceRow]:
@@ -168,6 +176,7 @@ def read_parquet(
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    _check_kind(path, name)
     converter = Converter()
     try:
         with pq.ParquetFile(path, buffer_size=2**20) as file:

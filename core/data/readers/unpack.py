@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 
 import zstandard
 
+from core.data.readers.file_kinds import GZIP, HEAD_BYTES, ZSTANDARD, FileKind, kind_in_zip, kind_of_bytes
 from core.errors import StudioError
 from core.system.process_limits import size_limit
 
@@ -25,19 +26,7 @@ RATIO_FREE_BYTES = 64 * 2**20
 # Window of `zstd --long=31`, the largest that the command line tool can write.
 MAX_WINDOW_BYTES = 2**31
 _CHUNK = 2**20
-_SIGNATURES = {
-    b"\x1f\x8b": "a gzip file",
-    b"\x28\xb5\x2f\xfd": "a Zstandard file",
-    b"PK\x03\x04": "a zip archive or an Excel workbook",
-    b"BZh": "a bzip2 file",
-    b"\xfd7zXZ\x00": "an xz file",
-    b"7z\xbc\xaf\x27\x1c": "a 7-Zip archive",
-    b"PAR1": "a Parquet file",
-    b"ARROW1": "an Arrow file",
-    b"SQLite format 3": "an SQLite database",
-    b"%PDF-": "a PDF document",
-}
-_OWN = {".gz": "a gzip file", ".zst": "a Zstandard file"}
+_OWN = {".gz": GZIP, ".zst": ZSTANDARD}
 # Magic number of a skippable frame; its low four bits are free (RFC 8878, section 3.1.2).
 _SKIPPABLE_FRAME = 0x184D2A50
 
@@ -51,11 +40,12 @@ class Unpacked(io.RawIOBase):
     """
 
     def __init__(self, path: Path, name: str):
+        self._path = path
         self._name, self._packing = name, next((end for end in COMPRESSED if name.lower().endswith(end)), "")
         self.size, self._packed_size = 0, path.stat().st_size
         self.file: BinaryIO = path.open("rb")
         try:
-            self._check_kind(self.file.read(16))
+            self._check_kind(self.file.read(HEAD_BYTES))
             self.file.seek(0)
             self._source = self._open()
         except BaseException:
@@ -76,18 +66,22 @@ class Unpacked(io.RawIOBase):
         return self.file
 
     def _check_kind(self, head: bytes) -> None:
-        found = next((kind for sign, kind in _SIGNATURES.items() if head.startswith(sign)), None)
-        if self._packing and self.size == 0 and (found or "") != _OWN[self._packing]:
+        found = kind_of_bytes(head)
+        if self._packing and self.size == 0 and found != _OWN[self._packing]:
             if self._packing == ".zst" and int.from_bytes(head[:4], "little") & ~0xF == _SKIPPABLE_FRAME:
                 return
-            what = found or "not compressed"
+            what = self._named(found).name if found else "not compressed"
             advice = "Name it by what it holds" if found else f"Take {self._packing} off its name"
             raise StudioError(f"{self._name!r} is {what}, although its name ends in {self._packing}. {advice}.")
         if found and (not self._packing or self.size):
             subject = f"{self._name!r} holds" if self._packing else f"{self._name!r} is"
-            advice = "Name it .parquet" if found == "a Parquet file" else "Unpack it, or name it by what it is,"
-            raise StudioError(f"{subject} {found}, not text. {advice} and open it again.")
+            found = self._named(found)
+            raise StudioError(f"{subject} {found.name}, although its name says text. {found.advice}.")
         # Text has no signature, so everything else passes here and is decoded as text.
+
+    def _named(self, found: FileKind) -> FileKind:
+        """Return what a ZIP archive on disk holds; other kinds as they are."""
+        return kind_in_zip(self._path) if found.name == "a ZIP archive" and not self.size else found
 
     def _damaged(self, error: Exception) -> StudioError:
         return StudioError(f"{self._name!r} cannot be unpacked ({error}). Compress it again, or upload it as it is.")
@@ -111,7 +105,7 @@ class Unpacked(io.RawIOBase):
         self.size += len(data)
         if self._packing:
             if first and data:
-                self._check_kind(bytes(data[:16]))
+                self._check_kind(bytes(data[:HEAD_BYTES]))
             self._check_size()
         return len(data)
 

@@ -56,3 +56,36 @@ def test_recipe_with_contradicting_fields_is_rejected(recipe, why):
 def test_recipe_describe_names_a_bounded_number_of_excluded_rows(rows, end):
     words = Recipe(dataset="d", excluded=list(range(rows))).describe()
     assert words.endswith(f", without row 0, {', '.join(f'row {i}' for i in range(1, 19))}, {end}")
+
+
+TURNS = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
+
+
+def test_recipe_of_an_earlier_version_has_no_changed_rows():
+    stored = Recipe(dataset="d").model_dump(exclude={"edited", "added"})
+    assert Recipe.model_validate(stored) == Recipe(dataset="d")
+    assert (
+        Recipe(dataset="d", edited={3: TURNS}, added=[TURNS, TURNS])
+        .describe()
+        .endswith("with 1 row edited, with 2 rows added")
+    )
+
+
+@pytest.mark.parametrize(
+    ("turns", "why"),
+    [
+        ([], "no text"),
+        (TURNS[:1], "no answer"),
+        (TURNS[1:], "starts with an answer"),
+        ([{"role": "judge", "content": "x"}], "Input should be"),
+        ([*TURNS, {"role": "user"}], "Field required"),
+    ],
+)
+def test_edited_row_that_cannot_be_trained_on_is_refused(turns, why):
+    for changes in ({"edited": {0: turns}}, {"added": [turns]}):
+        with pytest.raises(ValidationError, match=why):
+            Recipe(dataset="d", **changes)
+
+
+def test_edited_row_ends_with_its_last_answer():
+    assert Recipe(dataset="d", added=[[*TURNS, TURNS[0]]]).added == [TURNS]

@@ -8,6 +8,7 @@ import pytest
 from core.data import subset, table
 from core.data.formats import Reading
 from core.data.recipe import Recipe
+from core.data.rows import Rows
 from core.errors import StudioError
 from tests.helpers.datasets import dialog, open_dialogs
 
@@ -85,3 +86,32 @@ def test_ensure_bundled_creates_subset_and_unknown_name_is_rejected(settings):
     assert (made.rows, made.held_out) == (table.find(settings, made.recipe.dataset).splits["train"], 34)
     with pytest.raises(StudioError, match=r"There is no subset 'none'\. Subsets so far: keeper"):
         subset.find(settings, "none")
+
+
+def test_create_with_edited_added_and_excluded_rows_changes_only_the_subset(settings, tmp_path):
+    data = open_dialogs(settings, tmp_path, [dialog(f"q{i}", f"a{i}") for i in range(6)])
+    before = list(Rows(settings, data.id).usable_rows())
+    changed = dialog("asked anew", "answered anew")
+    recipe = Recipe(
+        dataset=data.id, held_out_share=0, edited={2: changed, 5: changed}, added=[dialog("new", "one"), changed],
+        excluded=[5, 7],
+    )  # fmt: skip
+    made = subset.create(settings, "changed", recipe)
+    found = list(subset.stream(settings, "changed"))
+    assert [row for _, row, _ in found] == [0, 1, 2, 3, 4, 6], "an added row has a number behind the last of the source"
+    assert (found[2][2], found[5]) == (changed, ("train", 6, dialog("new", "one")))
+    assert (made.rows, made.edited, made.added, made.left_out) == (6, 1, 1, {"left out by hand": 1})
+    assert list(Rows(settings, data.id).usable_rows()) == before
+    assert subset.read_recipe(settings.subsets_dir / "changed" / "recipe.json", "recipe.json") == recipe
+    assert subset.create(settings, "again", recipe).sha256 == made.sha256
+
+
+def test_subset_of_an_earlier_version_opens_without_changed_rows(settings, tmp_path):
+    data = open_dialogs(settings, tmp_path, [dialog("q", "a"), dialog("r", "b")])
+    made = subset.create(settings, "old", Recipe(dataset=data.id))
+    path = settings.subsets_dir / "old" / "recipe.json"
+    stored = json.loads(path.read_text())
+    for name in ("edited", "added"):
+        del stored[name], stored["recipe"][name]
+    path.write_text(json.dumps(stored))
+    assert subset.find(settings, "old") == made

@@ -43,7 +43,9 @@ def test_show_page_yields_rows_first_and_histograms_once_known(do, state):
 def test_show_page_beyond_the_last_shows_the_last(do, state):
     assert numbers(table(do, state, page=3)) == list(range(50, 60))
     assert pages(do, state, page=99)[-1]["page"] == 3
-    assert pages(do, PageState().model_dump()) == [{"table": "", "page": 1, "position": "no rows"}]
+    (nothing,) = pages(do, PageState().model_dump())
+    assert (nothing["table"], nothing["page"], nothing["position"]) == ("", 1, "no rows")
+    assert "No dataset is open" in nothing["summary"]
 
 
 def test_table_with_hostile_rows_shows_them_as_text(do, state):
@@ -65,6 +67,39 @@ def test_search_sort_and_filters_change_the_rows(do, state):
     assert all(number % 2 for number in numbers(table(do, picked)))
     assert do.toggle_filter(picked, bar)["state"] == do.remove_filter(picked, bar)["state"] == state
     assert do.remove_filter(do.search(picked, "x")["state"], None)["state"] == state
+
+
+def test_search_counts_and_highlights_what_it_found(do, state):
+    found = pages(do, do.search(state, "QUESTION 5")["state"])[-1]
+    assert (found["matches"], pages(do, state)[-1]["matches"]) == ("10 of 60", "60 rows")
+    assert found["table"].count("<mark>question 5</mark>") == 10
+    assert "60</b> rows" in found["summary"], "the title comes with the rows"
+    hostile = pages(do, do.search(state, "<img")["state"])[-1]["table"]
+    assert "<mark>&lt;img</mark> src=x" in hostile
+
+
+def steps(do, state, opened, page, step, size=25):
+    return list(do.step_row(state, [], opened, page, size, step))
+
+
+def test_step_row_opens_the_next_row_of_the_view_and_turns_the_page(do, state):
+    assert steps(do, state, 3, 1, 1) == [{"opened": 4}]
+    assert steps(do, state, 0, 1, -1) == [{"opened": 0}], "there is none before the first"
+    first, *rest = steps(do, state, 24, 1, 1)
+    assert first == {"opened": 25}
+    assert {update["page"] for update in rest} == {2}
+    assert 'class="open"' in rest[-1]["table"]
+    assert steps(do, state, 25, 2, -1)[-1]["page"] == 1
+    assert steps(do, state, None, 2, 1) == [{"opened": 25}], "without an open row, the first of the page"
+    searched = do.search(state, "question 5")["state"]
+    assert [steps(do, searched, row, 1, 1)[0]["opened"] for row in (52, 59, 3)] == [53, 59, 50]
+    assert steps(do, do.search(state, "no such text")["state"], 3, 1, 1) == []
+
+
+def test_show_first_page_of_a_link_is_the_page_of_its_row(do, state):
+    linked = parse_state(state).replace(at_row=57)
+    assert next(do.show_first_page(linked, [], 57, 1, 25))["page"] == 3
+    assert next(do.show_first_page(do.search(linked, "question 5")["state"], [], 57, 3, 25))["page"] == 1
 
 
 @pytest.mark.parametrize(

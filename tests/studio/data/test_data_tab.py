@@ -1,5 +1,7 @@
 """The Data tab as a whole: every control is connected."""
 
+from types import SimpleNamespace
+
 import gradio as gr
 import pytest
 
@@ -33,14 +35,14 @@ def handler(demo, name):
 @pytest.mark.parametrize(
     ("name", "inputs"),
     [
-        ("OpenDataset.on_load", {}),
+        ("OpenDataset.on_load", {"request": SimpleNamespace(query_params={})}),
         ("OpenDataset.reattach", {}),
         ("ExportSubset.on_load", {}),
         ("ExportSubset.hide_result", {}),
         ("<locals>.describe", {"state": None}),
         ("<locals>.choose", {"name": None, "state": None}),
         ("Browse.search", {"state": None, "text": "x"}),
-        ("CreateSubset.suggest_name", {"state": None, "rows": 0, "method": "first"}),
+        ("CreateSubset.suggest_name", {"state": None, "changes": {}, "rows": 0, "method": "first"}),
         ("ReadingForm.show_format", {"state": None, "form": "label"}),
         ("TokenStats.show", {"state": None}),
     ],

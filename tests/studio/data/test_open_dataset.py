@@ -1,13 +1,19 @@
 """Datasets opened in the Data tab."""
 
+from types import SimpleNamespace
+
 import gradio as gr
 import pytest
 from datasets import Dataset
 
-from core.data import table
+from core.access.roles import Caller, Role, acting
+from core.data import subset, table
+from core.data.recipe import Recipe
 from core.errors import StudioError
 from core.system.jobs import Job
 from studio.data.open_dataset import MAX_OPENINGS, OpenDataset
+from studio.data.page_state import PageState
+from studio.data.reading_form import ReadingForm
 from tests.helpers.datasets import dialog, json_lines
 
 
@@ -89,8 +95,32 @@ def test_open_folder_accepts_only_folders_below_the_home(do, settings, tmp_path)
 
 
 def test_on_load_chooses_the_newest_dataset(do, data):
-    assert do.on_load()["dataset"]["value"] == data.id
+    loaded = do.on_load(SimpleNamespace(query_params={}))
+    assert (loaded["dataset"]["value"], "opened" in loaded) == (data.id, False)
     assert "dataset" not in next(do.reattach())
+
+
+def test_on_load_opens_the_row_of_a_link_and_reports_one_that_is_wrong(do, data, monkeypatch):
+    linked = do.on_load(SimpleNamespace(query_params={"dataset": data.id, "row": "57"}))
+    assert (linked["dataset"]["value"], linked["opened"], linked["state"]["at_row"]) == (data.id, 57, 57)
+    warned = []
+    monkeypatch.setattr("studio.data.open_dataset.warn", lambda text, title: warned.append(text))
+    for dataset, row in (("../x", "1"), ("none", "1"), (data.id, "60"), (data.id, "-1"), (data.id, "9" * 5000)):
+        loaded = do.on_load(SimpleNamespace(query_params={"dataset": dataset, "row": row}))
+        assert (loaded["dataset"]["value"], "opened" in loaded) == (data.id, False)
+    assert len(warned) == 5
+
+
+def test_subset_chosen_in_the_list_is_opened_and_then_chosen(do, settings, data, toasts):
+    subset.create(settings, "mine", Recipe(dataset=data.id))
+    *_, last = do.open_chosen("subset:mine")
+    shown = table.find(settings, last["dataset"]["value"])
+    assert (shown.source.kind, shown.source.name) == ("subset", "mine")
+    assert list(do.open_chosen(data.id)) == list(do.open_chosen(None)) == []
+    with pytest.raises(StudioError, match="cannot be used as a subset name"):
+        list(do.open_chosen("subset:../x"))
+    with acting(Caller(Role.VISITOR, "v")), pytest.raises(StudioError, match="Only the owner can open subsets"):
+        list(do.open_chosen("subset:mine"))
 
 
 def test_open_file_beyond_the_limit_is_refused(do, jobs, tmp_path, monkeypatch):
@@ -103,3 +133,18 @@ def test_open_file_beyond_the_limit_is_refused(do, jobs, tmp_path, monkeypatch):
     monkeypatch.undo()
     *_, last = do.open_file(str(path))
     assert last["dataset"]["value"]
+
+
+def test_table_of_one_column_is_split_into_a_dataset_of_its_own(do, settings, jobs, tmp_path, toasts):
+    path = tmp_path / "rows.csv"
+    path.write_text("question^answer\n" + "".join(f"what is {i}?^it is {i}\n" for i in range(9)))
+    *_, opened = do.open_file(str(path))
+    state = PageState(dataset=opened["dataset"]["value"]).model_dump()
+    asked = ReadingForm(settings, jobs).question(state)
+    assert (asked["question"]["visible"], asked["split_row"]["visible"], asked["characters"]) == (True, True, "^")
+    *_, made = do.split_column(state, "^")
+    assert [column.name for column in table.find(settings, made["dataset"]["value"]).columns] == ["question", "answer"]
+    shown = ReadingForm(settings, jobs).question(PageState(dataset=made["dataset"]["value"]).model_dump())
+    assert not shown["split_row"]["visible"]
+    with pytest.raises(StudioError, match="No delimiter is given"):
+        list(do.split_column(state, ""))

@@ -8,7 +8,8 @@ import pytest
 from core.data.formats import FORMATS
 from core.errors import StudioError
 from studio.data.page_state import PageState
-from studio.data.reading_form import FIELDS, MAX_LISTED_COLUMNS, ReadingForm, build_reading_form
+from studio.data.reading_form import MAX_LISTED_COLUMNS, ReadingForm
+from studio.data.reading_widgets import FIELDS, build_reading_form
 from studio.data.row_view import row_html
 from studio.data.summary import summary_html
 from tests.helpers.datasets import dialog, open_dataset
@@ -62,19 +63,21 @@ def text(shown: str) -> str:
 
 def test_summary_shows_counts_evidence_and_problems(settings, state):
     shown = text(summary_html(settings, state))
-    for words in ("60 rows", "59 usable", "a list of turns", "exact duplicates", "cannot be used: no answer (row 7)"):
+    for words in ("60 rows", "59 usable", "exact duplicates", "cannot be used: no answer (row 7)"):
         assert words in shown
     assert "No dataset is open" in summary_html(settings, PageState().model_dump())
 
 
-def test_summary_shows_the_runner_up_and_the_notes_with_counts(settings, page_of):
+def test_form_names_the_format_its_evidence_and_the_runner_up(do, settings, page_of):
     rows = [
         {"prompt": f"Question {i}?", "chosen": f"Good {i}.", "rejected": f"Bad one, and long {i}."} for i in range(5)
     ]
     state = page_of(rows)
     shown = text(summary_html(settings, state))
     assert "5 rows: the rejected answer is not trained" in shown
-    assert '<div class="qs-second">Second choice: plain text: ' in shown
+    asked = do.question(state)
+    assert asked["form_box"]["label"].startswith("Read as: preference pairs (")
+    assert '<div class="qs-second">Second choice: plain text: ' in text(asked["runner_up"])
 
 
 def test_undecided_dataset_asks_a_question_and_counts_nothing_as_usable(do, settings, undecided):
@@ -97,9 +100,13 @@ def test_candidate_fills_the_form_in_and_one_more_click_reads_the_rows(do, setti
     assert (filled["format"], filled["columns"]) == ("label", "text = premise\nlabel = label")
     state = read(do, undecided, **filled)
     assert "9 usable" in text(summary_html(settings, state))
-    assert "text with a label chosen by you" in text(summary_html(settings, state))
     shown = do.question(state)
-    assert (shown["question"]["visible"], shown["choices"]["choices"], "form_box" in shown) == (False, [], False)
+    assert shown["form_box"]["label"] == "Read as: text with a label (chosen by you) · change"
+    assert (shown["question"]["visible"], shown["choices"]["choices"], "open" in shown["form_box"]) == (
+        False,
+        [],
+        False,
+    )
     for choice in ("99", "-1", None, "x"):
         with pytest.raises(StudioError, match="There is no choice"):
             do.fill_in(undecided, choice)

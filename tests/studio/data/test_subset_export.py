@@ -22,11 +22,11 @@ def do(settings, jobs):
 
 
 @pytest.fixture
-def create(settings, state):
+def create(settings, jobs, state):
     """Create a subset by a name, with other fields than the form's defaults."""
 
     def run(name, **values):
-        CreateSubset(settings).create(state, [], name, **FORM | values)
+        list(CreateSubset(settings, jobs).create(state, [], {}, name, **FORM | values))
 
     return run
 
