@@ -90,8 +90,8 @@ def answer_with_transformers(models: tuple, generator, count: int, length: int) 
 def answer_in_batches(generator) -> Answers:
     """Answer all prompts in batches, as an evaluation does."""
     result, began = Answers(), time.perf_counter()
-    tasks = generator.list_tasks([])
-    for lines in generator.generate(tasks, generator.plan_batch(tasks[0].tokens), lambda: True):
+    missing = generator.list_missing([])
+    for lines in generator.generate(missing, generator.plan_batch(missing[0].tokens), lambda: True):
         for line in lines:
             result.texts[line["prompt"], line["lane"]] = line["text"]
             result.tokens += line["tokens"]

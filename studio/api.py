@@ -44,7 +44,7 @@ class ApiCalls:
         ]  # fmt: skip
 
     def run_events(self, run_id: str, after: int) -> list[dict[str, Any]]:
-        """Return at most 5,000 events of a run, as written: steps, evaluation passes, samples, checkpoints, its end.
+        """Return up to 5,000 events of a run: stage, prepared, resumed, step, eval, sample, checkpoint, done, failed.
 
         Nothing is left out when a run is resumed: after a "resumed" event, earlier events of later steps do not count.
 

@@ -36,13 +36,12 @@ def build(settings: Settings) -> AuthorizedBlocks:
     """
     subset.ensure_bundled(settings)
     example.install(settings)
-    runs = RunStore(settings)
+    runs, evaluations = RunStore(settings), EvaluationStore(settings)
     jobs, engine = Jobs(), Engine(settings)
-    evaluations = EvaluationStore(settings)
     with AuthorizedBlocks(Access.of(settings), title=TITLE, analytics_enabled=False, fill_width=True) as demo:
         notice = build_head(TITLE, demo.access)
         bar = build_journey_bar()
-        with gr.Tabs(overflow_behavior="wrap") as tabs:
+        with gr.Tabs(overflow_behavior="wrap", elem_id="steps") as tabs:
             with gr.Tab("Data", id="data"):
                 data = build_data_tab(settings, jobs, demo)
             with gr.Tab("Train", id="train") as train_tab:
@@ -57,8 +56,8 @@ def build(settings: Settings) -> AuthorizedBlocks:
             with gr.Tab("Owner", id="owner", visible=demo.access.way is not Way.SPACE) as owner_tab:
                 owner = build_owner_tab(settings, engine.visitor_quota.quotas, engine.visitor_quota.tokens)
         build_api(runs)
-        changes = [demo.load, tabs.select, train.runs_fingerprint.change, data.created.change, train.new_subset.change]
         lists = {"subset": train.subset, "run": train.run, "evaluated": evaluate.run, "exported": exported}
+        changes = [demo.load, tabs.select, train.runs_fingerprint.change, data.created.change, train.new_subset.change]
         connect_journey(JourneyBar(runs, evaluations), bar, changes, {"tabs": tabs, **lists})
         _offer_new_subsets(data, train)
         _open_source_rows(chat, data, tabs)
@@ -67,7 +66,8 @@ def build(settings: Settings) -> AuthorizedBlocks:
         connect_header(demo, settings, engine.visitor_quota.tokens, notice, owner_tab)
 
     _supervise_runs(runs, engine)
-    demo.jobs, demo.own_routes = jobs, [chat.live_answers.route(demo)]
+    demo.jobs, demo.visitor_tokens = jobs, engine.visitor_quota.tokens
+    demo.own_routes = [chat.live_answers.route(demo)]
     return demo
 
 

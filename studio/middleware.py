@@ -27,10 +27,10 @@ from studio.authorized_blocks import STATUS_KEY, VISITOR_COOKIE, AuthorizedBlock
 from studio.call_checks import END_KEY, check_result, check_session, check_stop
 from studio.origin import RefusalError, check_length, check_origin, check_spelling, path_of, use_known_names
 from studio.page_files import FILE_ROUTES, page_files
+from studio.request_limits import RequestLimits
 from studio.security_headers import SECURITY_HEADERS
 from studio.shared_answers import SharedAnswers, answer_of, in_pieces
 from studio.sign_in import SignInThrottle, address_of
-from studio.turns import Turns
 
 _PAGE_ROUTES = (
     r"/|/config/?|/theme\.css|/static/.+|/assets/.+|/svelte/.+|/favicon\.ico|/robots\.txt|/manifest\.json|/pwa_icon.*"
@@ -84,7 +84,7 @@ class AccessMiddleware:
             limits: Limits of uploads.
         """
         self.app, self.blocks, self.settings, self.limits = app, blocks, settings, limits
-        self.access, self.answers, self.turns = blocks.access, SharedAnswers(app), Turns()
+        self.access, self.answers, self.requests = blocks.access, SharedAnswers(app), RequestLimits()
         self.throttle = SignInThrottle()
 
     async def __call__(self, scope: dict, receive: Callable, send: Callable) -> None:
@@ -139,10 +139,10 @@ class AccessMiddleware:
             await self._answer_malformed(error, scope, receive, answer)
 
     async def _pass_on(self, scope: dict, receive: Callable, answer: Callable, caller: Caller) -> None:
-        """Let Gradio's routes answer; a visitor's calls take turns.
+        """Let Gradio's routes answer; of a visitor's calls, only a few run at once (`RequestLimits`).
 
-        Only the work takes a turn. A caller who sends a body slowly, or reads the answer slowly, keeps none from others
-        who come from the same address.
+        Only the work counts. A caller who sends a body slowly, or reads the answer slowly, keeps no others waiting who
+        come from the same address.
         """
         path = path_of(Request(scope))
         routes = functools.partial(self.answers, path=path, kind=(caller.role, self.blocks.share))
@@ -156,9 +156,9 @@ class AccessMiddleware:
         # Callers without a cookie are distinguished by their address.
         name = caller.name or f"address {address_of(scope, self.settings.behind_proxy)[0]}"
         length = Headers(scope=scope).get("content-length", "")
-        body = await self.turns.read(name, int(length) if length.isdigit() else 0, receive)
+        body = await self.requests.read(name, int(length) if length.isdigit() else 0, receive)
         check_stop(self.blocks, path, body, caller)
-        async with self.turns.take(name):
+        async with self.requests.admit(name):
             made = await answer_of(routes, scope, body)
         await made.send(answer)
 

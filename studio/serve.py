@@ -126,6 +126,10 @@ def _shut_down(demo: Any, settings: Settings) -> None:
         _checkpoint_run(RunStore(settings))
     demo.jobs.close()
     demo.close(verbose=False)
+    try:
+        demo.visitor_tokens.save()
+    except OSError as error:
+        print(f"The tokens that visitors used could not be saved: {error}", file=sys.stderr)
     log_event("left")
     sys.stdout.flush()
     # Not sys.exit: threads that wait for an answer of a model would keep the process alive until it comes.

@@ -30,11 +30,14 @@ THEME = gr.themes.Base(
 ).set(
     button_primary_background_fill="*primary_700",
     button_primary_background_fill_hover="*primary_800",
-    button_primary_background_fill_dark="*primary_600",
+    button_primary_background_fill_dark="*primary_700",
+    button_primary_background_fill_hover_dark="*primary_800",
     button_primary_text_color="white",
     # Contrast of at least 4.5 to 1 (WCAG AA) on white and on the green of an answer.
     body_text_color_subdued="#566579",
     block_info_text_color="#566579",
+    input_placeholder_color="#566579",
+    input_placeholder_color_dark="#a8b5c8",
 )
 
 _STYLED = (

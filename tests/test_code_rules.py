@@ -16,7 +16,7 @@ MAX_FUNCTION_LINES = 40
 # Functions that may be longer, with the reason.
 LONG_FUNCTIONS = {
     "core/chat/cuda/attention.py:_attend": "a Triton kernel is one function",
-    "core/chat/cuda/lora.py:compute_lora_down_piece": "a part of a Triton kernel, inlined into it",
+    "core/chat/cuda/lora.py:compute_lora_hidden_piece": "a part of a Triton kernel, inlined into it",
     "core/chat/cuda/nf4_gemv.py:_multiply": "a Triton kernel is one function",
     "core/chat/cuda/quantized_matmul.py:_product": "a Triton kernel is one function",
     "core/chat/cuda/sample_kernel.py:_sample": "a Triton kernel is one function",

@@ -49,7 +49,8 @@ async function readWhileLive() {
       live = turn.dataset.live;
       // Nobody sees a hidden page, and a closed connection is tried again.
       const wait = document.hidden ? 1 : await readOnce(live).catch(() => 1);
-      // Nothing is written any more: the page's event brings the complete turn at once.
+      // After 204 the page's event brings the complete turn, which ends the loop; in case it does not come, look again
+      // in a second.
       await new Promise(resume => setTimeout(resume, 1000 * (wait || 1)));
     }
   } finally { isReading = false; }

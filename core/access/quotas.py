@@ -1,7 +1,8 @@
 """Quotas of a shared machine: limits from the environment, and the tokens that visitors used today.
 
 Uploads, runs and visitors' questions are checked before they take anything. Token counts are kept per UTC day in
-visitors.json, written at most once per second, so a crash can lose the counts of the last second.
+visitors.json, which is written with a question at most once per second, and when the server ends. A crash loses the
+counts that were added within a second after the last write.
 """
 
 import contextlib
@@ -28,7 +29,7 @@ GIB = 2**30
 class Quotas(BaseSettings):
     """Limits, each read from the environment variable STUDIO_QUOTA_<NAME>.
 
-    0 forbids what is limited where the field allows it; 0 of `free_gib` needs no free space.
+    Where a field allows 0, that forbids all that it limits; only 0 of `free_gib` means that no space must stay free.
     """
 
     model_config = SettingsConfigDict(env_prefix="STUDIO_QUOTA_", env_ignore_empty=True)
@@ -121,7 +122,7 @@ def room_for_upload(settings: Settings, quotas: Quotas, folder: Path, size: int 
 
 
 class Tokens:
-    """Tokens that each visitor used today, stored in visitors.json so that a restart forgets nothing.
+    """Tokens that each visitor used today, stored in visitors.json for the next start.
 
     A question first reserves the most that it may use, and gives the rest back when it ends. Otherwise, many questions
     asked at once could exceed the quota together.
@@ -131,6 +132,7 @@ class Tokens:
         self.quotas, self._file = quotas, settings.home / "visitors.json"
         self._lock = threading.Lock()
         self._day, self._used, self._asking, self._written = "", defaultdict(int), defaultdict(int), 0.0
+        self._is_saved = True
 
     def _today(self) -> None:
         day = datetime.now(UTC).date().isoformat()
@@ -199,9 +201,20 @@ class Tokens:
         # A name without tokens is not kept: visitors can invent any number of names.
         if self._used[name] <= 0:
             del self._used[name]
+        self._is_saved = False
         if time.monotonic() - self._written > 1 or not self._file.exists():
-            self._written = time.monotonic()
-            write_json(self._file, {"day": self._day, "used": dict(self._used)})
+            self._write()
+
+    def save(self) -> None:
+        """Write counts that are not in the file yet, because the process ends."""
+        with self._lock:
+            if not self._is_saved:
+                self._write()
+
+    def _write(self) -> None:
+        self._written = time.monotonic()
+        write_json(self._file, {"day": self._day, "used": dict(self._used)})
+        self._is_saved = True
 
 
 def _describe_excess(tokens: int, left: int, quota: int) -> str:

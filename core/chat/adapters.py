@@ -295,5 +295,5 @@ class _LoadedAdapter:
             out.copy_(layer(x))
             return
         weights = self.adapter.lora[name]
-        down = F.linear(x.to(weights.a.dtype), weights.a)  # (rows, tokens, rank)
-        out += F.linear(down, weights.b).to(out.dtype)
+        lora_hidden = F.linear(x.to(weights.a.dtype), weights.a)  # (rows, tokens, rank)
+        out += F.linear(lora_hidden, weights.b).to(out.dtype)

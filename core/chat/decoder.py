@@ -42,7 +42,8 @@ class TokenSequence:
             sequences at once, and no logits leave the device.
         sampler: If given together with `on_token`, the CUDA decoder samples on the GPU, with this sampler's settings
             and random numbers.
-        on_token: Takes the sampled token and its log-probability in place of `on_logits`.
+        on_token: Takes the sampled token and its log-probability; only the CUDA decoder calls it, in place of
+            `on_logits`.
         max_new_tokens: Limit of the answer's length, so that memory is reserved once; 0 if it is not known.
     """
 

@@ -53,7 +53,7 @@ def select_template(tokenizer: "PreTrainedTokenizerBase", name: TemplateName) ->
 
     Args:
         tokenizer: The tokenizer.
-        name: "auto", a built-in template, or the name of a template of the tokenizer.
+        name: "auto", "tool_use" or a built-in template.
 
     Raises:
         StudioError: The tokenizer has no template of that name.
@@ -69,9 +69,12 @@ def select_template(tokenizer: "PreTrainedTokenizerBase", name: TemplateName) ->
     if name == "auto" and not named:
         return _BUILT_IN["llama2"]
     available = f"Its templates are: {', '.join(sorted(named))}." if named else "It has no chat template."
+    # Only names that the setting takes and this tokenizer has.
+    usable = [*(["auto"] if "default" in named or not named else []), *(["tool_use"] if "tool_use" in named else [])]
+    *first, last = [*usable, *_BUILT_IN]
     raise StudioError(
-        f"The tokenizer has no chat template named {wanted!r}. {available} Set the chat template to llama2, chatml or "
-        "one that the model has."
+        f"The tokenizer has no chat template named {wanted!r}. {available} Set the chat template to "
+        f"{', '.join(first)} or {last}."
     )
 
 

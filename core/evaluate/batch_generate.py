@@ -41,7 +41,7 @@ JOIN_SHARE = 1 / 8
 
 
 @dataclass(frozen=True)
-class Task:
+class MissingAnswer:
     """One lane's answer to one prompt that is still to be generated.
 
     Attributes:
@@ -79,7 +79,7 @@ class BatchGenerator:
         requests: The request of each lane, without its messages.
         prompts: The prompts to answer.
         max_sequences: Limit of sequences that decode together; 0 chooses it by memory and device.
-        failures: Lines of prompts that could not be rendered, as `list_tasks` finds them.
+        failures: Lines of prompts that could not be rendered, as `list_missing` finds them.
     """
 
     lanes: "Lanes"
@@ -88,16 +88,16 @@ class BatchGenerator:
     max_sequences: int = 0
     failures: list[Line] = field(default_factory=list)
 
-    def list_tasks(
+    def list_missing(
         self, answered: Iterable[tuple[int, int]], progress: Callable[[int], None] = lambda index: None
-    ) -> list[Task]:
+    ) -> list[MissingAnswer]:
         """Return the missing answers, the longest prompts first; prompts that cannot be rendered go to `failures`.
 
         Args:
             answered: (prompt, lane) pairs that have an answer already.
             progress: Called with the index of each prompt.
         """
-        answered, tasks = set(answered), []
+        answered, missing = set(answered), []
         for index, prompt in enumerate(self.prompts):
             progress(index)
             # Lanes with the same template have the same prompt, so each template is rendered once.
@@ -111,8 +111,8 @@ class BatchGenerator:
                 if isinstance(length, str):
                     self.failures.append(_make_line(index, lane, Generation(end="failed", note=length), prompt))
                 else:
-                    tasks.append(Task(index, lane, length))
-        return sorted(tasks, key=lambda task: (-task.tokens, task.prompt, task.lane))
+                    missing.append(MissingAnswer(index, lane, length))
+        return sorted(missing, key=lambda one: (-one.tokens, one.prompt, one.lane))
 
     def _prompt_length(self, request: LaneRequest) -> int | str:
         """Return the tokens of a prompt, or the reason why it cannot be rendered."""
@@ -157,16 +157,16 @@ class BatchGenerator:
         return BatchBudget(sequences, sequences * sequence_tokens, note)
 
     def generate(
-        self, tasks: Iterable[Task], budget: BatchBudget, may_continue: Callable[[], bool]
+        self, missing: Iterable[MissingAnswer], budget: BatchBudget, may_continue: Callable[[], bool]
     ) -> Iterator[list[Line]]:
-        """Yield after every decode step the answers that ended in it, until all tasks are done.
+        """Yield after every decode step the answers that ended in it, until none is missing.
 
         Args:
-            tasks: The answers to generate, in the order of `list_tasks`.
+            missing: The answers to generate, in the order of `list_missing`.
             budget: The limit of concurrent sequences.
             may_continue: Asked before new sequences join; once it is false, the running ones are finished as the last.
         """
-        waiting, ended = deque(tasks), []
+        waiting, ended = deque(missing), []
         decoder = self.lanes.decoder(is_interactive=False)
         min_joining = max(1, round(budget.sequences * JOIN_SHARE))
         active = 0
@@ -187,16 +187,16 @@ class BatchGenerator:
             yield list(ended)
             ended.clear()
 
-    def _make_sequence(self, task: Task, ended: list[Line]) -> "TokenSequence":
-        """Return the sequence of a task; its line is appended to `ended` when it ends."""
+    def _make_sequence(self, missing: MissingAnswer, ended: list[Line]) -> "TokenSequence":
+        """Return the sequence of an answer; its line is appended to `ended` when it ends."""
         from core.chat.decoder import TokenSequence
         from core.chat.sampler import TokenSampler
 
-        prompt, request = self.prompts[task.prompt], self.requests[task.lane]
-        sampling = request.sampling.model_copy(update={"seed": prompt_seed(request.sampling.seed, task.prompt)})
+        prompt, request = self.prompts[missing.prompt], self.requests[missing.lane]
+        sampling = request.sampling.model_copy(update={"seed": prompt_seed(request.sampling.seed, missing.prompt)})
         request = replace(request, messages=prompt.messages, sampling=sampling)
         prompt_ids, notes = self.lanes.render_prompt(request)
-        take = self._make_callback(task, prompt, request, Generation(note=" ".join(notes)), ended)
+        take = self._make_callback(missing, prompt, request, Generation(note=" ".join(notes)), ended)
         if sampling.temperature == 0 and sampling.repetition_penalty == 1:
             # Greedy decoding needs the argmax only, so no logits leave the device.
             return TokenSequence(
@@ -209,9 +209,9 @@ class BatchGenerator:
         )  # fmt: skip
 
     def _make_callback(
-        self, task: Task, prompt: Prompt, request: LaneRequest, generation: Generation, ended: list[Line]
+        self, missing: MissingAnswer, prompt: Prompt, request: LaneRequest, generation: Generation, ended: list[Line]
     ) -> Callable[[int], int | None]:
-        """Return the callback that adds a token to the answer of a task, and returns None once the answer has ended."""
+        """Return the callback that adds a token to a missing answer, and returns None once the answer has ended."""
         writer = self.lanes.writer(request, generation, is_streamed=False)
 
         def take(token: int) -> int | None:
@@ -223,7 +223,7 @@ class BatchGenerator:
                 next_token, generation.text, generation.end = None, "", "failed"
                 generation.note = f"The answer could not be decoded ({type(error).__name__}: {error})."
             if next_token is None:
-                ended.append(_make_line(task.prompt, task.lane, generation, prompt))
+                ended.append(_make_line(missing.prompt, missing.lane, generation, prompt))
             return next_token
 
         return take

@@ -43,14 +43,14 @@ class Worker:
         self._stage(f"Loading {resolved.base.model}")
         generator = self._load(resolved)
         answered = self.evaluation.answers().offsets
-        tasks = generator.list_tasks(
+        missing = generator.list_missing(
             answered,
             lambda index: self._stage(f"Reading prompt {index:,} of {len(prompts):,}") if index % 1000 == 0 else None,
         )
         writer = AnswerWriter(self.evaluation.answers_file)
         writer.write(generator.failures)
-        if tasks:
-            budget = generator.plan_batch(tasks[0].tokens)
+        if missing:
+            budget = generator.plan_batch(missing[0].tokens)
             saved = self.evaluation.saved_state()
             weights = f"The base weights are kept as {saved.precision.replace(', ', ' and computed in ')}."
             notes = (weights, generator.lanes.decoding_note, budget.note)
@@ -58,7 +58,7 @@ class Worker:
                 status="running", stage="", since=time.time(), had=len(answered) + len(generator.failures),
                 choices=[*saved.choices, *(note for note in notes if note not in saved.choices)],
             )  # fmt: skip
-            for lines in generator.generate(tasks, budget, self._may_continue):
+            for lines in generator.generate(missing, budget, self._may_continue):
                 writer.write(lines)
                 if self.evaluation.request("stop").exists():
                     return "stopped", "Stopped on request. Resume it to answer the remaining prompts."

@@ -1,7 +1,7 @@
 """Unpacking of bitsandbytes' 4-bit weights (NF4 and FP4): layout, PyTorch reference.
 
-A weight (rows, width) is a flat run of codes, two to a byte, row after row. Every `blocksize` weights (64 as a rule)
-share one scale, their absolute maximum (Dettmers et al. 2023, arXiv:2305.14314, section 3):
+A weight (outputs, width) is a flat run of codes, two to a byte, output after output. Every `blocksize` weights (64 as a
+rule) share one scale, their absolute maximum (Dettmers et al. 2023, arXiv:2305.14314, section 3):
 
     weight n  =  code[nibble n] · absmax[n // blocksize]
 
@@ -26,9 +26,9 @@ weights round the codes, and scale the sum of each block in float32. The kernels
 - core/chat/cuda/quantized_matmul.py, `_product`: no unpacked matrix; each block is decoded for one tensor-core product.
 - core/chat/cuda/nf4_gemv.py: no unpacked matrix; codes go from registers into the product.
 
-The last two read the bytes as they are stored, and multiply the upper and the lower nibbles of several bytes apart from
-each other, so the columns of their x are in paired order. `nf4_gemv` divides each block among four threads, as the
-figure in its docstring shows.
+The last two read the bytes as they are stored, and multiply the upper nibbles of several bytes in one product and the
+lower ones in another, so the columns of their x are in paired order. `nf4_gemv` divides each block among four threads,
+as the figure in its docstring shows.
 """
 
 from typing import Any
@@ -40,9 +40,9 @@ def unpack_reference(weight: torch.Tensor, state: Any, out: torch.Tensor) -> Non
     """Write a frozen weight into `out` by PyTorch and bitsandbytes.
 
     Args:
-        weight: (rows, width), or packed codes, uint8.
+        weight: (outputs, width), or packed codes, uint8.
         state: QuantState of bitsandbytes for packed codes; None for a weight that is not packed.
-        out: (rows, width), compute dtype, any row stride.
+        out: (outputs, width), compute dtype, any stride between outputs.
     """
     if state is None:
         out.copy_(weight)

@@ -18,7 +18,7 @@ heads, L the blocks, R of them recomputed. Activations have 2 bytes per number (
 | 2 h m, times 0.4 beside a recomputed one  | one weight matrix, unpacked from 4 bits               | once             |
 | fused blocks                              |                                                       |                  |
 | (L - R) T 2 (2h + 2q + 2kv + 2m + 256)    | input, middle residual; query, attended values; key,  | per kept block   |
-|                                           | value; gate, up; LoRA down-projections (4 of 64)      |                  |
+|                                           | value; gate, up; x Aᵀ of LoRA (4 groups of 64)        |                  |
 | R T 2 h (2 T 2 h with offload)            | input of each recomputed block (two in flight)        | per block        |
 | T 2 (m + 7h), + m with dropout            | SwiGLU's product; norms and gradients of the residual | one block        |
 | T 2 (3m + 6h + 2q + 2kv), + m with dropout| the same for a recomputed block, with gate, up and    | one block        |

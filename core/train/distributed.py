@@ -2,8 +2,8 @@
 
 Each GPU has a process of its own, a rank. Every rank iterates over the same batches in the same order and takes its own
 rows of each, so the order of rows, the steps and the point where a resumed run continues are those of one GPU. A loss
-is divided by the answer tokens of all ranks, and gradients are summed once per update: apart from the order of the
-sums, the result is that of one GPU with the whole batch. core/train/rank_launcher.py starts the ranks.
+is divided by the number of tokens of all ranks that carry it, and gradients are summed once per update: apart from the
+order of the sums, the result is that of one GPU with the whole batch. core/train/rank_launcher.py starts the ranks.
 """
 
 import contextlib

@@ -1,8 +1,8 @@
-"""Cross-entropy over the answer tokens alone, a chunk of logits at a time.
+"""Cross-entropy of the tokens that carry loss, a chunk of logits at a time.
 
 Building all logits of a step at once costs tokens × vocabulary floats three times over (logits, log-softmax, its
 gradient). Only the tokens that carry loss need logits, and their gradient, softmax(z) − onehot(y), is known as soon as
-the logits are. So each chunk's logits are computed, used for both, and dropped while still in the cache:
+the logits are. So each chunk's logits are computed, used for both, and dropped at once:
 
     hidden (batch, length, width) --select--> rows (count, width), `count` tokens carry loss
     for each chunk:  logits (chunk, vocabulary), float32 --> loss, gradient (chunk, width)

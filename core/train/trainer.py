@@ -1,8 +1,8 @@
 """TRL's SFTTrainer with the studio's rows, loss, evaluation and data-parallel ranks.
 
-Rows come tokenized; the layout (packed, padded, one by one) is chosen by a probe; logits are computed for answer tokens
-only; blocks are fused where possible. Where the studio departs from what TRL does with quantized models, a comment in
-the code gives the reason.
+Rows come tokenized; a probe chooses the layout (packed, padded, one by one); blocks are fused where possible. If the
+head is a plain product, logits are computed only for tokens that carry loss, else (softcapping, a bias, a trained head)
+for all. Where the studio departs from what TRL does with quantized models, a comment gives the reason.
 """
 
 import contextlib
@@ -38,7 +38,7 @@ _LOGIT_CHANGES = ("final_logit_softcapping", "logit_scale", "logits_scaling")
 
 
 class StudioTrainer(SFTTrainer):
-    """SFTTrainer on rows rendered beforehand, with a loss that makes logits for answer tokens only."""
+    """SFTTrainer on rows rendered beforehand, with the studio's own loss (`summed_loss`)."""
 
     def __init__(
         self,
@@ -131,17 +131,17 @@ class StudioTrainer(SFTTrainer):
 
     def _collate_shard(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
         """Return the batch of this rank's rows, with the number of tokens of all ranks that carry loss."""
-        answer_tokens = sum(label != IGNORE_INDEX for row in rows for label in row["labels"][1:])
+        loss_tokens = sum(label != IGNORE_INDEX for row in rows for label in row["labels"][1:])
         mine = self.ranks.shard(rows)
         # A rank without a row computes one that carries no loss: it must take part in the collectives.
         batch = self.collate(mine or [rows[0] | {"labels": [IGNORE_INDEX] * len(rows[0]["labels"])}])
-        return batch | {"answer_tokens": answer_tokens, "row_numbers": [row["row"] for row in mine]}
+        return batch | {"loss_tokens": loss_tokens, "row_numbers": [row["row"] for row in mine]}
 
     def _get_num_items_in_batch(self, batch_samples: list[dict[str, Any]], device: torch.device) -> Any:
-        """Return the answer tokens of an update, of all ranks: the loss is divided by them."""
+        """Return how many tokens of an update carry loss, of all ranks: the loss is divided by them."""
         if self.ranks.is_single:
             return super()._get_num_items_in_batch(batch_samples, device)
-        return torch.tensor(sum(batch["answer_tokens"] for batch in batch_samples), device=device)
+        return torch.tensor(sum(batch["loss_tokens"] for batch in batch_samples), device=device)
 
     def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
         """Run a forward and a backward pass, and sum the loss and, before an update, the gradients over the ranks."""
@@ -218,7 +218,7 @@ class StudioTrainer(SFTTrainer):
 
     def summed_loss(self, inputs: dict[str, Any], objective: Objective = CROSS_ENTROPY) -> tuple[torch.Tensor, int]:
         """Return the summed loss of a batch (scalar, float32), and how many tokens carried it."""
-        inputs = {name: value for name, value in inputs.items() if name not in ("row_numbers", "answer_tokens")}
+        inputs = {name: value for name, value in inputs.items() if name not in ("row_numbers", "loss_tokens")}
         labels = inputs.pop("labels")
         positions = inputs.pop("loss_positions", None)
         if self.layout.kind == "single" and "attention_mask" in inputs:
@@ -251,7 +251,7 @@ class StudioTrainer(SFTTrainer):
         return self.accelerator.autocast()
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
-        """Return a batch's share of the mean loss over the answer tokens of the whole update, as Trainer expects."""
+        """Return a batch's share of the mean loss over the tokens with loss of the whole update, as Trainer expects."""
         numbers = inputs.get("row_numbers", [])
         self._rows_seen += numbers
         self.recompute.prepare(inputs["input_ids"].numel())

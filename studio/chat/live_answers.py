@@ -19,7 +19,8 @@ from studio.chat.conversations import Conversations
 
 # Often enough to read along, and so rarely that the browser leaves the processor to the model.
 SECONDS_BETWEEN_READS = 0.25
-# Limits while a training run needs the same processors: of one page, and of all pages together.
+# While a training run needs the same processors: at least these seconds between two reads of one page, and at most this
+# many reads per second of all pages together.
 THROTTLED_SECONDS, THROTTLED_READS_OF_ALL_PAGES = 2.0, 4
 _MAX_KNOWN_CHARACTERS = 1_000
 

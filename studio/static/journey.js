@@ -16,6 +16,8 @@ element.addEventListener('click', event => {
 });
 
 function announce(name, status) {
+  // Who looks at the page sees it there.
+  if (!document.hidden) return;
   document.title = `(${status}) ${plainTitle}`;
   if (wanted) new Notification(`${name}: ${status}`, {body: plainTitle});
 }

@@ -11,7 +11,7 @@ from gradio import http_server, networking
 from gradio.blocks import Blocks
 from gradio.state_holder import SessionState
 
-from core.access.quotas import Quotas
+from core.access.quotas import Quotas, Tokens
 from core.errors import StudioError
 from core.settings import Settings
 from studio import serve
@@ -55,6 +55,32 @@ def test_checkpoint_run_without_an_active_run_returns_at_once(runs):
     began = time.monotonic()
     serve._checkpoint_run(runs)
     assert time.monotonic() - began < 1
+
+
+class _EndError(Exception):
+    """Stands for the end of the process."""
+
+
+def test_shut_down_saves_the_visitors_tokens_and_ends_even_if_it_cannot(settings, monkeypatch, capsys):
+    def end(code):
+        raise _EndError
+
+    monkeypatch.setattr(os, "_exit", end)
+    monkeypatch.setattr(serve, "_exit_late", lambda: None)
+    demo = build(settings)
+    demo.visitor_tokens.reserve("a", 500)
+    demo.visitor_tokens.settle("a", 500, 20)
+    with pytest.raises(_EndError):
+        serve._shut_down(demo, settings)
+    assert Tokens(settings, Quotas()).used() == {"a": 20}
+
+    def fail():
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(demo.visitor_tokens, "save", fail)
+    with pytest.raises(_EndError):
+        serve._shut_down(demo, settings)
+    assert "could not be saved: No space left" in capsys.readouterr().err
 
 
 def test_sessions_take_at_most_half_a_gib(settings):

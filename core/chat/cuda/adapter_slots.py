@@ -2,8 +2,8 @@
 
 A sequence then needs only the number of its adapter's slot, and one kernel launch serves sequences of many adapters.
 
-    a["qkv"]   (slots, 3 * rank, inputs)         lora_down of q, k, v one below the other
-    b["qkv"]   (slots, outputs, rank)            lora_up of q, k, v one below the other, with the scale
+    a["qkv"]   (slots, 3 * rank, inputs)         A of q, k, v one below the other
+    b["qkv"]   (slots, outputs, rank)            B of q, k, v one below the other, with the scale
 
 Factors are padded with zeros to the largest rank; a projection that an adapter does not change has zeros only.
 """

@@ -191,7 +191,7 @@ def _attend(
                 .to(dtype),
                 mask=row_mask,
             )  # fmt: skip
-            # For the next step.
+            # For the next launch: the next block's, or the next step's.
             tl.store(done + row * HEADS + head, 0)
 
 

@@ -9,7 +9,7 @@ number of slots of the step (its bucket), and P the number of parts of a product
     attended       (R, heads * head_width)
     gated          (R, inner)              after SwiGLU
     logits         (R, vocabulary)
-    lora_down[g]   (8, R, ranks), fp32     x Aᵀ of group g in 8 pieces; only rows with an adapter are read
+    lora_hidden[g] (8, R, ranks), fp32     x Aᵀ of group g in 8 pieces; only rows with an adapter are read
     done           (2,), int32             counters of finished programs of x Aᵀ, used in turn (protocol: `lora`)
     attention_results, attention_sums      result of each split; its maximum and sum
     attention_done                         number of finished splits of each row and key head
@@ -17,10 +17,14 @@ number of slots of the step (its bucket), and P the number of parts of a product
 
     per block:  norm ─▶ qkv ─▶ attend ─▶ o ─▶ norm ─▶ gate_up ─▶ swiglu ─▶ down ─▶ (added by the next norm)
 
+With packed weights the columns of normed, attended and gated, the inputs of the products, are in paired order
+(`elementwise`); the norm before `lm_head` writes them in plain order.
+
 A product is computed in parts because 1 to 32 rows give a large GPU too few programs to keep its memory busy. The
 kernel of a product depends on the number of rows: 1 to 8 take `nf4_gemv` (packed weights, if the number of inputs is a
 multiple of 256), others up to 32 `quantized_matmul`, and more take cuBLAS over weights that are unpacked first, as
-float32 always does. The thresholds are measured (bench/LOG.md).
+float32 always does. The thresholds are measured (bench/LOG.md). LoRA is part of the launch of `nf4_gemv`; otherwise
+`_lora_hidden` and `_product` of `quantized_matmul` add it, also to what cuBLAS has computed (`has_base_product`).
 
 Sampling is not part of the graph: it follows each replay (`core.chat.cuda.runtime`) and writes the tokens that the next
 replay starts from.
@@ -30,7 +34,6 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import torch
-import torch.nn.functional as F
 
 from core.chat.cuda import attention, elementwise, nf4_gemv, quantized_matmul
 from core.chat.cuda.adapter_slots import AdapterSlots
@@ -101,7 +104,7 @@ class DecodeStep:
         self._normed = torch.empty(rows, weights.hidden, **kind)  # (R, hidden)
         self._attended = torch.empty(rows, weights.heads * weights.head_width, **kind)  # (R, heads * head_width)
         self._gated = torch.empty(rows, weights.inner, **kind)  # (R, inner)
-        self._out, self._lora_down = self._product_buffers()
+        self._out, self._lora_hidden = self._product_buffers()
         # Counters of finished x Aᵀ programs; `core.chat.cuda.lora` describes their use.
         self._done = torch.zeros(2, dtype=torch.int32, device=weights.device)  # (counters,), int32
         self._uses_counters = has_adapters and any(
@@ -126,11 +129,11 @@ class DecodeStep:
             return out, {}
         # Rows without an adapter are not written, and may hold what an earlier sequence left there. The products read
         # only rows whose sequence has an adapter, so it does not matter what the others hold.
-        lora_down = {
+        lora_hidden = {
             name: torch.zeros(_LORA_PIECES, rows, merged.count * self._adapter_slots.rank, **exact)
             for name, merged in groups
         }  # each (pieces, R, projections * rank), float32
-        return out, lora_down
+        return out, lora_hidden
 
     def run(self) -> None:
         """Run the step. Afterwards every active length is one more, and the next tokens are still to be sampled."""
@@ -235,7 +238,7 @@ class DecodeStep:
             slots.a[number][group],
             slots.b[number][group],
             self._state.adapter_slots,
-            self._lora_down[group],
+            self._lora_hidden[group],
             self._done,
             _COUNTERS[group],
         )
@@ -281,12 +284,3 @@ def _library_product(x: torch.Tensor, weight: torch.Tensor, out: torch.Tensor) -
         torch.mm(x, weight.t(), out_dtype=torch.float32, out=out)
     else:
         out.copy_(x @ weight.t())
-
-
-def logits_of(weights: Weights, residual: torch.Tensor) -> torch.Tensor:
-    """Return the logits (rows, vocabulary) of the residual stream (rows, hidden) after the last block."""
-    from core.kernels.elementwise import rms_norm
-
-    normed = torch.empty_like(residual)
-    rms_norm(residual, weights.last_norm, weights.eps, normed)
-    return F.linear(normed, weights.lm_head)

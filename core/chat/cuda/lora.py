@@ -54,7 +54,7 @@ class Lora:
             columns in the order of x.
         b: (slots, outputs, rank), model dtype, with the scale.
         slots: (at least rows,), int32: adapter slot of each row; -1 for the base.
-        down: (pieces, rows, ranks), float32, scratch buffer: x Aᵀ in pieces that add up.
+        hidden: (pieces, rows, ranks), float32, scratch buffer: x Aᵀ in pieces that add up.
         done: (2,), int32: counters of finished programs, which products use in turn (see the module's docstring).
         counter: Which counter the product uses, 0 or 1.
     """
@@ -62,14 +62,14 @@ class Lora:
     a: torch.Tensor
     b: torch.Tensor
     slots: torch.Tensor
-    down: torch.Tensor
+    hidden: torch.Tensor
     done: torch.Tensor
     counter: int
 
     @property
     def programs(self) -> int:
         """Return the number of programs that compute x Aᵀ: one for 16 ranks of a slot and a piece of the inputs."""
-        return len(self.a) * (self.a.shape[1] // 16) * len(self.down)
+        return len(self.a) * (self.a.shape[1] // 16) * len(self.hidden)
 
 
 # Wait until the counter at $1 is at least $2; returns its value.
@@ -87,7 +87,7 @@ FETCH = "prefetch.global.L2 [$1]; mov.b32 $0, 0;"
 
 
 @functools.cache
-def lora_down_ptx(dtype: torch.dtype) -> str:
+def lora_hidden_ptx(dtype: torch.dtype) -> str:
     """Return PTX that adds the product of 16 ranks and 64 inputs to a thread's four sums.
 
     $0 to $3 = $4 to $7 + A x. $8 to $15: words of A, ranks 0 to 7. $16 to $23: ranks 8 to 15. $24 to $31: words of x.
@@ -115,14 +115,14 @@ def lora_up_ptx(dtype: torch.dtype) -> str:
 
 
 @triton.jit
-def compute_lora_down_piece(
-    x, a, down, slots, done, program, rows, width, ranks,
+def compute_lora_hidden_piece(
+    x, a, hidden, slots, done, program, rows, width, ranks,
     WARPS: tl.constexpr, PIECES: tl.constexpr, ASM: tl.constexpr, LOAD: tl.constexpr, CHAINED: tl.constexpr,
 ):  # fmt: skip
     """Compute x Aᵀ for 16 ranks of a slot over a piece of the inputs, as one of `Lora.programs` programs.
 
-    x: (rows, width), 16-bit. a: (slots, ranks, width), 16-bit. down: (PIECES, rows, ranks), float32, written for the
-    rows of the slot. done: int32 counter. One element per thread, 32 * WARPS threads.
+    x: (rows, width), 16-bit. a: (slots, ranks, width), 16-bit. hidden: (PIECES, rows, ranks), float32: x Aᵀ, written
+    for the rows of the slot. done: int32 counter. One element per thread, 32 * WARPS threads.
     """
     thread = tl.arange(0, 32 * WARPS)  # (threads,), int32
     lane = thread % 32
@@ -133,7 +133,7 @@ def compute_lora_down_piece(
     blocks = width // 64
     blocks_per_warp = tl.cdiv(blocks, PIECES * WARPS)
     first_block = (piece * WARPS + thread // 32) * blocks_per_warp  # (threads,), int32: the warp's first block
-    rank = (slot * ranks + rank_tile * 16 + lane_group).to(tl.int64)  # (threads,), int64: row of A
+    rank = (slot * ranks + rank_tile * 16 + lane_group).to(tl.int64)  # (threads,), int64: of all slots
     upper_address = a.to(tl.int64, bitcast=True) + (rank * width + quarter * 16) * 2
     lower_address = upper_address + 16 * width
     # Past the last row, that row is read again; its sums are not stored.
@@ -175,13 +175,13 @@ def compute_lora_down_piece(
     c0, c1, c2, c3 = sum_teams(c0, 1, WARPS), sum_teams(c1, 1, WARPS), sum_teams(c2, 1, WARPS), sum_teams(c3, 1, WARPS)
     lane = tl.arange(0, 32)  # (32,), int32
     row = lane % 4 * 2  # (32,): the first of the thread's two rows
-    down_pointers = down + (piece * rows + row) * ranks + rank_tile * 16 + lane // 4  # (32,), pointers
+    hidden_pointers = hidden + (piece * rows + row) * ranks + rank_tile * 16 + lane // 4  # (32,), pointers
     is_first_row = tl.load(slots + row, mask=row < rows, other=-1) == slot
     is_second_row = tl.load(slots + row + 1, mask=row + 1 < rows, other=-1) == slot
-    tl.store(down_pointers, c0, mask=is_first_row)
-    tl.store(down_pointers + ranks, c1, mask=is_second_row)
-    tl.store(down_pointers + 8, c2, mask=is_first_row)
-    tl.store(down_pointers + ranks + 8, c3, mask=is_second_row)
+    tl.store(hidden_pointers, c0, mask=is_first_row)
+    tl.store(hidden_pointers + ranks, c1, mask=is_second_row)
+    tl.store(hidden_pointers + 8, c2, mask=is_first_row)
+    tl.store(hidden_pointers + ranks + 8, c3, mask=is_second_row)
     # All threads must have stored before the program counts itself as done.
     tl.debug_barrier()
     tl.atomic_add(done, 1, sem="release", scope="gpu")
@@ -217,12 +217,12 @@ def wait_for_count(done, goal, like, WAIT: tl.constexpr):
 
 @triton.jit
 def add_lora_up(
-    sums, down, b, slot, uses_slot, output, lane_group, quarter, projection, rows, total, ranks, wait_zeros,
+    sums, hidden, b, slot, uses_slot, output, lane_group, quarter, projection, rows, total, ranks, wait_zeros,
     RANK: tl.constexpr, PIECES: tl.constexpr, ASM: tl.constexpr,
 ):  # fmt: skip
     """Add B (x Aᵀ) of an adapter slot to a thread's four sums, for the rows that use it.
 
-    sums: four of (threads,), float32. down: (PIECES, rows, ranks), float32. b: (slots, total, RANK / 2), int32: two
+    sums: four of (threads,), float32. hidden: (PIECES, rows, ranks), float32. b: (slots, total, RANK / 2), int32: two
     16-bit factors per word. uses_slot: (threads,), bool: whether the thread's row uses the slot. output: (threads,),
     first of its two outputs. projection: number of the outputs' projection in its group. wait_zeros: zeros of
     `wait_for_count`. Returns four of (threads,), float32.
@@ -234,11 +234,11 @@ def add_lora_up(
         factor_pointers = b + ((slot * total + output).to(tl.int64) * RANK + rank) // 2
         b0, b2 = tl.load(factor_pointers), tl.load(factor_pointers + 4)
         b1, b3 = tl.load(factor_pointers + 4 * RANK), tl.load(factor_pointers + 4 * RANK + 4)
-        down_pointers = down + lane_group * ranks + projection * RANK + rank + wait_zeros
+        hidden_pointers = hidden + lane_group * ranks + projection * RANK + rank + wait_zeros
         zero = tl.zeros_like(c0)  # (threads,), float32
         r0, r1, r2, r3 = zero, zero, zero, zero  # (threads,) each, float32: x Aᵀ of four ranks
         for piece in tl.static_range(PIECES):
-            piece_pointers = down_pointers + piece * rows * ranks
+            piece_pointers = hidden_pointers + piece * rows * ranks
             r0 += tl.load(piece_pointers, mask=uses_slot, other=0.0, cache_modifier=".cg")
             r1 += tl.load(piece_pointers + 1, mask=uses_slot, other=0.0, cache_modifier=".cg")
             r2 += tl.load(piece_pointers + 8, mask=uses_slot, other=0.0, cache_modifier=".cg")

@@ -1,7 +1,7 @@
 """Triton functions of `nf4_gemv` for an input group, four blocks of 64 weights: scales, products, and their sum.
 
 A thread holds four float32 sums (`tensor_core`): two outputs by two rows. The four threads of an output load the scale
-of one block each, and exchange them by shuffles.
+of one block each, and exchange them by warp shuffles (shfl).
 """
 
 import triton
@@ -46,9 +46,9 @@ def load_block_scale(
     """Return the scale of blocks: absmax, dequantized if NESTED.
 
     block: (threads,), int32: index of each thread's block. outer_block: (threads,), int32: number of the input group's
-    first block, counted so that outer_block // OUTER is its entry of outer_absmax. The group's four blocks share that
-    entry, because a row has a multiple of four blocks, and OUTER is a multiple of four. offset: scalar, float32.
-    Returns (threads,), float32.
+    first block, counted so that outer_block // OUTER is its entry of outer_absmax. The input group's four blocks
+    share that entry, because an output has a multiple of four blocks, and OUTER is a multiple of four. offset: scalar,
+    float32. Returns (threads,), float32.
     """
     scale = tl.load(absmax + block)  # (threads,), float32, or uint8 if NESTED
     if NESTED:

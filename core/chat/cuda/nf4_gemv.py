@@ -3,15 +3,16 @@
 What is computed: out[p] = x Wᵀ over a share of the inputs (P parts that the reader adds up), plus (x Aᵀ) Bᵀ in part 0
 (`lora`). W stays packed: 3.8 GB for Llama-2-7B instead of 13.
 
-Steps of a program, which computes 16 outputs with four warps that share the inputs (layout of threads: `tensor_core`):
+Steps of a program, which computes 16 outputs with four warps, each over its own share of the inputs (layout of threads:
+`tensor_core`):
 
-1. each thread loads 4 x 8 bytes of the rows of two outputs: its quarters of four blocks of 64 weights (256 inputs);
-2. every byte gives two 16-bit code values, by byte shuffles in registers (`nf4_ptx`);
+1. for each of its two outputs, a thread loads 4 x 8 bytes of weights: its quarters of four blocks (256 inputs);
+2. every byte gives two 16-bit code values, by byte permutes (prmt) in registers (`nf4_ptx`);
 3. four mma.m16n8k16 multiply a block by x, which is in paired order so that the values meet theirs;
 4. the block's sum is multiplied by its absmax in float32, and added to the thread's four sums;
 5. the warps' sums are added up, and stored.
 
-    a row of weights, an input group: 256 inputs = 128 bytes
+    the weights of one output, an input group: 256 inputs = 128 bytes
     [ block 0: q0 q1 q2 q3 | block 1: q0 q1 q2 q3 | block 2: ... | block 3: ... ]     q = quarter: 8 bytes, 16 weights
 
 Data types: weights uint8, x and codes bfloat16 or float16, absmax float32 or uint8 with a second scale (`weights`),
@@ -19,7 +20,7 @@ sums and outputs float32.
 
 Measured on an H100 (bench/LOG.md), the four products of one transformer block of Llama-2-7B with two rows: 78 µs where
 reading the weights takes 34; Triton's `tl.dot` takes 100 to 109. One row takes 74 µs, eight 80. It is bound by the
-integer units: 256 of 608 instructions for 4,096 weights and a warp are byte shuffles, at half rate.
+integer units: of the 608 instructions that a warp runs for 4,096 weights, 256 are byte permutes, at half rate.
 """
 
 import torch
@@ -33,8 +34,8 @@ from core.chat.cuda.lora import (
     WAIT,
     Lora,
     add_lora_up,
-    compute_lora_down_piece,
-    lora_down_ptx,
+    compute_lora_hidden_piece,
+    lora_hidden_ptx,
     lora_up_ptx,
     prefetch_lora_up,
     wait_for_count,
@@ -47,7 +48,7 @@ from core.chat.cuda.weights import MergedLinears
 MAX_ROWS = 8
 # Inputs that are read at once, an input group: four blocks of 64.
 INPUT_GROUP_WIDTH = 256
-# Warps of a program: TILES tiles of 16 outputs, and TEAMS warps that share the inputs of each tile.
+# A program has TEAMS teams of TILES warps: a team has one share of the inputs, and each of its warps 16 outputs.
 TILES, TEAMS = 1, 4
 
 
@@ -75,8 +76,8 @@ def _store(sums, out, tile, part, rows, total, TILES: tl.constexpr, TEAMS: tl.co
 
 @triton.jit
 def _multiply(
-    program, x, weight, code_words, absmax, outer_code, outer_absmax, outer_offsets, starts, out, down, b, slots, done,
-    counter, goal, rows, width, total, slot_count, ranks,
+    program, x, weight, code_words, absmax, outer_code, outer_absmax, outer_offsets, starts, out, hidden, b, slots,
+    done, counter, goal, rows, width, total, slot_count, ranks,
     PARTS: tl.constexpr, TILES: tl.constexpr, TEAMS: tl.constexpr, NESTED: tl.constexpr, OUTER: tl.constexpr,
     PROJECTIONS: tl.constexpr, LORA: tl.constexpr, RANK: tl.constexpr, PIECES: tl.constexpr, CHAINED: tl.constexpr,
     ASM: tl.constexpr, LORA_UP: tl.constexpr, WEIGHTS: tl.constexpr, LOAD: tl.constexpr, SHUFFLE: tl.constexpr,
@@ -87,9 +88,9 @@ def _multiply(
     program: number of the program among those of the product, without those that compute x Aᵀ.
 
     x: (rows, width), 16-bit, paired order. weight: uint8, (total * width / 2). code_words: (32, 4), int32. absmax and
-    outer_*: as in `MergedLinears`. starts: (2, PROJECTIONS), int32. out: (PARTS, rows, total), float32. down: (PIECES,
-    rows, ranks), float32. b: (slots, total, RANK / 2), int32. slots: (rows,), int32. done, counter: as in `Lora`. goal:
-    number of programs that compute x Aᵀ.
+    outer_*: as in `MergedLinears`. starts: (2, PROJECTIONS), int32. out: (PARTS, rows, total), float32. hidden:
+    (PIECES, rows, ranks), float32: x Aᵀ. b: (slots, total, RANK / 2), int32. slots: (rows,), int32. done, counter: as
+    in `Lora`. goal: number of programs that compute x Aᵀ.
     """
     tiles = total // (16 * TILES)
     tile, part = program % tiles, program // tiles
@@ -159,7 +160,7 @@ def _multiply(
             load_words(upper_address + next_input_group * 128, WEIGHTS),
             load_words(lower_address + next_input_group * 128, WEIGHTS),
         )
-        # Each of the four threads of an output loads the scale of one block; they are exchanged by shuffles.
+        # Each of the four threads of an output loads the scale of one block; warp shuffles exchange them.
         # Both scales are (SIZE,), float32. The outer scale is that of all four blocks (`load_block_scale`).
         block = output * blocks + input_group * 4 + quarter  # (SIZE,), int32
         outer_block = (outer_start * OUTER) + (output - first_output) * blocks + input_group * 4  # (SIZE,), int32
@@ -184,7 +185,7 @@ def _multiply(
                 uses_slot = (row_slot == slot) & (team == 0)
                 if tl.max(uses_slot.to(tl.int32), 0) > 0:
                     sums = add_lora_up(
-                        sums, down, b, slot, uses_slot, output, lane_group, quarter, projection, rows, total, ranks,
+                        sums, hidden, b, slot, uses_slot, output, lane_group, quarter, projection, rows, total, ranks,
                         wait_zeros, RANK, PIECES, LORA_UP,
                     )  # fmt: skip
     _store(sums, out, tile, part, rows, total, TILES, TEAMS)
@@ -192,11 +193,11 @@ def _multiply(
 
 @triton.jit
 def _gemv(
-    x, weight, code_words, absmax, outer_code, outer_absmax, outer_offsets, starts, out, down, a, b, slots, done,
+    x, weight, code_words, absmax, outer_code, outer_absmax, outer_offsets, starts, out, hidden, a, b, slots, done,
     counter, goal, rows, width, total, slot_count, ranks,
     PARTS: tl.constexpr, TILES: tl.constexpr, TEAMS: tl.constexpr, NESTED: tl.constexpr, OUTER: tl.constexpr,
     PROJECTIONS: tl.constexpr, LORA: tl.constexpr, RANK: tl.constexpr, PIECES: tl.constexpr, CHAINED: tl.constexpr,
-    ASM: tl.constexpr, LORA_DOWN: tl.constexpr, LORA_UP: tl.constexpr, WEIGHTS: tl.constexpr, LOAD: tl.constexpr,
+    ASM: tl.constexpr, LORA_HIDDEN: tl.constexpr, LORA_UP: tl.constexpr, WEIGHTS: tl.constexpr, LOAD: tl.constexpr,
     SHUFFLE: tl.constexpr, WAIT: tl.constexpr, FETCH: tl.constexpr,
 ):  # fmt: skip
     """Run one program of a product: the first `goal` compute x Aᵀ, the others x Wᵀ.
@@ -207,13 +208,13 @@ def _gemv(
     program = tl.program_id(0)
     if program < goal:
         if LORA:
-            compute_lora_down_piece(
-                x, a, down, slots, done + counter, program, rows, width, ranks, TILES * TEAMS, PIECES, LORA_DOWN, LOAD,
-                CHAINED,
+            compute_lora_hidden_piece(
+                x, a, hidden, slots, done + counter, program, rows, width, ranks, TILES * TEAMS, PIECES, LORA_HIDDEN,
+                LOAD, CHAINED,
             )  # fmt: skip
     else:
         _multiply(
-            program - goal, x, weight, code_words, absmax, outer_code, outer_absmax, outer_offsets, starts, out, down,
+            program - goal, x, weight, code_words, absmax, outer_code, outer_absmax, outer_offsets, starts, out, hidden,
             b, slots, done, counter, goal, rows, width, total, slot_count, ranks, PARTS, TILES, TEAMS, NESTED, OUTER,
             PROJECTIONS, LORA, RANK, PIECES, CHAINED, ASM, LORA_UP, WEIGHTS, LOAD, SHUFFLE, WAIT, FETCH,
         )  # fmt: skip
@@ -250,25 +251,25 @@ def multiply(
         out: (parts, rows, outputs), float32, written: they add up.
         lora: LoRA of the rows; None computes none.
         tiles: Tiles of 16 outputs of a program.
-        teams: Warps that share the inputs of a tile.
+        teams: Number of shares of the inputs, each with one warp per tile.
     """
     (rows, width), parts = x.shape, len(out)
     # A kernel needs a pointer for every argument, also for those that it does not read.
     none = weights.starts
-    down, a, b, slots, done = (out, x, none, none, none)
+    hidden, a, b, slots, done = (out, x, none, none, none)
     counter, goal, count, ranks, rank, pieces = 0, 0, 0, 0, 16, 1
     if lora is not None:
-        down, a, b, slots, done = lora.down, lora.a, lora.b.view(torch.int32), lora.slots, lora.done
+        hidden, a, b, slots, done = lora.hidden, lora.a, lora.b.view(torch.int32), lora.slots, lora.done
         counter, goal, (count, ranks) = lora.counter, lora.programs, a.shape[:2]
-        rank, pieces = lora.b.shape[2], len(down)
+        rank, pieces = lora.b.shape[2], len(hidden)
     _gemv[(goal + parts * (weights.total // (16 * tiles)),)](
         x, weights.data, code_words(weights.code_values, x.dtype, x.device), weights.absmax, weights.outer_code,
-        weights.outer_absmax, weights.outer_offsets, weights.starts, out, down, a, b, slots, done, counter, goal,
+        weights.outer_absmax, weights.outer_offsets, weights.starts, out, hidden, a, b, slots, done, counter, goal,
         rows, width, weights.total, count, ranks,
         PARTS=parts, TILES=tiles, TEAMS=teams, NESTED=weights.is_nested, OUTER=weights.outer_blocksize,
         PROJECTIONS=weights.count, LORA=lora is not None, RANK=rank, PIECES=pieces,
         ASM=block_product_ptx(weights.code_values, x.dtype),
-        LORA_DOWN=lora_down_ptx(x.dtype), LORA_UP=lora_up_ptx(x.dtype),
+        LORA_HIDDEN=lora_hidden_ptx(x.dtype), LORA_UP=lora_up_ptx(x.dtype),
         WEIGHTS=LOAD_WEIGHTS, LOAD=LOAD_WORDS,
         SHUFFLE=_SHUFFLE, WAIT=WAIT, FETCH=FETCH, CHAINED=is_chained(x), launch_pdl=is_chained(x),
         num_warps=tiles * teams,

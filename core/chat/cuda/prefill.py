@@ -15,7 +15,6 @@ import torch
 import torch.nn.functional as F
 
 from core.chat.adapters import Adapter
-from core.chat.cuda.decode_graph import logits_of
 from core.chat.cuda.paged_kv_cache import PAGE_TOKENS, PagedCache
 from core.chat.cuda.quantized_matmul import unpacked_weights
 from core.chat.cuda.weights import GROUPS, Weights
@@ -72,7 +71,7 @@ class Prefill:
             # gate_up is the largest tensor: free it before the next product.
             del gate_up
             residual += self._project(layout, number, "down", gated)
-        return logits_of(weights, residual[layout.last])
+        return _logits_of(weights, residual[layout.last])
 
     def kernels(self) -> list[Callable[[], object]]:
         """Return calls that compile every kernel."""
@@ -157,6 +156,13 @@ class Prefill:
             query.transpose(0, 1)[None], key, value, attn_mask=mask, scale=self._weights.scale
         )  # (1, heads, tokens, width)
         return found[0].transpose(0, 1)
+
+
+def _logits_of(weights: Weights, residual: torch.Tensor) -> torch.Tensor:
+    """Return the logits (rows, vocabulary) of the residual stream (rows, hidden) after the last block."""
+    normed = torch.empty_like(residual)  # (rows, hidden)
+    elementwise.rms_norm(residual, weights.last_norm, weights.eps, normed)
+    return F.linear(normed, weights.lm_head)
 
 
 def _gather(held: torch.Tensor, pages: torch.Tensor, length: int) -> torch.Tensor:

@@ -9,14 +9,14 @@ Steps of `_product`, for 64 outputs and up to 128 rows:
 3. multiply those of upper nibbles by the even columns of x, those of lower ones by the odd (`tl.dot`; paired order);
 4. multiply the block's sum by its absmax in float32, and add it up. Weights are thus never rounded after scaling.
 
-Rows are the narrow side of a tensor core's product, padded to 16, and the weights are read once. `_lora_down` computes
+Rows are the narrow side of a tensor core's product, padded to 16, and the weights are read once. `_lora_hidden` makes
 x Aᵀ in a launch before. `_unpack` writes whole weights for cuBLAS, which is faster for many rows.
 
 Data types: x, codes, A and B in the model's dtype; sums and outputs float32; absmax float32, or uint8 with a second
 scale (`weights`). One to eight rows over 4-bit weights have a kernel of their own (`nf4_gemv`).
 
-Measured on an H100 (bench/LOG.md), the four products of one transformer block of Llama-2-7B, floor 34 µs: `tl.dot` with
-codes from a table 407 µs, with codes by byte shuffles 109; with 16 rows 107, with 32 176, with 128 363.
+Measured on an H100 (bench/LOG.md), the four products of one transformer block of Llama-2-7B, floor 34 µs: two rows take
+407 µs with codes from a table and 109 with codes by byte permutes; with these, 16 rows take 107, 32 176, 128 363.
 """
 
 import torch
@@ -38,7 +38,7 @@ _MAX_ROWS = 128
 
 @triton.jit
 def _product(
-    x, weight, absmax, code, outer_code, outer_absmax, outer_offsets, starts, out, down, b, slots,
+    x, weight, absmax, code, outer_code, outer_absmax, outer_offsets, starts, out, hidden, b, slots,
     rows, width, total, slot_count, ranks,
     ROWS: tl.constexpr, TILE: tl.constexpr, PARTS: tl.constexpr, STEP: tl.constexpr, PACKED: tl.constexpr,
     NESTED: tl.constexpr, OUTER: tl.constexpr, ASM: tl.constexpr, PROJECTIONS: tl.constexpr,
@@ -51,7 +51,7 @@ def _product(
 
     x: (rows, width), model dtype, paired order if PACKED. weight: uint8, (total * width / 2) if PACKED, else (total,
     width), model dtype. absmax and outer_*: as in `MergedLinears`. starts: (2, PROJECTIONS), int32. out: (PARTS,
-    rows, total), float32. down: (PIECES, rows, ranks), float32: x Aᵀ. b: (slots, total, RANK), model dtype. slots:
+    rows, total), float32. hidden: (PIECES, rows, ranks), float32: x Aᵀ. b: (slots, total, RANK), model dtype. slots:
     (rows,), int32. STEP: blocks that are read at once. HAS_BASE_PRODUCT: x Wᵀ is in `out`, and only LoRA is added.
     """
     wait_for_previous(CHAINED)
@@ -126,20 +126,20 @@ def _product(
                 if tl.max(uses_slot.to(tl.int32), 0) > 0:
                     for chunk in tl.static_range(0, RANK, CHUNK):
                         rank = chunk + tl.arange(0, CHUNK)  # (CHUNK,)
-                        hidden = tl.zeros((CHUNK, ROWS), tl.float32)  # (CHUNK, ROWS): x Aᵀ; 0 for rows of other slots
+                        x_a = tl.zeros((CHUNK, ROWS), tl.float32)  # (CHUNK, ROWS): x Aᵀ; 0 for rows of other slots
                         for piece in tl.static_range(PIECES):
-                            hidden += tl.load(
-                                down + (piece * rows + row[None, :]) * ranks + projection * RANK + rank[:, None],
+                            x_a += tl.load(
+                                hidden + (piece * rows + row[None, :]) * ranks + projection * RANK + rank[:, None],
                                 mask=uses_slot[None, :], other=0.0,
                             )  # fmt: skip
                         # (TILE, CHUNK), model dtype
                         lora_up = tl.load(b + (slot * total + output[:, None]).to(tl.int64) * RANK + rank[None, :])
-                        sums = tl.dot(lora_up, hidden.to(dtype), sums, input_precision="ieee")  # (TILE, ROWS), float32
+                        sums = tl.dot(lora_up, x_a.to(dtype), sums, input_precision="ieee")  # (TILE, ROWS), float32
     tl.store(out_pointers, sums, mask=is_row)
 
 
 @triton.jit
-def _lora_down(
+def _lora_hidden(
     x, a, out, slots, rows, width, ranks,
     ROWS: tl.constexpr, COLUMNS: tl.constexpr, PIECES: tl.constexpr, CHAINED: tl.constexpr,
 ):  # fmt: skip
@@ -178,7 +178,7 @@ def padded_rows(rows: int) -> int:
     return min(_MAX_ROWS, max(_MIN_ROWS, triton.next_power_of_2(rows)))
 
 
-def lora_down(x: torch.Tensor, a: torch.Tensor, slots: torch.Tensor, out: torch.Tensor) -> None:
+def compute_lora_hidden(x: torch.Tensor, a: torch.Tensor, slots: torch.Tensor, out: torch.Tensor) -> None:
     """Compute x Aᵀ of each row with the A of its adapter slot.
 
     Args:
@@ -189,7 +189,7 @@ def lora_down(x: torch.Tensor, a: torch.Tensor, slots: torch.Tensor, out: torch.
     """
     (rows, width), (count, ranks, _) = x.shape, a.shape
     wide = padded_rows(rows)
-    _lora_down[(count * (ranks // 16), len(out), triton.cdiv(rows, wide))](
+    _lora_hidden[(count * (ranks // 16), len(out), triton.cdiv(rows, wide))](
         x, a, out, slots, rows, width, ranks, ROWS=wide, COLUMNS=128, PIECES=len(out),
         CHAINED=is_chained(x), launch_pdl=is_chained(x), num_warps=2, num_stages=3,
     )  # fmt: skip
@@ -214,17 +214,17 @@ def product(
         return
     (rows, width), parts = x.shape, len(out)
     wide, rank, pieces = padded_rows(rows), 16, 1
-    down, b, slots, count, ranks = out, x, weights.starts, 0, 0
+    hidden, b, slots, count, ranks = out, x, weights.starts, 0, 0
     if lora is not None:
-        down, b, slots, count, ranks = lora.down, lora.b, lora.slots, *lora.a.shape[:2]
-        rank, pieces = b.shape[2], len(down)
-        lora_down(x, lora.a, slots, down)
+        hidden, b, slots, count, ranks = lora.hidden, lora.b, lora.slots, *lora.a.shape[:2]
+        rank, pieces = b.shape[2], len(hidden)
+        compute_lora_hidden(x, lora.a, slots, hidden)
     asm = None
     if weights.is_packed and x.is_cuda and x.dtype in (torch.bfloat16, torch.float16):
         asm = unpack_bytes_ptx(weights.code_values, x.dtype)
     _product[(weights.total // TILE, parts, triton.cdiv(rows, wide))](
         x, weights.data, weights.absmax, weights.code, weights.outer_code, weights.outer_absmax, weights.outer_offsets,
-        weights.starts, out, down, b, slots, rows, width, weights.total, count, ranks,
+        weights.starts, out, hidden, b, slots, rows, width, weights.total, count, ranks,
         ROWS=wide, TILE=TILE, PARTS=parts, STEP=step, PACKED=weights.is_packed, NESTED=weights.is_nested,
         OUTER=weights.outer_blocksize, ASM=asm, PROJECTIONS=weights.count, LORA=lora is not None, RANK=rank,
         CHUNK=min(rank, 64), PIECES=pieces, HAS_BASE_PRODUCT=has_base_product, CHAINED=is_chained(x),
@@ -248,9 +248,9 @@ def _unpack(
     scale = tl.load(absmax + block, mask=is_block, other=0)  # (COUNT,), uint8 or float32
     if NESTED:
         # Per block, (COUNT,), int32: its output, and that output's projection with its entries of `starts`.
-        row, projection = block // (width // 64), tl.zeros((COUNT,), tl.int32)
+        output, projection = block // (width // 64), tl.zeros((COUNT,), tl.int32)
         for later_projection in tl.static_range(1, PROJECTIONS):
-            projection += (row >= tl.load(starts + later_projection)).to(tl.int32)
+            projection += (output >= tl.load(starts + later_projection)).to(tl.int32)
         first_output, outer_start = tl.load(starts + projection), tl.load(starts + PROJECTIONS + projection)
         outer_scale = tl.load(
             outer_absmax + outer_start + (block - first_output * (width // 64)) // OUTER, mask=is_block, other=0.0

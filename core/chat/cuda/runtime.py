@@ -96,7 +96,8 @@ class CudaRuntime:
 
     @torch.inference_mode()
     def _compile(self) -> None:
-        """Compile what the first question needs while the model is being loaded."""
+        """Compile prefill and small steps without adapters while the model is being loaded."""
+        # Kernels of steps with adapters depend on the rank, which is known with the first adapter only.
         self._cache.grow(1)
         for bucket in (1, 2):
             self._steps[bucket, False] = self._new_step(bucket, False)

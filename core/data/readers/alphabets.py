@@ -1,8 +1,8 @@
 """Guess of the encoding of a text that is neither UTF-8 nor Western European, for the advice how to convert it.
 
 A text in the right encoding consists largely of the commonest letters of its language; in a wrong one, they are as rare
-as all others. The guess is named with a line of the text, so that the user sees whether it is right. No file is read by
-it.
+as all others. The guess is only shown, with a line of the text, so that the user sees whether it is right: no file is
+decoded by it.
 """
 
 import re
@@ -11,7 +11,7 @@ from typing import NamedTuple
 # Share of the letters that are common ones, from which an encoding is named. By chance it is about 0.01 in encodings of
 # two bytes per letter, which have thousands of letters, and up to 0.5 in those of one byte.
 _MIN_SHARE_OF_TWO_BYTES, _MIN_SHARE_OF_ONE_BYTE = 0.12, 0.6
-# How many times the share of the second likely encoding that of the first is at least.
+# The share of the likeliest encoding is at least this many times that of the second.
 _MIN_RATIO = 1.2
 _SHOWN_CHARACTERS = 60
 _HAN = "的一是不了在人有我他个们中来上大和地到以要就出可也你生能而子那得下自之年作里好什么船海，。？"
@@ -45,9 +45,9 @@ _ALPHABETS = {
     "cp1256": _Alphabet("WINDOWS-1256", "Arabic", "اليمنرتبوهدف"),
     "cp874": _Alphabet("CP874", "Thai", "านรอกเงมยลวดทสตะปบคห่้ัิี"),
 }
-_ONE_BYTE = tuple(codec for codec in _ALPHABETS if codec.startswith(("cp125", "cp866", "cp874", "koi8")))
+_ONE_BYTE = tuple(codec for codec, alphabet in _ALPHABETS.items() if len(alphabet.letters[0].encode(codec)) == 1)
 _TWO_BYTES = tuple(codec for codec in _ALPHABETS if codec not in _ONE_BYTE)
-# Encodings to name where the letters show none: those that few texts of others are valid in, the strictest first.
+# Encodings to name where the letters show none, the strictest first; nearly every text is valid in the last one.
 _STRICT = ("shift_jis", "cp932", "euc_kr", "cp949", "big5", "gb18030", "cp1251")
 _MAX_NAMED = 3
 

@@ -3,8 +3,9 @@
 1. A byte order mark decides (UTF-8, UTF-16, UTF-32); zeros in every second byte mean UTF-16 without a mark.
 2. A file that is valid UTF-8 is UTF-8.
 3. Otherwise the bytes that are not UTF-8 are counted. If they outnumber the bytes that continue valid UTF-8
-   characters, and at most a tenth of all bytes above 0x7F are in runs of three or more, the file is read as
-   Windows-1252, the superset of Latin-1 that Excel and Windows write, and a note reports it.
+   characters, and at most a tenth of the bytes above 0x7F are in runs of three or more, the file is read as
+   Windows-1252, the superset of Latin-1 that Excel and Windows write, and a note reports it. Runs are counted only in
+   those chunks of the file (1 MiB) that contain invalid bytes.
 4. In all other cases the file is read as UTF-8, and each line with broken bytes is reported and left out. Either it is
    damaged UTF-8, or it has an encoding (Cyrillic, Greek, East Asian) that Windows-1252 would turn into wrong letters.
    In the second case a note names the likely encoding with a line of the text, or those under which the bytes are

@@ -53,7 +53,7 @@ class Block:
         # The numbers are the groups' seed offsets: no two of the seven projections may share one.
         self.qkv = ProjectionGroup("qkv", [attention.q_proj, attention.k_proj, attention.v_proj])
         self.o = ProjectionGroup("o", [attention.o_proj], 4)
-        self.gate_up = ProjectionGroup("gate and up", [mlp.gate_proj, mlp.up_proj], 8)
+        self.gate_up = ProjectionGroup("gate_up", [mlp.gate_proj, mlp.up_proj], 8)
         self.down = ProjectionGroup("down", [mlp.down_proj], 12)
         self.groups = (self.qkv, self.o, self.gate_up, self.down)
         self.head_width = ModelShape.from_config(attention.config).head_width

@@ -66,9 +66,9 @@ class Projection:
 
         Args:
             weights: (out features, in features + columns), becomes [W, s B].
-            lora_down: (columns, in features); A goes into its rows from `first` on, zeros into `pad` rows below.
-            first: Row of A's first rank, and column of B's.
-            pad: Rows of zeros below A.
+            lora_down: (columns, in features); A goes into it from `first` on, and zeros below.
+            first: Number of the first rank, among those of all projections of the group.
+            pad: Ranks of zeros below A.
         """
         out, weight, columns = weights[:, : self.in_features], self.base.weight, len(lora_down)
         state = getattr(weight, "quant_state", None)
@@ -98,7 +98,7 @@ class ProjectionGroup:
         """Collect the projections of a group.
 
         Args:
-            name: "qkv", "o", "gate and up" or "down"; names the group's scratch buffer.
+            name: "qkv", "o", "gate_up" or "down"; names the group's scratch buffer.
             modules: Linear layers, or PEFT's LoRA layers around them.
             seed_offset: Added to the block's dropout seed; different for each group, so that no two projections drop
                 the same elements.
@@ -137,12 +137,12 @@ class ProjectionGroup:
         if reuse and scratch.owner.get(slot) is self:
             return weights, lora_down
         scratch.owner[slot] = self
-        row = first = 0
+        output = first = 0
         for part in self.parts:
             # The last projection also clears the padding below all A.
             pad = self.columns - self.rank if part is self.parts[-1] else 0
-            part.unpack(weights[row : row + part.out_features], lora_down, first, pad)
-            row, first = row + part.out_features, first + part.rank
+            part.unpack(weights[output : output + part.out_features], lora_down, first, pad)
+            output, first = output + part.out_features, first + part.rank
         return weights, lora_down
 
     def new_input(self, tokens: int, like: torch.Tensor) -> torch.Tensor:
@@ -250,14 +250,14 @@ class ProjectionGroup:
                 _product_float32(lora_hidden_gradient[:, columns].t(), dropout(x, part.dropout, part_seed))
                 for part, columns, part_seed in self._parts_with_dropout(seed)
             ])  # fmt: skip
-        gradients, scales, row, column = [], [], 0, 0
+        gradients, scales, output, column = [], [], 0, 0
         for part in self.parts:
             if part.rank:
-                columns, rows = slice(column, column + part.rank), slice(row, row + part.out_features)
+                columns, outputs = slice(column, column + part.rank), slice(output, output + part.out_features)
                 # (rank, in features) of A, and (out features, rank) of B, which still lacks the factor s.
-                gradients += [all_a[columns], _product_float32(gradient[:, rows].t(), lora_hidden[:, columns])]
+                gradients += [all_a[columns], _product_float32(gradient[:, outputs].t(), lora_hidden[:, columns])]
                 scales.append(part.scale)
-            row, column = row + part.out_features, column + part.rank
+            output, column = output + part.out_features, column + part.rank
         # One launch scales the gradients of every B; those of A had s in them with [W, s B].
         torch._foreach_mul_(gradients[1::2], scales)
         return gradients

@@ -15,7 +15,7 @@ class ScratchBuffers:
         self._buffers: dict[str, torch.Tensor] = {}
         # By slot: the group whose weights, with its current factors, are unpacked there.
         self.owner: dict[str, object] = {}
-        # When memory is short, all groups but the largest (gate and up) share one slot.
+        # When memory is short, all groups but the largest (gate_up) share one slot.
         self.tight = False
 
     def slot(self, name: str) -> str:

@@ -3,13 +3,13 @@
 `core.train.kernels.lora_linear` multiplies [x, x Aᵀ] by [W, s B]ᵀ; these kernels build [W, s B] and A:
 
                  <-- width --> <-- columns -->
-    out          |     W      | 0 | s B | 0 |     rows of W, any row stride; B in columns first .. first + rank
+    out          |     W      | 0 | s B | 0 |     outputs of W, any stride; B in columns first .. first + rank
     lora_down    |     0 .. first: of another projection      |
-    (columns,    |     A: rows first .. first + rank          |
-     width)      |     0: `pad` rows                          |
+    (columns,    |     A: ranks first .. first + rank         |
+     width)      |     0: `pad` ranks                         |
 
 Programs are numbered consecutively: first those that unpack _BLOCKS_PER_PROGRAM blocks of codes each (layout:
-core/kernels/nf4.py), then those that place _UP_ROWS rows of s B, then those that place _DOWN_RUN numbers of A.
+core/kernels/nf4.py), then those that place s B of _UP_OUTPUTS outputs, then those that place _DOWN_RUN numbers of A.
 
 Codes and scales are read as they are stored (uint8, or float32 scales), A and B are float32 parameters, everything
 written has the compute dtype. Unpacking is bound by the writes: two bytes per weight for half a byte read.
@@ -28,29 +28,29 @@ import triton.language as tl
 from core.kernels.nf4_triton import decode_blocks
 
 _BLOCKS_PER_PROGRAM = 64
-# Rows of B, and numbers of A, that a program places.
-_UP_ROWS, _DOWN_RUN = 32, 4096
+# Outputs of B, and numbers of A, that a program places.
+_UP_OUTPUTS, _DOWN_RUN = 32, 4096
 
 
 @triton.jit
 def _place_factors(
-    program, a, b, lora_up, lora_down, rows, width, stride, rank, first, pad, scale, columns,
-    ROWS: tl.constexpr, COLUMNS: tl.constexpr, RUN: tl.constexpr,
+    program, a, b, lora_up, lora_down, outputs, width, stride, rank, first, pad, scale, columns,
+    OUTPUTS: tl.constexpr, COLUMNS: tl.constexpr, RUN: tl.constexpr,
 ):  # fmt: skip
-    """Place ROWS rows of s B, or RUN numbers of A and of the zeros below it.
+    """Place s B of OUTPUTS outputs, or RUN numbers of A and of the zeros below it.
 
-    a: (rank, width). b: (rows, rank). lora_up: (rows, columns), rows `stride` apart. lora_down: (columns, width).
-    COLUMNS: columns rounded up to a power of two.
+    a: (rank, width). b: (outputs, rank). lora_up: (outputs, columns), outputs `stride` apart. lora_down: (columns,
+    width). COLUMNS: columns rounded up to a power of two.
     """
-    up_programs = tl.cdiv(rows, ROWS)
+    up_programs = tl.cdiv(outputs, OUTPUTS)
     if program < up_programs:
-        row = (program * ROWS + tl.arange(0, ROWS)).to(tl.int64)[:, None]  # (ROWS, 1)
+        output = (program * OUTPUTS + tl.arange(0, OUTPUTS)).to(tl.int64)[:, None]  # (OUTPUTS, 1)
         column = tl.arange(0, COLUMNS)[None, :]  # (1, COLUMNS)
-        is_factor = (column >= first) & (column < first + rank) & (row < rows)  # (ROWS, COLUMNS), bool
-        # (ROWS, COLUMNS), float32
-        value = tl.load(b + row * rank + column - first, mask=is_factor, other=0.0).to(tl.float32) * scale
-        inside = (column < columns) & (row < rows)
-        tl.store(lora_up + row * stride + column, value.to(lora_up.dtype.element_ty), mask=inside)
+        is_factor = (column >= first) & (column < first + rank) & (output < outputs)  # (OUTPUTS, COLUMNS), bool
+        # (OUTPUTS, COLUMNS), float32
+        value = tl.load(b + output * rank + column - first, mask=is_factor, other=0.0).to(tl.float32) * scale
+        inside = (column < columns) & (output < outputs)
+        tl.store(lora_up + output * stride + column, value.to(lora_up.dtype.element_ty), mask=inside)
     else:
         index = (program - up_programs).to(tl.int64) * RUN + tl.arange(0, RUN)  # (RUN,)
         # Triton gives a name one shape in both branches, so this one has a name of its own.
@@ -63,15 +63,15 @@ def _place_factors(
 @triton.jit
 def _unpack(
     packed, scales, code, outer_code, outer_scales, offset, out, blocks,
-    a, b, lora_down, rows, width, stride, rank, first, pad, scale, columns,
+    a, b, lora_down, outputs, width, stride, rank, first, pad, scale, columns,
     NESTED: tl.constexpr, HALF: tl.constexpr, OUTER: tl.constexpr, BLOCKS: tl.constexpr, LORA: tl.constexpr,
-    ROWS: tl.constexpr, COLUMNS: tl.constexpr, RUN: tl.constexpr,
+    OUTPUTS: tl.constexpr, COLUMNS: tl.constexpr, RUN: tl.constexpr,
 ):  # fmt: skip
     """Unpack BLOCKS blocks of 2 · HALF weights, or place factors.
 
     packed: (blocks · HALF,), uint8. scales: (blocks,), float32, or uint8 if NESTED. code: (16,), float32. outer_code:
     (256,), float32; outer_scales: (blocks / OUTER,), float32; offset: scalar, float32; only read if NESTED. out:
-    (rows, width), rows `stride` apart.
+    (outputs, width), outputs `stride` apart.
     """
     program = tl.program_id(0)
     unpack_programs = tl.cdiv(blocks, BLOCKS)
@@ -84,28 +84,28 @@ def _unpack(
             # (BLOCKS,), float32
             block_scale = tl.load(outer_code + block_scale.to(tl.int32)) * outer_scale + tl.load(offset)
         upper, lower = decode_blocks(packed, code, block, block_scale, is_block, HALF)  # each (BLOCKS, HALF)
-        # A block never crosses a row's end: the width is a multiple of the block size.
+        # A block never crosses an output's end: the width is a multiple of the block size.
         start = block.to(tl.int64) * (2 * HALF)  # (BLOCKS,), int64: number of the first weight
         # (BLOCKS, 2 · HALF), pointers
         out_pointers = (out + (start // width) * stride + start % width)[:, None] + tl.arange(0, 2 * HALF)[None, :]
         tl.store(out_pointers, tl.interleave(upper, lower).to(out.dtype.element_ty), mask=is_block[:, None])
     elif LORA:
-        _place_factors(program - unpack_programs, a, b, out + width, lora_down, rows, width, stride, rank, first, pad,
-                       scale, columns, ROWS, COLUMNS, RUN)  # fmt: skip
+        _place_factors(program - unpack_programs, a, b, out + width, lora_down, outputs, width, stride, rank, first,
+                       pad, scale, columns, OUTPUTS, COLUMNS, RUN)  # fmt: skip
 
 
 @triton.jit
 def _place_factors_alone(
-    a, b, lora_up, lora_down, rows, width, stride, rank, first, pad, scale, columns,
-    ROWS: tl.constexpr, COLUMNS: tl.constexpr, RUN: tl.constexpr,
+    a, b, lora_up, lora_down, outputs, width, stride, rank, first, pad, scale, columns,
+    OUTPUTS: tl.constexpr, COLUMNS: tl.constexpr, RUN: tl.constexpr,
 ):  # fmt: skip
     """Place the factors of a weight that is not packed; shapes as in `_place_factors`."""
-    _place_factors(tl.program_id(0), a, b, lora_up, lora_down, rows, width, stride, rank, first, pad, scale, columns,
-                   ROWS, COLUMNS, RUN)  # fmt: skip
+    _place_factors(tl.program_id(0), a, b, lora_up, lora_down, outputs, width, stride, rank, first, pad, scale, columns,
+                   OUTPUTS, COLUMNS, RUN)  # fmt: skip
 
 
-def _factor_programs(rows: int, width: int, rank: int, pad: int) -> int:
-    return triton.cdiv(rows, _UP_ROWS) + triton.cdiv((rank + pad) * width, _DOWN_RUN)
+def _factor_programs(outputs: int, width: int, rank: int, pad: int) -> int:
+    return triton.cdiv(outputs, _UP_OUTPUTS) + triton.cdiv((rank + pad) * width, _DOWN_RUN)
 
 
 def unpack_4bit(
@@ -117,26 +117,28 @@ def unpack_4bit(
     Args:
         weight: Packed codes, uint8; the width is a multiple of the block size.
         state: QuantState of bitsandbytes for the weight.
-        out: (rows, width), any row stride. s B goes into the `columns` columns behind it, zeros into their rest.
+        out: (outputs, width), any stride between outputs. s B goes into the `columns` columns behind it, zeros into
+            their rest.
         a: (rank, width).
-        b: (rows, rank).
+        b: (outputs, rank).
         scale: LoRA's s = alpha / rank, or alpha / √rank.
-        first: Column of B's first rank, and row of A's, among those of all projections of the group.
-        pad: Rows of zeros below A.
+        first: Number of the first rank, among those of all projections of the group.
+        pad: Ranks of zeros below A.
         columns: Ranks of the whole group, padded; 0 without LoRA.
         lora_down: (columns, width).
     """
-    rows, width, rank = *out.shape, a.shape[0]
+    outputs, width, rank = *out.shape, a.shape[0]
     nested, outer = state.nested, state.state2
-    blocks = rows * width // state.blocksize
-    programs = triton.cdiv(blocks, _BLOCKS_PER_PROGRAM) + (_factor_programs(rows, width, rank, pad) if columns else 0)
+    blocks = outputs * width // state.blocksize
+    factor_programs = _factor_programs(outputs, width, rank, pad) if columns else 0
     # Where scales are not nested, the kernel is given any valid pointer in place of the outer scales.
-    _unpack[(programs,)](
+    _unpack[(triton.cdiv(blocks, _BLOCKS_PER_PROGRAM) + factor_programs,)](
         weight, state.absmax, state.code, outer.code if nested else state.code,
         outer.absmax if nested else state.code, state.offset if nested else state.code, out, blocks,
-        a, b, lora_down, rows, width, out.stride(0), rank, first, pad, scale, columns,
+        a, b, lora_down, outputs, width, out.stride(0), rank, first, pad, scale, columns,
         NESTED=nested, HALF=state.blocksize // 2, OUTER=outer.blocksize if nested else 1, BLOCKS=_BLOCKS_PER_PROGRAM,
-        LORA=columns > 0, ROWS=_UP_ROWS, COLUMNS=triton.next_power_of_2(max(columns, 1)), RUN=_DOWN_RUN, num_warps=4,
+        LORA=columns > 0, OUTPUTS=_UP_OUTPUTS, COLUMNS=triton.next_power_of_2(max(columns, 1)), RUN=_DOWN_RUN,
+        num_warps=4,
     )  # fmt: skip
 
 
@@ -145,9 +147,9 @@ def place_factors(
     lora_down: torch.Tensor,
 ) -> None:  # fmt: skip
     """Place LoRA factors beside a weight that is in `out` already; arguments as in `unpack_4bit`."""
-    rows, width, rank = *out.shape, a.shape[0]
-    lora_up = out.as_strided((rows, columns), out.stride(), out.storage_offset() + width)  # (rows, columns)
-    _place_factors_alone[(_factor_programs(rows, width, rank, pad),)](
-        a, b, lora_up, lora_down, rows, width, out.stride(0), rank, first, pad, scale, columns,
-        ROWS=_UP_ROWS, COLUMNS=triton.next_power_of_2(columns), RUN=_DOWN_RUN, num_warps=4,
+    outputs, width, rank = *out.shape, a.shape[0]
+    lora_up = out.as_strided((outputs, columns), out.stride(), out.storage_offset() + width)  # (outputs, columns)
+    _place_factors_alone[(_factor_programs(outputs, width, rank, pad),)](
+        a, b, lora_up, lora_down, outputs, width, out.stride(0), rank, first, pad, scale, columns,
+        OUTPUTS=_UP_OUTPUTS, COLUMNS=triton.next_power_of_2(columns), RUN=_DOWN_RUN, num_warps=4,
     )  # fmt: skip

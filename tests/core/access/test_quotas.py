@@ -89,6 +89,19 @@ def test_token_counts_survive_restart_but_not_the_day(settings, monkeypatch):
     assert again.used() == {}
 
 
+def test_save_writes_the_counts_that_came_soon_after_a_write(settings):
+    tokens = Tokens(settings, Quotas())
+    tokens.reserve("a", 500)
+    tokens.settle("a", 500, 20)
+    tokens.reserve("b", 7)
+    assert Tokens(settings, Quotas()).used() == {"a": 500}, "at most one write per second"
+    tokens.save()
+    assert Tokens(settings, Quotas()).used() == {"a": 20, "b": 7}
+    written = (settings.home / "visitors.json").stat().st_mtime_ns
+    tokens.save()
+    assert (settings.home / "visitors.json").stat().st_mtime_ns == written, "there is nothing new"
+
+
 def test_visitor_answers_are_limited_and_counted(settings):
     quota = VisitorQuota(settings)
     entry = queue_entry(4000, 8)

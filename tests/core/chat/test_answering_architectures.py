@@ -54,8 +54,8 @@ def evaluated(lanes, path):
     generator = BatchGenerator(
         lanes, [LaneRequest([], GREEDY), LaneRequest([], GREEDY, "tuned")], Prompts(path), max_sequences=5
     )
-    tasks, found = generator.list_tasks([]), {}
-    for lines in generator.generate(tasks, generator.plan_batch(tasks[0].tokens), lambda: True):
+    missing, found = generator.list_missing([]), {}
+    for lines in generator.generate(missing, generator.plan_batch(missing[0].tokens), lambda: True):
         found |= {(line["lane"], line["prompt"]): line["text"] for line in lines}
     return [[found[lane, at] for at in range(len(PROMPTS))] for lane in range(2)]
 

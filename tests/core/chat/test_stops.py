@@ -80,8 +80,8 @@ def in_chat(lanes: Lanes, lane: LaneRequest) -> tuple[str, str]:
 
 def in_evaluation(lanes: Lanes, lane: LaneRequest) -> tuple[str, str]:
     generator = BatchGenerator(lanes, [lane], [Prompt(QUESTION)])
-    tasks = generator.list_tasks([])
-    [line] = [line for lines in generator.generate(tasks, generator.plan_batch(64), lambda: True) for line in lines]
+    missing = generator.list_missing([])
+    [line] = [line for lines in generator.generate(missing, generator.plan_batch(64), lambda: True) for line in lines]
     return line["end"], line["text"]
 
 
@@ -109,7 +109,7 @@ def test_template_that_refuses_the_system_prompt_gives_the_reason_in_chat_and_ev
     with pytest.raises(StudioError, match=r"System role not supported\. Change the system prompt"):
         lanes.render_prompt(lane)
     generator = BatchGenerator(lanes, [lane], [Prompt(QUESTION)])
-    assert generator.list_tasks([]) == []
+    assert generator.list_missing([]) == []
     [line] = generator.failures
     assert "System role not supported" in str(line)
 

@@ -1,11 +1,13 @@
 """Tests of named templates, end tokens, notes on left-out turns, the loss flag, and tokens without an embedding."""
 
 import copy
+import re
+from typing import get_args
 
 import pytest
 from tokenizers import AddedToken
 
-from core.data.templates import CHATML_TEMPLATE, TemplateError, select_template
+from core.data.templates import CHATML_TEMPLATE, TemplateError, TemplateName, select_template
 from core.data.tokens import Renderer
 from core.errors import StudioError
 from core.train.batches import tokenize
@@ -30,10 +32,18 @@ def test_select_template_of_several_uses_default(tmp_path):
         assert Renderer(made, "tool_use").render_text(TALK) == "tools: What is a tide?"
 
 
+def is_usable(tokenizer, name):
+    try:
+        return bool(select_template(tokenizer, name))
+    except StudioError:
+        return False
+
+
 @pytest.mark.parametrize(
     ("own", "name", "message"),
     [
         ({"rag": "x"}, "auto", "named 'default'. Its templates are: rag"),
+        ({"rag": "x", "tool_use": "x"}, "auto", "named 'default'. Its templates are: rag, tool_use"),
         ("x", "tool_use", "named 'tool_use'. Its templates are: default"),
         (None, "tool_use", "named 'tool_use'. It has no chat template"),
     ],
@@ -41,8 +51,11 @@ def test_select_template_of_several_uses_default(tmp_path):
 def test_select_template_with_unknown_name_is_rejected(own, name, message):
     tokenizer = FAMILY["chatml"].tokenizer()
     tokenizer.chat_template = own
-    with pytest.raises(StudioError, match=message):
+    with pytest.raises(StudioError, match=message) as refused:
         select_template(tokenizer, name)
+    offered = re.findall(r"\w+", str(refused.value).rpartition(" to ")[2].replace(" or ", " "))
+    assert len(offered) >= 2
+    assert offered == [one for one in get_args(TemplateName) if is_usable(tokenizer, one)]
 
 
 # End tokens

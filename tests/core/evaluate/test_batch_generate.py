@@ -30,8 +30,8 @@ def write_prompts(path, prompts):
 def generate_all(generator, rows, known=()):
     """Return every answer by (prompt, lane)."""
     generator.max_sequences = rows
-    tasks, found = generator.list_tasks(known), {}
-    for lines in generator.generate(tasks, generator.plan_batch(tasks[0].tokens), lambda: True):
+    missing, found = generator.list_missing(known), {}
+    for lines in generator.generate(missing, generator.plan_batch(missing[0].tokens), lambda: True):
         for line in lines:
             assert (line["prompt"], line["lane"]) not in found, "answered twice"
             found[line["prompt"], line["lane"]] = line
@@ -60,8 +60,8 @@ def test_batch_generator_greedy_equals_generate_of_each_model_alone(runs, embedd
     lanes.adapters.add("tuned", read_adapter(tmp_path / "adapter", torch.float32, torch.device("cpu")))
     sampling = Sampling(temperature=0, max_new_tokens=NEW_TOKENS)
     generator = BatchGenerator(lanes, [LaneRequest([], sampling), LaneRequest([], sampling, "tuned")], prompts)
-    tasks = generator.list_tasks([])
-    lengths = [task.tokens for task in tasks]
+    missing = generator.list_missing([])
+    lengths = [one.tokens for one in missing]
     assert lengths == sorted(lengths, reverse=True)
     assert len(set(lengths)) > 10, "lengths must differ"
     found = generate_all(generator, rows=11)
@@ -116,7 +116,7 @@ def test_batch_generator_any_batch_size_gives_the_answers_of_the_chat(make_gener
         assert (line["text"], line["tokens"], line["end"]) == (chat.text, chat.tokens, chat.end)
 
 
-def test_list_tasks_skips_answered_prompts_and_lists_too_long_ones_as_failures(make_generator):
+def test_list_missing_skips_answered_prompts_and_lists_too_long_ones_as_failures(make_generator):
     generator = make_generator(
         Sampling(temperature=0, max_new_tokens=4), Sampling(temperature=0, max_new_tokens=5), long=True
     )
@@ -131,14 +131,14 @@ def test_list_tasks_skips_answered_prompts_and_lists_too_long_ones_as_failures(m
 def test_generate_not_continued_finishes_running_answers_only(make_generator):
     generator = make_generator(Sampling(temperature=0, max_new_tokens=6))
     generator.max_sequences = 3
-    tasks = generator.list_tasks([])
+    missing = generator.list_missing([])
     may = iter([True])
     found = [
         line
-        for lines in generator.generate(tasks, generator.plan_batch(99), lambda: next(may, False))
+        for lines in generator.generate(missing, generator.plan_batch(99), lambda: next(may, False))
         for line in lines
     ]
-    assert sorted(line["prompt"] for line in found) == sorted(task.prompt for task in tasks[:3])
+    assert sorted(line["prompt"] for line in found) == sorted(one.prompt for one in missing[:3])
 
 
 def test_plan_batch_limits_sequences_by_free_memory(make_generator, monkeypatch):

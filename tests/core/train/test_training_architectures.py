@@ -44,7 +44,7 @@ def trainer_of(name: str, folder, tokenizer) -> StudioTrainer:
 
 
 def plain_loss(model, rows: list[dict]) -> torch.Tensor:
-    """The mean loss over the answer tokens of rows that go through the model one by one."""
+    """The mean loss over the tokens with loss of rows that go through the model one by one."""
     total, count = 0.0, 0
     for row in rows:
         logits = model(input_ids=torch.tensor([row["input_ids"]]), use_cache=False).logits[0, :-1]

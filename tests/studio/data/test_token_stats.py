@@ -1,16 +1,18 @@
 """Token statistics and near duplicates in the Data tab."""
 
 import re
+from typing import get_args
 
 import pytest
 
 from core.data import lengths
+from core.data.templates import TemplateName
 from core.data.view import Filter
 from core.errors import StudioError
 from core.models import embedded
 from studio.data.browse import Browse
 from studio.data.page_state import PageState, parse_state
-from studio.data.token_stats import TokenStats
+from studio.data.token_stats import _TEMPLATES, TokenStats
 
 pytestmark = pytest.mark.usefixtures("tokenizers_in_jobs")
 
@@ -66,3 +68,7 @@ def test_choose_tokenizer_has_the_bounds_of_training(do, state):
         do.choose_tokenizer(state, embedded.NAME, "auto", 512, None)
     assert "Open a dataset first" in do.show(PageState().model_dump())["token_stats"]
     assert do.on_load()["model"]["choices"][0][1] == embedded.NAME
+
+
+def test_token_statistics_offer_every_chat_template():
+    assert {name for _, name in _TEMPLATES} == set(get_args(TemplateName))

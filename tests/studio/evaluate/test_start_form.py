@@ -1,9 +1,11 @@
+from typing import get_args
+
 import pytest
 
 from core.chat.turns import BASE
 from core.errors import StudioError
-from core.evaluate.config import EvaluationConfig
-from studio.evaluate.start_form import StartForm, parse_config
+from core.evaluate.config import EvaluationConfig, PromptSet
+from studio.evaluate.start_form import _PROMPT_SETS, StartForm, parse_config
 
 
 @pytest.fixture
@@ -19,6 +21,10 @@ def with_adapter(run):
 
 def selection(updates):
     return updates["run"]["value"], updates["lanes"]["value"]
+
+
+def test_form_offers_every_kind_of_prompts():
+    assert [kind for _, kind in _PROMPT_SETS] == list(get_args(PromptSet))
 
 
 def test_refresh_choices_without_an_adapter_shows_a_hint_and_selects_the_base(do):

@@ -1,4 +1,4 @@
-"""Reviews with a summary, a rating and a date: the summary and the rating are offered as answers, the date as nothing."""
+"""Reviews with a summary, a rating and a date: summary and rating are offered as answers, the date as nothing."""
 
 import pytest
 

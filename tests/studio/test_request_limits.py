@@ -1,21 +1,21 @@
-"""Turns of one caller's requests."""
+"""Limits of one caller's requests."""
 
 import asyncio
 
 import pytest
 
-from studio import turns
+from studio import request_limits
 from studio.origin import RefusalError
-from studio.turns import MAX_AT_ONCE, MAX_BODY_BYTES, MAX_WAITING, Turns, read_body
+from studio.request_limits import MAX_AT_ONCE, MAX_BODY_BYTES, MAX_WAITING, RequestLimits, read_body
 
 
 def test_a_few_requests_of_one_caller_are_worked_on_at_once_and_those_of_others_too():
     async def crowd():
-        made, at_once, most, refused = Turns(), {"a": 0, "b": 0}, {"a": 0, "b": 0}, []
+        made, at_once, most, refused = RequestLimits(), {"a": 0, "b": 0}, {"a": 0, "b": 0}, []
 
         async def request(name):
             try:
-                async with made.take(name):
+                async with made.admit(name):
                     at_once[name] += 1
                     most[name] = max(most[name], at_once[name])
                     await asyncio.sleep(0.001)
@@ -33,12 +33,12 @@ def test_a_few_requests_of_one_caller_are_worked_on_at_once_and_those_of_others_
     assert left == {}
 
 
-def test_a_failed_or_cancelled_request_gives_its_turn_back():
+def test_a_failed_or_cancelled_request_is_no_longer_counted():
     async def fail():
-        made = Turns()
+        made = RequestLimits()
         for _ in range(2 * MAX_AT_ONCE):
             with pytest.raises(ValueError, match="x"):
-                async with made.take("a"):
+                async with made.admit("a"):
                     raise ValueError("x")
         return made._callers
 
@@ -52,7 +52,7 @@ def test_body_is_read_whole_and_one_that_does_not_come_is_refused(monkeypatch):
         return parts.pop(0)
 
     assert asyncio.run(read_body(receive)) == b"ab"
-    monkeypatch.setattr(turns, "BODY_SECONDS", 0.01)
+    monkeypatch.setattr(request_limits, "BODY_SECONDS", 0.01)
     with pytest.raises(RefusalError, match="Send it again") as refused:
         asyncio.run(read_body(asyncio.Event().wait))
     assert refused.value.status == 408
@@ -60,7 +60,7 @@ def test_body_is_read_whole_and_one_that_does_not_come_is_refused(monkeypatch):
 
 def test_bodies_of_one_caller_under_way_are_bounded_and_those_of_others_not():
     async def crowd():
-        made, ready, size = Turns(), asyncio.Event(), MAX_BODY_BYTES // 16
+        made, ready, size = RequestLimits(), asyncio.Event(), MAX_BODY_BYTES // 16
 
         async def receive():
             await ready.wait()

@@ -1,4 +1,4 @@
-"""Turns of one caller's requests, so that many at once delay the caller's own and not those of others."""
+"""Limits of one caller's HTTP requests, so that many at once delay the caller's own and not those of others."""
 
 import asyncio
 from collections import Counter
@@ -16,19 +16,19 @@ MAX_BODY_BYTES = 2**22
 BODY_SECONDS = 30.0
 
 
-class Turns:
+class RequestLimits:
     """Lets a few requests of each caller be worked on at once, and a bounded number wait."""
 
     def __init__(self) -> None:
         """Create it without any request."""
-        # By caller: the free turns, and the number of requests that have or await one.
+        # By caller: how many more requests may run, and those that run or wait.
         self._callers: dict[str, tuple[asyncio.Semaphore, list[None]]] = {}
         # By caller, the declared bytes of the bodies that are being received.
         self._bodies: Counter[str] = Counter()
 
     @asynccontextmanager
-    async def take(self, caller: str) -> AsyncIterator[None]:
-        """Wait for a turn, and keep it during the body of the with statement.
+    async def admit(self, caller: str) -> AsyncIterator[None]:
+        """Wait until a request of the caller may run, and count it during the body of the with statement.
 
         Args:
             caller: Name of the caller, or the address of one without a name.
@@ -54,7 +54,7 @@ class Turns:
         """Return the whole body of a request.
 
         Args:
-            caller: As of `take`.
+            caller: As of `admit`.
             size: Declared bytes of the body.
             receive: ASGI receive.
 

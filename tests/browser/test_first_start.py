@@ -1,0 +1,79 @@
+"""A fresh STUDIO_HOME in Chromium: the example run answers at once, the bar leads on, and axe finds no barrier."""
+
+import time
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+
+from core.runs import example
+from core.runs.store import RunStore
+from core.settings import Settings
+from tests.helpers.browser_pages import open_page, wait_until
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+TABS = ("Data", "Train", "Chat", "Evaluate", "Export", "Owner")
+# Each theme and each size once; `make pictures` shows all four pairs.
+VIEWS = (("light", 1440, 900), ("dark", 390, 844))
+
+
+@pytest.fixture(scope="module")
+def with_example(file_studio):
+    example.install(Settings(home=file_studio.home, example=True))
+
+
+@pytest.fixture
+def server(with_example, file_server):
+    return file_server
+
+
+def test_example_answers_in_both_lanes_from_the_first_start(chromium, server, record_property):
+    page = open_page(chromium, server)
+    began = time.monotonic()
+    bar = page.locator("#journey")
+    assert "The example run can answer already" in bar.inner_text()
+    bar.get_by_role("button", name="Ask both").click()
+    page.locator("#prompt textarea").fill("How do I keep houseplants alive in winter?")
+    page.locator("#send").click()
+    cards = page.locator("#chat-now .lb-card .lb-text")
+    wait_until(lambda: cards.count() == 2 and all(text.strip("… \n") for text in cards.all_inner_texts()), page)
+    record_property("seconds until both answers have begun", round(time.monotonic() - began, 1))
+    page.locator("#chat-stop").click()
+    page.locator("#chat-now .lb-vote").wait_for()
+    base, tuned = cards.all_inner_texts()
+    assert base != tuned
+    bar.get_by_role("button", name="Train your own").click()
+    page.locator("#start").wait_for()
+    assert page.errors == []
+    page.close()
+
+
+def test_example_is_exported_and_deleted_for_good(chromium, server):
+    page = open_page(chromium, server, "Export")
+    page.locator("#export-about").get_by_text("Example: lighthouse keeper").wait_for()
+    with page.expect_download() as download:
+        page.locator("#export-download").click()
+    assert download.value.suggested_filename == f"{example.EXAMPLE_RUN}-final.zip"
+    page.close()
+    with RunStore(server.settings).lock():
+        RunStore(server.settings).remove(RunStore(server.settings).run(example.EXAMPLE_RUN))
+    page = open_page(chromium, server)
+    page.locator("#journey").get_by_text("Nothing is trained yet.").wait_for()
+    page.close()
+
+
+@pytest.mark.parametrize(("theme", "width", "height"), VIEWS)
+def test_no_tab_has_a_serious_barrier(chromium, server, theme, width, height):
+    page = open_page(chromium, server, query=f"?__theme={theme}")
+    page.set_viewport_size({"width": width, "height": height})
+    found = []
+    for tab in TABS:
+        page.get_by_role("tab", name=tab, exact=True).click()
+        # The tab's own load events fill it; axe must see it filled.
+        page.wait_for_load_state("networkidle")
+        result = Axe().run(page, options={"runOnly": ["wcag2a", "wcag2aa"]})
+        for violation in result.response["violations"]:
+            if violation["impact"] in ("serious", "critical"):
+                found += [f"{tab}: {violation['help']}: {node['html'][:200]}" for node in violation["nodes"]]
+    assert found == []
+    page.close()

@@ -1,0 +1,98 @@
+"""Tables of docs/ that repeat settings, limits, formats, metrics or events name all of them, with their defaults."""
+
+import inspect
+import re
+from collections.abc import Iterable
+
+import pytest
+from pydantic.fields import FieldInfo
+
+from core.access.quotas import Quotas
+from core.chat.sampling import Sampling
+from core.data.formats import EXPORT_FORMATS
+from core.evaluate.config import EvaluationConfig
+from core.evaluate.metrics import LaneMetrics
+from core.evaluate.result import format_metrics
+from core.models import embedded
+from core.runs import events
+from core.runs.config import QLoRAConfig, is_basic
+from studio.api import ApiCalls
+from tests.helpers.source_files import PROJECT
+
+# Settings of an evaluation that choose its prompts and lanes; the steps above the table name them.
+_CHOSEN = {"prompts", "run", "subset", "split", "file", "lanes"}
+_WORDS = {True: "on", False: "off", "": "empty", embedded.NAME: "the embedded model"}
+
+
+def table(page: str, head: str) -> dict[str, str]:
+    """Return the default that a page's table gives for each name: "A, B | 1, 2", or one default for all of a line."""
+    text = (PROJECT / "docs" / page).read_text(encoding="utf-8")
+    lines = text.split(f"| {head} | default | ", 1)[1].split("\n\n")[0].splitlines()[2:]
+    found: dict[str, str] = {}
+    for line in lines:
+        names, defaults = (cell.split(", ") for cell in line.strip("| ").split(" | ")[:2])
+        assert len(defaults) in (1, len(names)), line
+        found |= dict(zip(names, defaults if len(defaults) == len(names) else defaults * len(names), strict=True))
+    return found
+
+
+def defaults(fields: Iterable[tuple[str, FieldInfo]]) -> dict[str, str]:
+    """Return the defaults of settings as the tables write them, by title."""
+
+    def word(value: object) -> str:
+        if isinstance(value, (bool, str)):
+            return _WORDS.get(value, str(value))
+        return f"{value:.10g}"
+
+    return {field.title: word(field.default) for _, field in fields}
+
+
+@pytest.mark.parametrize(
+    ("page", "fields"),
+    [
+        ("training.md", [(name, field) for name, field in QLoRAConfig.model_fields.items() if is_basic(name)]),
+        ("chat.md", Sampling.model_fields.items()),
+        ("evaluate.md", [(name, f) for name, f in EvaluationConfig.model_fields.items() if name not in _CHOSEN]),
+    ],
+)
+def test_table_of_settings_has_all_with_their_defaults(page, fields):
+    assert table(page, "setting") == defaults(fields)
+
+
+def quotas_in(page: str) -> dict[str, str]:
+    """Return the default that a page gives for each quota, by the name of its field."""
+    text = (PROJECT / "docs" / page).read_text(encoding="utf-8")
+    found: dict[str, str] = {}
+    for names, values in re.findall(r"^\| (`STUDIO_QUOTA_\w+`(?:, `…_\w+`)*) \| ([^|]+) \|", text, re.MULTILINE):
+        variables = [name.lower() for name in re.findall(r"`(?:STUDIO_QUOTA|…)_(\w+)`", names)]
+        found |= dict(zip(variables, values.strip().split(", "), strict=True))
+    return found
+
+
+def test_tables_of_quotas_have_all_with_their_defaults():
+    expected = {name: f"{field.default:.10g}" for name, field in Quotas.model_fields.items()}
+    assert quotas_in("deploy.md") == expected
+    reading = quotas_in("data.md")
+    assert reading
+    assert reading.items() <= expected.items()
+
+
+def first_column(page: str, head: str) -> list[str]:
+    """Return the first cells of a page's table, without backticks."""
+    text = (PROJECT / "docs" / page).read_text(encoding="utf-8")
+    lines = text.split(f"| {head} |\n", 1)[1].split("\n\n")[0].splitlines()[1:]
+    return [line.strip("| ").split(" | ")[0].strip("`") for line in lines]
+
+
+def test_tables_of_export_formats_and_of_metrics_have_all():
+    assert first_column("export.md", "format | one row") == list(EXPORT_FORMATS)
+    known = LaneMetrics(answers=1, tokens=1, referenced=1)
+    assert first_column("evaluate.md", "metric | meaning") == list(format_metrics(known))
+
+
+def test_every_kind_of_event_is_named_where_events_are_described():
+    kinds = set(events._KINDS)
+    line = re.search(r"^\| `events\.jsonl` \|(.+)$", (PROJECT / "docs/training.md").read_text("utf-8"), re.MULTILINE)
+    assert set(re.findall(r"`(\w+)`", line[1])) == kinds
+    described = inspect.getdoc(ApiCalls.run_events).split("\n\n")[0]
+    assert set(re.findall(r"\w+", described.partition(":")[2])) == kinds
