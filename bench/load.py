@@ -147,7 +147,7 @@ def measure_rate(run: Run, seconds: float) -> float:
 
 def start_run(owner: Any, store: RunStore, **settings: Any) -> Run:
     """Start a run as the owner, over the API."""
-    return store.run(owner.predict(**SETTINGS, **settings, api_name="/start")["value"])
+    return store.run(owner.predict(**SETTINGS, **settings, accept_warnings=True, api_name="/start")["value"])
 
 
 def wait_until(condition: Callable[[], bool], limit: float = 600) -> None:

@@ -19,6 +19,7 @@ def loop(client: Client, name: str, question: str, **settings) -> list[dict]:
         name: Name of the subset.
         question: Question for both models.
         settings: The run's settings, as `docs/api.md` lists them under /start; those left out have their defaults.
+            With accept_warnings=True it starts in spite of warnings, for example that rows are truncated.
     """
     bundled = next(d for d in client.predict(api_name="/list_datasets") if d["source"] == "keeper")
     client.predict(bundled["id"], api_name="/choose")

@@ -119,7 +119,8 @@ def test_image_command_serves_and_trains_with_only_the_disk_writable(image):
         config = (QUICK_DEMO.config() if RUN_WHOLE_DEMO else QUICK_DEMO.config(**ONE_STEP)).model_dump()
         known = {p["parameter_name"] for p in client.view_api(return_format="dict", print_info=False)[
             "named_endpoints"]["/start"]["parameters"]}  # fmt: skip
-        run = client.predict(**{k: v for k, v in config.items() if k in known}, api_name="/start")["value"]
+        values = {k: v for k, v in config.items() if k in known} | {"accept_warnings": True}
+        run = client.predict(**values, api_name="/start")["value"]
         state = {"status": "queued"}
         while state["status"] not in ("finished", "failed", "interrupted", "stopped"):
             time.sleep(0.2)

@@ -17,9 +17,10 @@ from core.errors import StudioError
 from core.hardware import gpu
 from core.models import catalogue, support
 from core.models.catalogue import Model
-from core.runs import preflight_model
+from core.runs import fit, preflight_model
 from core.runs.config import QLoRAConfig
 from core.runs.findings import Finding
+from core.runs.forecast import MARGIN
 from core.settings import Settings, hardware
 
 # Rows that are rendered to check the chat template and the maximum length.
@@ -52,6 +53,7 @@ def check(settings: Settings, config: QLoRAConfig, on_phase: Callable[[str], Non
             if rows is not None:
                 on_phase(f"Checking the length and the template of {min(len(rows[TRAIN]), _CHECKED_ROWS):,} rows")
                 _rendered(model, config, rows, found)
+            found += _memory(settings, config)
             on_phase("Checking the model and its adapter")
             found += examined.result()
     order = {"problem": 0, "warning": 1, "fine": 2}
@@ -225,6 +227,20 @@ def _machine(config: QLoRAConfig) -> list[Finding]:
         )
         found.append(Finding("fine", text))
     return found
+
+
+def _memory(settings: Settings, config: QLoRAConfig) -> list[Finding]:
+    """Warn of a run that would not fit even if nothing else used the memory."""
+    fitted = fit.fit(settings, config)
+    if fitted is None or fitted.needed <= fitted.total * (1 - MARGIN):
+        return []
+    kind = "GPU memory" if fitted.on_gpu else "memory"
+    text = (
+        f"By the forecast the run needs {fitted.needed / 2**30:.1f} GiB of {kind}, and there are "
+        f"{fitted.total / 2**30:.1f} GiB, so it may run out of memory. Lower the batch size or the maximum length, or "
+        "choose a smaller model."
+    )
+    return [Finding("warning", text, ("batch_size", "max_length"))]
 
 
 def _trackers(config: QLoRAConfig) -> list[Finding]:

@@ -11,7 +11,7 @@ character. Sample answers, checkpoints and a download of the model are not inclu
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 
@@ -54,7 +54,7 @@ class Speed:
         subset_sha256: Hash of these rows; empty if it is not known.
         tokens_per_character: Of these rows.
         run: Id of the run; empty for a dry run.
-        title: Name of the run.
+        title: Name of the run, as it is when it is shown.
         started: When the run was created; the newest of equally good runs is used.
     """
 
@@ -115,6 +115,9 @@ class TimeEstimates:
         speed = _nearest(config, past) or _nearest(config, self._dry_runs)
         if speed is None:
             return None
+        if speed.run:
+            # A run can be renamed after it was read.
+            speed = replace(speed, title=self.runs.run(speed.run).title)
         names = [name for name in _SIZES if getattr(speed.config, name) != getattr(config, name)]
         differs = tuple(f"{TITLES[name].lower()} {getattr(speed.config, name):,}" for name in names)
         return Estimate(_seconds(self.runs.settings, config, speed), speed, differs)
@@ -150,7 +153,7 @@ def measured_speed(settings: Settings, run: Run) -> Speed | None:
         config, rate, prepared.seconds, tokens_per_row,
         tokens_per_character=tokens_per_row / characters if characters else 1 / _CHARACTERS_PER_TOKEN,
         seconds_per_evaluation_row=median(per_row) if per_row else None,
-        subset_sha256=subset.sha256 if subset else "", run=run.id, title=run.title, started=run.saved_state().created,
+        subset_sha256=subset.sha256 if subset else "", run=run.id, started=run.saved_state().created,
     )  # fmt: skip
 
 

@@ -22,7 +22,9 @@ from tests.helpers.run_events import write
 from tests.helpers.tiny_model import tiny_llama
 
 sys.path.insert(0, str(PROJECT / "docs"))
-TINY = {"model": "tiny", "quantization": "none", "compute_dtype": "float32", "max_length": 128}
+# Rows are truncated, so the warning of it must be accepted.
+TINY = {"model": "tiny", "quantization": "none", "compute_dtype": "float32", "max_length": 128,
+        "accept_warnings": True}  # fmt: skip
 
 
 @pytest.fixture(scope="module")

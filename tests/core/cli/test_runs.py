@@ -107,7 +107,6 @@ MISTAKES = {
     "a file that is not there": (["train", "--config", "none.yaml"], "cannot be read as text"),
     "a resumed run that is done": (["runs", "resume", "nope"], "no run 'nope'"),
     "a maximum length of 0": (["train", "--max-length", "0"], "given: '0'"),
-    "an unknown subset": (["train", "--subset", "nope"], "no subset 'nope'"),
     "an unknown model": (["train", "--model", "nope"], "no model 'nope'"),
     "an unknown preset": (["train", "--preset", "nope"], ", ".join(map(repr, [*PRESETS][:-1]))),
     "no target modules": (["train", "--lora-targets", ","], "'all-linear', 'attention', 'mlp' or module names"),
@@ -133,6 +132,16 @@ def test_runs_mistake_prints_one_sentence_and_exits_with_2(run_command, home, li
     assert err.count("\n") == 1
     assert "Traceback" not in err
     assert list_files() == before, "a failed command must leave no files"
+
+
+def test_train_reports_all_problems_of_a_run_and_creates_none(run_command, home):
+    embedded.folder(home).mkdir(parents=True)
+    (embedded.folder(home) / "config.json").write_text("{}")
+    code, out, err = run_command("train", "--subset", "nope")
+    assert (code, out) == (2, "")
+    assert "no subset 'nope'" in err
+    assert "config.json cannot be read" in err
+    assert RunStore(home).runs() == []
 
 
 def test_train_two_invalid_options_are_both_reported(run_command):

@@ -7,6 +7,7 @@ from transformers import BloomConfig, LlamaConfig, MptConfig
 
 from core.data import subset
 from core.data.recipe import Recipe
+from core.hardware import gpu
 from core.models import embedded
 from core.runs import checks
 from core.runs.checks import check, length_problem
@@ -141,3 +142,11 @@ def test_check_reports_settings_this_machine_lacks(home, monkeypatch, device, pr
     found = texts(check(home, QLoRAConfig(lora_init="loftq")), "problem")
     assert len(found) == problems
     assert all("LoftQ needs an NVIDIA GPU to unpack NF4 weights" in text for text in found)
+
+
+@pytest.mark.parametrize(("total", "free", "warns"), [(1, 1, True), (24, 24, False), (24, 0, False)])
+def test_check_warns_of_a_run_that_does_not_fit_even_alone(home, monkeypatch, total, free, warns):
+    monkeypatch.setattr(gpu, "memory", lambda: gpu.GPUMemory(free * 2**30, total * 2**30))
+    config = QLoRAConfig(batch_size=64, kernels="off", gradient_checkpointing="off", max_length=256)
+    found = [finding for finding in check(home, config) if "may run out of memory" in finding.text]
+    assert [finding.fields[0] for finding in found] == ["batch_size"] * warns
