@@ -6,14 +6,14 @@ import time
 TIMEOUT_SECONDS = 500
 
 
-def open_page(browser, server, tab=None, query=""):
+def open_page(browser, server, tab=None, query="", first="rows 1 to 25 of"):
     """Open the app, wait for the first rows, and select a tab; the page's JavaScript errors are in `page.errors`."""
     page = browser.new_page(viewport={"width": 1440, "height": 900})
     page.set_default_timeout(1000 * TIMEOUT_SECONDS)
     page.errors = []
     page.on("pageerror", lambda error: page.errors.append(str(error)))
     page.goto(f"{server.url}/{query}", wait_until="domcontentloaded")
-    page.get_by_text("rows 1 to 25 of").wait_for()
+    page.get_by_text(first).wait_for()
     if tab:
         page.get_by_role("tab", name=tab).click()
     return page
