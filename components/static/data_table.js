@@ -1,7 +1,10 @@
 const events = ['sort_by', 'pick_bar', 'drop_filter', 'open_row', 'tick_row'];
+// What this browser has done since the last rendering, which may have been made before it.
+const last = {first: null, top: 0, had: false, open: null, focus: null};
 function mark(row) {
   element.querySelectorAll('tr.open').forEach(other => other.classList.remove('open'));
   row.classList.add('open');
+  last.open = row.dataset.value;
 }
 function tell(from) {
   const at = from.closest('[data-event]');
@@ -19,6 +22,7 @@ function tell(from) {
 function focusOn(row, focuses) {
   element.querySelectorAll('tr[tabindex="0"]').forEach(other => { other.tabIndex = -1; });
   row.tabIndex = 0;
+  last.focus = row.dataset.value;
   if (focuses) row.focus();
 }
 function move(row, step) {
@@ -44,16 +48,24 @@ element.addEventListener('keydown', event => {
     if (next) { event.preventDefault(); at.tabIndex = -1; next.tabIndex = 0; next.focus(); }
   }
 });
-// A new rendering keeps the scroll position of the same rows, and the focus that was in the table.
-let last = {first: null, top: 0, had: false};
+// Another part of the page that shows a row says so with this event on the table's row.
+element.addEventListener('row-shown', event => { mark(event.target); focusOn(event.target, false); });
+// A new rendering of the same rows keeps the scroll position, the open row and the focus.
 element.addEventListener('scroll', event => { last.top = event.target.scrollTop; }, true);
 element.addEventListener('focusin', () => { last.had = true; });
 document.addEventListener('focusin', event => { if (!element.contains(event.target)) last.had = false; });
 new MutationObserver(() => {
-  const wrap = element.querySelector('.dt-wrap'), rows = element.querySelectorAll('tbody tr[data-event]');
-  const first = rows[0]?.dataset.value;
-  if (wrap && first === last.first) wrap.scrollTop = last.top;
-  else last.top = 0;
+  const wrap = element.querySelector('.dt-wrap'), rows = [...element.querySelectorAll('tbody tr[data-event]')];
+  const first = rows[0]?.dataset.value, find = key => rows.find(row => row.dataset.value === key);
+  if (wrap && first === last.first) {
+    wrap.scrollTop = last.top;
+    if (find(last.open)) mark(find(last.open));
+    if (find(last.focus)) focusOn(find(last.focus), false);
+  } else {
+    last.top = 0;
+    last.open = element.querySelector('tr.open')?.dataset.value;
+    last.focus = element.querySelector('tr[tabindex="0"]')?.dataset.value;
+  }
   last.first = first;
   if (last.had && document.activeElement === document.body)
     element.querySelector('tr[tabindex="0"]')?.focus({preventScroll: true});

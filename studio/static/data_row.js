@@ -5,18 +5,19 @@ function follow() {
   const table = document.getElementById(props.table);
   const row = number && table?.querySelector(`tr[data-value="${number}"]`);
   if (row && !row.classList.contains('open')) {
-    table.querySelectorAll('tr.open').forEach(other => other.classList.remove('open'));
-    table.querySelectorAll('tr[tabindex="0"]').forEach(other => { other.tabIndex = -1; });
-    row.classList.add('open');
-    row.tabIndex = 0;
+    row.dispatchEvent(new CustomEvent('row-shown', {bubbles: true}));
     const wrap = row.closest('.dt-wrap'), head = wrap.querySelector('thead').offsetHeight;
     const top = row.offsetTop - head, bottom = row.offsetTop + row.offsetHeight - wrap.clientHeight;
     wrap.scrollTop = Math.max(bottom, Math.min(wrap.scrollTop, top));
   }
+}
+function showHit() {
   const box = element.querySelector('.qs-talk, .qs-raw'), hit = box?.querySelector('mark');
   if (hit) box.scrollTop = hit.getBoundingClientRect().top - box.getBoundingClientRect().top - 40;
 }
-new MutationObserver(follow).observe(element, {childList: true});
+// The title, which names the row, and the row itself may change one after the other.
+new MutationObserver(follow).observe(pane, {childList: true, subtree: true});
+new MutationObserver(showHit).observe(element, {childList: true});
 pane.addEventListener('keydown', event => {
   const id = {ArrowDown: 'row-next', ArrowUp: 'row-previous'}[event.key];
   if (!id || !event.target.closest('#row-previous, #row-next')) return;

@@ -61,7 +61,7 @@ def create_and_download_subset(page, tmp_path):
     wait_until(lambda: name.input_value() == "keeper-200", page)
     page.locator("#cut").click()
     page.get_by_text("Created keeper-200").wait_for()
-    page.get_by_role("tab", name="Export").click()
+    page.locator("#data-tools").get_by_role("tab", name="Export").click()
     page.locator("#subset-words").get_by_text("200 rows to train on").wait_for()
     page.locator("#export").click()
     link = page.locator("#download a[download]").first
