@@ -29,6 +29,7 @@ from studio.train.run_events import (
     connect_polling,
     connect_run_view,
     connect_step_rows,
+    forget_sent,
     then_poll,
 )
 from studio.train.run_view import RunView
@@ -121,6 +122,6 @@ def _connect_controls(do: RunControls, widgets: TrainWidgets) -> None:
     moved = {"queue": controls.queue, **acted}
     connect(controls.earlier.click, then_poll(lambda run_id: do.move(run_id, -1)), selected, moved, **UNLIMITED)
     connect(controls.later.click, then_poll(lambda run_id: do.move(run_id, 1)), selected, moved, **UNLIMITED)
-    shown = {**controls.buttons, "more": widgets.label.more}
+    shown = {**controls.buttons, "more": widgets.label.more, "sent": widgets.state.sent}
     inputs = {**selected, "with_form": controls.with_form}
-    connect(controls.with_form.change, do.update_buttons, inputs, shown, **UNLIMITED)
+    connect(controls.with_form.change, forget_sent(do.update_buttons), inputs, shown, **UNLIMITED)

@@ -249,7 +249,8 @@ class RunStore(WorkStore[Run]):
         label = state_file.with_name("label.json")
         label_time = modified_ns(label)
         complete = checkpoints.count(state_file.with_name("checkpoints"))
-        return f"{super()._fingerprint(state_file)} {label_time} {complete}"
+        stopping = (state_file.with_name("control") / "stop").exists()
+        return f"{super()._fingerprint(state_file)} {label_time} {complete} {stopping}"
 
     def titles(self) -> dict[str, str]:
         """Return the title of every run that the caller may see, by id, no two the same: lists show these."""

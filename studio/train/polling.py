@@ -4,6 +4,7 @@ One event per tick updates the whole tab. A browser spends more on receiving an 
 on a small machine it takes that time from the run; an event for each part of the tab would multiply it.
 """
 
+from hashlib import blake2b
 from typing import Any
 
 import gradio as gr
@@ -14,6 +15,19 @@ from studio.train.controls import RunControls
 from studio.train.run_view import Pinned, RunView, Zoom
 
 
+def leave_out_known(updates: dict[str, Any], sent: dict[str, str]) -> dict[str, Any]:
+    """Return the updates that differ from the last ones of the same outputs, and as `sent` what the page has then.
+
+    Args:
+        updates: By output.
+        sent: Digests of the values that the page has, by output. Every other event that fills these outputs has to
+            return an empty dictionary for it, so that the next poll sends all of them.
+    """
+    digests = {name: blake2b(repr(value).encode(), digest_size=16).hexdigest() for name, value in updates.items()}
+    changed = {name: value for name, value in updates.items() if sent.get(name) != digests[name]}
+    return {**changed, "sent": sent | digests}
+
+
 class Polling:
     """Event handlers that return what changed in the runs' files since a page last saw them."""
 
@@ -21,15 +35,16 @@ class Polling:
         self.controls, self.view, self.comparison = controls, view, comparison
 
     def poll(
-        self, run_fingerprint: str, runs_fingerprint: str, run_id: str | None, with_archived: bool, metric: str,
-        zoom: Zoom, pinned: Pinned, with_form: bool, with_previous: bool, comparison: ComparisonState,
-        comparison_metric: str, comparison_visible: bool,
+        self, run_fingerprint: str, runs_fingerprint: str, sent: dict[str, str], run_id: str | None,
+        with_archived: bool, metric: str, zoom: Zoom, pinned: Pinned, with_form: bool, with_previous: bool,
+        comparison: ComparisonState, comparison_metric: str, comparison_visible: bool,
     ) -> dict[str, Any]:  # fmt: skip
         """Return updates of the parts that changed.
 
         Args:
             run_fingerprint: Fingerprint of the selected run when the page last rendered it.
             runs_fingerprint: Fingerprint of all runs when the page last listed them.
+            sent: Digests of the values that the page has, by output.
             run_id: The selected run.
             with_archived: Whether archived runs are listed.
             metric: The metric of the second chart.
@@ -49,17 +64,16 @@ class Polling:
             run_now = self.view.fingerprint(run_id)
         runs_now = self.controls.runs.fingerprint()
         updates: dict[str, Any] = {}
+        rendered: dict[str, Any] = {}
         if runs_now != runs_fingerprint:
             updates |= {"runs_fingerprint": runs_now, **self.controls.refresh_list(run_id, with_archived)}
             updates |= self.controls.render_queue()
         if run_now != run_fingerprint:
-            updates |= {
-                "run_fingerprint": run_now,
-                **self._render_run(run_id, metric, zoom, pinned, with_form, with_previous),
-            }
+            rendered |= self._render_run(run_id, metric, zoom, pinned, with_form, with_previous)
+            updates["run_fingerprint"] = run_now
         if updates and comparison_visible:
-            updates |= self.comparison.render(comparison, comparison_metric, run_id, with_archived)
-        return updates
+            rendered |= self.comparison.render(comparison, comparison_metric, run_id, with_archived)
+        return {**updates, **leave_out_known(rendered, sent)} if updates else {}
 
     def open_page(self, run_id: str | None, with_archived: bool, metric: str) -> dict[str, Any]:
         """Return the list of runs and the view of the selected one, so that a page that opens needs no second event.
@@ -93,7 +107,7 @@ class Polling:
             "opened": run_id,
             "run_fingerprint": self.view.fingerprint(run_id),
             "zoom": None,
-            **self._render_run(run_id, metric, None, None, with_form, with_previous),
+            **leave_out_known(self._render_run(run_id, metric, None, None, with_form, with_previous), {}),
             **self.view.clear_details(),
             **self.controls.read_label(run_id),
             "rename_row": gr.update(visible=False),

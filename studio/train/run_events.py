@@ -35,6 +35,16 @@ def then_poll(handler: Callable[..., Any]) -> Callable[..., dict[str, Any]]:
     return act
 
 
+def forget_sent(handler: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
+    """Return a handler that fills outputs of the poll, so that the next poll sends them all."""
+
+    @wraps(handler)
+    def fill(*args: Any, **values: Any) -> dict[str, Any]:
+        return {**handler(*args, **values), "sent": {}}
+
+    return fill
+
+
 def connect_label(do: RunControls, widgets: TrainWidgets) -> None:
     """Connect the name, the tags and the deletion of the selected run."""
     controls, label, selected = widgets.controls, widgets.label, {"run_id": widgets.controls.run}
@@ -76,8 +86,10 @@ def connect_run_view(do: RunView, widgets: TrainWidgets) -> None:
     """Connect the charts, the sample answers, the log and the downloads."""
     view, state, run = widgets.view, widgets.state, {"run_id": widgets.controls.run}
     chart_inputs = {**run, "metric": view.metric, "zoom": state.zoom, "with_previous": view.with_previous}
+    sent = {"sent": state.sent}
+    outputs = {**view.outputs, **sent}
     for event in (state.zoom.change, view.metric.change, view.with_previous.change):
-        connect(event, do.render, chart_inputs, view.outputs, visitor=True, **UNLIMITED, **LATEST_ONLY)
+        connect(event, forget_sent(do.render), chart_inputs, outputs, visitor=True, **UNLIMITED, **LATEST_ONLY)
 
     def set_zoom(event: gr.EventData) -> dict[str, Any]:
         return {"zoom": step_range(event)}
@@ -86,9 +98,9 @@ def connect_run_view(do: RunView, widgets: TrainWidgets) -> None:
         connect(chart.zoomed, set_zoom, outputs={"zoom": state.zoom}, visitor=True, **UNLIMITED)
     connect(
         view.samples_at.input,
-        do.pin_samples,
+        forget_sent(do.pin_samples),
         {**run, "index": view.samples_at},
-        {**view.sample_outputs, "pinned": state.pinned},
+        {**view.sample_outputs, "pinned": state.pinned, **sent},
         visitor=True,
         **UNLIMITED,
     )
@@ -134,7 +146,7 @@ def connect_comparison(do: RunComparison, widgets: TrainWidgets) -> None:
         return {"run": name_of(event), "views": gr.update(selected="run")}
 
     def render(comparison_visible: bool, **values: Any) -> dict[str, Any]:
-        return do.render(**values) if comparison_visible else {}
+        return {**do.render(**values), "sent": {}} if comparison_visible else {}
 
     connect(table.sort_by, sort_by, chosen, chosen, visitor=True, **UNLIMITED)
     connect(
@@ -151,7 +163,8 @@ def connect_comparison(do: RunComparison, widgets: TrainWidgets) -> None:
     }  # fmt: skip
     for widget in chart_inputs.values():
         inputs = {**chart_inputs, "run_id": widgets.controls.run}
-        connect(widget.change, render, inputs, comparison.outputs, visitor=True, **UNLIMITED, **LATEST_ONLY)
+        outputs = {**comparison.outputs, "sent": state.sent}
+        connect(widget.change, render, inputs, outputs, visitor=True, **UNLIMITED, **LATEST_ONLY)
 
 
 def connect_polling(
@@ -160,7 +173,7 @@ def connect_polling(
     """Connect the poll, the choice of a run and the opening of the page; return the timer."""
     controls, view, comparison, state = widgets.controls, widgets.view, widgets.comparison, widgets.state
     timer = gr.Timer(_POLL_SECONDS["gpu" if gpu.memory() else "cpu"], active=False)
-    seen = {"run_fingerprint": state.run_fingerprint, "runs_fingerprint": state.runs_fingerprint}
+    seen = {"run_fingerprint": state.run_fingerprint, "runs_fingerprint": state.runs_fingerprint, "sent": state.sent}
     shown = {"run_id": controls.run, "metric": view.metric}
     with_form = {"with_form": controls.with_form, "with_previous": view.with_previous}
     with_archived = {"with_archived": comparison.with_archived}

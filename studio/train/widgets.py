@@ -17,6 +17,7 @@ class TrainStates:
     Attributes:
         run_fingerprint: Fingerprint of the selected run's files when they were last rendered.
         runs_fingerprint: Fingerprint of all runs when they were last listed.
+        sent: Digests of the values that a poll has sent last, by output.
         opened: The run that the page shows; empty before it shows any.
         zoom: The steps that the charts show.
         pinned: The run and the index of the sample answers that stay shown.
@@ -29,6 +30,7 @@ class TrainStates:
     def __init__(self) -> None:
         self.run_fingerprint = gr.State("")
         self.runs_fingerprint = gr.State("")
+        self.sent = gr.State({})
         self.opened = gr.State("")
         self.zoom = gr.State(None)
         self.pinned = gr.State(None)
@@ -55,6 +57,7 @@ class TrainWidgets:
         """Return everything that depends on the selected run's files, by name."""
         return {
             "run_fingerprint": self.state.run_fingerprint,
+            "sent": self.state.sent,
             **self.view.outputs,
             **self.view.sample_outputs,
             **self.controls.buttons,

@@ -21,9 +21,9 @@ def poll(do, run_id, last=None, comparison_visible=False):
     """Poll as a page that has received `last`."""
     known = {name: (last or {}).get(name, "") for name in ("run_fingerprint", "runs_fingerprint")}
     return do.poll(
-        **known, run_id=run_id, with_archived=False, metric="learning rate", zoom=None, pinned=None, with_form=False,
-        with_previous=False, comparison=ComparisonState(), comparison_metric="loss",
-        comparison_visible=comparison_visible,
+        **known, sent=(last or {}).get("sent", {}), run_id=run_id, with_archived=False, metric="learning rate",
+        zoom=None, pinned=None, with_form=False, with_previous=False, comparison=ComparisonState(),
+        comparison_metric="loss", comparison_visible=comparison_visible,
     )  # fmt: skip
 
 
@@ -44,6 +44,21 @@ def test_poll_new_step_updates_the_run_and_not_the_list(do, a_run):
     assert not {"run", "runs_fingerprint", "queue"} & set(updates)
     assert "table" not in updates, "the table is not on the screen"
     assert {"table", "curves", "differences"} <= set(poll(do, run.id, first, comparison_visible=True))
+
+
+def test_poll_sends_only_what_differs_from_what_the_page_has(do, a_run):
+    run = a_run(EVENTS[:4], status="running", ended=None)
+    first = poll(do, run.id)
+    write(run, [EVENTS[3] | {"step": 2, "loss": 3.0}])
+    second = poll(do, run.id, first)
+    assert {"status", "tiles", "loss_chart"} <= set(second)
+    assert not {"notes", "label", "samples", "made", "charts", "stop", "more"} & set(second), "they are the same"
+    write(run, [EVENTS[6]])
+    third = poll(do, run.id, first | second)
+    assert "samples" in third
+    assert "loss_chart" not in third
+    # An event that filled the same outputs makes the next poll send all of them.
+    assert {"notes", "loss_chart"} <= set(poll(do, run.id, {"runs_fingerprint": first["runs_fingerprint"]}))
 
 
 def test_poll_new_name_updates_the_list_and_the_view(do, a_run):
