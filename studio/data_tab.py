@@ -125,10 +125,10 @@ def _connect_opening(
 def _created_outputs(widgets: _Widgets, state: TabState) -> dict[str, gr.blocks.Block]:
     """Return what `subsets.created_updates` updates, by name."""
     return {
-        "dataset_list": widgets.open_dataset.dataset,
         "subset": widgets.export.subset,
         "other": widgets.export.other,
         "created": state.created,
+        "dataset_list": widgets.open_dataset.dataset,
         **widgets.created.outputs,
     }
 

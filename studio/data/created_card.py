@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import gradio as gr
 
+from components.page_html import PageHTML
 from core.data.subset import Subset
 from studio.html import render
 
@@ -33,7 +34,7 @@ def created_html(created: Subset) -> str:
 def build_created_card() -> CreatedCard:
     """Build the hidden card in the open layout."""
     with gr.Column(visible=False, elem_id="created-card") as card:
-        text = gr.HTML(elem_id="created-text", padding=False)
+        text = PageHTML(elem_id="created-text", padding=False)
         with gr.Row():
             train = gr.Button("Train on it", size="sm", min_width=90, elem_id="created-train")
             browse = gr.Button("Browse", size="sm", min_width=80, elem_id="created-browse")

@@ -163,7 +163,7 @@ def connect_create(
     )
     job = job_outputs(create.bar, gr.State(None))
     _connect_cancel(do.jobs, create.bar.cancel, job)
-    created = partial(connect, outputs={**job, **outputs}, show_progress_on=[create.recipe_text])
+    created = partial(connect, outputs={**outputs, **job}, show_progress_on=[create.recipe_text])
     created(create.create.click, do.create, {**picked, "name": create.name}, validate=validate_subset, api_name="cut")
     created(
         create.run_file.click,

@@ -80,7 +80,7 @@ class RowEdits:
             return {"problem": chips_html([("Not saved:", _reason(error), True)])}
         return {"changes": kept, **self.close()}
 
-    def exclude(self, state: State, opened: int | None, changes: Changes) -> dict[str, Any]:
+    def toggle_excluded(self, state: State, opened: int | None, changes: Changes) -> dict[str, Any]:
         """Exclude the open row from the next subset, or include it again."""
         page = parse_state(state)
         if not page.dataset or opened is None:

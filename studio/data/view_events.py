@@ -155,7 +155,7 @@ def connect_edits(do: RowEdits, widgets: RowEditsWidgets, state: TabState) -> No
     connect(widgets.add.click, do.add, page, editor, **PRIVATE)
     connect(widgets.editor.save_turns, save, {**page, **changes}, {**editor, **changes}, **PRIVATE)
     connect(widgets.editor.cancel_turns, do.close, outputs=editor, **PRIVATE)
-    connect(widgets.exclude.click, do.exclude, row, changes, **PRIVATE)
+    connect(widgets.exclude.click, do.toggle_excluded, row, changes, **PRIVATE)
     connect(widgets.restore.click, do.restore, row, changes, **PRIVATE)
     connect(widgets.discard.click, do.discard, {**page, **changes}, changes, **PRIVATE)
     shown = {

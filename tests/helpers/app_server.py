@@ -114,8 +114,8 @@ class QueueClient:
         """Call an event with the values of its inputs, and return the message that ends it."""
         body = {"fn_index": event["id"], "data": data, "session_hash": self.session, "event_data": event_data}
         joined = self.http.post("/queue/join", json=body)
-        # Gradio rejects some calls before they are queued.
-        if joined.status_code == 400:
+        # Gradio rejects some calls before they are queued: with 422 those whose validator found a problem.
+        if joined.status_code in (400, 422):
             return {"success": False, "output": {"error": str(joined.json()["detail"])}}
         joined.raise_for_status()
         with self.http.stream("GET", "/queue/data", params={"session_hash": self.session}) as lines:

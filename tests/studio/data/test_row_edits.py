@@ -28,7 +28,7 @@ def save(do, state, changes, row, turns=NEW):
 def test_changed_rows_are_in_the_subset_and_the_source_stays(do, settings, jobs, state):
     changes = save(do, state, {}, "3")["changes"]
     changes = save(do, state, changes, "new")["changes"]
-    changes = do.exclude(state, 6, changes)["changes"]
+    changes = do.toggle_excluded(state, 6, changes)["changes"]
     shown = do.show(state, 6, changes)
     assert "1 edited, 1 added, 1 excluded" in shown["changes_text"]
     assert (shown["exclude"], shown["discard"]["visible"]) == ("Include", True)
@@ -53,9 +53,9 @@ def test_editor_starts_with_the_turns_as_they_were_edited(do, settings, state):
     assert "question 3" in pane.show_row(state, 3, "Raw", changes)["row"]
     restored = do.restore(state, 3, changes)["changes"]
     assert "question 3" in pane.show_row(state, 3, "Conversation", restored)["row"]
-    excluded = do.exclude(state, 3, restored)["changes"]
+    excluded = do.toggle_excluded(state, 3, restored)["changes"]
     assert "Excluded" in pane.show_row(state, 3, "Conversation", excluded)["row"]
-    assert do.exclude(state, 3, excluded)["changes"] == restored == {}
+    assert do.toggle_excluded(state, 3, excluded)["changes"] == restored == {}
     assert do.discard(state, changes)["changes"] == {}
 
 
@@ -76,7 +76,7 @@ def test_changes_belong_to_their_dataset_and_are_bounded(do, state):
             do.save(state, changes, sent)
     with pytest.raises(StudioError, match="There is no row 60"):
         save(do, state, changes, "60")
-    for handler in (do.edit, do.exclude):
+    for handler in (do.edit, do.toggle_excluded):
         with pytest.raises(StudioError, match="No row is open"):
             handler(state, None, {})
     with pytest.raises(StudioError, match="Row 7 cannot be used"):
