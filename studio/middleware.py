@@ -24,7 +24,7 @@ from core.errors import StudioError
 from core.settings import Settings
 from core.system.secret_masking import log_event, masked
 from studio.authorized_blocks import STATUS_KEY, VISITOR_COOKIE, AuthorizedBlocks
-from studio.call_checks import END_KEY, check_result, check_session, check_stop
+from studio.call_checks import END_KEY, check_parts, check_result, check_session, check_stop
 from studio.origin import (
     RefusalError,
     check_length,
@@ -170,6 +170,8 @@ class AccessMiddleware:
         body = await self.turns.read(name, size, receive)
         # From here on the header is what arrived, which the queue counts (studio/fair_queue.py).
         MutableHeaders(scope=scope)["content-length"] = str(len(body))
+        # Before anything parses it: this is the one place that all JSON of a visitor passes.
+        check_parts(body)
         check_stop(self.blocks, path, body, caller)
         async with self.turns.take(name):
             made = await answer_of(routes, scope, body)

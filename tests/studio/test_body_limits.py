@@ -1,14 +1,19 @@
 """Bodies of requests: what is counted is what arrives, and headers that disagree about the size are refused."""
 
 import asyncio
+import json
 
 import pytest
+from hypothesis import given, settings
 
 from core.access.quotas import Quotas
 from core.access.roles import Access, Way
 from core.settings import Settings
 from studio.authorized_blocks import AuthorizedBlocks
+from studio.call_checks import MAX_PARTS, check_parts
 from studio.middleware import AccessMiddleware
+from studio.origin import RefusalError
+from tests.helpers.json_values import JSON
 
 ROUTES = ["/gradio_api/queue/join", "/gradio_api/run/list_runs", "/gradio_api/call/list_runs", "/gradio_api/cancel",
           "/gradio_api/upload", "/login", "/", "/config", "/healthz"]  # fmt: skip
@@ -21,8 +26,8 @@ class Site:
 
     def __init__(self, home, way):
         self.read, self.seen = 0, None
-        settings = Settings(home=home).prepare()
-        self.middleware = AccessMiddleware(self._read, AuthorizedBlocks(WAYS[way]), settings, Quotas())
+        made = Settings(home=home).prepare()
+        self.middleware = AccessMiddleware(self._read, AuthorizedBlocks(WAYS[way]), made, Quotas())
 
     def ask(self, path, headers, pieces, method="POST"):
         """Send a body in pieces; return the status of the answer and the bytes that were taken from the network."""
@@ -103,3 +108,60 @@ def test_queue_counts_the_bytes_that_arrived(sites):
     site = sites["visitor"]
     assert site.ask("/gradio_api/queue/join", [(b"content-length", b"1500")], [b"x" * 700]) == (200, 700)
     assert (site.seen, site.read) == (b"700", 700)
+
+
+JSON_ROUTES = ["/gradio_api/queue/join", "/gradio_api/queue/join/", "/gradio_api/run/search", "/gradio_api/api/search",
+               "/gradio_api/call/search", "/gradio_api/call/v2/search", "/gradio_api/cancel",
+               "/gradio_api/reset"]  # fmt: skip
+MANY = MAX_PARTS + 1
+TOO_MANY = {
+    "lists": [[]] * MANY,
+    "objects": [{}] * MANY,
+    "numbers": [1] * MANY,
+    "texts": ["a,"] * MANY,
+    "files": [{"path": "/a"}] * MANY,
+    "keys": {str(i): i for i in range(MANY)},
+    "after a text": ["[" * MANY, '\\"' * MANY, *[0] * MANY],
+}
+ENOUGH = {
+    "prose": "Yes, no, [perhaps] {never}, " * 6_000,
+    "escapes": '\\", [{ \\\\' * 15_000,
+    "numbers": [1] * (MAX_PARTS - 10),
+    "lists": [[]] * (MAX_PARTS // 2 - 10),
+}
+
+
+@pytest.mark.parametrize("path", JSON_ROUTES)
+def test_visitors_json_of_too_many_parts_reaches_no_route(sites, path):
+    for name, value in TOO_MANY.items():
+        for text in (json.dumps({"data": [value]}), json.dumps(value, separators=(",", ":"))):
+            body = text.encode()
+            # The last one has all parts, and all of them in a text for whoever takes the encoding for UTF-8.
+            for each in (body, b"\xef\xbb\xbf" + body, ("\u2222" + text).encode("utf-16-le")):
+                status, _ = sites["visitor"].ask(path, [(b"content-length", b"%d" % len(each))], [each])
+                assert (status, sites["visitor"].read) == (413, 0), name
+
+
+@pytest.mark.parametrize("path", JSON_ROUTES)
+def test_long_text_of_a_visitor_and_lists_of_the_owner_pass(sites, path):
+    for way, values in (("visitor", ENOUGH), ("owner", TOO_MANY)):
+        for value in values.values():
+            body = json.dumps({"data": [value]}).encode()
+            assert sites[way].ask(path, [(b"content-length", b"%d" % len(body))], [body]) == (200, len(body))
+
+
+def parts(value) -> int:
+    """Return the lists, objects and further entries of a value."""
+    if not isinstance(value, (list, dict)):
+        return 0
+    inner = value.values() if isinstance(value, dict) else value
+    return 1 + max(0, len(value) - 1) + sum(map(parts, inner))
+
+
+@settings(max_examples=50)
+@given(JSON)
+def test_parts_are_counted_as_json_has_them(value):
+    filler = [0] * (MAX_PARTS + 1)
+    body = json.dumps([value, filler], ensure_ascii=False).encode("utf-8", "surrogatepass")
+    with pytest.raises(RefusalError, match=f"{parts([value, filler]):,} lists"):
+        check_parts(body)
