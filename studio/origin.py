@@ -1,6 +1,5 @@
 """Checks of where a request comes from: under which name the server was reached, and from a page of which site."""
 
-import ipaddress
 import os
 import re
 from urllib.parse import urlsplit
@@ -9,6 +8,7 @@ from starlette.requests import Request
 
 from core.access.roles import Way
 from core.settings import Settings
+from studio.addresses import is_private_address
 
 # A name with an optional port. Other characters in `Host` are parsed differently by different programs, so that a
 # check here would say nothing about what Gradio reads.
@@ -153,10 +153,7 @@ def _check_host(host: str, forwarded: str, way: Way, settings: Settings) -> None
 
 def _is_own_network(name: str) -> bool:
     """Return whether a host is this machine or an address of its network, by which the platform probes a Space."""
-    try:
-        return name == "localhost" or ipaddress.ip_address(name).is_private
-    except ValueError:
-        return False
+    return name == "localhost" or is_private_address(name)
 
 
 def path_of(request: Request) -> str:
