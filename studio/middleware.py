@@ -184,7 +184,7 @@ class AccessMiddleware:
 
     async def _answer_malformed(self, error: Exception, scope: dict, receive: Callable, answer: Callable) -> None:
         """Answer 400 where Gradio's routes raised: they do so for requests that the page never sends."""
-        print(masked(f"{scope['method']} {scope['path'][:_LOGGED_CHARACTERS]}: {error!r}"[:600]), file=sys.stderr)
+        print(masked(f"{scope['method']} {scope['path'][:_LOGGED_CHARACTERS]!r}: {error!r}"[:600]), file=sys.stderr)
         log_event("malformed", path=scope["path"][:_LOGGED_CHARACTERS], error=repr(error)[:200])
         # The sign-in provider refused or did not answer; a person reads this, so it is plain text.
         if scope["path"] in (_OAUTH_START, _OAUTH_CALLBACK):
