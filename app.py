@@ -11,7 +11,7 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 from core.errors import StudioError
 from core.settings import Settings, on_space
 from core.system.fast_imports import disable_compiler, pause_gc
-from core.system.streams import escape_unprintable
+from core.system.streams import escape_controls_of_logs, escape_unprintable
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -31,6 +31,7 @@ def main() -> int:
     options = parse_arguments()
     disable_compiler()
     escape_unprintable()
+    escape_controls_of_logs()
     try:
         settings = Settings().prepare()
         os.environ.setdefault("GRADIO_TEMP_DIR", str(settings.uploads_dir))

@@ -24,10 +24,18 @@ from core.errors import StudioError
 from core.settings import Settings
 from core.system.secret_masking import log_event, masked
 from studio.authorized_blocks import STATUS_KEY, VISITOR_COOKIE, AuthorizedBlocks
-from studio.call_checks import END_KEY, check_result, check_session, check_stop
-from studio.origin import RefusalError, check_length, check_origin, check_spelling, path_of, use_known_names
+from studio.call_checks import END_KEY, check_parts, check_result, check_session, check_stop
+from studio.origin import (
+    RefusalError,
+    check_length,
+    check_origin,
+    check_spelling,
+    declared_bytes,
+    path_of,
+    use_known_names,
+)
 from studio.page_files import FILE_ROUTES, page_files
-from studio.request_limits import RequestLimits
+from studio.request_limits import RequestLimits, limit_bytes
 from studio.security_headers import SECURITY_HEADERS
 from studio.shared_answers import SharedAnswers, answer_of, in_pieces
 from studio.sign_in import SignInThrottle, address_of
@@ -115,17 +123,21 @@ class AccessMiddleware:
 
         try:
             check_length(scope)
+            size = declared_bytes(scope)
             if scope["path"] == "/healthz":
                 await PlainTextResponse("ok")(scope, receive, answer)
                 return
-            caller = self._check(Request(scope))
+            caller = self._check(Request(scope), size)
+            receive = _receive_limited(receive, scope["method"], size, caller)
             use_known_names(scope, self.access.way, self.settings)
             if tries_password:
                 await self.throttle.admit(address, is_shared)
-            await self._pass_on(scope, receive, answer, caller)
+            await self._pass_on(scope, receive, answer, caller, size or 0)
         except RefusalError as refusal:
             log_event("refused", path=scope["path"][:_LOGGED_CHARACTERS], status=refusal.status, why=refusal.reason)
-            await JSONResponse({"error": refusal.reason}, refusal.status)(scope, receive, answer)
+            # Where a request ends is unclear after these, so that the rest of its body could be read as a next one.
+            headers = {"connection": "close"} if refusal.status in (400, 413) else None
+            await JSONResponse({"error": refusal.reason}, refusal.status, headers)(scope, receive, answer)
         except (asyncio.CancelledError, StudioError):
             raise
         except Exception as error:
@@ -138,11 +150,11 @@ class AccessMiddleware:
                 raise
             await self._answer_malformed(error, scope, receive, answer)
 
-    async def _pass_on(self, scope: dict, receive: Callable, answer: Callable, caller: Caller) -> None:
+    async def _pass_on(self, scope: dict, receive: Callable, answer: Callable, caller: Caller, size: int) -> None:
         """Let Gradio's routes answer; of a visitor's calls, only a few run at once (`RequestLimits`).
 
         Only the work counts. A caller who sends a body slowly, or reads the answer slowly, keeps no others waiting who
-        come from the same address.
+        come from the same address. `size` is the declared size of the body in bytes.
         """
         path = path_of(Request(scope))
         routes = functools.partial(self.answers, path=path, kind=(caller.role, self.blocks.share))
@@ -155,8 +167,11 @@ class AccessMiddleware:
             return
         # Callers without a cookie are distinguished by their address.
         name = caller.name or f"address {address_of(scope, self.settings.behind_proxy)[0]}"
-        length = Headers(scope=scope).get("content-length", "")
-        body = await self.requests.read(name, int(length) if length.isdigit() else 0, receive)
+        body = await self.requests.read(name, size, receive)
+        # From here on the header is what arrived, which the queue counts (studio/fair_queue.py).
+        MutableHeaders(scope=scope)["content-length"] = str(len(body))
+        # Before anything parses it: this is the one place that all JSON of a visitor passes.
+        check_parts(body)
         check_stop(self.blocks, path, body, caller)
         async with self.requests.admit(name):
             made = await answer_of(routes, scope, body)
@@ -169,7 +184,7 @@ class AccessMiddleware:
 
     async def _answer_malformed(self, error: Exception, scope: dict, receive: Callable, answer: Callable) -> None:
         """Answer 400 where Gradio's routes raised: they do so for requests that the page never sends."""
-        print(masked(f"{scope['method']} {scope['path'][:_LOGGED_CHARACTERS]}: {error!r}"[:600]), file=sys.stderr)
+        print(masked(f"{scope['method']} {scope['path'][:_LOGGED_CHARACTERS]!r}: {error!r}"[:600]), file=sys.stderr)
         log_event("malformed", path=scope["path"][:_LOGGED_CHARACTERS], error=repr(error)[:200])
         # The sign-in provider refused or did not answer; a person reads this, so it is plain text.
         if scope["path"] in (_OAUTH_START, _OAUTH_CALLBACK):
@@ -181,8 +196,8 @@ class AccessMiddleware:
     def _tries_password(self, scope: dict) -> bool:
         return scope["method"] == "POST" and _PASSWORD_ROUTE.fullmatch(path_of(Request(scope))) is not None
 
-    def _check(self, request: Request) -> Caller:
-        """Return the caller; raise RefusalError unless the request may be passed on."""
+    def _check(self, request: Request, size: int | None) -> Caller:
+        """Return the caller; raise RefusalError unless the request, of a declared size, may be passed on."""
         path = path_of(request)
         check_origin(request, self.access.way, self.settings)
         # Any name is the name of some file, and is compared with those that the caller may fetch.
@@ -191,11 +206,10 @@ class AccessMiddleware:
         if not OPEN_ROUTES.fullmatch(path) or (FILE_ROUTES.fullmatch(path) and path not in page_files()):
             raise RefusalError(404, "There is nothing here.")
         caller = self.blocks.caller_of(request)
-        if request.method == "POST" and not caller.is_owner and path != _UPLOAD:
-            # A body without a declared length could be endless.
-            length = request.headers.get("content-length", "")
-            if not length.isdigit() or int(length) > _MAX_VISITOR_BODY_BYTES:
-                raise RefusalError(413, _TOO_LARGE)
+        # A body without a declared length could be endless.
+        is_small = size is not None and size <= _MAX_VISITOR_BODY_BYTES
+        if request.method == "POST" and not caller.is_owner and path != _UPLOAD and not is_small:
+            raise RefusalError(413, _TOO_LARGE)
         if caller.role is Role.NOBODY and re.fullmatch(_CALL_ROUTES, path) and not _OPEN_CALLS.fullmatch(path):
             # Gradio itself lets heartbeats, cancellations and resets pass.
             raise RefusalError(401, "This server asks for a password. Open its page and sign in first.")
@@ -204,7 +218,7 @@ class AccessMiddleware:
         check_session(self.blocks, request, path, caller)
         check_result(self.blocks, request, path, caller)
         if path == _UPLOAD:
-            self._check_upload(request, caller.role)
+            self._check_upload(caller.role, size)
         return caller
 
     def _check_file(self, path: str, caller: Caller) -> None:
@@ -213,14 +227,11 @@ class AccessMiddleware:
         if self.access.way is Way.SPACE and not self.blocks.may_fetch(path, caller):
             raise RefusalError(403, "This file was not made for you.")
 
-    def _check_upload(self, request: Request, role: Role) -> None:
+    def _check_upload(self, role: Role, size: int | None) -> None:
         if role is Role.VISITOR:
             raise RefusalError(403, f"Uploads are the owner's. {CLOSED}")
-        length = request.headers.get("content-length", "")
         try:
-            quotas.room_for_upload(
-                self.settings, self.limits, self.settings.uploads_dir, int(length) if length.isdigit() else None
-            )
+            quotas.room_for_upload(self.settings, self.limits, self.settings.uploads_dir, size)
         except StudioError as error:
             raise RefusalError(413, str(error)) from error
 
@@ -244,3 +255,20 @@ class AccessMiddleware:
             # `Partitioned` and `SameSite=None`: a Space is shown in a frame of huggingface.co.
             attributes = f"Path=/; HttpOnly; Secure; SameSite=None; Partitioned; Max-Age={_COOKIE_SECONDS}"
             headers.append("set-cookie", f"{VISITOR_COOKIE}={secrets.token_hex(16)}; {attributes}")
+
+
+def _receive_limited(receive: Callable, method: str, size: int | None, caller: Caller) -> Callable:
+    """Return an ASGI receive that lets no more of a body pass than declared; without a size, only an owner's."""
+    if method != "POST":
+        return _without_body(receive)
+    return receive if size is None and caller.is_owner else limit_bytes(receive, size or 0)
+
+
+def _without_body(receive: Callable) -> Callable:
+    """Return an ASGI receive that drops what arrives as a body; routes that take none still learn who has left."""
+
+    async def receive_empty() -> dict:
+        message = await receive()
+        return message | {"body": b""} if message["type"] == "http.request" else message
+
+    return receive_empty

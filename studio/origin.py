@@ -1,6 +1,5 @@
 """Checks of where a request comes from: under which name the server was reached, and from a page of which site."""
 
-import ipaddress
 import os
 import re
 from urllib.parse import urlsplit
@@ -9,6 +8,7 @@ from starlette.requests import Request
 
 from core.access.roles import Way
 from core.settings import Settings
+from studio.addresses import is_private_address
 
 # A name with an optional port. Other characters in `Host` are parsed differently by different programs, so that a
 # check here would say nothing about what Gradio reads.
@@ -19,6 +19,8 @@ MAX_PATH_CHARACTERS = 4_096
 _MAX_QUERY_BYTES = 8_192
 # Empty, "." and ".." segments, what is encoded twice, and the separator of another system.
 _OTHER_SPELLING = re.compile(r"//|/\.{1,2}(?:/|$)|[%\\]")
+# As in h11, which reads requests; a longer number is no size.
+_SIZE = re.compile(rb"[0-9]{1,20}")
 HEARTBEAT_PREFIX = "/gradio_api/heartbeat/"
 _LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
 
@@ -71,6 +73,26 @@ def check_length(scope: dict) -> None:
         raise RefusalError(414, f"This address has {path:,} characters, and at most {MAX_PATH_CHARACTERS:,} are read.")
     if query > _MAX_QUERY_BYTES:
         raise RefusalError(414, f"The query has {query:,} bytes, and at most {_MAX_QUERY_BYTES:,} are read.")
+
+
+def declared_bytes(scope: dict) -> int | None:
+    """Return the size that a request declares for its body; None if it declares none.
+
+    Raises:
+        RefusalError: It declares two sizes, or one and also chunks: programs differ in which they believe, so that what
+            is checked here would not be what is read behind it (RFC 9112, section 6.3).
+    """
+    sizes = {value.strip() for name, value in scope["headers"] if name == b"content-length"}
+    if not sizes:
+        return None
+    if len(sizes) > 1 or not _SIZE.fullmatch(size := sizes.pop()):
+        raise RefusalError(400, "The content-length of this request is no single number. Send the size of its body.")
+    if any(name == b"transfer-encoding" for name, _ in scope["headers"]):
+        raise RefusalError(
+            400, "This request has both a content-length and a transfer-encoding, so that its size is unclear. Send it "
+            "with its content-length alone.",
+        )  # fmt: skip
+    return int(size)
 
 
 def check_spelling(path: str) -> None:
@@ -131,10 +153,7 @@ def _check_host(host: str, forwarded: str, way: Way, settings: Settings) -> None
 
 def _is_own_network(name: str) -> bool:
     """Return whether a host is this machine or an address of its network, by which the platform probes a Space."""
-    try:
-        return name == "localhost" or ipaddress.ip_address(name).is_private
-    except ValueError:
-        return False
+    return name == "localhost" or is_private_address(name)
 
 
 def path_of(request: Request) -> str:

@@ -59,7 +59,8 @@ class RequestLimits:
             receive: ASGI receive.
 
         Raises:
-            RefusalError: It did not arrive in time, or too much of the caller is under way.
+            RefusalError: It did not arrive in time, more than the declared bytes arrived, or too much of the caller is
+                under way.
         """
         if self._bodies[caller] + size > MAX_BODY_BYTES:
             raise RefusalError(
@@ -68,15 +69,38 @@ class RequestLimits:
             )  # fmt: skip
         self._bodies[caller] += size
         try:
-            return await read_body(receive)
+            return await read_body(limit_bytes(receive, size))
         finally:
             self._bodies[caller] -= size
             if not self._bodies[caller]:
                 del self._bodies[caller]
 
 
+def limit_bytes(receive: Callable[[], Awaitable[dict[str, Any]]], limit: int) -> Callable[[], Awaitable[dict]]:
+    """Return an ASGI receive that counts the bytes of a body as they arrive, whatever the headers declare.
+
+    Args:
+        receive: ASGI receive.
+        limit: Bytes that may arrive; the next ones raise RefusalError.
+    """
+    arrived = 0
+
+    async def receive_counted() -> dict[str, Any]:
+        nonlocal arrived
+        message = await receive()
+        arrived += len(message.get("body", b""))
+        if arrived > limit:
+            raise RefusalError(
+                413, f"More than the {limit:,} bytes that were declared or are allowed arrived as the body of this "
+                "request. Send it with its size as content-length.",
+            )  # fmt: skip
+        return message
+
+    return receive_counted
+
+
 async def read_body(receive: Callable[[], Awaitable[dict[str, Any]]]) -> bytes:
-    """Return the whole body of a request, whose size was checked.
+    """Return the whole body of a request, whose size `receive` limits.
 
     Raises:
         RefusalError: It did not arrive in time.

@@ -13,10 +13,10 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from ipaddress import ip_address, ip_network
 
 from starlette.datastructures import Headers
 
+from studio.addresses import group_of, is_private, is_private_address, normal_address
 from studio.origin import RefusalError
 
 FREE_FAILURES = 5
@@ -41,16 +41,6 @@ class _Failures:
     last: float
 
 
-def _group(address: str) -> str:
-    """Return an IPv4 address unchanged, and the /64 network of an IPv6 address, which one customer owns as a whole."""
-    try:
-        parsed = ip_address(address)
-    except ValueError:
-        # Not an address, such as "unknown": kept short.
-        return address[:64]
-    return str(ip_network(f"{parsed}/64", strict=False)) if parsed.version == 6 else str(parsed)
-
-
 def address_of(scope: dict, behind_proxy: bool) -> tuple[str, bool]:
     """Return the address of a request, and whether it is a proxy's, so that many callers share it.
 
@@ -62,34 +52,18 @@ def address_of(scope: dict, behind_proxy: bool) -> tuple[str, bool]:
         scope: ASGI scope of the request.
         behind_proxy: Whether the settings name a proxy, as on a Space.
     """
-    address = scope["client"][0] if scope.get("client") else "unknown"
-    if not behind_proxy or not _is_private(address):
+    address = normal_address(scope["client"][0]) if scope.get("client") else "unknown"
+    if not behind_proxy or not is_private(address):
         return address, False
     forwarded = [each.strip() for each in ",".join(Headers(scope=scope).getlist("x-forwarded-for")).split(",")]
-    # uvicorn has replaced the address of a proxy on this machine already.
-    if forwarded[-1] == address:
+    # uvicorn has replaced the address of a proxy on this machine by the last entry. That is a caller's own only where
+    # no other entry is before it; otherwise a further proxy has added those.
+    if len(forwarded) == 1 and normal_address(forwarded[0]) == address:
         return address, False
-    while forwarded and _is_proxy(forwarded[-1]):
+    while forwarded and is_private_address(forwarded[-1]):
         forwarded.pop()
-    is_public = bool(forwarded) and not _is_private(forwarded[-1])
-    return (forwarded[-1], False) if is_public else (address, True)
-
-
-def _is_proxy(address: str) -> bool:
-    """Return whether an entry of `X-Forwarded-For` is the address of a further proxy, and no word such as "unknown"."""
-    try:
-        ip_address(address)
-    except ValueError:
-        return False
-    return _is_private(address)
-
-
-def _is_private(address: str) -> bool:
-    """Return whether an address belongs to a network of one's own, or is none."""
-    try:
-        return not ip_address(address).is_global
-    except ValueError:
-        return True
+    is_public = bool(forwarded) and not is_private(forwarded[-1])
+    return (normal_address(forwarded[-1]), False) if is_public else (address, True)
 
 
 class SignInThrottle:
@@ -135,7 +109,7 @@ class SignInThrottle:
 
     def wait_seconds(self, address: str) -> float:
         """Return how long an address has to wait before its next try; 0 if it may try now."""
-        found = self._found(_group(address))
+        found = self._found(group_of(address))
         if found is None or found.count < FREE_FAILURES:
             return 0.0
         wait = min(2.0 ** (found.count - FREE_FAILURES + 1), MAX_WAIT_SECONDS)
@@ -143,7 +117,7 @@ class SignInThrottle:
 
     def begin(self, address: str) -> float:
         """Count a try and return the seconds by which its answer is delayed."""
-        group, now = _group(address), self._clock()
+        group, now = group_of(address), self._clock()
         found = self._found(group) or _Failures(0, now)
         found.count, found.last = found.count + 1, now
         self._failures[group] = found
@@ -155,7 +129,7 @@ class SignInThrottle:
 
     def succeed(self, address: str) -> None:
         """Forget the failures of an address that signed in."""
-        self._failures.pop(_group(address), None)
+        self._failures.pop(group_of(address), None)
 
     def _found(self, group: str) -> _Failures | None:
         found = self._failures.get(group)

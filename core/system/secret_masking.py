@@ -12,6 +12,8 @@ import sys
 import time
 from typing import Any
 
+from core.system.streams import escape_controls
+
 MASK = "•••"
 _NAMED = re.compile(r"(TOKEN|SECRET|PASSWORD|PASSWD|API_?KEY|CREDENTIAL)", re.IGNORECASE)
 # A shorter value would mask ordinary words.
@@ -58,4 +60,5 @@ def log_event(kind: str, **facts: Any) -> None:
     """Print an event as one JSON line on stderr if STUDIO_LOG is "json"."""
     if os.environ.get("STUDIO_LOG") == "json":
         line = {"time": round(time.time(), 3), "event": kind, **facts}
-        print(masked(json.dumps(line, ensure_ascii=False, default=str)), file=sys.stderr, flush=True)
+        text = json.dumps(line, ensure_ascii=False, default=str)
+        print(escape_controls(masked(text)), file=sys.stderr, flush=True)

@@ -177,6 +177,21 @@ def test_exception_of_a_route_answers_400_with_a_sentence(tmp_path, capsys):
     assert browser.get("/").status_code == 403
 
 
+@pytest.mark.parametrize("mode", ["", "json"])
+def test_control_characters_of_a_request_reach_no_log(tmp_path, capsys, monkeypatch, mode):
+    async def breaks(scope, receive, send):
+        raise KeyError(scope["path"])
+
+    monkeypatch.setenv("STUDIO_LOG", mode)
+    browser = client_of(tmp_path, Access(Way.OWN_MACHINE), answers=breaks)
+    for escape in ("%1b%5d0;owned%07", "%1b%5b2J", "%c2%9b2J", "%7f%08", "%e2%80%ae", "%e2%80%a8"):
+        for path in ("/gradio_api/run/", "/gradio_api/call/", "/gradio_api/file=", "/static/", "/"):
+            browser.post(path + escape, headers={"origin": "http://localhost:7860", "user-agent": "\x1b[2J"})
+    printed = capsys.readouterr()
+    assert "owned" in printed.err
+    assert (printed.out + printed.err).replace("\n", "").isprintable()
+
+
 def test_failed_sign_in_answers_plain_text(tmp_path, capsys):
     async def breaks(scope, receive, send):
         raise ConnectionError("no provider")

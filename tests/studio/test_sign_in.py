@@ -79,6 +79,16 @@ def test_addresses_of_one_ipv6_network_count_together(throttle):
     assert throttle.wait_seconds("2001:db8:1:3::1") == 0
 
 
+@pytest.mark.parametrize("spelling", ["::ffff:{}", "::FFFF:{}", "64:ff9b::{}", "0:0:0:0:0:ffff:{}"])
+def test_ipv4_callers_in_the_spelling_of_ipv6_count_each_by_itself(throttle, spelling):
+    fail(throttle, spelling.format("5.6.7.8"), 9)
+    assert throttle.wait_seconds(spelling.format("8.8.4.4")) == 0
+    assert throttle.wait_seconds("::1") == 0
+    assert throttle.wait_seconds("5.6.7.8") > 0
+    throttle.succeed("5.6.7.8")
+    assert throttle.wait_seconds(spelling.format("5.6.7.8")) == 0
+
+
 def test_many_addresses_delay_every_try_and_take_bounded_memory(throttle):
     assert throttle.begin("1.2.3.4") == 0
     for i in range(MAX_ADDRESSES + 50):
@@ -89,6 +99,7 @@ def test_many_addresses_delay_every_try_and_take_bounded_memory(throttle):
 
 # Python counts the networks of examples as private, so the public ones are real.
 OWN, PROXY, INNER, PUBLIC, OTHER = "127.0.0.1", "10.0.0.7", "10.0.0.8", "8.8.8.8", "9.9.9.9"
+NEAR = [OWN, "127.0.0.2", "::1", "::ffff:127.0.0.1", "fe80::1", "fd00::7"]
 
 
 @pytest.mark.parametrize(
@@ -112,6 +123,24 @@ OWN, PROXY, INNER, PUBLIC, OTHER = "127.0.0.1", "10.0.0.7", "10.0.0.8", "8.8.8.8
         (PROXY, ["2606:4700::1111"], True, ("2606:4700::1111", False)),
         # uvicorn has replaced the proxy's address by the one that it names.
         (INNER, [INNER], True, (INNER, False)),
+        (f"::ffff:{INNER}", [f"::ffff:{INNER}"], True, (INNER, False)),
+        # It has done so, and a further proxy is there, whose address all callers have.
+        (INNER, [f"{PUBLIC}, {INNER}"], True, (PUBLIC, False)),
+        (INNER, [PUBLIC, INNER], True, (PUBLIC, False)),
+        (INNER, [f"{OTHER}, {PUBLIC}, {PROXY}, {INNER}"], True, (PUBLIC, False)),
+        (INNER, [f"unknown, {INNER}"], True, (INNER, True)),
+        (INNER, [f"{PROXY}, {INNER}"], True, (INNER, True)),
+        # IPv4 in the spelling of IPv6.
+        (f"::ffff:{PUBLIC}", [OTHER], True, (PUBLIC, False)),
+        (f"::ffff:{PUBLIC}", [], False, (PUBLIC, False)),
+        (f"::ffff:{PROXY}", [f"::ffff:{PUBLIC}"], True, (PUBLIC, False)),
+        (PROXY, [f"::ffff:{OTHER}, ::ffff:{PUBLIC}, ::ffff:{INNER}"], True, (PUBLIC, False)),
+        (f"::ffff:{INNER}", [f"::ffff:{PUBLIC}, ::FFFF:{INNER}"], True, (PUBLIC, False)),
+        *(
+            (near, [f"{PUBLIC}, {INNER}"], True, (PUBLIC, False))
+            for near in (OWN, "127.0.0.2", "::1", "::ffff:127.0.0.1", "fe80::1%eth0", "fd00::7")
+        ),
+        *((PROXY, [f"{PUBLIC}, {near}"], True, (PUBLIC, False)) for near in NEAR),
         *((PROXY, [junk], True, (PROXY, True)) for junk in ("", "unknown", f"{PUBLIC},", f"{PUBLIC}:80", "x" * 9_000)),
         (PROXY, [], True, (PROXY, True)),
         (None, [], True, ("unknown", True)),

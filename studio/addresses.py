@@ -1,0 +1,52 @@
+"""IP addresses of callers, parsed in one place, so that one caller has one address in every spelling.
+
+A server that listens for IPv6 sees an IPv4 caller as `::ffff:1.2.3.4`, and one behind a translator (NAT64, RFC 6052) as
+`64:ff9b::102:304`. Both are the address 1.2.3.4.
+"""
+
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+
+_NAT64 = ip_network("64:ff9b::/96")
+_IPV4_MASK = 2**32 - 1
+
+
+def parse_address(text: str) -> IPv4Address | IPv6Address | None:
+    """Return an address, that of IPv4 if one is embedded in it; None if the text is no address, such as "unknown"."""
+    try:
+        # The name behind "%" is that of an interface of this machine.
+        parsed = ip_address(text.partition("%")[0])
+    except ValueError:
+        return None
+    if parsed.version == 6:
+        if parsed.ipv4_mapped:
+            return parsed.ipv4_mapped
+        if parsed in _NAT64:
+            return IPv4Address(int(parsed) & _IPV4_MASK)
+    return parsed
+
+
+def normal_address(text: str) -> str:
+    """Return the one spelling of an address; a text that is none is unchanged."""
+    return str(parse_address(text) or text)
+
+
+def is_private(text: str) -> bool:
+    """Return whether an address belongs to this machine or a network of one's own, or is none."""
+    parsed = parse_address(text)
+    return parsed is None or not parsed.is_global
+
+
+def is_private_address(text: str) -> bool:
+    """Return whether a text is an address, and a private one."""
+    return parse_address(text) is not None and is_private(text)
+
+
+def group_of(text: str) -> str:
+    """Return an IPv4 address, or the /64 network of an IPv6 address, which one customer owns as a whole.
+
+    A text that is no address is kept short.
+    """
+    parsed = parse_address(text)
+    if parsed is None:
+        return text[:64]
+    return str(ip_network((parsed, 64), strict=False)) if parsed.version == 6 else str(parsed)
