@@ -218,7 +218,7 @@ class ChatActions:
             ahead = f"{position} before yours" if position else "yours is next"
             return f"Waiting for other answers to end: {ahead}. Press Stop all to give up waiting."
         if queued.stage:
-            return f"{queued.stage}. This takes a few seconds, once."
+            return f"{plain(queued.stage)}. This takes a few seconds, once."
         return THROTTLED_NOTICE if self.engine.throttle.is_active else ""
 
     # Change what was asked
