@@ -25,11 +25,12 @@ from core.settings import Settings
 from core.system.secret_masking import log_event, masked
 from studio.authorized_blocks import STATUS_KEY, VISITOR_COOKIE, AuthorizedBlocks
 from studio.call_checks import END_KEY, check_result, check_session, check_stop
+from studio.open_pages import NETWORK_KEY
 from studio.origin import RefusalError, check_length, check_origin, check_spelling, path_of, use_known_names
 from studio.page_files import FILE_ROUTES, page_files
 from studio.security_headers import SECURITY_HEADERS
 from studio.shared_answers import SharedAnswers, answer_of, in_pieces
-from studio.sign_in import SignInThrottle, address_of
+from studio.sign_in import SignInThrottle, address_of, network_of
 from studio.turns import Turns
 
 _PAGE_ROUTES = (
@@ -103,6 +104,7 @@ class AccessMiddleware:
         has_started = False
         tries_password = self._tries_password(scope)
         address, is_shared = address_of(scope, self.settings.behind_proxy)
+        scope[NETWORK_KEY] = network_of(address, is_shared)
 
         async def answer(message: dict) -> None:
             nonlocal has_started
@@ -148,7 +150,8 @@ class AccessMiddleware:
         routes = functools.partial(self.answers, path=path, kind=(caller.role, self.blocks.share))
         if caller.is_owner or scope["method"] != "POST" or not path.startswith("/gradio_api/"):
             try:
-                await routes(scope, receive, answer)
+                with self.blocks.open_pages.keep_alive(path):
+                    await routes(scope, receive, answer)
             finally:
                 if end_reading := scope.get(END_KEY):
                     end_reading()

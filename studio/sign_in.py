@@ -51,6 +51,11 @@ def _group(address: str) -> str:
     return str(ip_network(f"{parsed}/64", strict=False)) if parsed.version == 6 else str(parsed)
 
 
+def network_of(address: str, is_shared: bool) -> str:
+    """Return the network by which callers are told apart, from what `address_of` returns; "" if many share it."""
+    return "" if is_shared else _group(address)
+
+
 def address_of(scope: dict, behind_proxy: bool) -> tuple[str, bool]:
     """Return the address of a request, and whether it is a proxy's, so that many callers share it.
 
