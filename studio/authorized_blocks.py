@@ -44,7 +44,7 @@ class AuthorizedBlocks(gr.Blocks):
         session_owners: By session hash, the name of the caller that used it first.
         former_owners: By session hash, the name that its caller had before signing in. A page that was open then still
             closes its session by that name.
-        open_pages: What decides which page is dropped where there are too many.
+        open_pages: The register that chooses which page is dropped where there are too many.
     """
 
     def __init__(self, access: Access, **options: Any):

@@ -104,7 +104,6 @@ class AccessMiddleware:
         has_started = False
         tries_password = self._tries_password(scope)
         address, is_shared = address_of(scope, self.settings.behind_proxy)
-        scope[NETWORK_KEY] = network_of(address, is_shared)
 
         async def answer(message: dict) -> None:
             nonlocal has_started
@@ -146,6 +145,7 @@ class AccessMiddleware:
         Only the work takes a turn. A caller who sends a body slowly, or reads the answer slowly, keeps none from others
         who come from the same address.
         """
+        scope[NETWORK_KEY] = network_of(*address_of(scope, self.settings.behind_proxy))
         path = path_of(Request(scope))
         routes = functools.partial(self.answers, path=path, kind=(caller.role, self.blocks.share))
         if caller.is_owner or scope["method"] != "POST" or not path.startswith("/gradio_api/"):

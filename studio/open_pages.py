@@ -29,7 +29,7 @@ class BoundedDict(OrderedDict):
 
 
 class OpenPages:
-    """What decides which page is dropped, by session hash."""
+    """Register of the open pages by session hash, and choice of those that are dropped."""
 
     def __init__(self) -> None:
         """Create it without any page."""
