@@ -21,8 +21,8 @@ from core.system.files import replacing
 from core.system.jobs import Progress, ignore_progress
 from core.system.spreadsheets import as_text_cells
 
-FILE_KINDS = ("jsonl", "csv", "parquet")
 FILE_LABELS = {"jsonl": "JSONL", "csv": "CSV for spreadsheets", "parquet": "Parquet"}
+FILE_KINDS = tuple(FILE_LABELS)
 
 # Prefix of the columns with the answers of a lane.
 _ANSWER = "answer of "
