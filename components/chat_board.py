@@ -5,9 +5,7 @@ attribute `value`: "TURN LANE" for a button of an answer, "TURN" for one of a qu
 of a suggestion. Rendered by templates/chat_board.html; behavior in static/chat_board.js.
 """
 
-import difflib
 import math
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -140,26 +138,6 @@ def invitation_html(text: str, suggestions: Sequence[str], note: str = "") -> Ma
         note: Shown below the suggestions.
     """
     return render("chat_invitation", text=text, suggestions=suggestions, note=note)
-
-
-def differences(first: str, second: str) -> tuple[list[tuple[str, bool]], list[tuple[str, bool]]]:
-    """Compare two texts word by word.
-
-    Returns:
-        Both texts in pieces, each with whether the other text lacks it.
-    """
-    # Runs of whitespace are tokens of their own, so that joining the pieces gives the text again.
-    left_tokens, right_tokens = (re.findall(r"\s+|\w+|[^\w\s]", text) for text in (first, second))
-    left: list[tuple[str, bool]] = []
-    right: list[tuple[str, bool]] = []
-    # autojunk would ignore frequent tokens, such as spaces, in texts of 200 tokens or more.
-    matcher = difflib.SequenceMatcher(None, left_tokens, right_tokens, autojunk=False)
-    for tag, left_from, left_to, right_from, right_to in matcher.get_opcodes():
-        if left_to > left_from:
-            left.append(("".join(left_tokens[left_from:left_to]), tag != "equal"))
-        if right_to > right_from:
-            right.append(("".join(right_tokens[right_from:right_to]), tag != "equal"))
-    return left, right
 
 
 def probabilities(pieces: Sequence[str], logprobs: Sequence[float]) -> list[tuple[str, float]]:

@@ -7,7 +7,6 @@ visitors. Sessions and files belong to the caller that used or made them first.
 import functools
 import inspect
 import re
-from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,30 +21,18 @@ from core.errors import StudioError
 from core.system.secret_masking import log_event
 from studio.event_values import check_depth, check_queued, check_text
 from studio.handlers import escape_toast, to_page_error
+from studio.open_pages import BoundedDict, OpenPages
 from studio.origin import HEARTBEAT_PREFIX, MAX_PATH_CHARACTERS, path_of
 from studio.unread_messages import UnreadMessages
 
 VISITOR_COOKIE = "studio_visitor"
 # Key of the ASGI scope for the HTTP status of a refused call, which the middleware reads.
 STATUS_KEY = "studio.status"
-# Maximum number of entries of files, and of sessions.
-_MAX_ENTRIES = 20_000
 _MAX_COOKIE_CHARACTERS = 64
 # Other names are refused and not stored: they could be of any length.
 _SESSION_NAME = re.compile(r"[A-Za-z0-9_-]{1,100}")
 # Events that no person triggers; refusing them is no news to the caller, so no toast is shown.
 _AUTOMATIC_EVENTS = {"load", "unload", "tick", "change", "select", "then", "success"}
-
-
-class BoundedDict(OrderedDict):
-    """A mapping that keeps only its newest entries."""
-
-    def __setitem__(self, key: Any, value: Any) -> None:
-        """Store an entry as the newest, and drop the oldest beyond the limit."""
-        super().__setitem__(key, value)
-        self.move_to_end(key)
-        while len(self) > _MAX_ENTRIES:
-            self.popitem(last=False)
 
 
 class AuthorizedBlocks(gr.Blocks):
@@ -57,7 +44,7 @@ class AuthorizedBlocks(gr.Blocks):
         session_owners: By session hash, the name of the caller that used it first.
         former_owners: By session hash, the name that its caller had before signing in. A page that was open then still
             closes its session by that name.
-        owner_names: Names of the callers who have acted as the owner.
+        open_pages: The register that chooses which page is dropped where there are too many.
     """
 
     def __init__(self, access: Access, **options: Any):
@@ -73,7 +60,7 @@ class AuthorizedBlocks(gr.Blocks):
         self.file_owners: BoundedDict = BoundedDict()
         self.session_owners: BoundedDict = BoundedDict()
         self.former_owners: BoundedDict = BoundedDict()
-        self.owner_names: set[str] = set()
+        self.open_pages = OpenPages()
 
     @property
     def expects_oauth(self) -> bool:
@@ -107,6 +94,8 @@ class AuthorizedBlocks(gr.Blocks):
         if owner == caller.before != "":
             self.session_owners[session_hash] = owner = caller.name
             self.former_owners[session_hash] = caller.before
+        if caller.is_owner and owner == caller.name:
+            self.open_pages.note_owner(session_hash)
         return owner == caller.name
 
     def mark_reading(self, name: str) -> Callable[[], None]:
@@ -126,8 +115,6 @@ class AuthorizedBlocks(gr.Blocks):
         Raises:
             StudioError: It may not.
         """
-        if caller.is_owner:
-            self.owner_names.add(caller.name)
         for_visitors = getattr(function.fn, "for_visitors", None)
         if for_visitors is None or caller.role is Role.NOBODY:
             raise StudioError("This call is closed.")
@@ -147,6 +134,7 @@ class AuthorizedBlocks(gr.Blocks):
         gradio_request = request[0] if isinstance(request, list) else request
         raw = getattr(gradio_request, "request", None)
         caller = self.caller_of(raw, getattr(gradio_request, "username", None))
+        self.open_pages.note_network(options.get("session_hash"), raw)
         try:
             self.authorize(function, caller, options.get("session_hash"))
             carried = getattr(options.get("event_data"), "_data", None)

@@ -65,11 +65,13 @@ class FairQueue:
         if refusal := self._refusal(caller, _body_bytes(request)):
             log_event("refused", path="queue", status=429, caller=caller.name, why=refusal)
             raise HTTPException(429, refusal)
+        self._blocks.open_pages.note_network(body.session_hash, request)
         is_own_session = body.session_hash is None
         answer = await Queue.push(self._queue, body, request, username)
         # A call without a session is one of its own, which belongs to its caller from now on.
         if is_own_session and answer[0]:
             self._blocks.owns_session(str(answer[1]), caller)
+            self._blocks.open_pages.note_network(str(answer[1]), request)
         return answer
 
     def _refusal(self, caller: Caller, size: int) -> str | None:

@@ -25,6 +25,7 @@ from core.settings import Settings
 from core.system.secret_masking import log_event, masked
 from studio.authorized_blocks import STATUS_KEY, VISITOR_COOKIE, AuthorizedBlocks
 from studio.call_checks import END_KEY, check_parts, check_result, check_session, check_stop
+from studio.open_pages import NETWORK_KEY
 from studio.origin import (
     RefusalError,
     check_length,
@@ -38,7 +39,7 @@ from studio.page_files import FILE_ROUTES, page_files
 from studio.request_limits import RequestLimits, limit_bytes
 from studio.security_headers import SECURITY_HEADERS
 from studio.shared_answers import SharedAnswers, answer_of, in_pieces
-from studio.sign_in import SignInThrottle, address_of
+from studio.sign_in import SignInThrottle, address_of, network_of
 
 _PAGE_ROUTES = (
     r"/|/config/?|/theme\.css|/static/.+|/assets/.+|/svelte/.+|/favicon\.ico|/robots\.txt|/manifest\.json|/pwa_icon.*"
@@ -156,11 +157,13 @@ class AccessMiddleware:
         Only the work counts. A caller who sends a body slowly, or reads the answer slowly, keeps no others waiting who
         come from the same address. `size` is the declared size of the body in bytes.
         """
+        scope[NETWORK_KEY] = network_of(*address_of(scope, self.settings.behind_proxy))
         path = path_of(Request(scope))
         routes = functools.partial(self.answers, path=path, kind=(caller.role, self.blocks.share))
         if caller.is_owner or scope["method"] != "POST" or not path.startswith("/gradio_api/"):
             try:
-                await routes(scope, receive, answer)
+                with self.blocks.open_pages.keep_alive(path):
+                    await routes(scope, receive, answer)
             finally:
                 if end_reading := scope.get(END_KEY):
                     end_reading()

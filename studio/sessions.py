@@ -1,11 +1,10 @@
 """Bounded memory per open page.
 
 Gradio copies the configuration of every component for each page (0.7 MB and 0.1 s of CPU for ours). Here nothing is
-copied. Of too many open pages, those of the caller with the most are dropped first. studio/unread_messages.py bounds
+copied. Of too many open pages, studio/open_pages.py chooses those that are dropped. studio/unread_messages.py bounds
 the messages.
 """
 
-from collections import Counter
 from typing import Any
 
 from gradio import routes, state_holder
@@ -45,7 +44,7 @@ class _NoComponents:
 
 
 class FairSessions(StateHolder):
-    """Gradio's states of all pages, which drops those of the visitor with the most pages first.
+    """Gradio's states of all pages, which drops those of visitors first, and of the network with the most.
 
     Gradio itself drops the page that was used longest ago, so one visitor with many pages could empty all others'.
     """
@@ -60,12 +59,12 @@ class FairSessions(StateHolder):
                 self.time_last_used.pop(dropped, None)
 
     def _choose(self, latest: str) -> str | None:
-        """Return the page to drop: the oldest of the visitor with the most pages, or of the owner without visitors."""
-        owners = self.blocks.session_owners
-        pages = [(name, owners.get(name, "")) for name in self.session_data if name != latest]
-        visitors = [(name, owner) for name, owner in pages if owner not in self.blocks.owner_names]
-        counts = Counter(owner for _, owner in visitors)
-        return max(visitors or pages, key=lambda page: counts[page[1]], default=(None, ""))[0]
+        """Return the page to drop; None for a visitor's among the owner's, which are dropped for the owner alone."""
+        pages, owners = self.blocks.open_pages, self.blocks.session_owners
+        others = [name for name in self.session_data if name != latest]
+        if chosen := pages.choose(others, lambda session: owners.get(session, "")):
+            return chosen
+        return next(iter(others), None) if pages.is_owners(latest) else None
 
 
 def limit_session_memory(blocks: Blocks) -> None:
@@ -74,5 +73,5 @@ def limit_session_memory(blocks: Blocks) -> None:
     # The app that Gradio creates at the launch takes the class from this module.
     routes.StateHolder = FairSessions
     blocks._queue.pending_messages_per_session = UnreadMessages(
-        blocks._queue, caller_of=lambda session: blocks.session_owners.get(session, session)
+        blocks._queue, caller_of=lambda session: blocks.session_owners.get(session, session), pages=blocks.open_pages
     )

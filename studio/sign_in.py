@@ -41,6 +41,11 @@ class _Failures:
     last: float
 
 
+def network_of(address: str, is_shared: bool) -> str:
+    """Return the network by which callers are told apart, from what `address_of` returns; "" if many share it."""
+    return "" if is_shared else group_of(address)
+
+
 def address_of(scope: dict, behind_proxy: bool) -> tuple[str, bool]:
     """Return the address of a request, and whether it is a proxy's, so that many callers share it.
 

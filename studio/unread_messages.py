@@ -1,6 +1,7 @@
 """Bounded messages of pages that do not read them, in place of Gradio's unbounded queues.
 
-Of the pages that sent a call and read nothing, the oldest are dropped; of too many, those of the caller with the most.
+Of the pages that sent a call and read nothing, the oldest are dropped; of too many, those that studio/open_pages.py
+chooses.
 Of a page that reads too slowly, and of a caller whose pages do, the messages are dropped beyond a number and a size; a
 page that still reads gets an error that says so. A page whose calls have all been read is dropped like an unread one.
 """
@@ -14,6 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 from core.system.secret_masking import log_event
+from studio.open_pages import OpenPages
 
 MAX_UNREAD_PAGES = 100
 # A browser begins to read within one second; later, the next call of any page drops the silent one.
@@ -96,7 +98,7 @@ class UnreadMessages(OrderedDict):
     """
 
     def __init__(self, queue: Any, max_pages: int = MAX_UNREAD_PAGES, clock: Callable[[], float] = time.monotonic,
-                 caller_of: Callable[[str], str] = str):  # fmt: skip
+                 caller_of: Callable[[str], str] = str, pages: OpenPages | None = None):  # fmt: skip
         """Create the mapping.
 
         Args:
@@ -104,8 +106,10 @@ class UnreadMessages(OrderedDict):
             max_pages: Unread pages that are kept.
             clock: Returns seconds.
             caller_of: Returns the name of a page's caller.
+            pages: Knows which pages are the owner's, and which of the others to drop.
         """
         super().__init__()
+        self._pages = pages or OpenPages()
         self._queue, self._max_pages, self._clock, self._caller_of = queue, max_pages, clock, caller_of
         # By page, the time of its first unread call; the oldest comes first.
         self._unread: OrderedDict[str, float] = OrderedDict()
@@ -129,10 +133,8 @@ class UnreadMessages(OrderedDict):
             self._drop(self._choose())
 
     def _choose(self) -> str:
-        """Return the oldest unread page of the caller with the most: others who are about to read keep theirs."""
-        callers = {session: self._caller_of(session) for session in self._unread}
-        ((busiest, _),) = Counter(callers.values()).most_common(1)
-        return next(session for session, caller in callers.items() if caller == busiest)
+        """Return the unread page to drop: others who are about to read keep theirs, and the owner as well."""
+        return self._pages.choose(self._unread, self._caller_of) or next(iter(self._unread))
 
     def __missing__(self, session: str) -> Any:
         """Return messages without a reader: a call may send some after its page has gone."""
@@ -194,12 +196,19 @@ class UnreadMessages(OrderedDict):
                 self._bound_callers()
 
     def _bound_callers(self) -> None:
-        """Drop the largest pages of callers whose pages hold too much, and of the first caller if all hold too much."""
+        """Drop the largest pages of callers whose pages hold too much, and of the largest if all hold too much.
+
+        Visitors lose theirs before the owner does.
+        """
         pages: dict[str, list[PageMessages]] = {}
+        owners: set[str] = set()
         for session, page in list(self.items()):
-            pages.setdefault(self._caller_of(session), []).append(page)
+            caller = self._caller_of(session)
+            pages.setdefault(caller, []).append(page)
+            if self._pages.is_owners(session):
+                owners.add(caller)
         sizes = Counter({caller: sum(page.bytes for page in own) for caller, own in pages.items()})
-        for caller, size in sizes.most_common():
+        for caller, size in sorted(sizes.items(), key=lambda entry: (entry[0] in owners, -entry[1])):
             if size > MAX_CALLER_BYTES or self._bytes > MAX_ALL_BYTES:
                 _drop_messages(max(pages[caller], key=lambda page: page.bytes))
 

@@ -6,7 +6,7 @@ from typing import Any
 from core.chat.conversation import Conversation
 from core.chat.types import END_LABELS, GenerationResult
 from core.chat.votes import contender_name
-from core.system.markdown import fenced
+from core.system.markdown import fenced, plain
 
 
 def as_jsonl(conversation: Conversation) -> str:
@@ -21,7 +21,7 @@ def as_jsonl(conversation: Conversation) -> str:
 
 def as_markdown(conversation: Conversation) -> str:
     """Return the conversation to read: each question with the answers that are shown."""
-    parts = [f"# {conversation.title()}", f"Base model: {conversation.base}"]
+    parts = [f"# {plain(conversation.title())}", f"Base model: {plain(conversation.base)}"]
     for index, turn in enumerate(conversation.turns):
         # Fences keep the Markdown of questions and answers from changing the page.
         parts += [f"## Question {index + 1}", fenced(turn.prompt)]
@@ -30,7 +30,7 @@ def as_markdown(conversation: Conversation) -> str:
         for lane in range(len(conversation.lanes)):
             if answer := turn.shown(lane):
                 parts += [
-                    f"### {contender_name(answer)}",
+                    f"### {plain(contender_name(answer))}",
                     fenced(answer.text),
                     f"{answer.tokens} tokens, {END_LABELS[answer.end]}.",
                 ]

@@ -4,6 +4,7 @@ A conversation that fits is used as it is. Otherwise its oldest turns are left o
 turns at its beginning stay.
 """
 
+from bisect import bisect_left
 from collections.abc import Callable
 
 from core.chat.sampling import Sampling
@@ -42,17 +43,44 @@ def fit_prompt(
             notes.append(OWN_SYSTEM_NOTE)
         else:
             system = [{"role": "system", "content": sampling.system}]
-    # Templates expect a user turn first, so only those may become the new beginning.
-    for start in [0, *(at for at, turn in enumerate(turns) if at and turn["role"] == "user")]:
-        ids = render([*system, *turns[start:]])
-        if limit is None or len(ids) <= limit:
-            if start:
-                notes.append(_left_out_note(start, context, bool(system)))
-            return ids, notes
+    ids = render([*system, *turns])
+    if limit is None or len(ids) <= limit:
+        return ids, notes
+    start, ids = _shorten(system, turns, render, limit, ids)
+    if len(ids) <= limit:
+        return ids, [*notes, _left_out_note(start, context, bool(system))]
     raise StudioError(
         f"The question has {len(ids):,} tokens, and with an answer of up to {sampling.max_new_tokens:,} it "
         f"exceeds what the model can read ({context:,}). Shorten it, or lower the length."
     )
+
+
+def _shorten(
+    system: list[Message], turns: list[Message], render: Callable[[list[Message]], list[int]], limit: int,
+    ids: list[int],
+) -> tuple[int, list[int]]:  # fmt: skip
+    """Return how many turns are left out so that the others fit, and their token ids; the shortest if none fit.
+
+    Fewer turns have fewer tokens, so a search by halves renders few beginnings of a long conversation.
+
+    Args:
+        system: The system turns, which stay.
+        turns: All other turns.
+        render: Returns token ids.
+        limit: Longest prompt, in tokens.
+        ids: Token ids of all turns.
+    """
+    # Templates expect a user turn first, so only those may become the new beginning.
+    starts = [at for at, turn in enumerate(turns) if at and turn["role"] == "user"]
+    rendered = {0: ids}
+
+    def fits(start: int) -> bool:
+        rendered[start] = render([*system, *turns[start:]])
+        return len(rendered[start]) <= limit
+
+    found = bisect_left(starts, True, key=fits)
+    start = starts[found] if found < len(starts) else max(rendered)
+    return start, rendered[start]
 
 
 def _left_out_note(count: int, context: int | None, has_system: bool) -> str:

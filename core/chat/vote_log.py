@@ -26,6 +26,8 @@ MAX_VISITORS_VOTES = 5_000
 MAX_VOTE_BYTES, MAX_VISITORS_BYTES = 2**18, 2**25
 # Whoever exceeds a limit of all brings them down to this share of it, so that few votes rewrite the file.
 _KEPT_SHARE = 0.9
+# Blank lines are removed once they take more than this and more than the votes, so that few undone votes do so.
+_MIN_BLANK_BYTES = 2**20
 _DAY_SECONDS = 86_400
 
 
@@ -63,7 +65,7 @@ class _Index:
     def _forget(self) -> None:
         self.entries: list[_Entry] = []
         self.ballots: Counter[Ballot] = Counter()
-        self._file, self._offset = 0, 0
+        self._file, self._offset, self._blank_bytes = 0, 0, 0
 
     def update(self) -> None:
         """Read the new lines, or all if the file was replaced."""
@@ -87,7 +89,26 @@ class _Index:
                 if vote:
                     self.entries.append(_Entry(self._offset, len(line), vote.chat, vote.turn, vote.time))
                     self.ballots[Ballot.of(vote)] += 1
+                else:
+                    self._blank_bytes += len(line)
                 self._offset += len(line)
+
+    def remove(self, chat: str, turn: str) -> Vote | None:
+        """Remove the last vote on a turn, and return it; None if there is none.
+
+        The index stays valid; blank lines that take too much are removed, after which `update` reads all again.
+        """
+        entry = next((each for each in reversed(self.entries) if (each.chat, each.turn) == (chat, turn)), None)
+        removed = votes.blank_line(self.path, entry.start, entry.size) if entry else None
+        if entry is None or removed is None:
+            return None
+        self.entries.remove(entry)
+        self.ballots -= Counter([Ballot.of(removed)])
+        self._blank_bytes += entry.size
+        if self._blank_bytes > max(_MIN_BLANK_BYTES, sum(each.size for each in self.entries)):
+            votes.remove_lines(self.path, ())
+            self._forget()
+        return removed
 
 
 class VoteLog:
@@ -96,7 +117,7 @@ class VoteLog:
     def __init__(self) -> None:
         self._indexes: dict[Path, _Index] = {}
         self._lock = threading.Lock()
-        # Votes of today that were undone, by visitor: each rewrote the file, so they count for the limit.
+        # Votes of today that were undone, by visitor: they were written as well, so they count for the limit.
         self._day, self._undone = 0, Counter[str]()
 
     def ballots(self, path: Path) -> Counter[Ballot]:
@@ -125,7 +146,7 @@ class VoteLog:
     def undo(self, path: Path, chat: str, turn: str) -> Vote | None:
         """Remove the last vote on a turn, and return it; None if there is none."""
         with self._lock:
-            removed = votes.undo(path, chat, turn)
+            removed = self._index(path).remove(chat, turn)
             if removed and chat.startswith(VISITOR_PREFIX) and self._is_today(removed.time):
                 self._undone[_owner(chat)] += 1
             return removed

@@ -2,7 +2,8 @@
 
     votes/<base>.jsonl
 
-One line per vote: the question, both answers in their order on the screen, who gave them, and their settings.
+One line per vote: the question, both answers in their order on the screen, who gave them, and their settings. A vote
+that was undone is a line of spaces.
 """
 
 import json
@@ -145,25 +146,34 @@ def _ends_with_newline(stream: BinaryIO) -> bool:
     return stream.read(1) == b"\n"
 
 
-def undo(path: Path, chat: str, turn: str) -> Vote | None:
-    """Remove the last vote on a turn, and return it; None if there is none."""
-    with FileLock(f"{path}.lock"):
-        lines = _read_lines(path) if path.exists() else []
-        for at in reversed(range(len(lines))):
-            # Only lines that name the conversation are parsed: a file has thousands of others.
-            found = parse_line(lines[at]) if json.dumps(chat).encode() in lines[at] else None
-            if found and (found.chat, found.turn) == (chat, turn):
-                _replace_lines(path, [*lines[:at], *lines[at + 1 :]])
-                return found
-    return None
+def blank_line(path: Path, start: int, size: int) -> Vote | None:
+    """Overwrite a vote with spaces, and return it; None if there is none at that position.
+
+    The rest of the file, which may be long, is neither read nor written. If a crash leaves half of the line, readers
+    leave it out.
+
+    Args:
+        path: The file.
+        start: Where the vote's line starts, in bytes.
+        size: Length of the line with its end, in bytes.
+    """
+    with FileLock(f"{path}.lock"), path.open("rb+") as stream:
+        stream.seek(start)
+        line = stream.read(size)
+        if found := parse_line(line):
+            stream.seek(start)
+            stream.write(b" " * len(line.rstrip(b"\n")))
+            stream.flush()
+            os.fsync(stream.fileno())
+        return found
 
 
 def remove_lines(path: Path, starts: Container[int]) -> None:
-    """Remove the votes whose lines start at these positions, in bytes."""
+    """Remove the votes whose lines start at these positions, in bytes, and blank lines."""
     with FileLock(f"{path}.lock"):
         kept, position = [], 0
         for line in _read_lines(path):
-            if position not in starts:
+            if position not in starts and line.strip():
                 kept.append(line)
             position += len(line)
         _replace_lines(path, kept)

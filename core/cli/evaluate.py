@@ -129,7 +129,7 @@ class EvaluateResume(_OneEvaluation):
 class EvaluateExport(_OneEvaluation):
     """Write the finished prompts as a file, and print its path."""
 
-    files: Literal[result.FILE_KINDS] = Field("jsonl", description="The file format.")  # type: ignore[valid-type]
+    files: Literal[result.FILE_KINDS] = Field("jsonl", description="The file format; csv escapes formulas.")  # type: ignore[valid-type]
 
     def cli_cmd(self) -> None:
         """Write the file."""

@@ -19,8 +19,10 @@ from core.evaluate.metrics import LaneMetrics
 from core.evaluate.store import ACTIVE, Evaluation, EvaluationStore
 from core.system.files import replacing
 from core.system.jobs import Progress, ignore_progress
+from core.system.spreadsheets import as_text_cells
 
-FILE_KINDS = ("jsonl", "csv", "parquet")
+FILE_LABELS = {"jsonl": "JSONL", "csv": "CSV for spreadsheets", "parquet": "Parquet"}
+FILE_KINDS = tuple(FILE_LABELS)
 
 # Prefix of the columns with the answers of a lane.
 _ANSWER = "answer of "
@@ -80,6 +82,9 @@ def _result_name(evaluation: Evaluation) -> str:
 def write(store: EvaluationStore, evaluation: Evaluation, kind: str, progress: Progress = ignore_progress) -> Path:
     """Write the finished prompts as a file in exports/ and return its path; the file appears complete or not at all.
 
+    JSONL and Parquet have all texts as they are. CSV is for spreadsheets: texts that begin like a formula get an
+    apostrophe.
+
     Args:
         store: The evaluations.
         evaluation: The evaluation.
@@ -93,7 +98,8 @@ def write(store: EvaluationStore, evaluation: Evaluation, kind: str, progress: P
         raise StudioError(f"There is no file format {kind!r}. Expected one of {', '.join(FILE_KINDS)}.")
     target = store.settings.exports_dir / f"{_result_name(evaluation)}.{kind}"
     with tempfile.TemporaryDirectory(prefix=".export-", dir=store.settings.exports_dir) as scratch:
-        written = export.write_rows(Path(scratch), "answers", kind, iterate_rows(store, evaluation, progress))
+        rows = iterate_rows(store, evaluation, progress)
+        written = export.write_rows(Path(scratch), "answers", kind, map(as_text_cells, rows) if kind == "csv" else rows)
         with replacing(target) as temporary:
             written.replace(temporary)
     return target

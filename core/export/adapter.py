@@ -16,6 +16,7 @@ from core.runs import yaml_io
 from core.runs.store import Run
 from core.settings import Settings, slug
 from core.system.files import replacing
+from core.system.markdown import plain
 
 # Files of PEFT, and the template that the rows were rendered with. The tokenizer is the base model's own.
 _FILES = ("adapter_model.safetensors", "chat_template.jinja")
@@ -75,12 +76,13 @@ def write_adapter(settings: Settings, run: Run, adapter: str = "final") -> Adapt
 def _readme(run: Run, adapter: str, name: str, base: str) -> str:
     subset = run.subset()
     rows = f"{subset.rows:,} rows of the subset {subset.name} ({subset.source.describe()})" if subset else "unknown"
+    # A name may come from a stranger's data, and viewers render this file.
     precision = run.config().quantization
-    return f"""# {run.title}, {adapter}
+    return f"""# {plain(run.title)}, {adapter}
 
 A LoRA adapter for `{base}`, trained with QLoRA Studio on {time.strftime("%Y-%m-%d", time.gmtime(run.state().created))}.
 
-- Training data: {rows}
+- Training data: {plain(rows)}
 - Quantization of the base model while training: {precision}
 - All settings: `settings.yaml`
 

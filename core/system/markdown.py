@@ -2,13 +2,15 @@
 
 import re
 
-_MARKS = re.compile(r"([\\`*_\[\]|#!~$])")
+_MARKS = re.compile(r"([\\`*_\[\]|#!~$@])")
+# Viewers make links of these without any markup.
+_ADDRESS = re.compile(r"(?<=\w)(:(?=//)|(?<=www)\.)", re.IGNORECASE)
 
 
 def plain(text: str) -> str:
     """Return the text on one line with all markup escaped: it cannot become a link, an image, a table or a tag."""
     line = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;")
-    return _MARKS.sub(r"\\\1", line)
+    return _ADDRESS.sub(r"\\\1", _MARKS.sub(r"\\\1", line))
 
 
 def fenced(text: str) -> str:

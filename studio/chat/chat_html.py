@@ -8,7 +8,8 @@ from typing import Any
 
 from markupsafe import Markup
 
-from components.chat_board import Action, AnswerCard, BoardTurn, board_html, differences, live_cards, probabilities
+from components.chat_board import Action, AnswerCard, BoardTurn, board_html, live_cards, probabilities
+from components.text_differences import MAX_COMPARED_PIECES, Marked, differences, is_compared_in_part
 from core.chat.conversation import Conversation, LaneChoice, Turn
 from core.chat.types import END_LABELS, Generation, GenerationResult
 from core.chat.votes import Tally, contender_name
@@ -25,6 +26,10 @@ _WHY = Action("why", "Why?", "Show the training rows nearest to this answer")
 _STOPPING = Action("", "Stopping…", "The answer ends after its current token, or once the model is loaded")
 _STOP = Action("stop_lane", "Stop", "Stop this answer only")
 _TOO_MANY_FOR_A_VOTE = "A vote compares two answers. Set Models to 2 to vote on these."
+_COMPARED_IN_PART = (
+    f"Only the first {MAX_COMPARED_PIECES:,} words, spaces and punctuation marks of this answer are compared; "
+    "differences after them are not marked."
+)
 # Ends of answers that could be longer.
 _CAN_CONTINUE = ("length", "stopped", "interrupted")
 
@@ -116,7 +121,7 @@ def _vote_label(turn: Turn) -> str:
 
 def _card(
     chat: Conversation, index: int, lane: int, position: int, answers: AnswersInProgress | None,
-    marked: Mapping[int, list[tuple[str, bool]]], show: Sequence[str],
+    marked: Mapping[int, Marked], show: Sequence[str],
 ) -> AnswerCard:  # fmt: skip
     turn = chat.turns[index]
     title = f"Answer {'ABCD'[position]}" if turn.hidden else _lane_name(turn, lane, chat.lanes[lane])
@@ -128,6 +133,7 @@ def _card(
     if answer is None:
         return AnswerCard(title, "", key, kind, placeholder="No answer yet.", actions=[] if answers else [_RETRY])
     heat = probabilities(answer.pieces, answer.logprobs) if PROBABILITIES in show else None
+    is_cut = lane in marked and is_compared_in_part(answer.text)
     return AnswerCard(
         title,
         answer.text,
@@ -135,7 +141,7 @@ def _card(
         kind,
         # Speed would give away which answer is the base's.
         facts="" if turn.hidden else _facts(answer),
-        note=answer.note,
+        note=" ".join(filter(None, [answer.note, _COMPARED_IN_PART if is_cut else ""])),
         placeholder="" if answer.text else "(an empty answer)",
         actions=[] if answers else _actions(chat, index, lane, answer),
         heat=heat or None,
@@ -197,14 +203,15 @@ def _facts(answer: GenerationResult | Generation) -> str:
     return " · ".join(facts)
 
 
-def _marked_differences(turn: Turn, order: Sequence[int]) -> dict[int, list[tuple[str, bool]]]:
+def _marked_differences(turn: Turn, order: Sequence[int]) -> dict[int, Marked]:
     """Return each lane's text in pieces, each with whether the first lane's text lacks it.
 
     The first lane's own text is compared with the second's.
     """
     texts = {lane: answer.text for lane in order if (answer := turn.shown(lane))}
-    if len(texts) < 2:
-        return {}
-    first, second, *_ = texts
-    marked = {lane: differences(texts[first], texts[lane])[1] for lane in texts if lane != first}
-    return marked | {first: differences(texts[first], texts[second])[0]}
+    first, *others = texts or (0,)
+    marked: dict[int, Marked] = {}
+    for lane in others:
+        of_first, marked[lane] = differences(texts[first], texts[lane])
+        marked.setdefault(first, of_first)
+    return marked

@@ -12,6 +12,7 @@ from core.chat.turns import BASE, MAX_LANES
 from core.chat.types import BaseIdentity
 from core.errors import StudioError
 from core.runs.store import Run
+from core.system.markdown import plain
 from studio.chat.conversations import Conversations
 from studio.chat.view import Updates
 from studio.handlers import info
@@ -131,7 +132,7 @@ class ModelPicker:
                     chat.lanes = newest.lanes
         chat = self._with_newest_adapters(chat_id, chat)
         has_trained = any(run.adapters() for run in self.store.runs())
-        hint = self.engine.notice or ("" if has_trained else roles.text_for_caller(NO_RUN, NO_PUBLISHED))
+        hint = plain(self.engine.notice) or ("" if has_trained else roles.text_for_caller(NO_RUN, NO_PUBLISHED))
         return self.lane_updates(chat) | {"hint": hint}
 
     def _with_newest_adapters(self, chat_id: str, chat: Conversation) -> Conversation:

@@ -29,6 +29,7 @@ from core.data.table import Dataset
 from core.errors import StudioError
 from core.settings import Settings
 from core.system.jobs import Job, Jobs
+from core.system.markdown import plain
 from studio.data.page_state import PageState, State, parse_state
 from studio.data.reading_widgets import FIELD_HELP, FORM_TITLE
 from studio.job_progress import follow
@@ -163,7 +164,8 @@ class ReadingForm:
             sentences.append(f"Parts: {', '.join(slots)}.")
         if page.dataset:
             names = column_names(self.settings, page.find_dataset(self.settings))
-            sentences.append(f"Columns: {join_names(names)}.")
+            # The page renders this help as Markdown.
+            sentences.append(f"Columns: {plain(join_names(names))}.")
         return " ".join(sentences)
 
     def read_again(self, state: State, **values: Any) -> Iterator[dict[str, Any]]:

@@ -9,6 +9,7 @@ from core.data import sql_box
 from core.errors import StudioError
 from core.settings import Settings
 from studio.data.page_state import State, parse_state
+from studio.html import render
 
 EXAMPLE = (
     "SELECT language, count(*) AS rows, avg(characters) AS mean_length\nFROM rows GROUP BY language ORDER BY rows DESC"
@@ -38,8 +39,7 @@ class SqlQuery:
         page = parse_state(state)
         if not page.dataset:
             return {"sql_columns": ""}
-        listed = ", ".join(f"`{name}` ({kind})" for name, kind in sql_box.list_columns(page.open_rows(self.settings)))
-        return {"sql_columns": f"Columns: {listed}."}
+        return {"sql_columns": render("data/sql_columns", columns=sql_box.list_columns(page.open_rows(self.settings)))}
 
 
 def check_sql(text: str) -> str:
@@ -61,7 +61,7 @@ class SqlWidgets:
     run: gr.Button
     result_text: gr.HTML
     result: gr.Dataframe
-    columns: gr.Markdown
+    columns: gr.HTML
     name: gr.Textbox
     create: gr.Button
 
@@ -76,7 +76,7 @@ def build_sql() -> SqlWidgets:
         interactive=False, visible=False, show_label=False, max_height=380, max_chars=120, buttons=[],
         elem_id="sql-rows", datatype="str",
     )  # fmt: skip
-    columns = gr.Markdown(elem_classes="qs-note", elem_id="sql-columns")
+    columns = gr.HTML(elem_classes="qs-note", elem_id="sql-columns", padding=False)
     with gr.Row():
         name = gr.Textbox(label="Subset of these rows", placeholder="Name", min_width=140, elem_id="sql-name")
         create = gr.Button("Create subset", size="sm", min_width=120, scale=0, elem_id="sql-cut")

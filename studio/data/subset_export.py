@@ -145,6 +145,7 @@ def build_export_subset() -> ExportSubsetWidgets:
     form = gr.Dropdown(choices, value="llama2", label="Format", filterable=False, elem_id="export-format")
     kinds = gr.CheckboxGroup(
         [(label, kind) for kind, label in export.FILE_LABELS.items()], value=["jsonl", "parquet"], label="Files",
+        info="All hold the rows exactly. In a spreadsheet, import a CSV's columns as text: it may hold formulas.",
         elem_id="export-kinds",
     )  # fmt: skip
     button = gr.Button("Export ZIP", elem_id="export")

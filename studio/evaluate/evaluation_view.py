@@ -251,8 +251,9 @@ def build_evaluation_view() -> EvaluationViewWidgets:
     with gr.Row(elem_id="evaluate-result", equal_height=True):
         opened = gr.Button("Open in the Data tab", elem_id="evaluate-open", **disabled)
         kind = gr.Dropdown(
-            list(result.FILE_KINDS), value=result.FILE_KINDS[0], label="File format", show_label=False,
-            container=False, filterable=False, min_width=110, elem_id="evaluate-kind",
+            [(label, kind) for kind, label in result.FILE_LABELS.items()], value=result.FILE_KINDS[0],
+            label="File format", show_label=False, container=False, filterable=False, min_width=150,
+            elem_id="evaluate-kind",
         )  # fmt: skip
         download = build_download("Download", "evaluate-download")
     bar = build_progress_bar("evaluate-opening")

@@ -8,7 +8,6 @@ import json
 from urllib.parse import urlsplit
 
 import pytest
-from markdown_it import MarkdownIt
 
 from core.chat import conversation
 from core.chat.types import GenerationResult
@@ -18,6 +17,7 @@ from core.evaluate.config import EvaluationConfig
 from core.evaluate.store import EvaluationStore
 from core.runs.store import RunStore
 from tests.helpers.app_server import PageClient
+from tests.helpers.hostile_text import COLUMN, markdown_html
 from tests.helpers.run_events import write
 from tests.helpers.space_server import AUTHOR, signed_in_headers
 
@@ -28,13 +28,12 @@ MARKUP = (
 )
 # For fields of at most 100 characters.
 SHORT = "<img src=x onerror=alert(1)>"
-COLUMN = "<i onclick=alert(5)>![c](http://evil.example/c.png)"
 RUN = "hidden-run"
 TAGS = {"script", "img", "iframe", "object", "embed", "link", "meta", "base", "form", "video", "audio", "style", "i"}
 HEAVY = {"measure", "check", "start", "resume", "send", "retry", "retry_one", "continue_answer", "quick_cut", "push"}
 # Parts in which the markup must appear; otherwise the test has checked nothing.
 MET = {"rows", "row-shown", "run-notes", "samples", "runs-table", "chat-past", "chat-now", "evaluate-table",
-       "evaluate-prompt", "sql-columns", "run-log"}  # fmt: skip
+       "evaluate-prompt", "sql-columns", "run-log", "help of field-columns"}  # fmt: skip
 
 
 class Browser(html.parser.HTMLParser):
@@ -57,7 +56,7 @@ class Browser(html.parser.HTMLParser):
 
 def assert_inert(kind: str, text: str) -> None:
     if kind == "markdown":
-        text = MarkdownIt("gfm-like", {"html": True, "linkify": False}).render(text)
+        text = markdown_html(text)
     browser = Browser()
     browser.feed(text)
     assert not browser.bad, (browser.bad, text[:800])
@@ -97,7 +96,10 @@ def marked(on_space, owner, tmp_path_factory):
 
 
 def shown(page: PageClient, event: dict, values: dict[str, object], happened: dict | None = None) -> dict[str, str]:
-    """Return the HTML and Markdown outputs of an event by their ids; empty if it was refused."""
+    """Return the HTML and Markdown outputs of an event by their ids; empty if it was refused.
+
+    The help below a field's label is Markdown, too.
+    """
     parts = {c["id"]: c for c in page.config["components"]}
     data = [values.get(parts[n]["props"].get("elem_id"), parts[n]["props"].get("value")) for n in event["inputs"]]
     answer = page.run(event, data, happened)
@@ -108,10 +110,13 @@ def shown(page: PageClient, event: dict, values: dict[str, object], happened: di
         return found
     for number, value in zip(event["outputs"], answer["output"]["data"], strict=False):
         text = value.get("value") if isinstance(value, dict) else value
-        kind = parts[number]["type"]
+        kind, name = parts[number]["type"], parts[number]["props"].get("elem_id")
+        if isinstance(value, dict) and isinstance(help := value.get("info"), str):
+            assert_inert("markdown", help)
+            found[f"help of {name}"] = help
         if kind in ("html", "markdown") and isinstance(text, str):
             assert_inert(kind, text)
-            found[parts[number]["props"].get("elem_id")] = text
+            found[name] = text
     return found
 
 

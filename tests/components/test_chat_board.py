@@ -5,7 +5,6 @@ import re
 
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 
 from components.chat_board import (
     VERDICTS,
@@ -13,7 +12,6 @@ from components.chat_board import (
     AnswerCard,
     BoardTurn,
     board_html,
-    differences,
     invitation_html,
     live_cards,
     probabilities,
@@ -62,24 +60,6 @@ def test_board_html_vote_buttons_have_keys_until_there_is_a_vote():
     voted = board_html([BoardTurn(0, "Why?", vote="Your vote: left.")])
     assert 'data-event="undo_vote" data-value="0"' in voted
     assert 'data-event="vote"' not in voted
-
-
-@given(st.text(max_size=60), st.text(max_size=60))
-def test_differences_pieces_join_to_the_texts_and_equal_texts_have_none(first, second):
-    left, right = differences(first, second)
-    assert "".join(text for text, _ in left) == first
-    assert "".join(text for text, _ in right) == second
-    if first == second:
-        assert not any(on for _, on in [*left, *right])
-    same = [[text for text, on in side if not on] for side in (left, right)]
-    assert "".join(same[0]) == "".join(same[1]), "both texts have what is not marked"
-
-
-def test_differences_marks_only_the_words_that_differ():
-    left, right = differences("the lamp is lit", "the lamp was lit")
-    assert [text for text, on in left if on] == ["is"]
-    assert [text for text, on in right if on] == ["was"]
-    assert "<mark>was</mark>" in board_html([BoardTurn(0, "?", [AnswerCard("Tuned", "", marked=right)])])
 
 
 def test_board_html_heat_is_stronger_for_unlikely_tokens():

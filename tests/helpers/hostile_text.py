@@ -1,8 +1,10 @@
 """Texts that would become markup if a page did not escape them, and a parser that finds markup in HTML."""
 
 import html.parser
+import re
 
 from hypothesis import strategies as st
+from markdown_it import MarkdownIt
 
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -15,7 +17,22 @@ HOSTILE = [
     "${alert(1)} {{#each value}} `x`",
     "مرحبا\n\tline two\r\n 🎈",
 ]
+# A column's name: it ends code, makes a link and a picture, and hides a tag in a formula.
+COLUMN = (
+    "x` <i onclick=alert(5)>![c](http://evil.example/c.png) [a](http://evil.example) "
+    "$$<a href='http://evil.example'>$$ http://evil.example www.evil.example me@evil.example `y"
+)
+_FORMULA = re.compile(r"\$\$[\s\S]+?\$\$")
 TEXT = st.one_of(st.text(), st.sampled_from(HOSTILE), st.tuples(st.text(), st.sampled_from(HOSTILE)).map("".join))
+
+
+def markdown_html(text: str) -> str:
+    """Render Markdown as Gradio's page does: formulas are taken out before, and put back unescaped."""
+    formulas = _FORMULA.findall(text)
+    shown = MarkdownIt("gfm-like", {"html": True, "linkify": False}).render(_FORMULA.sub("FORMULA", text))
+    for formula in formulas:
+        shown = shown.replace("FORMULA", formula, 1)
+    return shown
 
 
 class ParsedHtml(html.parser.HTMLParser):

@@ -166,7 +166,7 @@ def test_check_event_data_accepts_a_complete_event_or_none():
 
 
 def test_bounded_dict_keeps_the_newest_entries(monkeypatch):
-    monkeypatch.setattr("studio.authorized_blocks._MAX_ENTRIES", 2)
+    monkeypatch.setattr("studio.open_pages._MAX_ENTRIES", 2)
     entries = BoundedDict()
     for name in "abac":
         entries[name] = name

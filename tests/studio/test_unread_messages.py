@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from studio import unread_messages
+from studio.open_pages import NETWORK_KEY, OpenPages
 from studio.unread_messages import UNREAD_SECONDS, PageDroppedError, UnreadMessages, size_of
 
 
@@ -46,6 +47,36 @@ def test_unread_pages_beyond_the_limit_are_those_of_the_caller_with_most():
         return list(unread)
 
     assert asyncio.run(call()) == ["visitor", "flood 3", "flood 4"]
+
+
+def test_unread_pages_of_the_owner_and_of_other_networks_are_kept():
+    async def call() -> list[str]:
+        pages = OpenPages()
+        unread = UnreadMessages(Queue(), max_pages=3, pages=pages)
+        pages.note_owner("owner")
+        for session, network in [("owner", "net"), ("visitor", "home"), *((f"flood {i}", "net") for i in range(9))]:
+            pages.note_network(session, SimpleNamespace(scope={NETWORK_KEY: network}))
+            unread[session] = asyncio.Queue()
+        return list(unread)
+
+    # Of two networks with one page each, the older one's page goes.
+    assert asyncio.run(call()) == ["owner", "visitor", "flood 8"]
+
+
+def test_owner_keeps_answers_that_visitors_pages_leave_no_space_for(monkeypatch):
+    monkeypatch.setattr(unread_messages, "MAX_CALLER_BYTES", 400_000)
+    monkeypatch.setattr(unread_messages, "MAX_ALL_BYTES", 1_000_000)
+
+    async def fill():
+        pages = OpenPages()
+        pages.note_owner("owner")
+        unread = UnreadMessages(Queue(), pages=pages)
+        for session, size in [("owner", 350_000), *((f"page{i}", 100_000) for i in range(50))]:
+            unread[session] = None
+            unread[session].put_nowait(answer(size))
+        return unread["owner"].is_dropped
+
+    assert not asyncio.run(fill())
 
 
 def test_page_unread_for_long_is_dropped_at_the_next_call():

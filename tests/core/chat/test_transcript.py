@@ -1,10 +1,15 @@
 """Exports of a conversation: every try as a JSON line, the shown answers as inert Markdown."""
 
 import json
+import re
+
+import pytest
+from markdown_it import MarkdownIt
 
 from core.chat.conversation import Conversation, LaneChoice
 from core.chat.transcript import as_jsonl, as_markdown
 from core.chat.types import GenerationResult
+from tests.helpers.hostile_text import COLUMN, HOSTILE
 
 
 def conversation():
@@ -38,3 +43,12 @@ def test_transcript_markdown_shows_answers_as_inert_text():
     assert "B." not in markdown, "only the try that is shown"
     fence = markdown[markdown.index("### r/final") :].split("\n")[2]
     assert fence.startswith("````"), "an answer's own fence does not end it"
+
+
+@pytest.mark.parametrize("text", [COLUMN, *HOSTILE])
+def test_transcript_markdown_has_no_markup_of_questions_answers_and_names(text):
+    chat = Conversation(id="a", base=text, lanes=[LaneChoice(), LaneChoice(run="r")])
+    turn = chat.ask(text, reference=text)
+    turn.answers[0].append(GenerationResult(text=text, run=text, adapter=text))
+    shown = MarkdownIt("gfm-like", {"html": True, "linkify": False}).render(as_markdown(chat))
+    assert set(re.findall(r"<(\w+)", shown)) <= {"h1", "h2", "h3", "p", "pre", "code"}

@@ -66,3 +66,16 @@ def test_fit_prompt_any_roles_give_a_prompt_or_a_reason(roles, limit):
     assert len(text) <= limit
     assert text.startswith("".join(f"s{at}" for at in range(leading)))
     assert bool(notes) == (text != "".join(map(chr, tokens(messages))))
+
+
+@pytest.mark.parametrize("limit", [3, 50, 3_000])
+def test_fit_prompt_renders_few_beginnings_of_a_long_conversation(limit):
+    messages = [turn(role) for _ in range(1_000) for role in ("user", "assistant")][:-1]
+    rendered = []
+    ids, notes = trimming.fit_prompt(
+        messages, Sampling(), lambda some: rendered.append(some) or tokens(some), limit - 1, limit
+    )
+    assert len(notes) == 1
+    # Each turn has two tokens, and the first one is a user's.
+    assert len(ids) == (limit - 1 - 2) // 4 * 4 + 2
+    assert len(rendered) <= 12

@@ -100,6 +100,26 @@ def test_ballots_read_only_new_lines_and_count_as_all_votes(path, monkeypatch, h
     assert not log.ballots(path)
 
 
+def test_undo_reads_no_other_vote_and_the_file_stays_bounded(path, monkeypatch):
+    monkeypatch.setattr(vote_log, "_MIN_BLANK_BYTES", 10_000)
+    log, parsed = VoteLog(), []
+    for number in range(20):
+        log.add(path, vote(str(number)))
+    before, parse = path.stat().st_size, votes.parse_line
+    monkeypatch.setattr(votes, "parse_line", lambda line: parsed.append(line) or parse(line))
+    log.add(path, vote("a", verdict="right"))
+    assert log.undo(path, "c", "a").verdict == "right"
+    assert log.undo(path, "c", "a") is None
+    assert len(parsed) == 2, "the vote is indexed once and read once"
+    assert log.ballots(path) == VoteLog().ballots(path)
+    for _ in range(100):
+        log.add(path, vote("a", verdict="tie"))
+        log.undo(path, "c", "a")
+    assert path.stat().st_size < 2 * before + 10_000
+    assert log.ballots(path) == VoteLog().ballots(path)
+    assert kept(path) == list(map(str, range(20)))
+
+
 @pytest.mark.parametrize("share", [0.5, 0.51, 0.53, 0.6, 1.0])
 def test_sign_test_approximation_continues_the_exact_sum(share):
     exact, approximate = (sign_test(int(share * total), total) for total in (MAX_EXACT_VOTES, MAX_EXACT_VOTES + 2))

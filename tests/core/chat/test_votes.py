@@ -46,9 +46,13 @@ def test_votes_after_a_half_written_line_loses_that_line_only(path, half):
 def test_votes_undo_removes_the_last_vote_of_a_chat(path):
     for verdict, chat in (("left", "a"), ("right", "a"), ("tie", "b")):
         votes.add(path, vote(verdict, chat=chat))
-    assert votes.undo(path, "a", "").verdict == "right"
+    lines = path.read_bytes().splitlines(keepends=True)
+    assert votes.blank_line(path, len(lines[0]), len(lines[1])).verdict == "right"
+    assert path.read_bytes().splitlines(keepends=True)[::2] == lines[::2], "other lines are where they were"
     assert [(found.chat, found.verdict) for found in votes.read(path)] == [("a", "left"), ("b", "tie")]
-    assert votes.undo(path, "nobody", "") is None
+    assert votes.blank_line(path, len(lines[0]), len(lines[1])) is None
+    votes.remove_lines(path, ())
+    assert path.read_bytes() == lines[0] + lines[2]
 
 
 def test_votes_added_by_many_threads_are_all_kept(path):

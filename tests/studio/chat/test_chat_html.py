@@ -136,3 +136,11 @@ def test_card_shows_note_about_trimmed_history():
     assert "4 messages were left out" in last_turn(
         conversation_of(answer("A.", note="4 messages were left out."), None)
     )
+
+
+def test_differences_of_a_long_answer_name_what_is_compared():
+    chat = conversation_of(answer("a " * 5_000, note="Cut."), answer("b", run="r"))
+    shown = last_turn(chat, show=[DIFFERENCES])
+    assert shown.count("Cut. Only the first 8,000 words, spaces and punctuation marks of this answer are compared") == 1
+    assert shown.count("are compared") == 1
+    assert "are compared" not in last_turn(chat)

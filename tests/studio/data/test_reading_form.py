@@ -1,6 +1,7 @@
 """The reading form: the question, candidates, unread columns and templates."""
 
 import html
+import re
 
 import gradio as gr
 import pytest
@@ -13,6 +14,7 @@ from studio.data.reading_widgets import FIELDS, build_reading_form
 from studio.data.row_view import row_html
 from studio.data.summary import summary_html
 from tests.helpers.datasets import dialog, open_dataset
+from tests.helpers.hostile_text import COLUMN, markdown_html
 from tests.helpers.public_shapes import SHAPES
 
 FORM = dict.fromkeys(FIELDS, "") | {"reasoning": "think"}
@@ -196,6 +198,15 @@ def test_read_again_reads_the_rows_by_the_form(do, settings, state):
 def test_reading_that_names_what_is_not_there_is_refused(do, state, values, why):
     with pytest.raises(StudioError, match=why):
         list(do.read_again(state, **FORM | {"format": "label"} | values))
+
+
+def test_help_of_columns_shows_a_hostile_name_as_text(do, settings, tmp_path):
+    data = open_dataset(settings, tmp_path, [{"instruction": "a", "output": "b", COLUMN: "c"}])
+    state = PageState(dataset=data.id).model_dump()
+    for fields in (do.fields(state), do.show_format(state, "alpaca")):
+        shown = markdown_html(fields["columns"]["info"])
+        assert set(re.findall("<[a-z/]+", shown)) == {"<p", "</p"}
+        assert "[a](http://evil.example)" in shown
 
 
 def test_format_without_labels_empties_what_it_does_not_read(do, state):

@@ -1,11 +1,15 @@
 """The SQL box of the Data tab."""
 
+import json
+import re
+
 import pytest
 
-from core.data import sql_box
+from core.data import sources, sql_box
 from core.errors import StudioError
 from studio.data.page_state import PageState
 from studio.data.sql import EXAMPLE, SqlQuery, check_sql
+from tests.helpers.hostile_text import COLUMN, ParsedHtml
 
 
 @pytest.fixture
@@ -21,10 +25,19 @@ def test_run_example_returns_a_table(do, state):
 
 
 def test_run_can_select_every_listed_column(do, state):
-    names = do.columns(state)["sql_columns"].split("`")[1::2]
+    names = re.findall("<code>(.+?)</code>", do.columns(state)["sql_columns"])
     shown = do.run(state, "SELECT " + ", ".join(f'"{name}"' for name in names) + " FROM rows LIMIT 1")
     assert shown["result"]["value"]["headers"] == names
     assert do.columns(PageState().model_dump()) == {"sql_columns": ""}
+
+
+def test_columns_show_a_hostile_name_as_text(do, settings, tmp_path):
+    (tmp_path / "a.jsonl").write_text(json.dumps({"instruction": "a", "output": "b", COLUMN: "c"}) + "\n")
+    data = sources.open_file(settings, tmp_path / "a.jsonl")
+    shown = do.columns(PageState(dataset=data.id).model_dump())["sql_columns"]
+    page = ParsedHtml(shown)
+    assert f"{COLUMN} (text)" in page.text
+    assert set(re.findall(r"<(\w+)", shown)) == {"code"}
 
 
 def test_check_sql_refuses_an_empty_query():

@@ -1,9 +1,12 @@
+import csv
+import json
 import os
 
 import pytest
 
 from core.data import table
 from core.errors import StudioError
+from core.evaluate.answers_file import AnswerWriter
 from core.system.jobs import Jobs
 from studio.evaluate.actions import EvaluationActions
 from studio.evaluate.evaluation_view import EvaluationView
@@ -32,6 +35,20 @@ def test_open_as_dataset_and_write_file_contain_the_finished_prompts(do, evaluat
     assert do.write_file(evaluated.id, "csv").endswith("-2-of-5.csv")
     with pytest.raises(StudioError, match="no file format"):
         do.write_file(evaluated.id, "../x")
+
+
+def test_csv_of_a_result_is_for_spreadsheets_and_the_others_are_exact(do, evaluated, store):
+    evil = '=HYPERLINK("http://evil.example","x")'
+    writer = AnswerWriter(evaluated.answers_file)
+    writer.write(
+        [{"prompt": 0, "lane": 1, "text": evil, "tokens": 2, "end": "end", "note": "", "exact": False, "f1": 0.5}]
+    )
+    writer.close()
+    with open(do.write_file(evaluated.id, "csv"), newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [row["answer of tuned"] for row in rows] == [f"'{evil}", "b", "hi"]
+    with open(do.write_file(evaluated.id, "jsonl")) as stream:
+        assert json.loads(stream.readline())["answer of tuned"] == evil
 
 
 def test_delete_requires_an_ended_evaluation_and_its_typed_id(do, evaluated, store):
