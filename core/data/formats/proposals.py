@@ -11,6 +11,7 @@ from typing import Any
 from core.data.formats import columns as names
 from core.data.formats.answer_choice import are_flags
 from core.data.formats.answer_doubts import other_answers, rank_doubt, turn_doubt
+from core.data.formats.answer_lists import holds_rated_answers
 from core.data.formats.chat_trees import is_node_map
 from core.data.formats.columns import find_column
 from core.data.formats.doubts import (
@@ -19,6 +20,7 @@ from core.data.formats.doubts import (
     second_question,
     text_outside_doubt,
 )
+from core.data.formats.empty_answers import has_no_answers, is_wrong_name
 from core.data.formats.envelopes import find_text, holds_one_text
 from core.data.formats.flag_labels import propose_flags
 from core.data.formats.list_proposals import paired_doubt, propose_lists, propose_named_lists, propose_paired
@@ -162,7 +164,10 @@ def _pairs(rows: Rows, found: Columns) -> Iterator[Proposal]:
     filled = [name for name, column in found.items() if column.kind != "empty"]
     answers = [name for want in names.COMPLETION_NAMES if (name := find_column(filled, (want,)))]
     answers += [other for name in answers for other in other_answers(rows, found, name)]
+    answers += [name for name in filled if holds_rated_answers(rows, name)]
     for answer in dict.fromkeys(answers):
+        if is_wrong_name(answer) or has_no_answers(rows, answer):
+            continue
         rest = [name for name in found if name != answer]
         others = other_answers(rows, found, answer)
         instruction = find_column(rest, _INSTRUCTION_NAMES)
@@ -214,7 +219,7 @@ def _two_texts(rows: Rows, found: Columns) -> Iterator[Proposal]:
     if len(texts) < 2:
         lists = [name for name in found if found[name].kind == "nested" and holds_one_text(rows, name)]
         texts = sorted(texts + lists, key=list(found).index)
-    if len(texts) == 2:
+    if len(texts) == 2 and not any(map(is_wrong_name, texts)):
         doubt = f"{texts[0]!r} and {texts[1]!r} may be a question and its answer"
         yield _pair(rows, found, texts[0], texts[1], is_instruction=False, doubt=doubt)
         if not _asks(texts[0], texts[1]) and not _asks(texts[1], texts[0]):

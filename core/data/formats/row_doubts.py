@@ -15,10 +15,12 @@ from core.data.formats.answer_doubts import (
     rank_doubt,
     withdrawn_doubt,
 )
+from core.data.formats.answer_lists import holds_rated_answers
 from core.data.formats.cells import Cells
 from core.data.formats.columns import find_column
 from core.data.formats.conversation import UnusableRow
 from core.data.formats.doubts import mask_doubt, second_answers, texts_in
+from core.data.formats.empty_answers import empty_answers_doubt
 from core.data.formats.proposal import Columns, Rows, count_filled
 from core.data.formats.reading import Reading, get_format
 from core.data.formats.reasoning_columns import reasoning_columns
@@ -57,6 +59,8 @@ def _doubts(rows: Rows, found: Columns, reading: Reading, taken: dict[str, str])
     for slot in _ANSWER_SLOTS:
         if reading.format != "text" and slot in taken:
             yield rank_doubt(rows, found, taken[slot])
+            # A label may be the word "none".
+            yield empty_answers_doubt(rows, taken[slot]) if slot != "label" else ""
     yield _other_answer_doubt(rows, found, taken)
     yield _reasoning_doubt(rows, found, columns)
     yield _other_format_doubt(rows, found, columns, is_text)
@@ -109,6 +113,8 @@ def _other_answer_doubt(rows: Rows, found: Columns, taken: dict[str, str]) -> st
     others += [name for name in found if find_column([name], REFERENCE_NAMES) and name not in others]
     used = [" ".join(text for name in set(taken.values()) for text in texts_in(row.get(name))) for row in rows]
     known = [" ".join(text.split()) for text in used]
+    if rated := [name for name in found if name not in taken.values() and holds_rated_answers(rows, name)]:
+        return f"{rated[0]!r} holds lists of rated answers, which would not be used"
     for name in others:
         if name in taken.values() or found[name].kind not in ("prose", "short"):
             continue
