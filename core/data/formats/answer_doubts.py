@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from core.data.formats.answer_choice import are_flags
+from core.data.formats.answer_choice import are_marks, are_statuses
 from core.data.formats.columns import find_column, name_words
 from core.data.formats.conversation import usual_role
 from core.data.formats.doubts import holds, second_answers
@@ -72,13 +72,20 @@ def other_answers(rows: Rows, found: Columns, answer: str) -> list[str]:
 def right_columns(rows: Rows, found: Columns, answer: str) -> list[str]:
     """Return the columns with a flag for each of several answers that is true for a right one, the fullest first."""
     several = any(_size(row.get(answer)) > 1 for row in rows)
-    named = [name for name in found if name != answer and several and _RIGHT_WORDS & set(name_words(name))]
+    named = [name for name in found if name != answer and _is_right(rows, name, several)]
     counts = {
-        name: sum(are_flags(row.get(name)) and _size(row[name]) == _size(row.get(answer)) for row in rows)
+        name: sum(_size(row[name]) == _size(row.get(answer)) for row in rows if are_marks(row.get(name)))
         for name in named
     }
     filled = [name for name in named if 2 * counts[name] > count_filled(rows, answer, lambda value: True)]
     return sorted(filled, key=lambda name: -counts[name])
+
+
+def _is_right(rows: Rows, name: str, several: bool) -> bool:
+    """Return whether a column may mark right answers; statuses do even where each list has one answer."""
+    if any(are_statuses(row.get(name)) for row in rows):
+        return True
+    return several and bool(_RIGHT_WORDS & set(name_words(name)))
 
 
 def rank_doubt(rows: Rows, found: Columns, answer: str) -> str:

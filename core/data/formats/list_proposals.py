@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from core.data.formats import columns as names
-from core.data.formats.answer_doubts import rank_doubt
+from core.data.formats.answer_doubts import rank_doubt, right_columns
 from core.data.formats.columns import find_column, name_words
 from core.data.formats.empty_answers import has_no_answers, is_wrong_name
 from core.data.formats.paired import list_of_texts, number_of
@@ -60,6 +60,9 @@ def propose_lists(rows: Rows, found: Columns) -> Iterator[Proposal]:
             doubt = f"the first text of each list in {name!r} may be the answer to {question!r}"
             yield make_proposal(found, "prompt_completion", slots, evidence, count_present(rows, question, name), doubt)
     for name in lists:
+        if right_columns(rows, found, name):
+            # These are answers to choose from.
+            continue
         doubt = f"the column {name!r} is a list of texts; they may be turns or answers to choose from"
         yield from _alternating(rows, found, name, rank_doubt(rows, found, name) or doubt)
 

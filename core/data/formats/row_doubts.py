@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import Iterable, Iterator
 
 from core.data.formats import columns as names
-from core.data.formats.answer_choice import are_flags
+from core.data.formats.answer_choice import are_flags, are_statuses
 from core.data.formats.answer_doubts import (
     REFERENCE_NAMES,
     failure_doubt,
@@ -25,14 +25,16 @@ from core.data.formats.proposal import Columns, Rows, count_filled
 from core.data.formats.reading import Reading, get_format
 from core.data.formats.reasoning_columns import reasoning_columns
 from core.data.formats.turns import is_conversation
-from core.data.formats.values import is_missing, unfold
+from core.data.formats.values import is_missing, nested, unfold
 
 # Maximum number of different values of a column that says which answers are good.
 _MOST_JUDGMENTS = 6
 _ANSWER_SLOTS = ("completion", "output", "chosen", "label")
 # What these say beside a text without turns may be about the text: a weight in kilograms, a review that is good.
 _ABOUT_TEXT_NAMES = ("weight", "loss_weight", "good", "feedback", "train", *names.LABEL_NAMES)
-_ABOUT_TEXT_WORDS = frozenset(("good", "bad", "like", "dislike", "desirable", "undesirable", "wrong"))
+_ABOUT_TEXT_WORDS = frozenset(
+    ("good", "bad", "like", "dislike", "desirable", "undesirable", "wrong", "cancelled", "canceled")
+)
 
 
 def row_doubt(rows: Rows, found: Columns, reading: Reading) -> str:
@@ -96,7 +98,9 @@ def _judgment(rows: Rows, found: Columns, taken: set[str], is_text: bool) -> str
     known = (*names.VERDICT_NAMES, *names.JUDGMENT_NAMES)
     words = names.JUDGMENT_WORDS - _ABOUT_TEXT_WORDS if is_text else names.JUDGMENT_WORDS
     for name in found:
-        values = {str(row[name]).strip().lower() for row in rows if name in row and not is_missing(row[name])}
+        cells = [nested(row[name]) for row in rows if name in row and not is_missing(row[name])]
+        flat = [value for cell in cells for value in (cell if are_statuses(cell) else [cell])]
+        values = {str(value).strip().lower() for value in flat}
         # A list of flags is about the answers of a list (`rank_doubt`).
         if name in taken or not 1 <= len(values) <= _MOST_JUDGMENTS or count_filled(rows, name, are_flags):
             continue
