@@ -97,6 +97,11 @@ def are_statuses(value: object) -> bool:
     return _are_words(value, STATUS_VALUES) and not are_flags(value)
 
 
+def is_discarded(value: object) -> bool:
+    """Return whether a value is a list of statuses of which one says that its answer does not count."""
+    return are_statuses(value) and any(STATUS_VALUES.get(_word(word)) is False for word in nested(value))
+
+
 def are_marks(value: object) -> bool:
     """Return whether a value is a list of flags or of statuses."""
     return _are_words(value, STATUS_VALUES)

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from core.data.formats.answer_choice import are_marks, are_statuses
+from core.data.formats.answer_choice import are_marks, is_discarded
 from core.data.formats.columns import find_column, name_words
 from core.data.formats.conversation import usual_role
 from core.data.formats.doubts import holds, second_answers
@@ -82,8 +82,8 @@ def right_columns(rows: Rows, found: Columns, answer: str) -> list[str]:
 
 
 def _is_right(rows: Rows, name: str, several: bool) -> bool:
-    """Return whether a column may mark right answers; statuses do even where each list has one answer."""
-    if any(are_statuses(row.get(name)) for row in rows):
+    """Return whether a column may mark right answers; a status such as discarded does even of one answer."""
+    if any(is_discarded(row.get(name)) for row in rows):
         return True
     return several and bool(_RIGHT_WORDS & set(name_words(name)))
 
