@@ -25,14 +25,12 @@ from filelock import FileLock
 from pydantic import BaseModel
 
 from core.data import formats, table
-from core.data.column_statistics import MAX_COLUMNS
+from core.data.check_reading import refuse_unknown_fields, refuse_unknown_names
 from core.data.formats import Parsed, Reading, RepeatedMarks, UnusableRow
-from core.data.formats.values import is_named
 from core.data.ingest import remove_leftovers, replace_surrogates
 from core.data.parallel import map_row_groups
 from core.data.row_counts import Counts, unmatched_options
 from core.data.table import GROUP_ROWS, Dataset
-from core.errors import StudioError
 from core.settings import Settings
 from core.system.files import read_json, write_json
 
@@ -130,6 +128,7 @@ def parse_dataset(
     # Readings made by the detection are valid by construction.
     if reading != data.detected and reading not in data.candidates:
         refuse_unknown_names(data, reading)
+        refuse_unknown_fields(settings, data, reading)
     target = folder(settings, data.id, reading)
     with FileLock(settings.datasets_dir / f".{data.id}.lock"):
         if (target / "about.json").is_file():
@@ -146,21 +145,6 @@ def parse_dataset(
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
         return about
-
-
-def refuse_unknown_names(data: Dataset, reading: Reading) -> None:
-    """Raise StudioError if an option of `reading` would have no effect on `data`."""
-    form = formats.get_format(reading.format)
-    if strange := [slot for slot in reading.columns if slot not in form.slots]:
-        parts = ", ".join(form.slots) or "none"
-        raise StudioError(f"The format {form.label} has no part {strange[0]!r}. Its parts are: {parts}.")
-    known = {column.name for column in data.columns} | set(data.nested)
-    mapped = [*reading.columns.values(), *reading.extra]
-    # Columns past the limit are kept in the raw rows and are not listed, so that their names cannot be checked.
-    if len(known) < MAX_COLUMNS and (unknown := [name for name in mapped if not is_named(name, known)]):
-        raise StudioError(f"There is no column {unknown[0]!r}. The columns are: {', '.join(sorted(known))}.")
-    if twice := [name for name in reading.extra if name in reading.columns.values()]:
-        raise StudioError(f"The column {twice[0]!r} is used twice: as a part of the format and as another column.")
 
 
 def _parse_dataset(

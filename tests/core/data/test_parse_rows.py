@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from core.data import parse_rows, sources
 from core.data.formats import Reading
 from core.data.rows import Rows
+from core.errors import StudioError
 from tests.helpers.datasets import dialog, open_dataset, open_dialogs
 
 
@@ -85,3 +86,19 @@ def test_hash_text_is_64_bits_of_blake2b():
     expected = int.from_bytes(hashlib.blake2b(b"tide", digest_size=8).digest(), "big", signed=True)
     assert parse_rows.hash_text("tide") == expected
     assert -(2**63) <= parse_rows.hash_text("\ud800") < 2**63
+
+
+@pytest.mark.parametrize(
+    ("columns", "extra"),
+    [
+        ({"prompt": "translation.en", "completion": "translation.fr"}, {}),
+        ({"prompt": "translation.en", "completion": "translation.de"}, {"translation.fr": "ignore"}),
+    ],
+    ids=["a part", "another column"],
+)
+def test_parse_dataset_unknown_field_is_refused_by_name(settings, tmp_path, columns, extra):
+    rows = [{"translation": {"en": f"Number {i} it is.", "de": f"Es ist Nummer {i}."}} for i in range(3)]
+    data = open_dataset(settings, tmp_path, rows)
+    reading = Reading(format="prompt_completion", columns=columns, extra=extra)
+    with pytest.raises(StudioError, match=r"no field 'translation\.fr'.*translation\.de, translation\.en"):
+        parse_rows.parse_dataset(settings, data, reading)
