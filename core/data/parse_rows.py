@@ -27,6 +27,7 @@ from pydantic import BaseModel
 from core.data import formats, table
 from core.data.check_reading import refuse_unknown_fields, refuse_unknown_names
 from core.data.formats import Parsed, Reading, RepeatedMarks, UnusableRow
+from core.data.formats.withdrawn import withdrawn_notes
 from core.data.ingest import remove_leftovers, replace_surrogates
 from core.data.parallel import map_row_groups
 from core.data.row_counts import Counts, unmatched_options
@@ -229,6 +230,7 @@ def _make_record(
     if problem is None:
         unread = [replace_surrogates(name) for name in conversation.unread]
         counts.unread.update(unread)
+        notes += withdrawn_notes({name: fields.get(name) for name in conversation.unread})
         counts.notes.update(notes)
         notes += [f"the column {name!r} is not used" for name in unread]
     texts = [m["content"] for m in messages]

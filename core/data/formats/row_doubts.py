@@ -13,7 +13,6 @@ from core.data.formats.answer_doubts import (
     failure_doubt,
     history_column,
     rank_doubt,
-    withdrawn_doubt,
 )
 from core.data.formats.answer_lists import holds_rated_answers
 from core.data.formats.cells import Cells
@@ -26,6 +25,7 @@ from core.data.formats.reading import Reading, get_format
 from core.data.formats.reasoning_columns import reasoning_columns
 from core.data.formats.turns import is_conversation
 from core.data.formats.values import is_missing, nested, unfold
+from core.data.formats.withdrawn import withdrawn_doubt
 
 # Maximum number of different values of a column that says which answers are good.
 _MOST_JUDGMENTS = 6

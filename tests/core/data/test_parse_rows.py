@@ -102,3 +102,14 @@ def test_parse_dataset_unknown_field_is_refused_by_name(settings, tmp_path, colu
     reading = Reading(format="prompt_completion", columns=columns, extra=extra)
     with pytest.raises(StudioError, match=r"no field 'translation\.fr'.*translation\.de, translation\.en"):
         parse_rows.parse_dataset(settings, data, reading)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("is_deleted", True), ("deleted_at", "2025-01-02"), ("status", "archived"), ("x", "discarded")]
+)
+def test_parse_dataset_rows_marked_after_the_first_are_counted(settings, tmp_path, name, value):
+    rows = [{"prompt": f"What is {i}?", "completion": f"It is {i} indeed."} for i in range(205)]
+    data = open_dataset(settings, tmp_path, [*rows[:203], *(row | {name: value} for row in rows[203:])])
+    found = parse_rows.parse_dataset(settings, data, data.detected)
+    assert found.usable == 205
+    assert [count for note, count in found.notes.items() if repr(name) in note and "does not count" in note] == [2]
