@@ -228,8 +228,7 @@ def _make_record(
     counts.applied |= conversation.applied
     counts.placeholders.update({name for m in messages for name in formats.PLACEHOLDER.findall(m["content"])})
     if problem is None:
-        unread = [replace_surrogates(name) for name in conversation.unread]
-        counts.unread.update(unread)
+        counts.unread.update(unread := [replace_surrogates(name) for name in conversation.unread])
         notes += withdrawn_notes({name: fields.get(name) for name in conversation.unread})
         counts.notes.update(notes)
         notes += [f"the column {name!r} is not used" for name in unread]
