@@ -25,14 +25,13 @@ from filelock import FileLock
 from pydantic import BaseModel
 
 from core.data import formats, table
-from core.data.column_statistics import MAX_COLUMNS
+from core.data.check_reading import refuse_unknown_fields, refuse_unknown_names
 from core.data.formats import Parsed, Reading, RepeatedMarks, UnusableRow
-from core.data.formats.values import is_named
+from core.data.formats.withdrawn import withdrawn_notes
 from core.data.ingest import remove_leftovers, replace_surrogates
 from core.data.parallel import map_row_groups
 from core.data.row_counts import Counts, unmatched_options
 from core.data.table import GROUP_ROWS, Dataset
-from core.errors import StudioError
 from core.settings import Settings
 from core.system.files import read_json, write_json
 
@@ -64,7 +63,7 @@ _LANGUAGE_CHARACTERS = 300
 # Row numbers that are kept per problem.
 _MAX_EXAMPLES = 5
 # Version of the parsers in core.data.formats. Increase it when they give other messages: rows are parsed again then.
-_PARSERS_VERSION = 8
+_PARSERS_VERSION = 9
 _MIN_LANGUAGE_PROBABILITY = 0.4
 _HALF_CHARACTER = "half of an emoji or of another character (a lone surrogate) is replaced by \ufffd"
 # Roles whose first message the table of rows shows.
@@ -130,6 +129,7 @@ def parse_dataset(
     # Readings made by the detection are valid by construction.
     if reading != data.detected and reading not in data.candidates:
         refuse_unknown_names(data, reading)
+        refuse_unknown_fields(settings, data, reading)
     target = folder(settings, data.id, reading)
     with FileLock(settings.datasets_dir / f".{data.id}.lock"):
         if (target / "about.json").is_file():
@@ -146,21 +146,6 @@ def parse_dataset(
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
         return about
-
-
-def refuse_unknown_names(data: Dataset, reading: Reading) -> None:
-    """Raise StudioError if an option of `reading` would have no effect on `data`."""
-    form = formats.get_format(reading.format)
-    if strange := [slot for slot in reading.columns if slot not in form.slots]:
-        parts = ", ".join(form.slots) or "none"
-        raise StudioError(f"The format {form.label} has no part {strange[0]!r}. Its parts are: {parts}.")
-    known = {column.name for column in data.columns} | set(data.nested)
-    mapped = [*reading.columns.values(), *reading.extra]
-    # Columns past the limit are kept in the raw rows and are not listed, so that their names cannot be checked.
-    if len(known) < MAX_COLUMNS and (unknown := [name for name in mapped if not is_named(name, known)]):
-        raise StudioError(f"There is no column {unknown[0]!r}. The columns are: {', '.join(sorted(known))}.")
-    if twice := [name for name in reading.extra if name in reading.columns.values()]:
-        raise StudioError(f"The column {twice[0]!r} is used twice: as a part of the format and as another column.")
 
 
 def _parse_dataset(
@@ -243,8 +228,8 @@ def _make_record(
     counts.applied |= conversation.applied
     counts.placeholders.update({name for m in messages for name in formats.PLACEHOLDER.findall(m["content"])})
     if problem is None:
-        unread = [replace_surrogates(name) for name in conversation.unread]
-        counts.unread.update(unread)
+        counts.unread.update(unread := [replace_surrogates(name) for name in conversation.unread])
+        notes += withdrawn_notes({name: fields.get(name) for name in conversation.unread})
         counts.notes.update(notes)
         notes += [f"the column {name!r} is not used" for name in unread]
     texts = [m["content"] for m in messages]

@@ -9,12 +9,13 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from core.data.check_reading import refuse_unknown_names
 from core.data.formats import FORMATS, Format, Reading, UnusableRow, find_problem, get_format
 from core.data.formats.cells import Cells
 from core.data.formats.columns import ColumnKind, profile
 from core.data.formats.options import ExtraUse
 from core.data.formats.values import unfold
-from core.data.parse_rows import ParsedDataset, refuse_unknown_names
+from core.data.parse_rows import ParsedDataset
 from core.data.table import Dataset, first_rows
 from core.errors import StudioError
 from core.settings import Settings

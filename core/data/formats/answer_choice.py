@@ -7,6 +7,7 @@ A value such as "B" or "model_b" names the column with the same letter. Of a lis
 """
 
 import re
+from collections.abc import Mapping
 
 from core.data.formats.cells import Cells
 from core.data.formats.conversation import UnusableRow
@@ -18,6 +19,12 @@ FIRST_VALUES, SECOND_VALUES = frozenset(("1", "1.0", "true", "yes")), frozenset(
 )  # fmt: skip
 # Words of a value that chooses neither answer, or both.
 _NEITHER = frozenset(("tie", "tied", "both", "neither", "none", "equal", "same", "draw", "not", "no"))
+# Words of a list of statuses, one for each answer, as Argilla's: true for an answer that counts.
+STATUS_VALUES = FLAG_VALUES | {
+    "submitted": True, "completed": True, "accepted": True, "approved": True, "selected": True, "chosen": True,
+    "valid": True, "discarded": False, "draft": False, "pending": False, "rejected": False, "cancelled": False,
+    "canceled": False, "skipped": False, "declined": False, "deleted": False, "invalid": False,
+}  # fmt: skip
 _PART = re.compile(r"\d+|[^\W\d_]+")
 _SHOWN_CHARACTERS = 40
 
@@ -82,8 +89,27 @@ def better_answer(cells: Cells) -> tuple[object, object]:
 
 def are_flags(value: object) -> bool:
     """Return whether a value is a list of flags, each true or false; None stands for neither."""
+    return _are_words(value, FLAG_VALUES)
+
+
+def are_statuses(value: object) -> bool:
+    """Return whether a value is a list of words such as submitted and discarded; None stands for no status."""
+    return _are_words(value, STATUS_VALUES) and not are_flags(value)
+
+
+def is_discarded(value: object) -> bool:
+    """Return whether a value is a list of statuses of which one says that its answer does not count."""
+    return are_statuses(value) and any(STATUS_VALUES.get(_word(word)) is False for word in nested(value))
+
+
+def are_marks(value: object) -> bool:
+    """Return whether a value is a list of flags or of statuses."""
+    return _are_words(value, STATUS_VALUES)
+
+
+def _are_words(value: object, known: Mapping[str, bool]) -> bool:
     value = nested(value)
-    return isinstance(value, list) and bool(value) and all(flag is None or _word(flag) in FLAG_VALUES for flag in value)
+    return isinstance(value, list) and bool(value) and all(word is None or _word(word) in known for word in value)
 
 
 def right_answer(cells: Cells) -> object:
@@ -101,7 +127,7 @@ def right_answer(cells: Cells) -> object:
         raise UnusableRow(f"{name!r} is empty, so that no answer is marked as right")
     if not isinstance(answers, list) or not isinstance(flags, list) or len(answers) != len(flags):
         raise UnusableRow(f"completion and {name!r} are no lists of the same length; expected a flag for each answer")
-    right = next((answer for answer, flag in zip(answers, flags, strict=True) if FLAG_VALUES.get(_word(flag))), None)
+    right = next((answer for answer, flag in zip(answers, flags, strict=True) if STATUS_VALUES.get(_word(flag))), None)
     if right is None:
         raise UnusableRow(f"{name!r} marks none of the answers as right")
     if len(answers) > 1:

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from core.data.formats.answer_choice import are_flags
+from core.data.formats.answer_choice import are_marks, is_discarded
 from core.data.formats.columns import find_column, name_words
 from core.data.formats.conversation import usual_role
 from core.data.formats.doubts import holds, second_answers
@@ -33,17 +33,6 @@ _FAILED_WORDS = frozenset(
     ("error", "errored", "failed", "failure", "timeout", "timed_out", "length", "max_tokens", "content_filter",
      "truncated", "incomplete", "aborted", "cancelled", "canceled", "refused")
 )  # fmt: skip
-# Columns of flags that are true for a row that no longer counts, and of those that are false for it.
-_WITHDRAWN_NAMES = (
-    "deleted", "archived", "removed", "hidden", "retired", "withdrawn", "retracted", "obsolete", "outdated",
-    "superseded", "replaced", "deprecated", "inactive", "trashed", "unpublished", "revoked", "soft_deleted",
-)  # fmt: skip
-_CURRENT_NAMES = ("active", "current", "published", "latest", "current_version", "latest_version")
-_YES, _NO = frozenset(("true", "1", "1.0", "yes", "y", "t")), frozenset(("false", "0", "0.0", "no", "n", "f"))
-# Columns that are filled only in a row that no longer counts: a date, a person, or the row that replaces it.
-_WITHDRAWN_ENDS = ("at", "on", "by", "date", "time", "reason")
-_REPLACED_NAMES = ("merged_into", "duplicate_of", "newer_version", "date_deleted", "deletion_date", "date_archived")
-_STATE_NAMES = ("status", "state", "record_status", "lifecycle", "visibility")
 _ERROR_NAMES = ("error", "errors", "error_message", "exception")
 # Fields of a turn whose text replaces its content, and those that judge it.
 _EDIT_NAMES = (
@@ -72,13 +61,20 @@ def other_answers(rows: Rows, found: Columns, answer: str) -> list[str]:
 def right_columns(rows: Rows, found: Columns, answer: str) -> list[str]:
     """Return the columns with a flag for each of several answers that is true for a right one, the fullest first."""
     several = any(_size(row.get(answer)) > 1 for row in rows)
-    named = [name for name in found if name != answer and several and _RIGHT_WORDS & set(name_words(name))]
+    named = [name for name in found if name != answer and _is_right(rows, name, several)]
     counts = {
-        name: sum(are_flags(row.get(name)) and _size(row[name]) == _size(row.get(answer)) for row in rows)
+        name: sum(_size(row[name]) == _size(row.get(answer)) for row in rows if are_marks(row.get(name)))
         for name in named
     }
     filled = [name for name in named if 2 * counts[name] > count_filled(rows, answer, lambda value: True)]
     return sorted(filled, key=lambda name: -counts[name])
+
+
+def _is_right(rows: Rows, name: str, several: bool) -> bool:
+    """Return whether a column may mark right answers; a status such as discarded does even of one answer."""
+    if any(is_discarded(row.get(name)) for row in rows):
+        return True
+    return several and bool(_RIGHT_WORDS & set(name_words(name)))
 
 
 def rank_doubt(rows: Rows, found: Columns, answer: str) -> str:
@@ -147,41 +143,6 @@ def failure_doubt(rows: Rows, found: Columns, taken: Iterable[str | None]) -> st
             shown = f" ({failed[0]!r})" if failed else ""
             return f"{name!r} may mark answers that failed{shown}; leave such rows out"
     return ""
-
-
-def withdrawn_doubt(rows: Rows, found: Columns, taken: Iterable[str | None]) -> str:
-    """Return the doubt that a column marks rows that were deleted, archived or replaced; "" where there is none."""
-    for name in found:
-        if name in set(taken):
-            continue
-        values = [str(row[name]).strip() for row in rows if name in row and not is_missing(row[name])]
-        marked = [value for value in values if _is_withdrawn(name, value.lower())]
-        if not marked and _dates_a_withdrawal(name) and len(values) < len(rows):
-            marked = [value for value in values if value.lower() not in _NO]
-        if marked:
-            return (
-                f"{name!r} may mark rows that were deleted or replaced ({marked[0][:40]!r} in {len(marked)} of the "
-                f"first {len(rows)} rows); leave such rows out"
-            )
-    return ""
-
-
-def _is_withdrawn(name: str, value: str) -> bool:
-    """Return whether a flag or a state in lower case says that a row no longer counts."""
-    flag = re.sub(r"^(?:is|was|has_been)(?:_|(?=[A-Z]))", "", name)
-    if find_column([flag], _WITHDRAWN_NAMES):
-        return value in _YES
-    if find_column([flag], _CURRENT_NAMES):
-        return value in _NO
-    return bool(find_column([name], _STATE_NAMES)) and value in _WITHDRAWN_NAMES
-
-
-def _dates_a_withdrawal(name: str) -> bool:
-    """Return whether a column is named like `deleted_at` or `superseded_by`."""
-    if find_column([name], _REPLACED_NAMES):
-        return True
-    *words, end = name_words(name) or [""]
-    return end in _WITHDRAWN_ENDS and bool(words) and words[-1] in _WITHDRAWN_NAMES
 
 
 def turn_doubt(rows: Rows, turns: str) -> str:

@@ -1,16 +1,24 @@
 """Several answers to one question as a list of objects, as in a forum: the accepted or best rated one is used."""
 
+from collections.abc import Sequence
 from typing import Any
 
-from core.data.formats.columns import find_column
+from core.data.formats.columns import Row, find_column, name_words
+from core.data.formats.conversation import usual_role
 from core.data.formats.turns import CONTENT_KEYS, ROLE_KEYS, RoleOf
 from core.data.formats.values import Note, is_missing
 
-_TEXT_NAMES = ("text", "body", "answer", *CONTENT_KEYS)
+_TEXT_NAMES = ("text", "body", "answer", *CONTENT_KEYS, "response", "completion", "output", "generation")
 _FLAG_NAMES = (
     "selected", "is_selected", "accepted", "is_accepted", "chosen", "best", "is_best", "is_correct", "correct",
 )  # fmt: skip
-_SCORE_NAMES = ("score", "pm_score", "votes", "upvotes", "up_votes", "rating", "points", "likes")
+_SCORE_NAMES = ("score", "pm_score", "votes", "upvotes", "up_votes", "rating", "points", "likes", "overall_score")
+
+# Words of a column of answers.
+_ANSWER_WORDS = frozenset(
+    ("answer", "answers", "response", "responses", "reply", "replies", "completion", "completions", "output", "outputs",
+     "generation", "generations", "candidates")
+)  # fmt: skip
 
 
 def is_answer_list(value: Any, role_of: RoleOf) -> bool:
@@ -21,6 +29,13 @@ def is_answer_list(value: Any, role_of: RoleOf) -> bool:
     if any(role_of(str(role)) for role in roles):
         return False
     return all(_text_key(item) and find_column(list(item), _FLAG_NAMES + _SCORE_NAMES) for item in value)
+
+
+def holds_rated_answers(rows: Sequence[Row], name: str) -> bool:
+    """Return whether a column that is named for answers holds several of them with their scores, as UltraFeedback's."""
+    values = [row[name] for row in rows if name in row and not is_missing(row[name])]
+    is_named = bool(_ANSWER_WORDS & set(name_words(name)))
+    return is_named and bool(values) and all(is_answer_list(value, usual_role) for value in values)
 
 
 def best_answer(value: list[dict[str, Any]], name: str, note: Note) -> str:

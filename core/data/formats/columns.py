@@ -61,7 +61,8 @@ JUDGMENT_NAMES = (
 JUDGMENT_WORDS = frozenset(
     ("good", "bad", "desirable", "undesirable", "accept", "reject", "accepted", "rejected", "approved", "thumbs_up",
      "thumbs_down", "like", "dislike", "deleted", "flagged", "wrong", "incorrect", "ignore", "ignored", "approve",
-     "disapproved", "decline", "declined", "discard", "discarded", "skip", "skipped", "invalid")
+     "disapproved", "decline", "declined", "discard", "discarded", "skip", "skipped", "invalid", "cancelled",
+     "canceled")
 )  # fmt: skip
 VERDICT_NAMES = ("label", "labels", "kto_tag", "desirable", "is_desirable")
 

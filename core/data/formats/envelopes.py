@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from core.data.formats.columns import Row
+from core.data.formats.conversation import UnusableRow
 from core.data.formats.values import is_missing
 
 # Fields that hold nothing but a list or an object on the way to a text.
@@ -19,8 +20,13 @@ _BOOKKEEPING = frozenset(
     ("id", "index", "type", "role", "object", "created", "model", "usage", "finish_reason", "stop_reason", "status",
      "start", "end", "user_id", "completed_by", "was_cancelled", "from_name", "to_name", "created_at", "updated_at",
      "lead_time", "ground_truth", "origin", "unique_id", "task", "project", "system_fingerprint", "service_tier",
-     "logprobs", "stop_sequence", "finishReason")
+     "logprobs", "stop_sequence", "finishReason", "result_count", "draft_created_at", "parent_prediction",
+     "parent_annotation", "last_action", "last_created_by", "bulk_created", "updated_by", "import_id", "prediction",
+     "annotation_id", "project_id", "task_id", "score", "model_version")
 )  # fmt: skip
+# Flags of an annotation that was skipped, and of the one that is right. The first text of several others is used.
+_CANCELLED = ("was_cancelled", "cancelled", "canceled", "skipped")
+_RIGHT = "ground_truth"
 
 
 def find_text(value: Any) -> tuple[str, str] | None:
@@ -30,14 +36,39 @@ def find_text(value: Any) -> tuple[str, str] | None:
     """
     path = ""
     while not isinstance(value, str):
-        if isinstance(value, list) and len(value) == 1:
-            value, path = value[0], f"{path}[0]"
+        index = _index(value) if isinstance(value, list) else None
+        if index is not None:
+            value, path = value[index], f"{path}[{index}]"
             continue
         key = _key(value) if isinstance(value, dict) else None
         if key is None:
             return None
         value, path = value[key], f"{path}.{key}" if path else key
     return (path, value) if path and value.strip() else None
+
+
+def _index(value: list[Any]) -> int | None:
+    """Return the index of the only item of a list, or of the annotation that counts; None where that is not certain."""
+    if not all(isinstance(item, dict) and _CANCELLED[0] in item for item in value):
+        return 0 if len(value) == 1 and not is_cancelled(value[0]) else None
+    kept = [index for index, item in enumerate(value) if not is_cancelled(item)]
+    right = [index for index in kept if value[index].get(_RIGHT) is True]
+    return next(iter(right + kept), None)
+
+
+def is_cancelled(value: Any) -> bool:
+    """Return whether a value is an annotation that was skipped, or a list of nothing but such ones."""
+    if isinstance(value, list):
+        return bool(value) and all(map(is_cancelled, value))
+    return isinstance(value, dict) and any(value.get(name) in (True, "true", "True") for name in _CANCELLED)
+
+
+def _is_empty(value: Any) -> bool:
+    """Return whether a value is a list of annotations, none of which has a result."""
+    items = value if isinstance(value, list) else []
+    return bool(items) and all(
+        isinstance(item, dict) and "result" in item and is_missing(item["result"]) for item in items
+    )
 
 
 def _key(value: dict[str, Any]) -> str | None:
@@ -50,17 +81,33 @@ def _key(value: dict[str, Any]) -> str | None:
 
 
 def unwrap_text(value: Any, name: str, note: Callable[[str], None]) -> Any:
-    """Return the certain text inside an object or a list of objects, with a note; any other value unchanged."""
+    """Return the certain text inside an object or a list of objects, with a note; any other value unchanged.
+
+    Raises:
+        UnusableRow: The value holds nothing but annotations that were cancelled or are empty.
+    """
     is_object = isinstance(value, dict) or (isinstance(value, list) and any(isinstance(item, dict) for item in value))
     # SQuAD's object with a list of texts is read by `answer_of`; JSON in a text may be the answer to learn.
+    if is_object and is_cancelled(value):
+        raise UnusableRow(f"{name} holds nothing but cancelled annotations")
+    if is_object and _is_empty(value):
+        raise UnusableRow(f"{name} holds annotations without a result")
     is_squad = isinstance(value, dict) and isinstance(value.get("text"), list)
     if not is_object or is_squad or (found := find_text(value)) is None:
         return value
     note(f"of {name}, the field {found[0]} is used and the others are not")
+    if isinstance(value, list) and any(map(is_cancelled, value)):
+        note(f"{name} has cancelled annotations, which are not used")
     return found[1]
+
+
+def holds_answer(rows: Sequence[Row], name: str) -> bool:
+    """Return whether `holds_one_text`, of a column that is not named as drafts or as the predictions of a model."""
+    return name.lower() not in ("predictions", "drafts") and holds_one_text(rows, name)
 
 
 def holds_one_text(rows: Sequence[Row], name: str) -> bool:
     """Return whether each value of a column of lists and objects has one certain text."""
     values = [row[name] for row in rows if name in row and not is_missing(row[name])]
+    values = [value for value in values if not is_cancelled(value) and not _is_empty(value)]
     return bool(values) and all(find_text(value) for value in values)

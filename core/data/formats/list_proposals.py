@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from core.data.formats import columns as names
-from core.data.formats.answer_doubts import rank_doubt
+from core.data.formats.answer_doubts import rank_doubt, right_columns
 from core.data.formats.columns import find_column, name_words
+from core.data.formats.empty_answers import has_no_answers, is_wrong_name
 from core.data.formats.paired import list_of_texts, number_of
 from core.data.formats.proposal import (
     QUESTION_NAMES,
@@ -49,6 +50,7 @@ def propose_lists(rows: Rows, found: Columns) -> Iterator[Proposal]:
     """Propose the other lists of texts: the first text as the answer to a question, then alternating turns."""
     lists = [name for name in found if not find_column([name], (*names.TURN_NAMES, "data", *_NO_TURNS))]
     lists = [name for name in lists if count_filled(rows, name, _is_several) and _are_phrases(rows, name)]
+    lists = [name for name in lists if not is_wrong_name(name) and not has_no_answers(rows, name)]
     for name in lists:
         texts = [other for other in found if found[other].kind in ("prose", "short")]
         question = find_column(texts, QUESTION_NAMES)
@@ -58,6 +60,9 @@ def propose_lists(rows: Rows, found: Columns) -> Iterator[Proposal]:
             doubt = f"the first text of each list in {name!r} may be the answer to {question!r}"
             yield make_proposal(found, "prompt_completion", slots, evidence, count_present(rows, question, name), doubt)
     for name in lists:
+        if right_columns(rows, found, name):
+            # These are answers to choose from.
+            continue
         doubt = f"the column {name!r} is a list of texts; they may be turns or answers to choose from"
         yield from _alternating(rows, found, name, rank_doubt(rows, found, name) or doubt)
 

@@ -135,6 +135,8 @@ MARK_STYLES: tuple[MarkStyle, ...] = (
     MarkStyle("Zephyr", re.compile(r"<\|user\|>"),
               re.compile(r"<\|(system|user|assistant|tool|observation|function|tool_response)\|>\n?"),
               ("</s>", "<|end|>", "<|endoftext|>"), has_tokens=True),
+    MarkStyle("NeMo", re.compile(r"<extra_id_1>(?:User|Assistant)\b"),
+              re.compile(r"<extra_id_[01]>(System|User|Assistant)[ \t]*\n"), has_tokens=True),
     MarkStyle("Alpaca", re.compile(r"### Instruction:"),
               re.compile(r"(?:\A|\n)### (Instruction|Input|Response|Question|Answer|Output|System|"
                          rf"{TOOL_WORDS}):[ \n]*"),
@@ -246,7 +248,12 @@ def parse_style(text: str, style: MarkStyle, note: Note, role_of: Callable[[str]
         UnusableRow: A speaker is unknown.
     """
     before, turns = _split(style, text)
-    messages = _system_turn(before.replace("<s>", ""), note)
+    before = before.replace("<s>", "")
+    if style.has_tokens and turns and before.strip() and speaker_role(turns[0][0], role_of) == "assistant":
+        # HelpSteer2 marks every turn but the first one, which is the question of this answer.
+        messages: list[Message] = [{"role": "user", "content": _without_ends(before, style)}]
+    else:
+        messages = _system_turn(before, note)
     for name, content in turns:
         # Whether "</s>" after an answer without special tokens is a mark, all rows together show (repeated_marks).
         text_of_turn = _without_ends(content, style) if style.has_tokens else content.strip()

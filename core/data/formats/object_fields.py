@@ -8,10 +8,10 @@ from itertools import permutations
 from typing import Any
 
 from core.data.formats.answer_lists import is_answer_list
-from core.data.formats.columns import Row, find_column, profile
+from core.data.formats.columns import TEXT_NAMES, Row, find_column, profile
 from core.data.formats.conversation import usual_role
-from core.data.formats.envelopes import find_text
-from core.data.formats.proposal import Columns, Rows
+from core.data.formats.envelopes import find_text, holds_answer
+from core.data.formats.proposal import QUESTION_NAMES, Columns, Rows
 from core.data.formats.turns import is_conversation
 from core.data.formats.values import is_missing, nested, unfold
 
@@ -48,6 +48,17 @@ def field_pairs(rows: Rows, found: Columns) -> Iterator[tuple[str, str, str]]:
         fields = _text_fields(rows, name) if not set(texts) - {name} else []
         if 2 <= len(fields) <= _MOST_TEXTS:
             yield from ((name, first, second) for first, second in permutations(fields, 2))
+
+
+def annotated_texts(rows: Rows, found: Columns) -> Iterator[tuple[str, str]]:
+    """Yield a field of text beside a column whose objects hold one certain text, as in an export of Label Studio."""
+    answers = [name for name in found if found[name].kind == "nested" and holds_answer(rows, name)]
+    for answer in answers:
+        for name in found:
+            fields = _text_fields(rows, name) if name not in answers else []
+            # A field of a usual name first.
+            usual = find_column(fields, (*QUESTION_NAMES, *TEXT_NAMES))
+            yield from ((f"{name}.{field}", answer) for field in sorted(fields, key=lambda one: one != usual))
 
 
 def objects_doubt(rows: Rows, name: str) -> str:

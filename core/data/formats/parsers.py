@@ -75,9 +75,15 @@ def _alpaca(cells: Cells) -> list[Message]:
         messages.append({"role": "assistant", "content": text_of(answer, "an answer of the history", cells.note)})
     question = f"{instruction}\n\n{context}" if context.strip() else instruction
     messages.append({"role": "user", "content": question})
-    output = unwrap_text(output, "output", cells.note)
-    messages.append({"role": "assistant", "content": answer_of(output, "output", cells.note)})
+    messages.append({"role": "assistant", "content": _answer(output, "output", cells)})
     return _with_columns(messages, cells)
+
+
+def _answer(value: Any, slot: str, cells: Cells) -> str:
+    """Return the text of an answer: the best one of a list, or the certain text inside an object."""
+    if is_answer_list(value, cells.role):
+        value = best_answer(value, slot, cells.note)
+    return answer_of(unwrap_text(value, slot, cells.note), slot, cells.note)
 
 
 def _history(value: Any) -> list[Any]:
@@ -91,13 +97,10 @@ def _prompt_completion(cells: Cells) -> list[Message]:
     prompt = cells.get("prompt")
     completion = right_answer(cells) if "correct" in cells.reading.columns else cells.get("completion")
     prompt_turns = _prompt_turns(prompt, "prompt", cells)
-    if is_answer_list(completion, cells.role):
-        completion = best_answer(completion, "completion", cells.note)
-    if is_conversation(completion):
+    if is_conversation(completion) and not is_answer_list(completion, cells.role):
         answer_turns = _turns(completion, cells)
     else:
-        text = unwrap_text(completion, "completion", cells.note)
-        answer_turns = [{"role": "assistant", "content": answer_of(text, "completion", cells.note)}]
+        answer_turns = [{"role": "assistant", "content": _answer(completion, "completion", cells)}]
     return _with_columns([*prompt_turns, *answer_turns], cells)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from core.data.formats import columns as names
 from core.data.formats.answer_choice import are_flags
 from core.data.formats.answer_doubts import other_answers, rank_doubt, turn_doubt
+from core.data.formats.answer_lists import holds_rated_answers
 from core.data.formats.chat_trees import is_node_map
 from core.data.formats.columns import find_column
 from core.data.formats.doubts import (
@@ -19,10 +20,11 @@ from core.data.formats.doubts import (
     second_question,
     text_outside_doubt,
 )
-from core.data.formats.envelopes import find_text, holds_one_text
+from core.data.formats.empty_answers import has_no_answers, is_wrong_name
+from core.data.formats.envelopes import find_text, holds_answer
 from core.data.formats.flag_labels import propose_flags
 from core.data.formats.list_proposals import paired_doubt, propose_lists, propose_named_lists, propose_paired
-from core.data.formats.object_fields import field_pairs, is_object, object_doubt, text_field, unfolded
+from core.data.formats.object_fields import annotated_texts, field_pairs, is_object, object_doubt, text_field, unfolded
 from core.data.formats.options import FormatName
 from core.data.formats.preference_proposals import propose_preference
 from core.data.formats.proposal import (
@@ -66,6 +68,7 @@ def proposals(rows: Rows, found: Columns) -> Iterator[Proposal]:
         propose_paired,
         _pairs,
         _fields,
+        _annotated,
         propose_worded,
         propose_titled,
         propose_marked,
@@ -162,7 +165,10 @@ def _pairs(rows: Rows, found: Columns) -> Iterator[Proposal]:
     filled = [name for name, column in found.items() if column.kind != "empty"]
     answers = [name for want in names.COMPLETION_NAMES if (name := find_column(filled, (want,)))]
     answers += [other for name in answers for other in other_answers(rows, found, name)]
+    answers += [name for name in filled if holds_rated_answers(rows, name)]
     for answer in dict.fromkeys(answers):
+        if is_wrong_name(answer) or has_no_answers(rows, answer):
+            continue
         rest = [name for name in found if name != answer]
         others = other_answers(rows, found, answer)
         instruction = find_column(rest, _INSTRUCTION_NAMES)
@@ -212,9 +218,9 @@ def _two_texts(rows: Rows, found: Columns) -> Iterator[Proposal]:
     # A list of flags in a cell of text is none.
     texts = [name for name in texts if not count_filled(rows, name, are_flags)]
     if len(texts) < 2:
-        lists = [name for name in found if found[name].kind == "nested" and holds_one_text(rows, name)]
+        lists = [name for name in found if found[name].kind == "nested" and holds_answer(rows, name)]
         texts = sorted(texts + lists, key=list(found).index)
-    if len(texts) == 2:
+    if len(texts) == 2 and not any(map(is_wrong_name, texts)):
         doubt = f"{texts[0]!r} and {texts[1]!r} may be a question and its answer"
         yield _pair(rows, found, texts[0], texts[1], is_instruction=False, doubt=doubt)
         if not _asks(texts[0], texts[1]) and not _asks(texts[1], texts[0]):
@@ -230,6 +236,13 @@ def _fields(rows: Rows, found: Columns) -> Iterator[Proposal]:
             continue
         doubt = f"the fields {fields[0]!r} and {fields[1]!r} of {name!r} may be a question and its answer"
         yield _pair(*unfolded(rows, (question, answer)), question, answer, is_instruction=False, doubt=doubt)
+
+
+def _annotated(rows: Rows, found: Columns) -> Iterator[Proposal]:
+    """Propose a field of an object and the text of an annotation as question and answer, always with doubt."""
+    for question, answer in annotated_texts(rows, found):
+        doubt = f"{question!r} may be the question and the text in {answer!r} the answer"
+        yield _pair(*unfolded(rows, (question,)), question, answer, is_instruction=False, doubt=doubt)
 
 
 def _asks(prompt: str, answer: str) -> bool:

@@ -14,7 +14,7 @@ from core.data.formats.conversation import Message, UnusableRow
 from core.data.formats.options import FormatName, ReadingOptions
 from core.data.formats.parsers import FORMATS
 from core.data.formats.reasoning_marks import read_reasoning_marks, with_reasoning
-from core.data.formats.rendered import unwrap, without_system_labels
+from core.data.formats.rendered import note_turn_marks, unwrap, without_system_labels
 from core.data.formats.repeated_marks import KEEP_MARKS, RepeatedMarks, find_repeated_marks
 
 # A name, or several words of which the first begins with a capital, such as {{Order Number}} or {{Company's Name}}.
@@ -86,6 +86,8 @@ class Reading(ReadingOptions):
             messages = unwrap(messages, cells.note, cells.role)
         messages = marks.apply(messages, cells.note)
         messages = without_system_labels(messages, cells.note)
+        if form.has_turns:
+            note_turn_marks(messages, cells.note, tuple(cells.notes))
         messages = _without_last_system(messages, cells)
         messages = _add_extra(messages, cells)
         if self.placeholders:

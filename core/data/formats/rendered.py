@@ -6,6 +6,7 @@ and the template would add its own around them. `unwrap` gives the turns that we
 """
 
 import re
+from collections.abc import Sequence
 
 from core.data.formats.conversation import Message, Role, UnusableRow
 from core.data.formats.marks import (
@@ -30,6 +31,14 @@ _LLAMA2 = MarkStyle("Llama 2", re.compile(r"\[INST\]"), re.compile(r"\[(/?INST)\
 _LINES = MarkStyle("Human and Assistant on lines", re.compile(r"(?:\A\s*|\n[ \t]*)(?:Human|User): ?"),
                    re.compile(rf"(?:\A\s*|\n[ \t]*)(Human|User|Assistant|AI|{TOOL_WORDS}): ?"), ("</s>",))  # fmt: skip
 _STYLES = (_LLAMA2, GUANACO, *MARK_STYLES, _LINES)
+# Special tokens of chat templates that begin or end a turn, wherever they are in a text.
+_TURN_MARK = re.compile(
+    r"<extra_id_[0-9]>|</?(?:start|end)_of_turn>|\[/?INST\]|</?<SYS>>|\[/?SYSTEM_PROMPT\]|"
+    r"<(?:\||｜)(?:im_start|im_end|im_sep|start_header_id|end_header_id|eot_id|system|user|assistant|User|Assistant|"
+    r"prompter|human|bot|end|endofturn|end_of_turn|eot|START_OF_TURN_TOKEN|END_OF_TURN_TOKEN|USER_TOKEN|CHATBOT_TOKEN)"
+    r"(?:\||｜)>"
+)
+_TURN_NAMES = {"system": "the system prompt", "user": "a question", "assistant": "an answer", "tool": "a tool turn"}
 _START = re.compile(r"\A\s*(?:<s>|<bos>|<\|begin_of_text\|>)?\s*")
 
 
@@ -103,8 +112,12 @@ def _waits(style: MarkStyle, prompt: str, role_of: RoleOf) -> bool:
     """Return whether a prompt stops after the mark of an answer, or is certainly rendered by its first mark."""
     # Llama 3's mark ends with two line breaks, which a stripped prompt has lost.
     turns = split_turns(style, prompt.rstrip() + "\n\n")
-    if turns and not turns[-1][1].strip() and _role(turns[-1][0], role_of) == "assistant":
+    roles = [_role(name, role_of) for name, _ in turns]
+    if turns and not turns[-1][1].strip() and roles[-1] == "assistant":
         return True
+    # An earlier answer and a last question, each with a special token at the beginning of a line.
+    if style.has_tokens and roles[:1] == ["assistant"] and roles[-1] == "user":
+        return all(prompt[: mark.start()].endswith("\n") for mark in style.mark.finditer(prompt))
     # A text that begins with a mark that is no word is a rendered conversation.
     return style.has_tokens and bool(style.mark.match(_START.sub("", prompt)))
 
@@ -134,6 +147,24 @@ def _parse_text(style: MarkStyle, text: str, note: Note, role_of: RoleOf) -> lis
         turns: list[Message] = [{**turn, "content": turn["content"].strip()} for turn in parse_guanaco(text)]
         return [turn for turn in turns if turn["content"]]
     return parse_style(text, style, note, role_of)
+
+
+def note_turn_marks(messages: list[Message], note: Note, known: Sequence[str]) -> None:
+    """Note the marks of turns that a turn still holds and that no note names.
+
+    Args:
+        messages: The conversation as it is trained.
+        note: Callback for one sentence about each kind of turn.
+        known: The notes so far.
+    """
+    for message in messages:
+        text = message["content"]
+        if message["role"] == "text" or not ("<" in text or "[" in text):
+            continue
+        mark = _TURN_MARK.search(text)
+        is_mentioned = message["role"] == "user" and any("question holds marks" in sentence for sentence in known)
+        if mark and not is_mentioned and not any(mark[0] in sentence for sentence in known):
+            note(f"{_TURN_NAMES[message['role']]} holds the mark {mark[0]!r} of a turn; it is trained as text")
 
 
 def without_system_labels(messages: list[Message], note: Note) -> list[Message]:

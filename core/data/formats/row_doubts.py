@@ -7,30 +7,34 @@ import contextlib
 from collections.abc import Iterable, Iterator
 
 from core.data.formats import columns as names
-from core.data.formats.answer_choice import are_flags
+from core.data.formats.answer_choice import are_flags, are_statuses
 from core.data.formats.answer_doubts import (
     REFERENCE_NAMES,
     failure_doubt,
     history_column,
     rank_doubt,
-    withdrawn_doubt,
 )
+from core.data.formats.answer_lists import holds_rated_answers
 from core.data.formats.cells import Cells
 from core.data.formats.columns import find_column
 from core.data.formats.conversation import UnusableRow
 from core.data.formats.doubts import mask_doubt, second_answers, texts_in
+from core.data.formats.empty_answers import empty_answers_doubt
 from core.data.formats.proposal import Columns, Rows, count_filled
 from core.data.formats.reading import Reading, get_format
 from core.data.formats.reasoning_columns import reasoning_columns
 from core.data.formats.turns import is_conversation
-from core.data.formats.values import is_missing, unfold
+from core.data.formats.values import is_missing, nested, unfold
+from core.data.formats.withdrawn import withdrawn_doubt
 
 # Maximum number of different values of a column that says which answers are good.
 _MOST_JUDGMENTS = 6
 _ANSWER_SLOTS = ("completion", "output", "chosen", "label")
 # What these say beside a text without turns may be about the text: a weight in kilograms, a review that is good.
 _ABOUT_TEXT_NAMES = ("weight", "loss_weight", "good", "feedback", "train", *names.LABEL_NAMES)
-_ABOUT_TEXT_WORDS = frozenset(("good", "bad", "like", "dislike", "desirable", "undesirable", "wrong"))
+_ABOUT_TEXT_WORDS = frozenset(
+    ("good", "bad", "like", "dislike", "desirable", "undesirable", "wrong", "cancelled", "canceled")
+)
 
 
 def row_doubt(rows: Rows, found: Columns, reading: Reading) -> str:
@@ -57,6 +61,8 @@ def _doubts(rows: Rows, found: Columns, reading: Reading, taken: dict[str, str])
     for slot in _ANSWER_SLOTS:
         if reading.format != "text" and slot in taken:
             yield rank_doubt(rows, found, taken[slot])
+            # A label may be the word "none".
+            yield empty_answers_doubt(rows, taken[slot]) if slot != "label" else ""
     yield _other_answer_doubt(rows, found, taken)
     yield _reasoning_doubt(rows, found, columns)
     yield _other_format_doubt(rows, found, columns, is_text)
@@ -92,7 +98,9 @@ def _judgment(rows: Rows, found: Columns, taken: set[str], is_text: bool) -> str
     known = (*names.VERDICT_NAMES, *names.JUDGMENT_NAMES)
     words = names.JUDGMENT_WORDS - _ABOUT_TEXT_WORDS if is_text else names.JUDGMENT_WORDS
     for name in found:
-        values = {str(row[name]).strip().lower() for row in rows if name in row and not is_missing(row[name])}
+        cells = [nested(row[name]) for row in rows if name in row and not is_missing(row[name])]
+        flat = [value for cell in cells for value in (cell if are_statuses(cell) else [cell])]
+        values = {str(value).strip().lower() for value in flat}
         # A list of flags is about the answers of a list (`rank_doubt`).
         if name in taken or not 1 <= len(values) <= _MOST_JUDGMENTS or count_filled(rows, name, are_flags):
             continue
@@ -109,6 +117,8 @@ def _other_answer_doubt(rows: Rows, found: Columns, taken: dict[str, str]) -> st
     others += [name for name in found if find_column([name], REFERENCE_NAMES) and name not in others]
     used = [" ".join(text for name in set(taken.values()) for text in texts_in(row.get(name))) for row in rows]
     known = [" ".join(text.split()) for text in used]
+    if rated := [name for name in found if name not in taken.values() and holds_rated_answers(rows, name)]:
+        return f"{rated[0]!r} holds lists of rated answers, which would not be used"
     for name in others:
         if name in taken.values() or found[name].kind not in ("prose", "short"):
             continue

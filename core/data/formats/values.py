@@ -182,11 +182,16 @@ def optional_text(value: Any, name: str, note: Note) -> str:
     return text_of(value, name, note)
 
 
-def note_empty_answer(value: Any, name: str, note: Note) -> None:
-    """Note an answer that is nothing but a word such as "NULL", "TBD" or "[deleted]", or an error of a spreadsheet."""
+def is_empty_answer(value: Any) -> bool:
+    """Return whether an answer is nothing but a word such as "NULL", "TBD" or "[deleted]", or a spreadsheet's error."""
     text = value.strip() if isinstance(value, str) else ""
-    if text.lower() in _EMPTY_ANSWERS or _SPREADSHEET_ERROR.fullmatch(text):
-        note(f"{name} is {text!r}, which may stand for no answer; it is read as text")
+    return text.lower() in _EMPTY_ANSWERS or bool(_SPREADSHEET_ERROR.fullmatch(text))
+
+
+def note_empty_answer(value: Any, name: str, note: Note) -> None:
+    """Note an answer that is nothing but a word for no answer, or an error of a spreadsheet."""
+    if is_empty_answer(value):
+        note(f"{name} is {value.strip()!r}, which may stand for no answer; it is read as text")
 
 
 def answer_of(value: Any, name: str, note: Note) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from core.data.formats import columns as names
 from core.data.formats.columns import Column, find_column, name_words
+from core.data.formats.empty_answers import has_no_answers, is_wrong_name
 from core.data.formats.envelopes import holds_one_text
 from core.data.formats.proposal import Columns, Proposal, Rows, count_present, make_proposal
 
@@ -40,6 +41,7 @@ def propose_worded(rows: Rows, found: Columns) -> Iterator[Proposal]:
     # Short answers that repeat look like categories; the name of their question tells that they are answers.
     repeated = [name for name, column in found.items() if column.kind == "category" and _rest(name) in rests - {()}]
     answers = [name for name in texts + lists + repeated if _is_answer(name)]
+    answers = [name for name in answers if not is_wrong_name(name) and not has_no_answers(rows, name)]
     answers_of = {prompt: [answer for answer in answers if _rest(answer) == _rest(prompt)] for prompt in asked}
     others = [name for name in found if name not in (*asked, *answers) and not _is_beside(found[name])]
     # Where names agree in the rest, such as question_de and answer_de, the pair comes first.

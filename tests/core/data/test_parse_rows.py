@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from core.data import parse_rows, sources
 from core.data.formats import Reading
 from core.data.rows import Rows
+from core.errors import StudioError
 from tests.helpers.datasets import dialog, open_dataset, open_dialogs
 
 
@@ -85,3 +86,30 @@ def test_hash_text_is_64_bits_of_blake2b():
     expected = int.from_bytes(hashlib.blake2b(b"tide", digest_size=8).digest(), "big", signed=True)
     assert parse_rows.hash_text("tide") == expected
     assert -(2**63) <= parse_rows.hash_text("\ud800") < 2**63
+
+
+@pytest.mark.parametrize(
+    ("columns", "extra"),
+    [
+        ({"prompt": "translation.en", "completion": "translation.fr"}, {}),
+        ({"prompt": "translation.en", "completion": "translation.de"}, {"translation.fr": "ignore"}),
+    ],
+    ids=["a part", "another column"],
+)
+def test_parse_dataset_unknown_field_is_refused_by_name(settings, tmp_path, columns, extra):
+    rows = [{"translation": {"en": f"Number {i} it is.", "de": f"Es ist Nummer {i}."}} for i in range(3)]
+    data = open_dataset(settings, tmp_path, rows)
+    reading = Reading(format="prompt_completion", columns=columns, extra=extra)
+    with pytest.raises(StudioError, match=r"no field 'translation\.fr'.*translation\.de, translation\.en"):
+        parse_rows.parse_dataset(settings, data, reading)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("is_deleted", True), ("deleted_at", "2025-01-02"), ("status", "archived"), ("x", "discarded")]
+)
+def test_parse_dataset_rows_marked_after_the_first_are_counted(settings, tmp_path, name, value):
+    rows = [{"prompt": f"What is {i}?", "completion": f"It is {i} indeed."} for i in range(205)]
+    data = open_dataset(settings, tmp_path, [*rows[:203], *(row | {name: value} for row in rows[203:])])
+    found = parse_rows.parse_dataset(settings, data, data.detected)
+    assert found.usable == 205
+    assert [count for note, count in found.notes.items() if repr(name) in note and "does not count" in note] == [2]

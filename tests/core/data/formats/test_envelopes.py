@@ -100,3 +100,46 @@ def test_offer_says_that_an_object_is_written_as_json(answer):
 def test_detect_without_an_offer_says_into_which_form_to_convert(name):
     found = detect(rows_of(**{name: [{"a": {"b": text}, "c": text} for text in PROSE]}))
     assert "rite one column with the question and one with the answer" in found.evidence
+
+
+def _annotation(text, **more):
+    value = [{"value": {"text": [text]}, "from_name": "answer", "to_name": "prompt", "type": "textarea"}]
+    kept = {"id": 1, "completed_by": 4, "was_cancelled": False, "ground_truth": False, "result_count": 1}
+    return kept | {"result": value, "prediction": {}, "last_action": None, "parent_annotation": 7} | more
+
+
+CANCELLED = _annotation("skip", was_cancelled=True)
+CHOSEN = {
+    "one": [_annotation("Right.")],
+    "one after a cancelled one": [CANCELLED, _annotation("Right.")],
+    "the ground truth": [_annotation("dunno"), _annotation("Right.", ground_truth=True)],
+    "the first of two": [_annotation("Right."), _annotation("Other.")],
+    "no cancelled ground truth": [_annotation("skip", was_cancelled=True, ground_truth=True), _annotation("Right.")],
+}
+LEFT_OUT = {
+    "cancelled": [CANCELLED],
+    "cancelled without a result": [_annotation("x", was_cancelled=True, result=[])],
+    "without a result": [_annotation("x", result=[])],
+}
+
+
+@pytest.mark.parametrize("value", CHOSEN.values(), ids=CHOSEN)
+def test_annotation_that_counts_is_read(value):
+    found = Reading(format="prompt_completion").read({"prompt": "Why?", "completion": value})
+    assert found.messages[-1]["content"] == "Right."
+    assert any("others are not" in sentence for sentence in found.notes)
+
+
+@pytest.mark.parametrize("value", LEFT_OUT.values(), ids=LEFT_OUT)
+def test_row_without_an_annotation_that_counts_is_unusable(value):
+    with pytest.raises(ValueError, match="annotations"):
+        Reading(format="prompt_completion").parse({"prompt": "Why?", "completion": value})
+
+
+def test_detect_label_studio_offers_the_field_and_the_annotation():
+    values = [*([_annotation(text)] for text in PROSE[:3]), [CANCELLED]]
+    rows = rows_of(annotations=values, data=[{"prompt": text} for text in QUESTIONS], predictions=values[::-1])
+    found = detect(rows)
+    assert "'data.prompt' may be the question" in found.evidence
+    first = found.candidates[0].parse(rows[0])
+    assert [message["content"] for message in first] == [QUESTIONS[0], PROSE[0]]
