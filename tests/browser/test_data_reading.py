@@ -37,7 +37,7 @@ def test_reading_question_answered_makes_rows_usable(page, upload):
     page.locator("#cut").click()
     page.get_by_text("cannot be used yet").first.wait_for()
     page.locator("#read-choice").click()
-    page.get_by_text("No format is chosen").first.wait_for()
+    page.locator(".toast-body").get_by_text("No format is chosen").first.wait_for()
     page.locator("#question-choices label").first.click()
     page.wait_for_function("document.querySelector('#field-columns textarea').value === 'messages = prompt'")
     page.locator("#read-choice").click()
