@@ -77,13 +77,21 @@ def connect_start(
         changes: Events after which the time may be another one, besides changes of the settings.
     """
     starting, fields, marks = side.starting, side.fields, side.marks
-    values = {"with_archived": with_archived, "parent": side.copy.parent, **fields}
+    values, parent = {"with_archived": with_archived, **fields}, {"parent": side.copy.parent}
     card = {**starting.card_outputs, **marks.outputs}
     outputs = {"run": run, "phase": starting.phase, "checked": side.preflight.checked, **card}
-    accepted = {**values, "accept_warnings": starting.accept_warnings}
+    # A state is no argument of an API call, so it comes last.
+    accepted = {**values, "accept_warnings": starting.accept_warnings, **parent}
     hidden = {"show_progress": "hidden"}
     connect(starting.start.click, marks_fields(do.start), accepted, outputs, api_name="start", **hidden)
-    connect(starting.anyway.click, marks_fields(do.start_anyway), values, outputs, api_visibility="private", **hidden)
+    connect(
+        starting.anyway.click,
+        marks_fields(do.start_anyway),
+        {**values, **parent},
+        outputs,
+        api_visibility="private",
+        **hidden,
+    )
     connect(starting.change.click, do.change_settings, {"refusal": starting.refusal}, card, **UNLIMITED)
     present = {"refusal": starting.refusal, "marked": marks.marked, **fields}
     # One event for all settings, of whose triggers only the last is kept: a preset changes dozens of them at once.
