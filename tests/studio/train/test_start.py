@@ -1,5 +1,7 @@
 """Start: its phases, findings, accepted warnings, and the time of the run."""
 
+import json
+
 import psutil
 import pytest
 
@@ -38,7 +40,11 @@ def do(runs, toasts):
 @pytest.fixture
 def ready(do, runs, a_run, small_tokenizer):
     """Handlers of a home whose model has a tokenizer, and where another run trains, so that none is started."""
-    small_tokenizer.save_pretrained(embedded.folder(runs.settings))
+    folder = embedded.folder(runs.settings)
+    small_tokenizer.save_pretrained(folder)
+    # Llama's default sizes would exceed the memory of a small machine.
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"hidden_size": 64, "intermediate_size": 64}))
     active = a_run(status="running", ended=None)
     active.save_state(active.saved_state().with_process(psutil.Process().pid))
     return do
@@ -82,9 +88,9 @@ def test_start_with_a_warning_needs_its_acceptance_and_stores_it(ready):
     assert not ready.update(shown["refusal"], {}, **VALUES)["card"]["visible"]
 
     *_, last = ready.start_anyway(False, **values)
-    state = ready.runs.run(last["run"]["value"]).state()
-    assert words in state.warnings
-    assert words in ParsedHtml(status_html(state, Progress())).text
+    run = ready.runs.run(last["run"]["value"])
+    assert words in run.state().warnings
+    assert words in ParsedHtml(status_html(run, run.state(), Progress())).text
 
 
 def test_start_behind_a_running_run_queues_and_shows_its_phases(ready, toasts):
