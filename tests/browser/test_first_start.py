@@ -8,7 +8,7 @@ from axe_playwright_python.sync_playwright import Axe
 from core.runs import example
 from core.runs.store import RunStore
 from core.settings import Settings
-from tests.helpers.browser_pages import open_page, wait_until
+from tests.helpers.browser_pages import open_page, open_tab, wait_until
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -70,7 +70,7 @@ def test_no_tab_has_a_serious_barrier(chromium, server, theme, width, height):
     page.set_viewport_size({"width": width, "height": height})
     found = []
     for tab in TABS:
-        page.get_by_role("tab", name=tab, exact=True).click()
+        open_tab(page, tab)
         # The tab's own load events fill it; axe must see it filled.
         page.wait_for_load_state("networkidle")
         result = Axe().run(page, options={"runOnly": ["wcag2a", "wcag2aa"]})

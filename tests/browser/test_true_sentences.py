@@ -13,7 +13,7 @@ from core.runs.config import QLoRAConfig
 from core.runs.store import RunState, RunStore
 from core.settings import Settings
 from core.system.files import write_json
-from tests.helpers.browser_pages import open_page
+from tests.helpers.browser_pages import open_page, open_tab
 from tests.helpers.run_events import EVENTS, write
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -87,7 +87,7 @@ def test_no_tab_says_that_something_is_missing_that_exists(chromium, server, stu
     page = open_page(chromium, server, first="rows 1 to")
     found = []
     for tab in TABS:
-        page.get_by_role("tab", name=tab, exact=True).click()
+        open_tab(page, tab)
         early = page.locator("body").inner_text()
         # What is still loading says so; five seconds later all of it is there.
         page.wait_for_timeout(5_000)

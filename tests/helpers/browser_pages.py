@@ -15,8 +15,13 @@ def open_page(browser, server, tab=None, query="", first="rows 1 to 25 of"):
     page.goto(f"{server.url}/{query}", wait_until="domcontentloaded")
     page.get_by_text(first).wait_for()
     if tab:
-        page.get_by_role("tab", name=tab).click()
+        open_tab(page, tab)
     return page
+
+
+def open_tab(page, name):
+    """Open a tab of the page; tabs inside it, such as those of the Data tab, come later in the document."""
+    page.get_by_role("tab", name=name, exact=True).first.click()
 
 
 def wait_until(condition, page=None, timeout=TIMEOUT_SECONDS):
