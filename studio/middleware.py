@@ -135,10 +135,7 @@ class AccessMiddleware:
                 await self.throttle.admit(address, is_shared)
             await self._pass_on(scope, receive, answer, caller, size or 0)
         except RefusalError as refusal:
-            log_event("refused", path=scope["path"][:_LOGGED_CHARACTERS], status=refusal.status, why=refusal.reason)
-            # Where a request ends is unclear after these, so that the rest of its body could be read as a next one.
-            headers = {"connection": "close"} if refusal.status in (400, 413) else None
-            await JSONResponse({"error": refusal.reason}, refusal.status, headers)(scope, receive, answer)
+            await _refuse(refusal, scope, receive, answer)
         except (asyncio.CancelledError, StudioError):
             raise
         except Exception as error:
@@ -187,7 +184,9 @@ class AccessMiddleware:
 
     async def _answer_malformed(self, error: Exception, scope: dict, receive: Callable, answer: Callable) -> None:
         """Answer 400 where Gradio's routes raised: they do so for requests that the page never sends."""
-        print(masked(f"{scope['method']} {scope['path'][:_LOGGED_CHARACTERS]!r}: {error!r}"[:600]), file=sys.stderr)
+        # As in the repr, control characters and ends of lines are escaped.
+        path = repr(scope["path"][:_LOGGED_CHARACTERS])[1:-1]
+        print(masked(f"{scope['method']} {path}: {error!r}"[:600]), file=sys.stderr)
         log_event("malformed", path=scope["path"][:_LOGGED_CHARACTERS], error=repr(error)[:200])
         # The sign-in provider refused or did not answer; a person reads this, so it is plain text.
         if scope["path"] in (_OAUTH_START, _OAUTH_CALLBACK):
@@ -258,6 +257,13 @@ class AccessMiddleware:
             # `Partitioned` and `SameSite=None`: a Space is shown in a frame of huggingface.co.
             attributes = f"Path=/; HttpOnly; Secure; SameSite=None; Partitioned; Max-Age={_COOKIE_SECONDS}"
             headers.append("set-cookie", f"{VISITOR_COOKIE}={secrets.token_hex(16)}; {attributes}")
+
+
+async def _refuse(refusal: RefusalError, scope: dict, receive: Callable, answer: Callable) -> None:
+    log_event("refused", path=scope["path"][:_LOGGED_CHARACTERS], status=refusal.status, why=refusal.reason)
+    # Where a request ends is unclear after these, so that the rest of its body could be read as a next one.
+    headers = {"connection": "close"} if refusal.status in (400, 413) else None
+    await JSONResponse({"error": refusal.reason}, refusal.status, headers)(scope, receive, answer)
 
 
 def _receive_limited(receive: Callable, method: str, size: int | None, caller: Caller) -> Callable:

@@ -17,11 +17,12 @@ from pydantic_settings import (
     SettingsError,
 )
 
+from core.cli.chat import Chat
 from core.cli.data import Data
 from core.cli.evaluate import Evaluate
 from core.cli.export import Export
 from core.cli.models import Models
-from core.cli.runs import Chat, Runs, Train
+from core.cli.runs import Runs, Train
 from core.errors import StudioError, sentences
 from core.system.fast_imports import disable_compiler
 from core.system.streams import escape_unprintable

@@ -1,4 +1,4 @@
-"""The commands `python -m core train`, `chat` and `runs`: start and manage training runs, and chat with one."""
+"""The commands `python -m core train` and `runs`: start and manage training runs."""
 
 import sys
 import time
@@ -8,7 +8,6 @@ from typing import Literal
 from pydantic import BaseModel, Field
 from pydantic_settings import CliApp, CliPositionalArg, CliSubCommand
 
-from core.chat.sampling import Sampling
 from core.data import subset
 from core.errors import StudioError
 from core.runs import checks, process, report
@@ -71,30 +70,6 @@ def _print_findings(settings: Settings, config: QLoRAConfig) -> None:
     print("\n".join(f"{finding.level}: {finding.text}" for finding in found))
     if problems := sum(finding.level == "problem" for finding in found):
         raise StudioError(f"Fix {problems} problem{'s' * (problems > 1)} before this run can start.")
-
-
-class Chat(Sampling):
-    """Ask the base model and the tuned model of a run one question."""
-
-    run: CliPositionalArg[str] = Field(description="A run id.")
-    prompt: CliPositionalArg[str] = Field(description="The question.")
-    adapter: str = Field("final", description="'final', or a checkpoint such as 'step 20'.")
-
-    def cli_cmd(self) -> None:
-        """Print both answers."""
-        from core.chat.engine import Engine
-        from core.chat.queue import QueueEntry
-        from core.chat.requests import resolve_lanes
-        from core.chat.types import END_LABELS, LaneRequest, adapter_key
-
-        question = [{"role": "user", "content": self.prompt}]
-        sampling = Sampling(**self.model_dump(include=set(Sampling.model_fields)))
-        engine = Engine(Settings().prepare())
-        tuned = adapter_key(self.run, self.adapter)
-        lanes = [LaneRequest(question, sampling), LaneRequest(question, sampling, tuned)]
-        *_, result = engine.ask(QueueEntry(resolve_lanes(engine.store, lanes)))
-        for title, answer in zip(("base", "tuned"), result.generations, strict=True):
-            print(f"[{title}: {answer.tokens} tokens, {END_LABELS[answer.end]}]\n{answer.text}\n")
 
 
 class RunsList(BaseModel):

@@ -2,6 +2,7 @@
 
 import time
 
+from core.runs import process
 from core.runs.store import NOT_ENDED
 
 STEPS = 8
@@ -10,6 +11,13 @@ SETTINGS = {
     "gradient_accumulation": 2, "max_length": 96, "eval_rows": 4, "eval_steps": 2, "save_steps": 3,
     "learning_rate": 5e-3, "lora_dropout": 0.1, "neftune_alpha": 5.0, "seed": 11,
 }  # fmt: skip
+
+
+def start_unchecked(store, config):
+    """Queue a run without its preflight checks, which would refuse what its worker is to meet, and start it."""
+    run = store.create(config)
+    process.advance(store)
+    return run
 
 
 def wait_until_ended(run, seconds=120):

@@ -51,7 +51,7 @@ def test_arbiter_chat_beside_run_loads_only_if_both_fit(runs, seven, running, ca
     # Without a run the check passes.
     arbiter.check_fits_beside_run(runs, seven)
     run = running()
-    with pytest.raises(StudioError, match=f"The run {run.id} trains on this GPU and has priority: .* of its 10 GiB"):
+    with pytest.raises(StudioError, match=f"The run {run.title} trains on this GPU and has priority: .* of its 10 GiB"):
         arbiter.check_fits_beside_run(runs, seven)
     # Memory that the run holds already is not counted twice.
     card(80, free=10)

@@ -264,4 +264,4 @@ def test_engine_yields_to_a_run_that_is_about_to_load(engine, store, a_run, monk
     monkeypatch.setattr(gpu, "memory", lambda: gpu.GPUMemory(int(free * 2**30), 80 * 2**30))
     engine.yield_to_run()
     assert (engine.loaded is None) == leaves
-    assert (f"tiny left the GPU, as the run {run.id} needs its memory" in engine.notice) == leaves
+    assert (f"tiny left the GPU, as the run {run.title} needs its memory" in engine.notice) == leaves

@@ -36,7 +36,7 @@ def test_resolve_lanes_finds_base_template_and_adapter_folder(store, tuned):
 ])  # fmt: skip
 def test_resolve_lanes_runs_that_differ_in_one_field_are_refused_with_its_name(store, tuned, changed, reason):
     one, two = tuned(), tuned(**changed)
-    with pytest.raises(StudioError, match=f"The run {two.id} cannot answer beside the other lanes: its {reason}"):
+    with pytest.raises(StudioError, match=f"The run {two.title} cannot answer beside the other lanes: its {reason}"):
         resolve_lanes(store, [lane(one), lane(two)])
 
 

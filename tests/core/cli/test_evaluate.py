@@ -34,7 +34,7 @@ def test_evaluate_export_and_open_contain_the_finished_prompts(ok, evaluation, h
     [
         (["start"], "no run is named whose held-out rows could be used"),
         (["start", "--lanes", "base", "--lanes", "base", "--subset", "keeper"], "'base' is listed twice"),
-        (["start", "--subset", "keeper", "--limit", "0"], "--limit: "),
+        (["start", "--subset", "keeper", "--limit", "0"], "--limit must be at least 1"),
         (["start", "--subset", "keeper", "--lanes", "none"], "There is no run 'none'"),
         (["show", "../runs"], "cannot be used as an evaluation id"),
         (["pause", "none"], "There is no evaluation 'none'"),

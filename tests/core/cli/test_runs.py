@@ -279,7 +279,8 @@ def test_runs_compare_and_report_show_metrics_and_differences(ok, run, home):
     write(other, EVENTS)
     lines = ok("runs", "compare", run.id, other.id, "--by", "best_loss").splitlines()
     assert (
-        f"{other.id}  {other.title}  queued  held-out 3.0000  base 4.0000  loss 3.2500  3,000 tokens in 2 s" == lines[0]
+        f"{other.id}  {other.title}  queued  held-out 3.0000  base 4.0000  loss 3.2500  (held-out loss not comparable: "
+        "another chat template)  3,000 tokens in 2 s" == lines[0]
     )
     assert lines[1].startswith(f"{run.id}  ")
     assert "Rank: 3 | 32" in lines[2:]

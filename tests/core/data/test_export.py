@@ -62,7 +62,9 @@ def test_export_of_difficult_rows_reads_back_equal_in_every_format_and_kind(sett
     create_subset(settings, data)
     done = export.export(settings, "s", form, [kind])
     assert done.rows >= len(NASTY) - 3
-    assert reopened(settings, done.path, kind, tmp_path / "out") == written(settings, "s", done.not_written)
+    # A CSV of one column is a question, because its rows may have another delimiter.
+    chosen = "text" if (form, kind) == ("text", "csv") else None
+    assert reopened(settings, done.path, kind, tmp_path / "out", chosen) == written(settings, "s", done.not_written)
 
 
 @pytest.fixture(

@@ -52,7 +52,7 @@ def test_may_continue_yields_to_a_run_that_is_about_to_load(runs, llama_7b, card
     set_training(llama_7b, "preparing")
     worker._last_run_check = 0.0
     assert not worker._may_continue()
-    assert llama_7b.id in worker._yield_reason
+    assert llama_7b.title in worker._yield_reason
     worker = Worker(store, worker.evaluation)
     card(80)
     assert worker._may_continue(), "both fit into the memory"

@@ -16,7 +16,9 @@ pytestmark = pytest.mark.slow
 
 
 def test_killed_and_stopped_runs_resume_bit_exact(store):
-    whole, killed, stopped = (process.submit(store, QLoRAConfig(**SETTINGS)) for _ in range(3))
+    # Queued at once: with the preflight checks of `submit` in between, the first would end before the third is queued.
+    whole, killed, stopped = (store.create(QLoRAConfig(**SETTINGS)) for _ in range(3))
+    process.advance(store)
     assert [run.id for run in store.queue()] == [killed.id, stopped.id], "two wait in the queue"
     assert wait_until_ended(whole).status == "finished", whole.log_tail()
     assert [step for step, _ in event_values(whole)] == list(range(1, STEPS + 1))

@@ -10,7 +10,7 @@ import pytest
 from core.runs import checkpoints, process
 from core.runs.config import QLoRAConfig
 from core.train.rank_launcher import RankResult
-from tests.helpers.tiny_runs import SETTINGS, event_values, wait_for_checkpoint, wait_until_ended
+from tests.helpers.tiny_runs import SETTINGS, event_values, start_unchecked, wait_for_checkpoint, wait_until_ended
 
 STEPS = 16
 TWO = SETTINGS | {"gpus": 2, "batch_size": 4, "max_steps": STEPS, "save_steps": 2, "eval_steps": 4}
@@ -52,13 +52,13 @@ def next_checkpoint(run):
 @pytest.mark.slow
 def test_run_resumes_bit_exact_after_rank_kill_stop_and_worker_kill(store, two_gpus):
     two_gpus(real=True)
-    whole = process.submit(store, QLoRAConfig(**TWO))
+    whole = start_unchecked(store, QLoRAConfig(**TWO))
     assert wait_until_ended(whole).status == "finished", whole.log_tail()
     assert [step for step, _ in event_values(whole)] == list(range(1, STEPS + 1))
     assert all(len(rows) == 8 for _, rows in event_values(whole, field="rows"))
 
     two_gpus(real=False)
-    run = process.submit(store, QLoRAConfig(**TWO))
+    run = start_unchecked(store, QLoRAConfig(**TWO))
     next_checkpoint(run)
     first, second = ranks_of(run)
     second.kill()
@@ -90,7 +90,7 @@ def test_run_resumes_bit_exact_after_rank_kill_stop_and_worker_kill(store, two_g
 
 @pytest.mark.slow
 def test_run_with_more_gpus_than_present_fails_with_reason(store):
-    run = process.submit(store, QLoRAConfig(**TWO | {"gpus": 4}))
+    run = start_unchecked(store, QLoRAConfig(**TWO | {"gpus": 4}))
     state = wait_until_ended(run)
     assert state.status == "failed"
     assert "GPUs is 4, and this machine has" in state.cause

@@ -159,6 +159,7 @@ def test_resume_rejects_length_that_has_no_effect(store, interrupted, config, ch
     run = interrupted(QLoRAConfig(**config))
     run.save_state(RunState(status=status, created=1000.0))
     checkpoints.folder_of(run.checkpoints_dir, 10).mkdir(parents=True)
+    (checkpoints.folder_of(run.checkpoints_dir, 10) / "trainer_state.json").touch()
     checkpoints.mark_complete(run.checkpoints_dir, Checkpoint(step=10))
     writer = EventWriter(run.events_file)
     for event in (PreparedEvent(rows=40), StepEvent(step=10)):

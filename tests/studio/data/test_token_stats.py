@@ -62,7 +62,7 @@ def test_choose_tokenizer_drops_filters_on_the_old_counts(do, state):
 
 
 def test_choose_tokenizer_has_the_bounds_of_training(do, state):
-    with pytest.raises(StudioError, match=r"Maximum length: .* .given: 0."):
+    with pytest.raises(StudioError, match=r"Maximum length must be .* .given: 0."):
         do.choose_tokenizer(state, embedded.NAME, "auto", 0, 8)
     with pytest.raises(StudioError, match="Batch size is empty"):
         do.choose_tokenizer(state, embedded.NAME, "auto", 512, None)

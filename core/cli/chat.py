@@ -1,0 +1,31 @@
+"""The command `python -m core chat`: ask the base and the tuned model of a run one question."""
+
+from pydantic import Field
+from pydantic_settings import CliPositionalArg
+
+from core.chat.sampling import Sampling
+from core.settings import Settings
+
+
+class Chat(Sampling):
+    """Ask the base model and the tuned model of a run one question."""
+
+    run: CliPositionalArg[str] = Field(description="A run id.")
+    prompt: CliPositionalArg[str] = Field(description="The question.")
+    adapter: str = Field("final", description="'final', or a checkpoint such as 'step 20'.")
+
+    def cli_cmd(self) -> None:
+        """Print both answers."""
+        from core.chat.engine import Engine
+        from core.chat.queue import QueueEntry
+        from core.chat.requests import resolve_lanes
+        from core.chat.types import END_LABELS, LaneRequest, adapter_key
+
+        question = [{"role": "user", "content": self.prompt}]
+        sampling = Sampling(**self.model_dump(include=set(Sampling.model_fields)))
+        engine = Engine(Settings().prepare())
+        tuned = adapter_key(self.run, self.adapter)
+        lanes = [LaneRequest(question, sampling), LaneRequest(question, sampling, tuned)]
+        *_, result = engine.ask(QueueEntry(resolve_lanes(engine.store, lanes)))
+        for title, answer in zip(("base", "tuned"), result.generations, strict=True):
+            print(f"[{title}: {answer.tokens} tokens, {END_LABELS[answer.end]}]\n{answer.text}\n")
