@@ -126,8 +126,7 @@ class AccessMiddleware:
             check_length(scope)
             size = declared_bytes(scope)
             if scope["path"] == "/healthz":
-                await PlainTextResponse("ok")(scope, receive, answer)
-                return
+                return await PlainTextResponse("ok")(scope, receive, answer)
             caller = self._check(Request(scope), size)
             receive = _receive_limited(receive, scope["method"], size, caller)
             use_known_names(scope, self.access.way, self.settings)
@@ -141,8 +140,7 @@ class AccessMiddleware:
         except Exception as error:
             # Gradio's stream has already sent the error to the page.
             if has_started and END_KEY in scope:
-                await send({"type": "http.response.body", "body": b""})
-                return
+                return await send({"type": "http.response.body", "body": b""})
             # A second start of the answer would break the protocol.
             if has_started:
                 raise

@@ -85,7 +85,7 @@ def build_controls() -> ControlWidgets:
     with gr.Row(elem_id="run-buttons"):
         stop = gr.Button("Stop", variant="stop", elem_id="stop", **small)
         kill = gr.Button("Force stop", variant="stop", elem_id="kill", **small)
-        duplicate = gr.Button("Duplicate and change", elem_id="duplicate", **(small | {"min_width": 170}))
+        duplicate = gr.Button("Duplicate and change", elem_id="duplicate-run", **(small | {"min_width": 170}))
         resume = gr.Button("Resume", elem_id="resume", **small)
         earlier = gr.Button("Move up", elem_id="earlier", **small)
         later = gr.Button("Move down", elem_id="later", **small)
@@ -95,19 +95,7 @@ def build_controls() -> ControlWidgets:
         )  # fmt: skip
     queue = gr.HTML(elem_id="queue", padding=False, visible=False)
     return ControlWidgets(
-        run,
-        rename,
-        rename_row,
-        name,
-        save_name,
-        cancel,
-        duplicate,
-        stop,
-        kill,
-        resume,
-        with_form,
-        earlier,
-        later,
+        run, rename, rename_row, name, save_name, cancel, duplicate, stop, kill, resume, with_form, earlier, later,
         queue,
     )  # fmt: skip
 
