@@ -36,6 +36,7 @@ THEME = gr.themes.Base(
     button_primary_text_color="white",
     # Contrast of at least 4.5 to 1 (WCAG AA) on white and on the green of an answer.
     body_text_color_subdued="#566579",
+    body_text_color_subdued_dark="#a8b5c8",
     block_info_text_color="#566579",
     input_placeholder_color="#566579",
     input_placeholder_color_dark="#a8b5c8",

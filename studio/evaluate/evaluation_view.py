@@ -132,7 +132,12 @@ class EvaluationView:
         state = evaluation.state()
         if state.status == "unreadable":
             return _empty(empty_html(state.cause))
-        config, (answers, prompts) = evaluation.config(), self.read(evaluation)
+        try:
+            config = evaluation.config()
+        except StudioError as error:
+            # Without this, the place of the answers would say for good that they are being loaded.
+            return _empty(empty_html(str(error)))
+        answers, prompts = self.read(evaluation)
         titles = evaluation.lane_titles(self.store.runs)
         per_minute, seconds_left = result.measure_rate(evaluation, len(answers), time.time())
         return {

@@ -46,7 +46,9 @@ def add_evaluations(settings, count):
     for number in range(count):
         folder = store.root / f"2026010{number + 1}-000000-keeper"
         folder.mkdir()
-        write_json(folder / "config.json", {"schema_version": 1, "lanes": ["base"], "prompts": "subset"})
+        config = {"schema_version": 1, "lanes": ["base"], "prompts": "subset", "subset": sources.BUNDLED}
+        # The newest one is damaged where there are several, which the page must say.
+        write_json(folder / "config.json", config if number < 2 else {"schema_version": 1, "prompts": "subset"})
         (folder / "prompts.jsonl").touch()
         (folder / "answers.jsonl").touch()
         store.folder_type(folder).save_state(EvaluationState(status="stopped", created=1.0 + number, ended=2.0))
