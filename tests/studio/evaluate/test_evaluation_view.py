@@ -5,6 +5,8 @@ import pytest
 
 from core.errors import StudioError
 from core.evaluate.answers_file import AnswerWriter
+from core.evaluate.store import EvaluationState
+from core.system.files import write_json
 from studio.evaluate.evaluation_view import NO_EVALUATION, EvaluationView
 
 BUTTONS = ("pause", "resume", "stop", "open")
@@ -96,3 +98,13 @@ def test_render_waiting_evaluation_shows_its_phase_and_the_time_so_far(do, evalu
     first = do.fingerprint(evaluated.id)
     time.sleep(1)
     assert do.fingerprint(evaluated.id) != first, "so that the seconds go on"
+
+
+def test_damaged_evaluation_says_why_in_place_of_its_answers(do):
+    folder = do.store.root / "20260101-000000-keeper"
+    folder.mkdir(parents=True)
+    write_json(folder / "config.json", {"schema_version": 1, "prompts": "subset"})
+    do.store.folder_type(folder).save_state(EvaluationState(status="stopped", created=1.0, ended=2.0))
+    shown = do.select_evaluation(folder.name, 25)
+    assert "no subset is named" in shown["status"]
+    assert enabled_buttons(shown) == set()
