@@ -15,7 +15,7 @@ from studio.data.row_edits import RowEdits, RowEditsWidgets
 from studio.data.row_pane import RowPane, RowPaneWidgets
 from studio.data.tab_state import ROW_TOOL, TabState
 from studio.event_values import name_of, row_number, table_value
-from studio.wiring import LATEST_ONLY, PRIVATE, connect
+from studio.wiring import HEAVY, LATEST_ONLY, PRIVATE, connect
 
 Named = dict[str, gr.blocks.Block]
 
@@ -136,9 +136,10 @@ def connect_row(do: RowPane, widgets: RowPaneWidgets, state: TabState) -> None:
     outputs = {"row": widgets.row, "row_title": widgets.title}
     seen = (state.opened, widgets.view, state.scope, state.searched, state.changes)
     for event in [value.change for value in seen]:
+        # HEAVY, because as tokens the row is rendered by a tokenizer that is read for it.
         connect(
             event, do.show_row, inputs, outputs, visitor=True, api_visibility="private", show_progress="minimal",
-            show_progress_on=[widgets.row], **LATEST_ONLY,
+            show_progress_on=[widgets.row], **LATEST_ONLY, **HEAVY,
         )  # fmt: skip
 
 
