@@ -42,7 +42,7 @@ class _Failures:
 
 
 def network_of(address: str, is_shared: bool) -> str:
-    """Return the network by which callers are told apart, from what `address_of` returns; "" if many share it."""
+    """Return the network that identifies a caller, from what `address_of` returns; "" if many callers share it."""
     return "" if is_shared else group_of(address)
 
 

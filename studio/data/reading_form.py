@@ -142,7 +142,7 @@ class ReadingForm:
     def show_format(self, state: State, form: str | None) -> dict[str, Any]:
         """Adapt columns, prompt and labels to another format; what it does not read is emptied.
 
-        A hidden field with a value of its own would make the reading invalid, and nobody could see why.
+        A hidden field with a value of its own would make the reading invalid for a reason that the page does not show.
         """
         shown = {"columns": gr.update(info=self._columns_help(parse_state(state), form))}
         has_speakers = form is not None and get_format(form).names_speakers

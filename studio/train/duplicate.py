@@ -36,7 +36,7 @@ class Duplication:
 
         Args:
             parent: A `Parent` as JSON.
-            values: The values of the form, which may be invalid while somebody types.
+            values: The values of the form, which may be invalid while the user types.
         """
         if parent is None:
             return {"copy_text": ""}

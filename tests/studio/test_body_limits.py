@@ -17,7 +17,7 @@ from tests.helpers.json_values import JSON
 
 ROUTES = ["/gradio_api/queue/join", "/gradio_api/run/list_runs", "/gradio_api/call/list_runs", "/gradio_api/cancel",
           "/gradio_api/upload", "/login", "/", "/config", "/healthz"]  # fmt: skip
-WAYS = {"visitor": Access(Way.SPACE, "keeper"), "nobody": Access(Way.PASSWORD), "owner": Access(Way.OWN_MACHINE)}
+WAYS = {"visitor": Access(Way.SPACE, "keeper"), "signed out": Access(Way.PASSWORD), "owner": Access(Way.OWN_MACHINE)}
 PIECES = 100
 
 
@@ -81,7 +81,7 @@ def test_unclear_size_answers_400_and_nothing_is_read(sites, way, headers):
 
 
 @pytest.mark.parametrize("headers", [[(b"content-length", b"1500")], [(b"transfer-encoding", b"chunked")], []], ids=str)
-@pytest.mark.parametrize("way", ["visitor", "nobody"])
+@pytest.mark.parametrize("way", ["visitor", "signed out"])
 def test_no_more_than_the_declared_bytes_are_read_of_a_body(sites, way, headers):
     for path in ROUTES:
         status, taken = sites[way].ask(path, headers, [b"x" * 1_000] * PIECES)

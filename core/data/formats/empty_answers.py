@@ -9,7 +9,7 @@ from core.data.formats.columns import name_words
 from core.data.formats.proposal import Rows
 from core.data.formats.values import is_absent, is_empty_answer, nested
 
-# Words of a column of answers that nobody should learn.
+# Words in the name of a column of wrong answers, which must not be trained on.
 _WRONG_WORDS = frozenset(
     ("incorrect", "wrong", "bad", "negative", "rejected", "false", "distractor", "distractors", "hallucinated")
 )
