@@ -1,6 +1,6 @@
 """Write core/runs/example/, the run that comes with the studio: train it, or take it from a finished run's folder.
 
-    python docs/make_example.py              (trains on the bundled conversations; 10 minutes on two cores)
+    python docs/make_example.py              (trains on the bundled conversations)
     python docs/make_example.py RUN_FOLDER   (takes a run that was trained with these settings elsewhere)
 
 Two projections per block at rank 4 keep four adapters (three checkpoints and the final one) below 4 MB together.

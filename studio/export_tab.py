@@ -6,7 +6,7 @@ import gradio as gr
 
 from components.conversation import empty_html
 from components.download import build_download
-from core.export.adapter import base_name, write_adapter
+from core.export.adapter import base_name, base_note, write_adapter
 from core.runs.store import Run, RunStore
 from studio.handlers import event_handler
 from studio.html import render
@@ -50,9 +50,8 @@ class ExportActions:
 
 
 def _about_html(run: Run) -> str:
-    config = run.config()
     return render(
-        "export_about", title=run.title, base=base_name(run), rank=config.lora_rank, precision=config.quantization
+        "export_about", title=run.title, base=base_name(run), rank=run.config().lora_rank, note=base_note(run)
     )
 
 

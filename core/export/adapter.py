@@ -43,6 +43,15 @@ def base_name(run: Run) -> str:
     return embedded.HUB_ID if model == embedded.NAME else model
 
 
+def base_note(run: Run) -> str:
+    """Return why the base model answers differently elsewhere than it does here, as a sentence."""
+    config = run.config()
+    note = f"While it was trained, the base model was read in {config.quantization}."
+    if config.model == embedded.NAME:
+        note += " Its weights here come from a 4-bit GGUF file (Q4_1) and differ from those of the Hub."
+    return f"{note} With other weights or another precision the answers may differ; that is not measured."
+
+
 def write_adapter(settings: Settings, run: Run, adapter: str = "final") -> AdapterZip:
     """Write one of a run's adapters as a zip into the exports folder.
 
@@ -77,13 +86,12 @@ def _readme(run: Run, adapter: str, name: str, base: str) -> str:
     subset = run.subset()
     rows = f"{subset.rows:,} rows of the subset {subset.name} ({subset.source.describe()})" if subset else "unknown"
     # A name may come from a stranger's data, and viewers render this file.
-    precision = run.config().quantization
     return f"""# {plain(run.title)}, {adapter}
 
 A LoRA adapter for `{base}`, trained with QLoRA Studio on {time.strftime("%Y-%m-%d", time.gmtime(run.state().created))}.
 
 - Training data: {plain(rows)}
-- Quantization of the base model while training: {precision}
+- {base_note(run)}
 - All settings: `settings.yaml`
 
 ```python

@@ -35,6 +35,7 @@ def test_write_adapter_zips_weights_settings_and_readme(settings, run, adapter):
     assert json.loads(files["adapter_config.json"])["base_model_name_or_path"] == embedded.HUB_ID == written.base
     assert from_yaml(files["settings.yaml"].decode()) == run.config()
     assert f'"{embedded.HUB_ID}"' in files["README.md"].decode()
+    assert "4-bit GGUF file" in files["README.md"].decode(), "the Hub's weights are not those it was trained on"
     assert str(settings.home) not in "".join(part.decode("latin-1") for part in files.values())
 
 
