@@ -167,6 +167,12 @@ def test_order_of_core_lists_every_package_and_module():
     assert sorted(CORE_ORDER) == sorted(found)
 
 
+def test_docs_list_the_order_of_core():
+    text = " ".join((PROJECT / "docs" / "architecture.md").read_text(encoding="utf-8").split())
+    listed = text.partition("those before it in this list: ")[2].partition(".")[0]
+    assert tuple(listed.split(", ")) == CORE_ORDER
+
+
 @for_each_file([p for p in below("core/") if not core_package(p).startswith("__")])
 def test_core_imports_only_downward(path):
     """Also inside functions and under TYPE_CHECKING."""
