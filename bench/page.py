@@ -70,7 +70,7 @@ def rate_of(texts: list[tuple[int, float]]) -> float:
 def answer_on_request(home: str, run: str) -> None:
     """Load the engine, and answer the question once per line of stdin; print each rate."""
     from core.chat.engine import Engine
-    from core.chat.queue import QueueEntry
+    from core.chat.queue_entry import QueueEntry
     from core.chat.requests import resolve_lanes
     from core.chat.sampling import Sampling
     from core.chat.types import LaneRequest, adapter_key

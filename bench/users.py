@@ -21,7 +21,7 @@ PROJECT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(PROJECT))
 
 from core.chat.engine import Engine  # noqa: E402
-from core.chat.queue import QueueEntry  # noqa: E402
+from core.chat.queue_entry import QueueEntry  # noqa: E402
 from core.chat.requests import resolve_lanes  # noqa: E402
 from core.chat.sampling import Sampling  # noqa: E402
 from core.chat.types import BaseIdentity, LaneRequest  # noqa: E402

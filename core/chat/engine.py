@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from core.access import roles
 from core.chat import arbiter
 from core.chat.loaded_model import LoadedModel, held_bytes, loading_stage, release_memory
-from core.chat.queue import QueueEntry
+from core.chat.queue_entry import QueueEntry
 from core.chat.throttle import Throttle
 from core.chat.types import BaseIdentity, Generation
 from core.chat.visitor_quota import VisitorQuota
@@ -147,8 +147,8 @@ class Engine:
             return
         self.unload()
         self.notice = (
-            f"{base.model} left the GPU, as the run {run.title} needs its memory. Your next question after the run "
-            "loads it again."
+            f"{base.model} was unloaded from the GPU, because the run {run.title} needs its memory. Your next question "
+            "after the run loads it again."
         )
 
     def _wait_for_change(self, seen: int, entry: QueueEntry) -> tuple[int, bool]:
@@ -167,7 +167,7 @@ class Engine:
             try:
                 self._run_once()
             except Exception as error:
-                # The model failed: its askers get the error, and the queue continues with a freshly loaded model.
+                # The model failed: all who asked it get the error, and the queue continues with a freshly loaded model.
                 if not isinstance(error, StudioError):
                     traceback.print_exc(file=sys.stderr)
                 self._fail(error)
@@ -183,7 +183,7 @@ class Engine:
             self._admit_waiting()
         if self._active:
             self.throttle.step(self._model.decoder.step, self._model.device)
-        self._settle()
+        self._end_finished()
 
     def _admit_waiting(self) -> None:
         """Admit waiting questions in their order, until one does not fit."""
@@ -192,7 +192,7 @@ class Engine:
             self._end(entry)
         while self._waiting:
             entry = self._waiting[0]
-            # Visitors leave sequences for a question of the owner.
+            # Visitors' questions leave `OWNERS_SEQUENCES` sequences free for a question of the owner.
             limit = self._max_sequences - (0 if entry.has_priority else OWNERS_SEQUENCES)
             is_full = self._sequence_count() + len(entry.lanes) > limit
             if self._active and (entry.base != self.loaded or is_full):
@@ -260,8 +260,8 @@ class Engine:
         entry.prompts = []
         self.notice = ""
 
-    def _settle(self) -> None:
-        """End the questions whose lanes have all ended, and wake the askers."""
+    def _end_finished(self) -> None:
+        """End the questions whose lanes have all ended, and wake the threads that asked."""
         for active in [active for active in self._active if all(one.end for one in active.entry.generations)]:
             self._active.remove(active)
             error = next((one.error for one in active.entry.generations if one.error), None)

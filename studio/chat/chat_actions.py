@@ -11,7 +11,7 @@ from typing import Any
 import gradio as gr
 
 from core.chat.conversation import Conversation, Turn
-from core.chat.queue import QueueEntry
+from core.chat.queue_entry import QueueEntry
 from core.chat.requests import resolve_lanes
 from core.chat.throttle import THROTTLED_NOTICE
 from core.chat.types import BaseIdentity, GenerationResult, LaneRequest
@@ -166,7 +166,7 @@ class ChatActions:
         """Generate answers to the last turn, and save them however they end.
 
         The page reads their texts by itself (studio/chat/live_answers.py): Gradio spends more on one update of its
-        components than the engine on a token. An update is sent when a card changes in another way than by growing.
+        components than the engine on a token. An update is sent when a card changes otherwise than by more text.
         """
         answers = self.conversations.begin_answers(chat_id, lanes, request.session_hash or "", continued)
         try:
@@ -214,7 +214,7 @@ class ChatActions:
         return QueueEntry(resolve_lanes(self.engine.store, requests, base))
 
     def stop_all(self, chat_id: str, show: Sequence[str]) -> Iterator[Updates]:
-        """Stop all answers, or give up waiting in the queue; say so while that takes long, as a model is loaded."""
+        """Stop all answers, or leave the queue; show that they are stopping while that takes long, as for loading."""
         self.conversations.stop(chat_id)
         answers = self.conversations.in_progress(chat_id)
         if answers is None or answers.released.wait(SECONDS_BETWEEN_READS):

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from core.chat.conversation import Conversation, Turn
-from core.chat.queue import WAITING, QueueEntry
+from core.chat.queue_entry import WAITING, QueueEntry
 from core.chat.types import End, Generation, GenerationResult
 
 

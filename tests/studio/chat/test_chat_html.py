@@ -1,7 +1,7 @@
 """A conversation as HTML: names, facts, actions, marked differences, and answers in progress."""
 
 from core.chat.conversation import Conversation, LaneChoice
-from core.chat.queue import QueueEntry
+from core.chat.queue_entry import QueueEntry
 from core.chat.types import Generation, GenerationResult, ResolvedLanes
 from studio.chat.chat_html import DIFFERENCES, PROBABILITIES, boards_html, last_board_html
 from studio.chat.in_progress import AnswersInProgress

@@ -6,7 +6,7 @@ import pytest
 
 from core.chat.conversation import Conversation, LaneChoice
 from core.chat.engine import Engine
-from core.chat.queue import QueueEntry
+from core.chat.queue_entry import QueueEntry
 from core.chat.sampler import TokenSampler
 from core.chat.types import ResolvedLanes
 from core.errors import StudioError

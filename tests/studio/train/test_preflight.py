@@ -54,7 +54,7 @@ def test_make_fit_with_fused_kernels_offloads_before_it_reduces_the_batch(do, mo
 
 
 def test_check_several_gpus_shows_the_memory_of_each(do, monkeypatch):
-    monkeypatch.setattr(gpu, "cards", lambda: [gpu.GPUMemory(12 * GIB, 12 * GIB)] * 2)
+    monkeypatch.setattr(gpu, "list_memory", lambda: [gpu.GPUMemory(12 * GIB, 12 * GIB)] * 2)
     memory = list(do.check(**QLoRAConfig(model="seven", gpus=2).model_dump()))[-1]["memory"]
     assert "12.0 GiB free of GPU memory on each of 2 GPUs" in memory
 
