@@ -34,7 +34,7 @@ class LoadedModel:
         settings: Settings,
         store: RunStore,
         base: BaseIdentity,
-        report: Callable[[str], None] = lambda phase: None,
+        report: Callable[[str], None] = lambda stage: None,
     ):
         """Load a model.
 
@@ -42,7 +42,7 @@ class LoadedModel:
             settings: The studio's settings.
             store: Where a run that shares the GPU is found.
             base: The model.
-            report: Called at the beginning of each phase that takes seconds.
+            report: Called at the beginning of each stage that takes seconds.
 
         Raises:
             StudioError: A run or an evaluation needs the GPU's memory, or the model cannot be loaded.
@@ -96,7 +96,7 @@ class LoadedModel:
 
 
 def loading_stage(base: BaseIdentity) -> str:
-    """Return the name of the phase in which the weights are read."""
+    """Return the name of the stage in which the weights are read."""
     return f"Loading {base.model}"
 
 

@@ -162,7 +162,7 @@ def _card_in_progress(answers: AnswersInProgress, lane: int, title: str, key: st
         kind,
         facts=_facts(answer) if answer and answer.tokens and not is_hidden else "",
         note=answer.note if answer else "",
-        placeholder="" if text or has_ended else answers.phase(lane),
+        placeholder="" if text or has_ended else answers.stage(lane),
         actions=[] if has_ended else [_STOPPING if lane in answers.stopped else _STOP],
     )
 

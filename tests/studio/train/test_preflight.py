@@ -27,8 +27,8 @@ def do(runs, toasts, frequent_updates):
 def test_check_run_that_does_not_fit_offers_a_change_that_fits(do, monkeypatch):
     monkeypatch.setattr(gpu, "memory", lambda: gpu.GPUMemory(12 * GIB, 12 * GIB))
     values = QLoRAConfig(model="seven", batch_size=16, kernels="off", subset="nowhere").model_dump()
-    *phases, shown = do.check(**values)
-    assert "Checking" in phases[0]["phase"]
+    *stages, shown = do.check(**values)
+    assert "Checking" in stages[0]["stage"]
     assert "no subset 'nowhere'" in ParsedHtml(shown["findings"]).text
     assert "12.0 GiB free of GPU memory" in shown["memory"]
     assert "over" in shown["memory"]
