@@ -106,7 +106,7 @@ class ChatActions:
         except Exception as error:
             # An error of one lane leaves the others their answers; the question returns to the box if none has one.
             lanes = self.conversations.find(chat_id).turns[-1].answers
-            if all(not tries or tries[-1].end == "failed" for tries in lanes):
+            if all(not attempts or attempts[-1].end == "failed" for attempts in lanes):
                 yield self._take_back(chat_id, prompt, before, show, _hint_of(error))
             raise
         # Stopped while it waited in the queue: the question was never answered.
@@ -247,11 +247,11 @@ class ChatActions:
         hint = f"Editing question {turn + 1}: Send asks it again. The turns from there on are kept as a branch."
         return view_updates(prompt=chat.turns[turn].prompt, hint=hint, editing=turn)
 
-    def show_earlier_try(self, chat_id: str, lane: int, show: list[str]) -> Updates:
+    def show_earlier_attempt(self, chat_id: str, lane: int, show: list[str]) -> Updates:
         """Show the answer that a lane gave before the current one."""
         with self.conversations.change(chat_id) as chat:
             _answerable_lanes(chat, lane)
-            chat.turns[-1].other_try(lane)
+            chat.turns[-1].show_other_attempt(lane)
         return self.render_view(chat_id, show)
 
     def switch_branch(self, chat_id: str, branch: str | None, show: list[str]) -> Updates:

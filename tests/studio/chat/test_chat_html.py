@@ -59,7 +59,7 @@ def test_actions_several_tries_are_counted():
     chat = conversation_of(answer("A."), answer("B.", run="r"))
     chat.turns[0].answers[0].append(answer("A2."))
     shown = last_turn(chat)
-    assert "Earlier try (2)" in shown
+    assert "Earlier attempt (2)" in shown
     assert "A2." in shown
     assert "A.<" not in shown
 

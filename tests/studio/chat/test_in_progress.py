@@ -39,7 +39,7 @@ def test_send_unfinished_answer_is_on_disk_and_can_be_continued(parts, tuned, ch
     assert shown.count('data-event="continue_answer"') == 2
     save(saved[-1])
     assert all(after.ids[: len(before.ids)] == before.ids for before, after in zip(cut, whole, strict=True))
-    assert [len(tries) for tries in parts.conversations.find(chat_id).turns[0].answers[:2]] == [1, 1]
+    assert [len(attempts) for attempts in parts.conversations.find(chat_id).turns[0].answers[:2]] == [1, 1]
     assert "interrupted" not in [answer.end for answer in whole]
 
 
