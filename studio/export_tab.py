@@ -70,7 +70,7 @@ def build_export_tab(runs: RunStore, demo: gr.Blocks, changes: list[Any]) -> gr.
             adapter = gr.Dropdown(label="Adapter", elem_id="export-adapter", filterable=False, min_width=140)
         about = gr.HTML('<div class="qs-skeleton">Loading the runs …</div>', elem_id="export-about", padding=False)
         download = build_download("Download adapter (ZIP)", "export-download", variant="primary")
-    chosen = {"adapter": adapter, "about": about, "download": download.ask}
+    chosen = {"adapter": adapter, "about": about, "download": download.button}
     for event in (demo.load, *changes):
         connect(event, do.refresh_list, {"run_id": run}, {"run": run, **chosen}, visitor=True, **UNLIMITED)
     connect(run.input, do.list_adapters, {"run_id": run}, chosen, visitor=True, **UNLIMITED)
