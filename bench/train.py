@@ -5,8 +5,8 @@
 A random model of Llama-2-7B's shape in NF4 with double quantization, bf16, LoRA rank 16 on all linear layers, fused
 AdamW, the same rows in the same order. Each variant runs in a process of its own, in random order, repeated; the next
 two processes import their packages while one is measured. A rate is the median of the repeats without the first steps
-(compilation, allocation); real tokens exclude padding. The ceiling is the matrix work alone: 4 FLOPs per weight and token
-(2 forward, 2 backward, as the base weights are frozen), at the rate of this GPU for 8,192² matrices.
+(compilation, allocation); real tokens exclude padding. The ceiling is the rate of the matrix work alone: 4 FLOPs per
+weight and token (2 forward, 2 backward, as the base weights are frozen), at this GPU's rate for 8,192² matrices.
 """
 
 import argparse
@@ -189,8 +189,8 @@ def _print_table(case: str, found: dict[str, list[dict]], matrix_rate: float) ->
     batch, length = CASES[case]
     ceiling = matrix_rate / (4 * WEIGHTS)
     print(f"\n{case}: {batch} × {length}; {matrix_rate / 1e12:.0f} TFLOP/s, so a ceiling of {ceiling:,.0f} tokens/s")
-    heads = ("variant", "real tok/s", "× TRL", "× Unsloth", "spread", "padded tok/s", "step ms", "peak GiB", "of ceiling",
-             "load s", "first step s", "first losses")  # fmt: skip
+    heads = ("variant", "real tok/s", "× TRL", "× Unsloth", "spread", "padded tok/s", "step ms", "peak GiB",
+             "of ceiling", "load s", "first step s", "first losses")  # fmt: skip
     print(f"| {' | '.join(heads)} |\n{'|---' * len(heads)}|")
     rates = {variant: median(run["rate"] for run in runs) for variant, runs in found.items() if runs}
     for variant, runs in found.items():

@@ -1,4 +1,4 @@
-"""Export tab: take a trained adapter away as a zip that PEFT loads."""
+"""Export tab: download a trained adapter as a zip that PEFT loads."""
 
 from typing import Any
 
