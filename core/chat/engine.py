@@ -90,9 +90,8 @@ class Engine:
     def ask(self, entry: QueueEntry) -> Iterator[QueueEntry]:
         """Queue a question, and yield its entry until all its lanes have ended.
 
-        It is yielded when its stage changes, when it is done, and every `SECONDS_BETWEEN_YIELDS` in between.
-
-        Closing the iterator stops the answers.
+        It is yielded when its stage changes, when it is done, and every `SECONDS_BETWEEN_YIELDS` in between. Closing
+        the iterator stops the answers.
 
         Args:
             entry: A new entry; its generations are written by the engine's thread.
@@ -261,8 +260,7 @@ class Engine:
         # First free the memory of the current model: the arbiter and the loader measure what is free.
         self._drop_model()
         self._model = LoadedModel(self.settings, self.store, entry.base, lambda stage: self._set_stage(entry, stage))
-        entry.prompts = []
-        self.notice = ""
+        entry.prompts, self.notice = [], ""
 
     def _end_finished(self) -> None:
         """End the questions whose lanes have all ended."""
