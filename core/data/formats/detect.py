@@ -63,8 +63,8 @@ def detect(rows: Sequence[Row], prompts_only: bool = False) -> Detection | None:
     fitting = [proposal for proposal in proposals(rows, found) if proposal.rows]
     if prompts_only:
         fitting += [proposal for proposal in propose_prompts(rows, found) if proposal.rows]
-    sure = [proposal for proposal in fitting if proposal.sure and proposal.rows > _MAJORITY_SHARE * texts]
-    chosen = next((proposal for proposal in sure if _why_unusable(proposal, rows) is None), None)
+    certain = [proposal for proposal in fitting if proposal.is_certain and proposal.rows > _MAJORITY_SHARE * texts]
+    chosen = next((proposal for proposal in certain if _why_unusable(proposal, rows) is None), None)
     others = sorted((p for p in fitting if p is not chosen), key=lambda p: -p.rows)
     candidates = _candidates(chosen, others, found)
     if chosen is None:
@@ -130,9 +130,9 @@ def _question(found: dict[str, Column], others: list[Proposal], rows: Sequence[R
     # The sentence has no full stop: the page and the errors that show it continue from here.
     shown = list_some(names, _SHOWN_COLUMNS)
     doubt = next((proposal.doubt for proposal in _text_last(others, found) if proposal.doubt), "")
-    if sure := next((proposal for proposal in others if proposal.sure), None):
-        label = get_format(sure.reading.format).label
-        doubt = f"no row can be used as {label} ({_why_unusable(sure, rows) or 'only some rows fit'})"
+    if certain := next((proposal for proposal in others if proposal.is_certain), None):
+        label = get_format(certain.reading.format).label
+        doubt = f"no row can be used as {label} ({_why_unusable(certain, rows) or 'only some rows fit'})"
     doubt = mixed_doubt(rows) or doubt
     if not any(get_format(proposal.reading.format).name != "text" for proposal in others):
         convert = "write one column with the question and one with the answer, such as prompt and completion"
