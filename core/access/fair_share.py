@@ -39,7 +39,8 @@ def surplus(
     groups: dict[Hashable, list[ThingT]] = defaultdict(list)
     for thing in things:
         groups[owner_of(thing) or (thing,)].append(thing)
-    # Of each: how many of its owner are newer, and when it was used. Those with the most newer ones go first.
+    # Each thing with the number of its owner's newer things, and when it was used. Those with the most newer ones go
+    # first.
     ranked = []
     for group in groups.values():
         newest_first = sorted(group, key=used_at, reverse=True)
