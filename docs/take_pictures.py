@@ -24,7 +24,11 @@ from playwright.sync_api import Browser, Page, sync_playwright
 PROJECT = Path(__file__).resolve().parents[1]
 PICTURES = PROJECT / "docs" / "pictures"
 SIZES = {"": (1440, 900), "-phone": (390, 844)}
-_STEP_REACHED = "n => +((document.querySelector('#run-status').innerText.match(/step (\\d+)/) || [0, 0])[1]) >= n"
+_STEP_REACHED = """steps => {
+    const status = document.querySelector("#run-status");
+    const found = status.innerText.match(/step (\\d+)/);
+    return !status.querySelector(".finished") && found && Number(found[1]) >= steps;
+}"""
 # The variables that Hugging Face sets for a Space of the user keeper with hf_oauth; no one signs in.
 SPACE = {
     "SYSTEM": "spaces", "SPACE_ID": "keeper/studio", "SPACE_AUTHOR_NAME": "keeper", "OAUTH_CLIENT_ID": "pictures",
@@ -114,13 +118,13 @@ def train(pages: dict[str, Page]) -> None:
     page = pages[""]
     page.locator("#start").click()
     for suffix, each in pages.items():
-        each.wait_for_function(_STEP_REACHED, arg=20, timeout=240_000)
+        each.wait_for_function(_STEP_REACHED, arg=20, timeout=600_000)
         if not suffix:
             # The notice of the start fades.
             each.wait_for_timeout(5000)
         watched(each, f"train-running{suffix}")
     for suffix, each in pages.items():
-        each.locator("#run-status .finished").wait_for(timeout=400_000)
+        each.locator("#run-status .finished").wait_for(timeout=1_200_000)
         watched(each, f"train{suffix}")
     refuse_and_compare(pages)
 
@@ -174,7 +178,7 @@ def evaluate_tab(page: Page, suffix: str) -> None:
         page.locator("#evaluate-field-limit input").fill("12")
         page.locator("#evaluate-field-max_new_tokens input").fill("60")
         page.locator("#evaluate-start").click()
-    page.locator("#evaluate-status .finished").wait_for(timeout=400_000)
+    page.locator("#evaluate-status .finished").wait_for(timeout=1_200_000)
     page.locator("#evaluate-table tbody tr[data-event]").first.click()
     page.wait_for_timeout(1500)
     shoot(page, f"evaluate{suffix}")
