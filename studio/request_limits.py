@@ -1,4 +1,4 @@
-"""Limits of HTTP requests per caller, so that a caller who sends many at once delays no one else."""
+"""Limits of HTTP requests per caller, so that many requests of one caller delay only that caller."""
 
 import asyncio
 from collections import Counter

@@ -26,7 +26,7 @@ def surplus(
 ) -> list[ThingT]:  # fmt: skip
     """Return what to delete, the oldest of an owner first.
 
-    Nobody keeps more than `each`. If there are still more than `total`, an owner with the most gives up the oldest;
+    No owner keeps more than `each`. If there are still more than `total`, an owner with the most gives up the oldest;
     among owners with equally many, the one whose oldest was unused for the longest time.
 
     Args:

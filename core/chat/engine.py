@@ -103,7 +103,7 @@ class Engine:
         entry.generations = [Generation() for _ in entry.lanes]
         entry.has_priority = roles.caller().is_owner
         with self._changed:
-            # With nobody before it, the page shows at once what happens next.
+            # With no question before it, it waits at most for its model; the page shows that at once.
             if not (self._waiting or self._active):
                 entry.stage = "" if entry.base == self.loaded else loading_stage(entry.base)
             self._waiting.insert(self._insertion_index(entry), entry)

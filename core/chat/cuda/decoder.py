@@ -22,7 +22,7 @@ from core.chat.decoder import Decoder, TokenSequence
 
 # Tokens of prompts that are read between two decode steps.
 CHUNK_TOKENS = 1024
-# The same if nobody waits for the next word: weights are unpacked a quarter as often.
+# The same if no user waits for the next word: weights are unpacked a quarter as often.
 OFFLINE_CHUNK_TOKENS = 4096
 
 

@@ -74,7 +74,7 @@ def detect(rows: Sequence[Row], prompts_only: bool = False) -> Detection | None:
             _describe(others[0], rows) if others else "",
             candidates,
         )
-    # Two proposals may be the same reading in the words of the user.
+    # The runner-up is another one in words, too: two readings may have the same description.
     second = next((words for other in others if (words := _describe(other, rows)) != _describe(chosen, rows)), "")
     return Detection(
         chosen.reading,
@@ -107,7 +107,7 @@ def _has_text(found: dict[str, Column]) -> bool:
 
 
 def _why_unusable(proposal: Proposal, rows: Sequence[Row]) -> str | None:
-    """Return why no row becomes a conversation, by the first one; None where at least one does."""
+    """Return why no row becomes a conversation: the reason of the first row. None if at least one row does."""
     reasons: list[str] = []
     for row in rows:
         try:
