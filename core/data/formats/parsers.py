@@ -11,6 +11,7 @@ from core.data.formats.answer_choice import better_answer, right_answer
 from core.data.formats.answer_lists import best_answer, is_answer_list
 from core.data.formats.cells import Cells, Format, with_system
 from core.data.formats.chat_trees import current_turns, is_node_map
+from core.data.formats.choices import choice_turns
 from core.data.formats.conversation import Message, UnusableRow
 from core.data.formats.envelopes import unwrap_text
 from core.data.formats.flag_answers import answer_of_flags
@@ -19,6 +20,7 @@ from core.data.formats.options import ReadingOptions
 from core.data.formats.paired import pair_turns
 from core.data.formats.turns import is_conversation, is_turn, read_turn, read_turns
 from core.data.formats.values import answer_of, is_absent, is_missing, nested, note_empty_answer, text_of
+from core.data.formats.verdicts import verdict_of
 
 
 def _with_columns(messages: list[Message], cells: Cells) -> list[Message]:
@@ -138,23 +140,6 @@ def _preference(cells: Cells) -> list[Message]:
     return _with_columns([*prompt_turns, *answer_turns], cells)
 
 
-_GOOD = frozenset(
-    ("true", "1", "1.0", "good", "desirable", "yes", "accept", "accepted", "approve", "approved", "keep", "correct",
-     "thumbs_up", "like")
-)  # fmt: skip
-_BAD = frozenset(
-    ("false", "0", "0.0", "bad", "undesirable", "no", "reject", "rejected", "disapproved", "decline", "declined",
-     "discard", "discarded", "wrong", "incorrect", "invalid", "thumbs_down", "dislike", "flagged", "deleted", "ignore",
-     "ignored", "skip", "skipped")
-)  # fmt: skip
-
-
-def verdict_of(value: Any) -> bool | None:
-    """Return whether a value of a flag names a good answer, or None if it says neither good nor bad."""
-    word = str(value).strip().lower()
-    return True if word in _GOOD else False if word in _BAD else None
-
-
 def _rated(cells: Cells) -> list[Message]:
     """Parse a conversation with a flag (KTO) that is true for a good answer; rows with bad answers are unusable."""
     label = cells.get("label")
@@ -192,6 +177,10 @@ def _tree(cells: Cells) -> list[Message]:
 
 def _paired(cells: Cells) -> list[Message]:
     return _with_columns(pair_turns(cells), cells)
+
+
+def _multiple_choice(cells: Cells) -> list[Message]:
+    return _with_columns(choice_turns(cells), cells)
 
 
 def _with_columns_beside_text(messages: list[Message], cells: Cells) -> list[Message]:
@@ -280,6 +269,10 @@ FORMATS: tuple[Format, ...] = (
     Format("paired", "paired lists", "a list of questions and a list of answers, or numbered columns of both",
            {"questions": ("questions",), "answers": ("answers",), "context": names.CONTEXT_NAMES, **_SYSTEM_AND_TOOLS},
            ("questions", "answers"), _paired, has_turns=True),
+    Format("multiple_choice", "multiple choice", "a question, its choices, and the one that is right",
+           {"question": ("question", "prompt", "query"), "choices": (*names.OPTION_NAMES, "A", "option_a", "option_1"),
+            "answer": ("answer", "answer_key", "label"), "answer_from_1": (), "context": names.CONTEXT_NAMES,
+            **_SYSTEM_AND_TOOLS}, ("question", "choices"), _multiple_choice, has_turns=True),
     Format("guanaco", "Guanaco text", "'### Human:' marks in a text",
            _MARKED_TEXT, ("text",), _guanaco, has_turns=False),
     Format("llama2", "Llama-2 text", "'[INST]' marks in a text", _MARKED_TEXT, ("text",), _llama2, has_turns=False),

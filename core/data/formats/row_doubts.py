@@ -75,8 +75,8 @@ def taken_columns(rows: Rows, reading: Reading) -> dict[str, str]:
     for row in rows:
         cells = Cells(row, form, reading)
         taken |= {slot: name for slot in form.slots if slot not in taken and (name := cells.column(slot))}
-        if reading.format == "paired":
-            # Numbered columns are read beside the one that is mapped.
+        if reading.format in ("paired", "multiple_choice"):
+            # Numbered or lettered columns are read beside the one that is mapped.
             with contextlib.suppress(UnusableRow):
                 form.parse(cells)
             taken |= {name: name for name in cells.used if name not in taken.values()}

@@ -32,6 +32,8 @@ _SPREADSHEET_ERROR = re.compile(r"#[^\W_]+(?:[/_ ][^\W_]+)?[!?]|#n/a|#nv|#nd|#er
 _MAX_LITERAL_CHARACTERS = 4 * 2**20
 # pandas writes a NumPy array of dicts without commas: "[{...}\n {...}]". A line end inside a repr'd string is escaped.
 _NUMPY_JOIN = re.compile(r"\}\s*\n\s*\{")
+# It writes an array of texts as "['one' 'two']", which Python would read as a single text.
+_NUMPY_TEXTS = re.compile(r"""('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")\s+(?=['"])""")
 _NUMPY_ARRAY = re.compile(r"\barray\(\[|\],\s*dtype=\w+\)")
 
 
@@ -120,6 +122,8 @@ def _python_literal(text: str) -> Any:
         raise ValueError("too long")
     if "array(" in text:
         text = _NUMPY_ARRAY.sub(lambda found: "[" if found[0].startswith("array") else "]", text)
+    if "[" in text:
+        text = _NUMPY_TEXTS.sub(r"\1,", text)
     return ast.literal_eval(_NUMPY_JOIN.sub("},{", text))
 
 
