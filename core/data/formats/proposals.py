@@ -16,6 +16,7 @@ from core.data.formats.choice_proposals import choices_doubt, propose_choices
 from core.data.formats.columns import find_column
 from core.data.formats.doubts import (
     constant_as_system,
+    message_list_doubt,
     second_question,
 )
 from core.data.formats.empty_answers import has_no_answers, is_wrong_name
@@ -159,7 +160,7 @@ def _verdict_doubt(rows: Rows, answer: str) -> str:
 def _two_texts(rows: Rows, found: Columns) -> Iterator[Proposal]:
     """Propose the only two columns of text as a question and its answer, always with doubt."""
     # The name and the type of a list of turns are no question and answer.
-    if any(count_filled(rows, name, is_conversation) for name in found):
+    if any(count_filled(rows, name, is_conversation) for name in found) or message_list_doubt(rows, found):
         return
     texts = [n for n, column in found.items() if column.kind in ("prose", "short") and not is_reasoning_name(n)]
     # A list of flags in a cell of text is none.

@@ -8,7 +8,7 @@ from typing import Any
 
 from core.data.formats import columns as names
 from core.data.formats.columns import find_column, folded_name, name_words
-from core.data.formats.doubts import message_doubt, speaker_doubt
+from core.data.formats.doubts import message_doubt, message_list_doubt, speaker_doubt
 from core.data.formats.flag_labels import flags_doubt
 from core.data.formats.marks import style_of
 from core.data.formats.object_fields import objects_doubt
@@ -182,7 +182,7 @@ def _missing_part(rows: Rows, found: Columns) -> str:
     parent = find_column(every, ("parent_id", "parent"))
     if parent and find_column(every, ("role", "from", "author")):
         return f"each row is one message of a tree (column {parent!r}); the file of whole trees can be read"
-    if doubt := message_doubt(rows, found):
+    if doubt := message_doubt(rows, found) or message_list_doubt(rows, found):
         return doubt
     if question := find_column(every, QUESTION_NAMES):
         return f"the column {question!r} holds questions, and no column of answers was found"

@@ -1,13 +1,16 @@
 """Proposals of lists of turns and of trees of messages."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from core.data.formats import columns as names
 from core.data.formats.answer_doubts import turn_doubt
+from core.data.formats.answer_lists import holds_rated_answers
 from core.data.formats.chat_trees import is_node_map
 from core.data.formats.columns import find_column, folded_name
-from core.data.formats.doubts import people_doubt, text_outside_doubt
+from core.data.formats.doubts import text_outside_doubt
 from core.data.formats.list_proposals import propose_named_lists
+from core.data.formats.people import people_doubt, people_roles
 from core.data.formats.proposal import (
     QUESTION_NAMES,
     Columns,
@@ -50,6 +53,9 @@ def propose_turns(rows: Rows, found: Columns) -> Iterator[Proposal]:
             continue
         if question and not find_column([name], names.TURN_NAMES) and not has_usual_speaker(rows, name):
             continue
+        if holds_rated_answers(rows, name):
+            # The comments of a forum with their scores are answers to choose from.
+            continue
         first = next(turn[0] for turn in (nested(row.get(name)) for row in rows) if is_conversation(turn))
         slot, form = ("conversations", "sharegpt") if {"from", "From"} & first.keys() else ("messages", "messages")
         where = f"in the column {name!r}"
@@ -60,9 +66,10 @@ def propose_turns(rows: Rows, found: Columns) -> Iterator[Proposal]:
             continue
         # Lists of turns have no slot for context: it belongs to a single question.
         beside = {key: column for key, column in columns_beside(found, {name}).items() if key != "context"}
-        sign, doubt = get_format(form).sign, ""
+        sign, doubt, roles = get_format(form).sign, "", {}
         if is_turn(first):
-            doubt = people_doubt(rows, name)
+            roles = people_roles(rows, name)
+            doubt = people_doubt(rows, name, roles)
         else:
             sign = "a list of questions and answers"
             if not find_column([name], names.TURN_NAMES):
@@ -72,5 +79,6 @@ def propose_turns(rows: Rows, found: Columns) -> Iterator[Proposal]:
         unread = {other for other in found if not find_column([other], ("message", "preamble"))}
         doubt = doubt or question_part_doubt(rows, found, unread)
         doubt = doubt or text_outside_doubt(rows, found, name) or turn_doubt(rows, name)
-        yield make_proposal(found, form, {slot: name, **beside}, f"{sign}, {where}", row_counts[name], doubt)
+        proposal = make_proposal(found, form, {slot: name, **beside}, f"{sign}, {where}", row_counts[name], doubt)
+        yield replace(proposal, reading=proposal.reading.model_copy(update={"roles": roles}))
     yield from propose_named_lists(rows, found)

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 
 from core.data.formats import columns as names
+from core.data.formats.answer_lists import holds_rated_answers
 from core.data.formats.columns import Column, find_column, name_words
 from core.data.formats.empty_answers import has_no_answers, is_wrong_name
 from core.data.formats.envelopes import holds_one_text
@@ -62,7 +63,8 @@ def propose_titled(rows: Rows, found: Columns) -> Iterator[Proposal]:
     """Propose a title with its text as the question of an answer, as in a forum; always with doubt."""
     texts = [name for name, column in found.items() if column.kind in ("prose", "short")]
     title, body = find_column(texts, _TITLE_NAMES), find_column(texts, _BODY_NAMES)
-    answers = [name for name in texts if _is_answer(name)]
+    answers = [name for name in texts if _is_answer(name) or "comment" in name_words(name)]
+    answers = [name for name in found if holds_rated_answers(rows, name)] + answers
     for answer in answers if title or body else []:
         if answer in (title, body):
             continue
