@@ -182,7 +182,8 @@ def mask_doubt(rows: Rows, found: Columns, reading: Reading) -> str:
         cells = [nested(row[name]) for row in rows if name in row and not is_absent(row[name])]
         lists = [cell if isinstance(cell, list) else [cell] for cell in cells if isinstance(cell, list) or not is_text]
         flat = [value for cell in lists for value in cell]
-        values = {str(value).strip().lower() for value in flat}
+        # A decimal comma is one of a number, too.
+        values = {str(value).strip().lower().replace(",", ".") for value in flat}
         neutral = _NONE_SKIPPED if find_column([name], SKIP_KEYS) else _ALL_LEARNED
         if values - neutral and all(_NUMBER.fullmatch(value) for value in values):
             return (

@@ -13,7 +13,7 @@ from core.data.formats.cells import Cells, Format, with_system
 from core.data.formats.chat_trees import current_turns, is_node_map
 from core.data.formats.choices import choice_turns
 from core.data.formats.conversation import Message, UnusableRow
-from core.data.formats.envelopes import unwrap_text
+from core.data.formats.envelopes import spelled_envelope, unwrap_text
 from core.data.formats.flag_answers import answer_of_flags
 from core.data.formats.marks import parse_guanaco, parse_llama2, parse_marked
 from core.data.formats.options import ReadingOptions
@@ -85,6 +85,7 @@ def _answer(value: Any, slot: str, cells: Cells) -> str:
     """Return the text of an answer: the best one of a list, or the certain text inside an object."""
     if is_answer_list(value, cells.role):
         value = best_answer(value, slot, cells.note)
+    value = spelled_envelope(value)
     return answer_of(unwrap_text(value, slot, cells.note), slot, cells.note)
 
 
@@ -99,17 +100,25 @@ def _prompt_completion(cells: Cells) -> list[Message]:
     prompt = cells.get("prompt")
     completion = right_answer(cells) if "correct" in cells.reading.columns else cells.get("completion")
     prompt_turns = _prompt_turns(prompt, "prompt", cells)
-    if is_conversation(completion) and not is_answer_list(completion, cells.role):
+    completion = spelled_envelope(completion)
+    if _has_turns(completion) or (is_conversation(completion) and not is_answer_list(completion, cells.role)):
         answer_turns = _turns(completion, cells)
+        if len(answer_turns) > len(prompt_turns) and answer_turns[: len(prompt_turns)] == prompt_turns:
+            cells.note("the turns of the prompt are repeated in the completion, and used once")
+            prompt_turns = []
     else:
         answer_turns = [{"role": "assistant", "content": _answer(completion, "completion", cells)}]
     return _with_columns([*prompt_turns, *answer_turns], cells)
 
 
+def _has_turns(value: Any) -> bool:
+    return isinstance(value, dict) and isinstance(value.get("messages"), list)
+
+
 def _prompt_turns(prompt: Any, slot: str, cells: Cells) -> list[Message]:
     """Return the turns before an answer: those of a list, or one question followed by its context."""
     value = nested(prompt)
-    if is_conversation(value) or (isinstance(value, dict) and isinstance(value.get("messages"), list)):
+    if is_conversation(value) or _has_turns(value):
         return _turns(value, cells)
     question = text_of(unwrap_text(prompt, slot, cells.note), slot, cells.note)
     context = cells.text("context")

@@ -42,8 +42,8 @@ from core.data.formats.row_doubts import question_part_doubt, row_doubt, taken_c
 from core.data.formats.text_proposals import propose_labeled, propose_marked, propose_plain
 from core.data.formats.turn_proposals import propose_trees, propose_turns
 from core.data.formats.turns import is_conversation, is_turn
-from core.data.formats.values import is_missing
-from core.data.formats.worded_pairs import propose_titled, propose_worded
+from core.data.formats.values import is_missing, nested
+from core.data.formats.worded_pairs import TITLE_NAMES, propose_titled, propose_worded
 
 _INSTRUCTION_NAMES = ("instruction", "instructions", "definition", "task_description")
 _INPUT_NAMES = ("input", "inputs", *names.CONTEXT_NAMES)
@@ -113,7 +113,9 @@ def _pairs(rows: Rows, found: Columns) -> Iterator[Proposal]:
     filled = [name for name, column in found.items() if column.kind != "empty"]
     answers = [name for want in names.COMPLETION_NAMES if (name := find_column(filled, (want,)))]
     answers += [other for name in answers for other in other_answers(rows, found, name)]
-    answers += [name for name in filled if holds_rated_answers(rows, name)]
+    # The comments of a post with a title are read by `propose_titled`.
+    if not find_column(filled, TITLE_NAMES):
+        answers += [name for name in filled if holds_rated_answers(rows, name)]
     for answer in dict.fromkeys(answers):
         if is_wrong_name(answer) or has_no_answers(rows, answer):
             continue
@@ -145,8 +147,8 @@ def _text_of_objects(rows: Rows, found: Columns, prompt: str, answer: str) -> tu
     """Return a question and an answer with the field of text in place of each object; None without such a field."""
     columns = []
     for name in (prompt, answer):
-        field = text_field(rows, name) if is_object(rows, found, name, asks=name == prompt) else None
-        is_certain = all(map(find_text, _present(rows, name)))
+        field = text_field(rows, name) if is_object(rows, found, name, None if name == prompt else prompt) else None
+        is_certain = all(find_text(nested(value)) for value in _present(rows, name))
         columns.append(name if field is None or is_certain else f"{name}.{field}")
     return (columns[0], columns[1]) if columns != [prompt, answer] else None
 

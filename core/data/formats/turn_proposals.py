@@ -26,6 +26,7 @@ from core.data.formats.reading import get_format
 from core.data.formats.row_doubts import question_part_doubt
 from core.data.formats.turns import has_usual_speaker, is_conversation, is_turn
 from core.data.formats.values import nested
+from core.data.formats.worded_pairs import is_path_of_question
 
 
 def propose_trees(rows: Rows, found: Columns) -> Iterator[Proposal]:
@@ -50,6 +51,8 @@ def propose_turns(rows: Rows, found: Columns) -> Iterator[Proposal]:
         question = find_column([n for n in found if n != name], QUESTION_NAMES)
         # TRL's conversational form: the turns of the prompt and of the completion are in two columns (see `_pairs`).
         if (find_column([name], QUESTION_NAMES) and completion) or (find_column([name], ("completion",)) and question):
+            continue
+        if is_path_of_question(name, found):
             continue
         if question and not find_column([name], names.TURN_NAMES) and not has_usual_speaker(rows, name):
             continue

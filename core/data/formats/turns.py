@@ -107,6 +107,8 @@ def read_turns(value: Any, note: Note, think: bool = True, role_of: RoleOf = usu
     if isinstance(value, dict) and isinstance(value.get("messages"), list):
         note_unused(value, {"messages"}, "the conversation", note)
         value = value["messages"]
+        # LangSmith stores a batch of one conversation.
+        value = value[0] if len(value) == 1 and isinstance(value[0], list) else value
     if not isinstance(value, (list, tuple)):
         raise UnusableRow("the conversation is not a list of turns")
     if value and isinstance(value[0], str) and all(isinstance(turn, str) for turn in value):
