@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from core.data.formats.columns import Column, Row, find_column, profile
 from core.data.formats.conversation import UnusableRow, find_problem
+from core.data.formats.doubts import message_list_doubt
 from core.data.formats.mixed_rows import mixed_doubt
 from core.data.formats.proposal import QUESTION_NAMES, Proposal
 from core.data.formats.proposals import proposals
@@ -104,9 +105,10 @@ def _unlikely_last(others: Sequence[Proposal], found: dict[str, Column], rows: S
     """
     has_questions = bool(find_column(list(found), QUESTION_NAMES))
 
-    def rank(proposal: Proposal) -> tuple[int, bool]:
-        is_text, is_json = proposal.reading.format == "text", _writes_json(proposal, rows)
-        return (2 if is_text and is_json else has_questions and is_text, is_json)
+    def rank(proposal: Proposal) -> tuple[int, bool, bool]:
+        form = proposal.reading.format
+        is_text, is_json = form == "text", _writes_json(proposal, rows)
+        return (2 if is_text and is_json else has_questions and is_text, is_json, form != "multiple_choice")
 
     return sorted(others, key=rank)
 
@@ -155,7 +157,7 @@ def _question(found: dict[str, Column], others: list[Proposal], rows: Sequence[R
     if sure := next((proposal for proposal in others if proposal.sure), None):
         label = get_format(sure.reading.format).label
         doubt = f"no row can be used as {label} ({_why_unusable(sure, rows) or 'only some rows fit'})"
-    doubt = mixed_doubt(rows) or doubt
+    doubt = mixed_doubt(rows) or doubt or message_list_doubt(rows, found)
     if not any(get_format(proposal.reading.format).name != "text" for proposal in others):
         convert = "write one column with the question and one with the answer, such as prompt and completion"
         doubt = f"{doubt}; {convert}, if the file has both" if doubt else f"{convert}, or one list of turns"

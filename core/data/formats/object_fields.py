@@ -62,9 +62,17 @@ def annotated_texts(rows: Rows, found: Columns) -> Iterator[tuple[str, str]]:
 
 
 def objects_doubt(rows: Rows, name: str) -> str:
-    """Return the doubt that the texts of a column are objects with several texts, written as JSON; "" if not."""
+    """Return the doubt that the texts of a column are objects with texts, or lists, written as JSON; "" if not."""
     fields = _text_fields(rows, name)
-    return f"{name!r} holds objects with the texts {' and '.join(map(repr, fields[:2]))}" if len(fields) > 1 else ""
+    if len(fields) > 1:
+        return f"{name!r} holds objects with the texts {' and '.join(map(repr, fields[:2]))}"
+    return f"{name!r} holds lists or objects, written as JSON or in Python" if spells_json(rows, name) else ""
+
+
+def spells_json(rows: Rows, name: str) -> bool:
+    """Return whether most values of a column are texts that spell a list or an object."""
+    values = _present(rows, name)
+    return 2 * sum(isinstance(value, str) and not isinstance(nested(value), str) for value in values) > len(values)
 
 
 def _text_fields(rows: Rows, name: str) -> list[str]:

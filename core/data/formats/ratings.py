@@ -8,12 +8,13 @@ from core.data.formats.proposal import Columns, Rows
 from core.data.formats.values import is_missing, nested, number_of_text
 from core.data.listing import list_some
 
-# Words of the name of a rating.
-_WORDS = frozenset(
-    ("score", "scores", "rating", "ratings", "stars", "reward", "rewards", "grade", "grades", "quality", "overall",
-     "helpfulness", "correctness", "coherence", "usefulness", "truthfulness", "honesty", "harmlessness", "accuracy",
-     "relevance", "fluency", "faithfulness", "factuality", "groundedness", "likert", "satisfaction", "upvotes",
-     "downvotes", "votes", "karma")
+# Words of the name of a rating. Those of the first set may count something else, such as votes, without a limit.
+_UNLIMITED_WORDS = frozenset(("score", "scores", "overall", "grade", "grades", "stars"))
+_MAX_RATING = 10
+_WORDS = _UNLIMITED_WORDS | frozenset(
+    ("rating", "ratings", "reward", "rewards", "quality", "helpfulness", "correctness", "coherence", "usefulness",
+     "truthfulness", "honesty", "harmlessness", "accuracy", "relevance", "fluency", "faithfulness", "factuality",
+     "groundedness", "likert", "satisfaction")
 )  # fmt: skip
 # Formats without answers, and those that choose the answers by a flag or a preference already.
 _OTHER_FORMATS = ("text", "label", "preference", "rated", "multiple_choice", "tree")
@@ -32,7 +33,7 @@ def rating_doubt(rows: Rows, found: Columns, form: str, taken: set[str]) -> str:
     if form in _OTHER_FORMATS:
         return ""
     known = {name: numbers for column in found if column not in taken for name, numbers in _numbers(rows, column)}
-    rated = {name: numbers for name, numbers in known.items() if len(set(numbers)) > 1 and 2 * len(numbers) > len(rows)}
+    rated = {name: numbers for name, numbers in known.items() if _are_ratings(name, numbers, len(rows))}
     if not rated:
         return ""
     every = [number for numbers in rated.values() for number in numbers]
@@ -40,6 +41,14 @@ def rating_doubt(rows: Rows, found: Columns, form: str, taken: set[str]) -> str:
         f"{list_some(map(repr, rated), _SHOWN)} may rate the answers, from {min(every):g} to {max(every):g}, and "
         "those of a low rating would be learned as well; choose the reading, and filter by these columns"
     )
+
+
+def _are_ratings(name: str, numbers: list[float], rows: int) -> bool:
+    """Return whether most rows have a number and these differ, within the limit of a rating if the name needs one."""
+    if len(set(numbers)) < 2 or 2 * len(numbers) <= rows:
+        return False
+    is_certain = bool((_WORDS - _UNLIMITED_WORDS) & set(name_words(name)))
+    return is_certain or max(map(abs, numbers)) <= _MAX_RATING
 
 
 def _numbers(rows: Rows, column: str) -> Iterator[tuple[str, list[float]]]:

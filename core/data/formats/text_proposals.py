@@ -11,7 +11,7 @@ from core.data.formats.columns import find_column, folded_name, name_words
 from core.data.formats.doubts import message_doubt, message_list_doubt, speaker_doubt
 from core.data.formats.flag_labels import flags_doubt
 from core.data.formats.marks import style_of
-from core.data.formats.object_fields import objects_doubt
+from core.data.formats.object_fields import objects_doubt, spells_json
 from core.data.formats.options import FormatName
 from core.data.formats.preference_proposals import find_choices
 from core.data.formats.proposal import (
@@ -137,6 +137,8 @@ def propose_plain(rows: Rows, found: Columns) -> Iterator[Proposal]:
     open_kinds = [name for name, column in found.items() if column.kind in ("prose", "short", "nested")]
     usual = find_column(open_kinds, names.TEXT_NAMES)
     texts = [name for name in found if found[name].kind == "prose" or (name == usual and found[name].characters)]
+    # Raw JSON is hardly a text to train on, except under the name of one.
+    texts = [name for name in texts if name == usual or not spells_json(rows, name)]
     missing = _missing_part(rows, found)
     kinds = ("category", "number")
     label = next((name for name in found if found[name].kind in kinds and _labels(rows, name, named=False)), "")

@@ -47,17 +47,7 @@ def propose_turns(rows: Rows, found: Columns) -> Iterator[Proposal]:
     row_counts = {name: count_filled(rows, name, is_conversation) for name in found}
     several = [name for name in found if row_counts[name]]
     for name in sorted(several, key=lambda n: (priority.get(folded_name(n), 99), n)):
-        completion = find_column([n for n in found if n != name], names.COMPLETION_NAMES)
-        question = find_column([n for n in found if n != name], QUESTION_NAMES)
-        # TRL's conversational form: the turns of the prompt and of the completion are in two columns (see `_pairs`).
-        if (find_column([name], QUESTION_NAMES) and completion) or (find_column([name], ("completion",)) and question):
-            continue
-        if is_path_of_question(name, found):
-            continue
-        if question and not find_column([name], names.TURN_NAMES) and not has_usual_speaker(rows, name):
-            continue
-        if holds_rated_answers(rows, name):
-            # The comments of a forum with their scores are answers to choose from.
+        if not _is_whole(rows, found, name):
             continue
         first = next(turn[0] for turn in (nested(row.get(name)) for row in rows) if is_conversation(turn))
         slot, form = ("conversations", "sharegpt") if {"from", "From"} & first.keys() else ("messages", "messages")
@@ -69,19 +59,35 @@ def propose_turns(rows: Rows, found: Columns) -> Iterator[Proposal]:
             continue
         # Lists of turns have no slot for context: it belongs to a single question.
         beside = {key: column for key, column in columns_beside(found, {name}).items() if key != "context"}
-        sign, doubt, roles = get_format(form).sign, "", {}
+        sign = get_format(form).sign if is_turn(first) else "a list of questions and answers"
+        roles = people_roles(rows, name) if is_turn(first) else {}
         if is_turn(first):
-            roles = people_roles(rows, name)
             doubt = people_doubt(rows, name, roles)
         else:
-            sign = "a list of questions and answers"
-            if not find_column([name], names.TURN_NAMES):
-                doubt = f"the questions and answers {where} may be turns or separate examples"
-        others = [other for other in several if other != name]
-        doubt = doubt or (f"{name!r} and {others[0]!r} both hold conversations" if others else "")
-        unread = {other for other in found if not find_column([other], ("message", "preamble"))}
-        doubt = doubt or question_part_doubt(rows, found, unread)
-        doubt = doubt or text_outside_doubt(rows, found, name) or turn_doubt(rows, name)
+            is_named = find_column([name], names.TURN_NAMES)
+            doubt = "" if is_named else f"the questions and answers {where} may be turns or separate examples"
+        doubt = doubt or _doubt_beside(rows, found, name, [other for other in several if other != name])
         proposal = make_proposal(found, form, {slot: name, **beside}, f"{sign}, {where}", row_counts[name], doubt)
         yield replace(proposal, reading=proposal.reading.model_copy(update={"roles": roles}))
     yield from propose_named_lists(rows, found)
+
+
+def _is_whole(rows: Rows, found: Columns, name: str) -> bool:
+    """Return whether a column of turns may be whole conversations, not their questions or answers to choose from."""
+    rest = [other for other in found if other != name]
+    completion, question = find_column(rest, names.COMPLETION_NAMES), find_column(rest, QUESTION_NAMES)
+    # TRL's conversational form: the turns of the prompt and of the completion are in two columns (see `_pairs`).
+    if (find_column([name], QUESTION_NAMES) and completion) or (find_column([name], ("completion",)) and question):
+        return False
+    # The comments of a forum with their scores are answers.
+    if is_path_of_question(name, found) or holds_rated_answers(rows, name):
+        return False
+    return not question or bool(find_column([name], names.TURN_NAMES)) or has_usual_speaker(rows, name)
+
+
+def _doubt_beside(rows: Rows, found: Columns, name: str, others: list[str]) -> str:
+    """Return the doubt that other columns or the turns themselves raise; "" where none does."""
+    doubt = f"{name!r} and {others[0]!r} both hold conversations" if others else ""
+    unread = {other for other in found if not find_column([other], ("message", "preamble"))}
+    doubt = doubt or question_part_doubt(rows, found, unread)
+    return doubt or text_outside_doubt(rows, found, name) or turn_doubt(rows, name)
