@@ -28,7 +28,7 @@ _NAMES: dict[str, str] = {
     "category": "类别 類別 カテゴリ 카테고리 categoría categoria catégorie kategorie категория",
     "conversation": "对话 對話 会话 対話 会話 대화 conversación conversacion conversa conversazione gespräch диалог",
     "history": "历史 歷史 历史对话 履歴 historial histórico historique verlauf история",
-    "options": "选项 選項 選択肢 선택지 보기 opciones opções options optionen варианты",
+    "options": "选项 選項 選択肢 선택지 보기 opciones opções optionen варианты",
     "reasoning": "推理 思考 推論 추론 razonamiento raciocínio raisonnement begründung рассуждение",
     "score": "评分 評分 得分 分数 点数 점수 평점 puntuación puntuacion pontuação pontuacao punteggio bewertung "
     "punktzahl оценка балл",

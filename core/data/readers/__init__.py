@@ -43,7 +43,7 @@ ADVISED = (
     ".pickle", ".sqlite", ".db", ".tar", ".zip", ".log",
 )  # fmt: skip
 # The ending of a name, in front of that of a compression.
-_ENDING = re.compile(r"\.[A-Za-z]{1,8}\d?")
+_ENDING = re.compile(r"\.[A-Za-z]{2,8}\d?")
 _HEAD_CHARACTERS = 2**16
 
 

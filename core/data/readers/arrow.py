@@ -55,6 +55,8 @@ def read_arrow(
         raise StudioError(
             f"{name!r} is not a readable Arrow file ({error}). Save its rows as .parquet, and open that file."
         ) from error
+    # The position in a stream is that of its last batch, before the mark of its end.
+    progress(1.0)
     for words in converter.notes():
         note(words)
 

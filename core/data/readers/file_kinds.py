@@ -92,7 +92,7 @@ _IN_ZIP = {
     "META-INF/container.xml": FileKind("an EPUB book", _TEXT),
     "content.xml": FileKind("an OpenDocument file (.odt, .ods)", "Save it as .txt or .csv, and open that file"),
     "data.pkl": FileKind("a PyTorch file", _PICKLE),
-    ".npy": FileKind("NumPy arrays (.npz)", _TABLE),
+    ".npy": FileKind("an archive of NumPy arrays (.npz)", _TABLE),
 }
 _TAR = FileKind("a TAR archive", _ARCHIVE)
 # A pickle of version 2 to 5 begins so; no text has the second byte.
