@@ -115,24 +115,24 @@ class Reader:
     """A client that asks the question as the page does, and only reads the updates."""
 
     def __init__(self, app: AppServer):
-        """Open a page without a browser."""
-        self.app, self.page = app, PageClient(app.url)
-        events = {event["api_name"]: event for event in self.page.events}
-        self.send = events["send"]
-        components = {one["id"]: one["props"] for one in self.page.config["components"]}
-        self.form = [components[number].get("value") for number in self.send["inputs"]]
-        for at, number in enumerate(self.send["inputs"]):
-            label = components[number].get("label") or ""
-            if components[number].get("elem_id") == "prompt":
-                self.form[at] = QUESTION
-            elif label.startswith("Length"):
-                self.form[at] = TOKENS
-            elif label.startswith("Temperature"):
-                self.form[at] = 0
+        """Take the server to ask."""
+        self.app = app
 
     def measure(self) -> float:
-        """Return the rate of one answer."""
-        message = self.page.run(self.send, self.form)
+        """Return the rate of one answer, on a page of its own: in the same chat, the prompt would grow each time."""
+        page = PageClient(self.app.url)
+        components = {one["id"]: one["props"] for one in page.config["components"]}
+        send = next(event for event in page.events if event["api_name"] == "send")
+        form = [components[number].get("value") for number in send["inputs"]]
+        for at, number in enumerate(send["inputs"]):
+            label = components[number].get("label") or ""
+            if components[number].get("elem_id") == "prompt":
+                form[at] = QUESTION
+            elif label.startswith("Length"):
+                form[at] = TOKENS
+            elif label.startswith("Temperature"):
+                form[at] = 0
+        message = page.run(send, form)
         assert message["success"], message
         return last_rate(self.app.settings)
 

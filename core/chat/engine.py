@@ -30,6 +30,8 @@ from core.settings import Settings
 MAX_SEQUENCES = 32
 # Sequences that visitors never take: a question of the owner with four lanes.
 OWNERS_SEQUENCES = 4
+# An asker looks at the growing answers this often. Waking it at every token would stop the model's thread each time.
+SECONDS_BETWEEN_YIELDS = 0.25
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,9 @@ class Engine:
             return self._waiting.index(entry) if entry in self._waiting else 0
 
     def ask(self, entry: QueueEntry) -> Iterator[QueueEntry]:
-        """Queue a question, and yield its entry at every change until all its lanes have ended.
+        """Queue a question, and yield its entry until all its lanes have ended.
+
+        It is yielded when its stage changes, when it is done, and every `SECONDS_BETWEEN_YIELDS` in between.
 
         Closing the iterator stops the answers.
 
@@ -152,9 +156,9 @@ class Engine:
         )
 
     def _wait_for_change(self, seen: int, entry: QueueEntry) -> tuple[int, bool]:
-        """Wait until something has changed since version `seen`; return the version, and whether the entry is done."""
+        """Wait for a change since version `seen`, but not long; return the version, and whether the entry is done."""
         with self._changed:
-            self._changed.wait_for(lambda: self._version != seen)
+            self._changed.wait_for(lambda: self._version != seen, SECONDS_BETWEEN_YIELDS)
             return self._version, entry.is_done
 
     # Everything below runs in the engine's own thread.
@@ -173,7 +177,7 @@ class Engine:
                 self._fail(error)
 
     def _run_once(self) -> None:
-        """Admit questions, decode one token of every sequence, and report what has changed."""
+        """Admit questions, decode one token of every sequence, and end the questions that are answered."""
         if self._unload_requested and not self._active:
             self._drop_model()
             with self._changed:
@@ -261,13 +265,11 @@ class Engine:
         self.notice = ""
 
     def _settle(self) -> None:
-        """End the questions whose lanes have all ended, and wake the askers."""
+        """End the questions whose lanes have all ended."""
         for active in [active for active in self._active if all(one.end for one in active.entry.generations)]:
             self._active.remove(active)
             error = next((one.error for one in active.entry.generations if one.error), None)
             self._end(active.entry, error)
-        with self._changed:
-            self._notify()
 
     def _notify(self) -> None:
         self._version += 1

@@ -185,17 +185,14 @@ class ChatActions:
         yield self.render_view(chat_id, show, hint="", editing=-1)
 
     def _stream(self, answers: AnswersInProgress) -> Iterator[Updates]:
-        looked_at, saved_at, shape, hint = 0.0, time.monotonic(), None, ""
+        saved_at, shape, hint = time.monotonic(), None, ""
         for _ in self.engine.ask(answers.entry):
-            if time.monotonic() - looked_at >= SECONDS_BETWEEN_READS:
-                previous = shape, hint
-                shape, hint = board_shape(answers), THROTTLED_NOTICE if self.engine.throttle.is_active else ""
-                if (shape, hint) != previous:
-                    # Set busy every time: an update that was under way when the question was sent may arrive after
-                    # the first one and enable the buttons again.
-                    new_hint = hint if hint != previous[1] else None
-                    yield self._render_progress(answers, new_hint)
-                looked_at = time.monotonic()
+            previous = shape, hint
+            shape, hint = board_shape(answers), THROTTLED_NOTICE if self.engine.throttle.is_active else ""
+            if (shape, hint) != previous:
+                # Set busy every time: an update that was under way when the question was sent may arrive after
+                # the first one and enable the buttons again.
+                yield self._render_progress(answers, hint if hint != previous[1] else None)
             if time.monotonic() - saved_at >= _SAVE_EVERY_SECONDS:
                 self.conversations.save(answers.snapshot("interrupted"))
                 saved_at = time.monotonic()

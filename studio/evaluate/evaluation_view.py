@@ -23,14 +23,13 @@ from core.evaluate.store import ACTIVE, RESUMABLE, WAITING, Evaluation, Evaluati
 from core.system.files import file_size
 from studio.evaluate.evaluation_html import (
     answers_html,
+    first_html,
     metrics_html,
-    none_html,
     notes_html,
     prompt_html,
     status_html,
 )
 
-NO_EVALUATION = "No evaluation yet. Choose prompts and models, then press Evaluate: every model answers every prompt."
 NO_PROMPT = "Click a row to read its answers in full."
 # Number of evaluations whose readers are kept.
 _MAX_CACHED = 20
@@ -127,7 +126,7 @@ class EvaluationView:
     def render(self, evaluation_id: str | None, page: float | None, rows: int) -> dict[str, Any]:
         """Return status, metrics, notes, one page of the table, and which buttons apply."""
         if not evaluation_id:
-            return _empty(none_html(NO_EVALUATION))
+            return _empty(first_html())
         evaluation = self.store.find(evaluation_id)
         state = evaluation.state()
         if state.status == "unreadable":

@@ -7,7 +7,8 @@ from core.errors import StudioError
 from core.evaluate.answers_file import AnswerWriter
 from core.evaluate.store import EvaluationState
 from core.system.files import write_json
-from studio.evaluate.evaluation_view import NO_EVALUATION, EvaluationView
+from studio.evaluate.evaluation_html import NO_EVALUATION
+from studio.evaluate.evaluation_view import EvaluationView
 
 BUTTONS = ("pause", "resume", "stop", "open")
 
