@@ -171,7 +171,7 @@ def build_start_form() -> StartFormWidgets:
         "split": _field("split", visible=False),
     }
     upload = gr.File(
-        label="Text, JSON, CSV, TSV or Parquet",
+        label="Text, JSON, CSV, TSV, Parquet or Arrow",
         file_types=_FILE_TYPES, height=110, visible=False, elem_id="evaluate-upload",
     )  # fmt: skip
     fields["lanes"] = gr.Dropdown(
