@@ -1,4 +1,4 @@
-"""Export tab: take a trained adapter away as a zip that PEFT loads."""
+"""Export tab: download a trained adapter as a zip that PEFT loads."""
 
 from typing import Any
 
@@ -82,7 +82,7 @@ def build_export_tab(runs: RunStore, demo: gr.Blocks, changes: list[Any]) -> gr.
             download = build_download("Download adapter (ZIP)", "export-download", variant="primary", size="lg")
         with gr.Column(scale=2, min_width=300):
             about = gr.HTML('<div class="qs-skeleton">Loading the runs …</div>', elem_id="export-about", padding=False)
-    chosen = {"adapter": adapter, "about": about, "download": download.ask}
+    chosen = {"adapter": adapter, "about": about, "download": download.button}
     for event in (demo.load, *changes):
         connect(event, do.refresh_list, {"run_id": run}, {"run": run, **chosen}, visitor=True, **UNLIMITED)
     connect(run.input, do.list_adapters, {"run_id": run}, chosen, visitor=True, **UNLIMITED)

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from core.access import roles
 from core.chat import arbiter
 from core.chat.loaded_model import LoadedModel, held_bytes, loading_stage, release_memory
-from core.chat.queue import QueueEntry
+from core.chat.queue_entry import QueueEntry
 from core.chat.throttle import Throttle
 from core.chat.types import BaseIdentity, Generation
 from core.chat.visitor_quota import VisitorQuota
@@ -90,9 +90,8 @@ class Engine:
     def ask(self, entry: QueueEntry) -> Iterator[QueueEntry]:
         """Queue a question, and yield its entry until all its lanes have ended.
 
-        It is yielded when its stage changes, when it is done, and every `SECONDS_BETWEEN_YIELDS` in between.
-
-        Closing the iterator stops the answers.
+        It is yielded when its stage changes, when it is done, and every `SECONDS_BETWEEN_YIELDS` in between. Closing
+        the iterator stops the answers.
 
         Args:
             entry: A new entry; its generations are written by the engine's thread.
@@ -151,8 +150,8 @@ class Engine:
             return
         self.unload()
         self.notice = (
-            f"{base.model} left the GPU, as the run {run.title} needs its memory. Your next question after the run "
-            "loads it again."
+            f"{base.model} was unloaded from the GPU, because the run {run.title} needs its memory. Your next question "
+            "after the run loads it again."
         )
 
     def _wait_for_change(self, seen: int, entry: QueueEntry) -> tuple[int, bool]:
@@ -171,7 +170,7 @@ class Engine:
             try:
                 self._run_once()
             except Exception as error:
-                # The model failed: its askers get the error, and the queue continues with a freshly loaded model.
+                # The model failed: all who asked it get the error, and the queue continues with a freshly loaded model.
                 if not isinstance(error, StudioError):
                     traceback.print_exc(file=sys.stderr)
                 self._fail(error)
@@ -187,7 +186,7 @@ class Engine:
             self._admit_waiting()
         if self._active:
             self.throttle.step(self._model.decoder.step, self._model.device)
-        self._settle()
+        self._end_finished()
 
     def _admit_waiting(self) -> None:
         """Admit waiting questions in their order, until one does not fit."""
@@ -196,7 +195,7 @@ class Engine:
             self._end(entry)
         while self._waiting:
             entry = self._waiting[0]
-            # Visitors leave sequences for a question of the owner.
+            # Visitors' questions leave `OWNERS_SEQUENCES` sequences free for a question of the owner.
             limit = self._max_sequences - (0 if entry.has_priority else OWNERS_SEQUENCES)
             is_full = self._sequence_count() + len(entry.lanes) > limit
             if self._active and (entry.base != self.loaded or is_full):
@@ -261,10 +260,9 @@ class Engine:
         # First free the memory of the current model: the arbiter and the loader measure what is free.
         self._drop_model()
         self._model = LoadedModel(self.settings, self.store, entry.base, lambda stage: self._set_stage(entry, stage))
-        entry.prompts = []
-        self.notice = ""
+        entry.prompts, self.notice = [], ""
 
-    def _settle(self) -> None:
+    def _end_finished(self) -> None:
         """End the questions whose lanes have all ended."""
         for active in [active for active in self._active if all(one.end for one in active.entry.generations)]:
             self._active.remove(active)

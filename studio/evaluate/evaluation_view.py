@@ -68,7 +68,7 @@ class EvaluationView:
             return ""
         found = self.store.find(evaluation_id)
         written, status = (found.folder / "state.json").stat().st_mtime_ns, found.state().status
-        # A wait shows its seconds.
+        # While an evaluation waits, the view shows a count of seconds.
         waiting = int(time.time()) if status in WAITING else 0
         return f"{found.id} {written} {file_size(found.answers_file)} {waiting} {status}"
 
@@ -134,7 +134,7 @@ class EvaluationView:
         try:
             config = evaluation.config()
         except StudioError as error:
-            # Without this, the place of the answers would say for good that they are being loaded.
+            # An error here would leave the view as it is: it would show for ever that the answers are being loaded.
             return _empty(empty_html(str(error)))
         answers, prompts = self.read(evaluation)
         titles = evaluation.lane_titles(self.store.runs)

@@ -20,7 +20,7 @@ from core.runs.store import RunStore
 from core.runs.time_estimate import Estimate, TimeEstimates
 from studio.handlers import ShownError, info
 from studio.html import render
-from studio.phases import follow_phases
+from studio.stages import follow_stages
 from studio.train.controls import RunControls
 from studio.train.duplicate import parent_of
 from studio.train.marking import mark, parse_config, still_invalid
@@ -59,22 +59,22 @@ class Starter:
         config = parse_config(values)
         yield {**_hide_card(), **mark({}), "checked": gr.update(visible=False)}
         try:
-            run = yield from follow_phases(
-                "phase",
-                lambda on_phase: process.submit(self.runs, config, bool(accept_warnings), on_phase, parent_of(parent)),
+            run = yield from follow_stages(
+                "stage",
+                lambda on_stage: process.submit(self.runs, config, bool(accept_warnings), on_stage, parent_of(parent)),
                 "Checking the settings",
             )
         except FindingsError as error:
-            yield {**_show_card(error, values), "phase": ""}
+            yield {**_show_card(error, values), "stage": ""}
             raise ShownError(str(error)) from error
         except StudioError:
-            yield {"phase": ""}
+            yield {"stage": ""}
             raise
         if run.state().status == "queued":
             info("It starts when the runs before it have ended.", title=f"Queued {run.title}")
         else:
             info("It continues when this page is closed.", title=f"Started {run.title}")
-        yield {"run": gr.update(choices=self.controls.choices(with_archived), value=run.id), "phase": ""}
+        yield {"run": gr.update(choices=self.controls.choices(with_archived), value=run.id), "stage": ""}
 
     def start_anyway(self, with_archived: bool, **values: Any) -> Iterator[dict[str, Any]]:
         """Start a run in spite of its warnings."""

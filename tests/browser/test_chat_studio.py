@@ -85,7 +85,7 @@ def test_conversation_streams_stops_retries_votes_and_survives_restart(page, run
 
     set_length(page, 12)
     cards(page).nth(0).get_by_role("button", name="Retry").click()
-    cards(page).nth(0).get_by_role("button", name="Earlier try (2)").click()
+    cards(page).nth(0).get_by_role("button", name="Earlier attempt (2)").click()
     wait_until(lambda: cards(page).nth(0).locator(".lb-text").inner_text() == stopped, page)
 
     # Keys vote only while no text field has the focus.
