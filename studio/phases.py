@@ -2,7 +2,7 @@
 
 import contextvars
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
 from typing import TypeVar
 
@@ -13,14 +13,15 @@ Result = TypeVar("Result")
 
 
 def follow_phases(
-    output: str, work: Callable[[Callable[[str], None]], Result], first: str
+    outputs: Mapping[str, str], work: Callable[[Callable[[str], None]], Result], first: str
 ) -> Generator[dict[str, str], None, Result]:
-    """Do work in a thread, yield its phases as HTML for an output, and return its result.
+    """Do work in a thread, yield its phases as HTML for some outputs, and return its result.
 
     If the page is closed meanwhile, the work goes on to its end.
 
     Args:
-        output: Name of the output that shows the phases; the caller empties it at the end.
+        outputs: Names of the outputs that show the phases, each with the text before a phase; the caller empties the
+            outputs at the end.
         work: Takes the function that it calls with the description of each phase.
         first: The phase that is shown at once.
     """
@@ -32,7 +33,7 @@ def follow_phases(
             now = (phases[-1], int(time.monotonic() - began))
             if now != shown:
                 shown = now
-                yield {output: phase_html(*now)}
+                yield {name: phase_html(before + now[0], now[1]) for name, before in outputs.items()}
             if wait([future], _UPDATE_SECONDS).done:
                 return future.result()
 

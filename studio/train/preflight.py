@@ -40,7 +40,7 @@ class Preflight:
         """Return the findings and the memory forecast, and offer a change when the run does not fit."""
         config, settings = parse_config(values), self.runs.settings
         findings, fitted = yield from follow_phases(
-            "phase",
+            {"phase": ""},
             lambda on_phase: (checks.check(settings, config, on_phase), fit.fit(settings, config)),
             "Checking the settings",
         )
