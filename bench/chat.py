@@ -88,7 +88,7 @@ def load_embedded(settings: Any) -> Any:
     return load_base(Model("m", "m", str(embedded.prepare(settings)), True), Precision())
 
 
-class Contest:
+class Comparison:
     """Both ways to answer, over the same weights and adapter.
 
     Attributes:
@@ -162,13 +162,13 @@ def main() -> None:
 
     settings = Settings().prepare()
     with tempfile.TemporaryDirectory() as scratch:
-        contest = Contest(settings, Path(scratch), options.tokens)
-        rates = contest.measure(make_questions(settings, contest.lanes.renderer()), options.repeats)
+        comparison = Comparison(settings, Path(scratch), options.tokens)
+        rates = comparison.measure(make_questions(settings, comparison.lanes.renderer()), options.repeats)
     print_table(rates)
-    first = contest.first_token_seconds
+    first = comparison.first_token_seconds
     print(f"\nRatio {median(rates[OURS]) / median(rates[PEER]):.2f}. First token of a prompt of {MIN_PROMPT_TOKENS}: "
           f"{median(first):.2f} s (at most {max(first):.2f}).")  # fmt: skip
-    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {contest.lanes.model.device}")
+    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {comparison.lanes.model.device}")
 
 
 if __name__ == "__main__":

@@ -258,9 +258,9 @@ def measure(size: int, home: str, options: argparse.Namespace, report: Report) -
     """Run all stages on generated rows of one size."""
     path = Path(home) / "rows.jsonl"
     write_rows(path, size)
-    megabytes = path.stat().st_size / 2**20
+    mebibytes = path.stat().st_size / 2**20
     (dataset, seconds), memory = run_in_process(ingest, home, str(path))
-    report.add("ingest", f"{seconds:.1f} s, {size / seconds:,.0f} rows/s, {megabytes / seconds:.0f} MB/s", size)
+    report.add("ingest", f"{seconds:.1f} s, {size / seconds:,.0f} rows/s, {mebibytes / seconds:.0f} MiB/s", size)
     report.add("ingest: peak memory of a process", f"{memory:.0f} MiB", size)
     report.add("first page, fresh process", f"{run_in_process(time_first_page, home, dataset)[0]:.3f} s", size)
     found, memory = run_in_process(time_queries, home, dataset)

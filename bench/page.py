@@ -1,6 +1,6 @@
 """Costs of an open page: two lanes with and without a browser, and a training run with and without one.
 
-    python bench/page.py [--rounds 3] [--steps 12]
+    python bench/page.py [--rounds 3] [--steps 16]
 
 The embedded model and an adapter that was trained for two steps, greedy, on this machine's processors. Each round asks
 the same question three times, in random order: the engine alone in a process of its own; the app with a client that
@@ -43,7 +43,7 @@ ENGINE, READER, BROWSER = "the engine alone", "app, a client that only reads", "
 UNWATCHED, WATCHED = "unwatched", "Train tab open in Chromium"
 _TIMEOUT_SECONDS = 300
 # The first steps of a run load weights and compile kernels.
-_SETTLING_STEPS = 3
+_WARMUP_STEPS = 3
 
 
 def train(store: RunStore, **values: Any) -> Run:
@@ -58,7 +58,7 @@ def train(store: RunStore, **values: Any) -> Run:
 
 def seconds_per_step(run: Run) -> float:
     """Return the median seconds between two steps, without the first ones."""
-    times = [event.time for event in run.events() if event.event == "step"][_SETTLING_STEPS:]
+    times = [event.time for event in run.events() if event.event == "step"][_WARMUP_STEPS:]
     return median(after - before for before, after in itertools.pairwise(times))
 
 
@@ -70,7 +70,7 @@ def rate_of(texts: list[tuple[int, float]]) -> float:
 def answer_on_request(home: str, run: str) -> None:
     """Load the engine, and answer the question once per line of stdin; print each rate."""
     from core.chat.engine import Engine
-    from core.chat.queue import QueueEntry
+    from core.chat.queue_entry import QueueEntry
     from core.chat.requests import resolve_lanes
     from core.chat.sampling import Sampling
     from core.chat.types import LaneRequest, adapter_key
@@ -107,7 +107,7 @@ def last_rate(settings: Settings) -> float:
     """Return the rate of the answers that were written last, as the conversation's file has them."""
     newest = max((settings.home / "chats").glob("*.json"), key=lambda path: path.stat().st_mtime)
     turn = Conversation.model_validate(json.loads(newest.read_text())).turns[-1]
-    answers = [tries[-1] for tries in turn.answers if tries]
+    answers = [attempts[-1] for attempts in turn.answers if attempts]
     return rate_of([(answer.tokens, answer.tokens / answer.tokens_per_second) for answer in answers])
 
 
@@ -115,24 +115,24 @@ class Reader:
     """A client that asks the question as the page does, and only reads the updates."""
 
     def __init__(self, app: AppServer):
-        """Open a page without a browser."""
-        self.app, self.page = app, PageClient(app.url)
-        events = {event["api_name"]: event for event in self.page.events}
-        self.send = events["send"]
-        components = {one["id"]: one["props"] for one in self.page.config["components"]}
-        self.form = [components[number].get("value") for number in self.send["inputs"]]
-        for at, number in enumerate(self.send["inputs"]):
-            label = components[number].get("label") or ""
-            if components[number].get("elem_id") == "prompt":
-                self.form[at] = QUESTION
-            elif label.startswith("Length"):
-                self.form[at] = TOKENS
-            elif label.startswith("Temperature"):
-                self.form[at] = 0
+        """Take the server to ask."""
+        self.app = app
 
     def measure(self) -> float:
-        """Return the rate of one answer."""
-        message = self.page.run(self.send, self.form)
+        """Return the rate of one answer, on a page of its own: in the same chat, the prompt would grow each time."""
+        page = PageClient(self.app.url)
+        components = {one["id"]: one["props"] for one in page.config["components"]}
+        send = next(event for event in page.events if event["api_name"] == "send")
+        form = [components[number].get("value") for number in send["inputs"]]
+        for at, number in enumerate(send["inputs"]):
+            label = components[number].get("label") or ""
+            if components[number].get("elem_id") == "prompt":
+                form[at] = QUESTION
+            elif label.startswith("Length"):
+                form[at] = TOKENS
+            elif label.startswith("Temperature"):
+                form[at] = 0
+        message = page.run(send, form)
         assert message["success"], message
         return last_rate(self.app.settings)
 

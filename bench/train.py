@@ -5,8 +5,8 @@
 A random model of Llama-2-7B's shape in NF4 with double quantization, bf16, LoRA rank 16 on all linear layers, fused
 AdamW, the same rows in the same order. Each variant runs in a process of its own, in random order, repeated; the next
 two processes import their packages while one is measured. A rate is the median of the repeats without the first steps
-(compilation, allocation); real tokens exclude padding. The floor is the matrix work alone: 4 FLOPs per weight and token
-(2 forward, 2 backward, as the base weights are frozen), at the rate of this GPU for 8,192² matrices.
+(compilation, allocation); real tokens exclude padding. The ceiling is the rate of the matrix work alone: 4 FLOPs per
+weight and token (2 forward, 2 backward, as the base weights are frozen), at this GPU's rate for 8,192² matrices.
 """
 
 import argparse
@@ -187,20 +187,20 @@ def _measure_all(options: argparse.Namespace) -> dict[str, dict[str, list[dict]]
 
 def _print_table(case: str, found: dict[str, list[dict]], matrix_rate: float) -> None:
     batch, length = CASES[case]
-    floor = matrix_rate / (4 * WEIGHTS)
-    print(f"\n{case}: {batch} × {length}; {matrix_rate / 1e12:.0f} TFLOP/s, so a floor of {floor:,.0f} tokens/s")
-    heads = ("variant", "real tok/s", "× TRL", "× Unsloth", "spread", "padded tok/s", "step ms", "peak GiB", "of floor",
-             "load s", "first step s", "first losses")  # fmt: skip
+    ceiling = matrix_rate / (4 * WEIGHTS)
+    print(f"\n{case}: {batch} × {length}; {matrix_rate / 1e12:.0f} TFLOP/s, so a ceiling of {ceiling:,.0f} tokens/s")
+    heads = ("variant", "real tok/s", "× TRL", "× Unsloth", "spread", "padded tok/s", "step ms", "peak GiB",
+             "of ceiling", "load s", "first step s", "first losses")  # fmt: skip
     print(f"| {' | '.join(heads)} |\n{'|---' * len(heads)}|")
     rates = {variant: median(run["rate"] for run in runs) for variant, runs in found.items() if runs}
     for variant, runs in found.items():
         if runs:
-            print(f"| {' | '.join(_table_cells(variant, runs, rates, floor))} |")
+            print(f"| {' | '.join(_table_cells(variant, runs, rates, ceiling))} |")
         else:
             print(f"| {variant} | not run |" + " |" * (len(heads) - 2))
 
 
-def _table_cells(variant: str, runs: list[dict], rates: dict[str, float], floor: float) -> tuple[str, ...]:
+def _table_cells(variant: str, runs: list[dict], rates: dict[str, float], ceiling: float) -> tuple[str, ...]:
     rate, spread = rates[variant], [run["rate"] for run in runs]
     ratios = [f"{rate / rates[peer]:.2f}" if peer in rates else "" for peer in ("TRL", "Unsloth")]
     # The studio packs rows, so there is no padding to count.
@@ -208,7 +208,7 @@ def _table_cells(variant: str, runs: list[dict], rates: dict[str, float], floor:
     return (
         variant, f"{rate:,.0f}", *ratios, f"{min(spread):,.0f} to {max(spread):,.0f}", padded,
         f"{1000 * median(run['step'] for run in runs):.0f}", f"{max(run['peak'] for run in runs):.2f}",
-        f"{rate / floor:.0%}", f"{median(run['loaded'] for run in runs):.1f}",
+        f"{rate / ceiling:.0%}", f"{median(run['loaded'] for run in runs):.1f}",
         f"{median(run['first'] for run in runs):.1f}", ", ".join(f"{loss:.3f}" for loss in runs[0]["losses"][:4]),
     )  # fmt: skip
 

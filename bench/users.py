@@ -21,7 +21,7 @@ PROJECT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(PROJECT))
 
 from core.chat.engine import Engine  # noqa: E402
-from core.chat.queue import QueueEntry  # noqa: E402
+from core.chat.queue_entry import QueueEntry  # noqa: E402
 from core.chat.requests import resolve_lanes  # noqa: E402
 from core.chat.sampling import Sampling  # noqa: E402
 from core.chat.types import BaseIdentity, LaneRequest  # noqa: E402
@@ -101,7 +101,7 @@ class Crowd:
         return psutil.Process().memory_info().rss
 
     def largest_overtaking(self) -> int:
-        """Return by how many positions a question was answered after one that arrived later, at most."""
+        """Return the largest number of positions by which a later question overtook an earlier one."""
         positions = {id(entry): position for position, entry in enumerate(self.arrived)}
         order = [positions[id(entry)] for entry in self.served]
         return max((max(order[:at], default=0) - position for at, position in enumerate(order)), default=0)
@@ -124,7 +124,7 @@ def print_report(crowd: Crowd, users: int, memory: dict[str, int]) -> None:
         f"| {users} | {len(crowd.arrived)} | {outcomes['right']} | {outcomes['wrong']} "
         f"| {outcomes['left in mid-answer']} | {waits[len(waits) // 2]:.1f} s | {waits[-1]:.1f} s |"
     )
-    print(f"\nNo question was answered more than {crowd.largest_overtaking()} positions after one that came later.")
+    print(f"\nA later question overtook an earlier one by at most {crowd.largest_overtaking()} positions.")
     print("Memory: " + ", ".join(f"{size / 2**20:.0f} MiB {when}" for when, size in memory.items()) + ".")
 
 

@@ -22,7 +22,7 @@ _LIVE_JS = read_static("live_texts.js").replace("LIVE_PATH", LIVE_PATH)
 VERDICTS = ("left", "right", "tie", "both bad")
 # Each verdict with the key that casts it and the label of its button.
 _VOTE_BUTTONS = [(key, verdict, verdict.capitalize()) for key, verdict in enumerate(VERDICTS, 1)]
-# The end of a text that may still change: half a character, or the beginning of a stop word.
+# The end of a text that may still change: an incomplete character, or the beginning of a stop word.
 _UNSETTLED_CHARACTERS = 128
 # Background of a token with probability 0; a stronger one would make the text hard to read.
 _MAX_HEAT_PERCENT = 70
@@ -102,8 +102,8 @@ def build_chat_board(elem_id: str, is_live: bool = False, value: str = "") -> gr
         is_live: Whether its turns may have `BoardTurn.live`.
         value: Its HTML until it is filled.
 
-    Its events: stop_lane, retry_lane, continue_answer, earlier_try, why, edit, vote, undo_vote, suggest, and returned
-    when the browser window becomes visible again.
+    Its events: `stop_lane`, `retry_lane`, `continue_answer`, `earlier_attempt`, `why`, `edit`, `vote`, `undo_vote`,
+    `suggest`, and `returned`, which is sent when the browser window becomes visible again.
     """
     return gr.HTML(value, js_on_load=_JS + (_LIVE_JS if is_live else ""), elem_id=elem_id, padding=False)
 

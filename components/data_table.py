@@ -16,7 +16,7 @@ from components.highlight import excerpt, highlight
 from components.html import read_static, render
 
 CSS = read_static("data_table.css")
-# Of an event's value; the largest that the page sends is a filter with one value of a cell.
+# Limit of an event's value; the largest that the page sends is a filter with one value of a cell.
 _MAX_EVENT_CHARACTERS = 2**16
 
 

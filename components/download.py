@@ -21,8 +21,8 @@ _CLICK_DELAY_MS = 60
 class Download:
     """A visible button and the hidden one that holds the file."""
 
-    ask: gr.Button
-    held: gr.DownloadButton
+    button: gr.Button
+    hidden_button: gr.DownloadButton
 
     def makes(self, make: Callable[..., str | None], inputs: Any, **options: Any) -> None:
         """Connect the click to a handler.
@@ -32,8 +32,9 @@ class Download:
             inputs: Inputs of `make`.
             options: Passed on to the event.
         """
-        click = f"() => setTimeout(() => document.getElementById('{self.held.elem_id}').click(), {_CLICK_DELAY_MS})"
-        self.ask.click(make, inputs, self.held, **options).success(fn=None, js=click)
+        element = f"document.getElementById('{self.hidden_button.elem_id}')"
+        click = f"() => setTimeout(() => {element}.click(), {_CLICK_DELAY_MS})"
+        self.button.click(make, inputs, self.hidden_button, **options).success(fn=None, js=click)
 
 
 def build_download(label: str, elem_id: str, **options: Any) -> Download:
@@ -44,5 +45,5 @@ def build_download(label: str, elem_id: str, **options: Any) -> Download:
         elem_id: Id of the visible button; the hidden one's has `-file` appended.
         options: Passed on to the visible button; by default it is small.
     """
-    held = gr.DownloadButton(label, elem_id=f"{elem_id}-file", elem_classes="dl-held")
-    return Download(gr.Button(label, elem_id=elem_id, **({"size": "sm"} | options)), held)
+    hidden_button = gr.DownloadButton(label, elem_id=f"{elem_id}-file", elem_classes="dl-held")
+    return Download(gr.Button(label, elem_id=elem_id, **({"size": "sm"} | options)), hidden_button)

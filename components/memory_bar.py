@@ -20,7 +20,7 @@ def memory_html(parts: Mapping[str, float], free: float, text: str) -> Markup:
         text: Shown above the bar.
     """
     total = sum(parts.values())
-    # The scale is not zero where nothing is known.
+    # At least 1, so that the widths are defined if nothing is known.
     scale = max(total, free, 1.0)
     shown = [
         {"name": name, "size": _size(size), "width": f"{100 * size / scale:.2f}", "color": color}

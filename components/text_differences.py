@@ -1,8 +1,8 @@
 """Comparison of two texts word by word, at a cost that depends on their lengths and not on what they say.
 
 `difflib` takes a time that grows with the cube of the length where words repeat, as they do in the answers of a model
-that is stuck. Here the longest common subsequence is found with one addition of long integers per word (Hyyrö, "Bit-
-parallel LCS-length computation revisited", 2004), for the first `MAX_COMPARED_PIECES` of each text.
+that repeats itself. Here the longest common subsequence is found with one addition of long integers per word (Hyyrö,
+"Bit-parallel LCS-length computation revisited", 2004), for the first `MAX_COMPARED_PIECES` of each text.
 
     V = 1...1                              one bit per piece of the first text
     for each piece of the second text:

@@ -182,8 +182,8 @@ def hardware() -> Hardware:
     cores = os.cpu_count() or 1
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     cpu = f"CPU, {cores} cores, {memory:.0f} GiB memory"
-    cards = sorted(Path("/dev").glob("nvidia[0-9]*"))
-    if not cards or os.environ.get("CUDA_VISIBLE_DEVICES") == "":
+    devices = sorted(Path("/dev").glob("nvidia[0-9]*"))
+    if not devices or os.environ.get("CUDA_VISIBLE_DEVICES") == "":
         return Hardware("cpu", f"{cpu}; no NVIDIA GPU found")
     names = [
         line.partition(":")[2].strip()
@@ -191,4 +191,4 @@ def hardware() -> Hardware:
         for line in info.read_text().splitlines()
         if line.startswith("Model:")
     ]
-    return Hardware("cuda", f"{', '.join(names) or f'{len(cards)} NVIDIA GPU(s)'}; {cpu}")
+    return Hardware("cuda", f"{', '.join(names) or f'{len(devices)} NVIDIA GPU(s)'}; {cpu}")

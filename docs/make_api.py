@@ -79,17 +79,22 @@ def _call_section(name: str, about: dict[str, Any], function: Any) -> str:
     if about["parameters"]:
         lines += ["| parameter | type | default | label |", "|---|---|---|---|"]
         lines += [
-            f"| `{p['parameter_name']}` | {describe_type(p['type'])} | {describe_default(p)} | {_cell(p['label'])} |"
+            f"| `{p['parameter_name']}` | {describe_type(p['type'])} | {describe_default(p)} | {_label(p)} |"
             for p in about["parameters"]
         ]
         lines.append("")
-    results = ", ".join(f"{_cell(r['label'])} ({describe_type(r['type'])})" for r in about["returns"]) or "nothing"
+    results = ", ".join(f"{_label(r) or 'result'} ({describe_type(r['type'])})" for r in about["returns"]) or "nothing"
     return "\n".join([*lines, f"Returns: {results}.", ""])
 
 
-def _cell(text: str) -> str:
-    """Return text for a table cell; components without a label get Gradio's `value_NUMBER`."""
-    return re.sub(r"^value_\d+$", "shown on the page", str(text)).replace("|", "\\|").replace("\n", " ")
+def _label(value: dict[str, Any]) -> str:
+    """Return the label of a parameter or result for a table cell.
+
+    Gradio calls a component without a label `value_NUMBER`, and counts the values of a call without components.
+    """
+    if re.fullmatch(r"\d+(st|nd|rd|th)", str(value["label"])):
+        return ""
+    return re.sub(r"^value_\d+$", "shown on the page", str(value["label"])).replace("|", "\\|").replace("\n", " ")
 
 
 if __name__ == "__main__":

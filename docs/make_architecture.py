@@ -4,6 +4,7 @@
 """
 
 import ast
+import re
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -11,6 +12,8 @@ PAGE = Path(__file__).with_name("architecture.md")
 BEGIN, END = "<!-- file tree: made by docs/make_architecture.py -->\n", "<!-- end of the file tree -->\n"
 LAYERS = ("app.py", "core", "components", "studio", "bench", "docs")
 _INDENT, _COLUMN = "  ", 34
+# A full stop behind a number belongs to an ordinal, such as in "5. März".
+_SENTENCE_END = re.compile(r"(?<!\d)\. ")
 
 
 def purpose(path: Path) -> str:
@@ -22,7 +25,7 @@ def purpose(path: Path) -> str:
     text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
     if not text:
         raise ValueError(f"{path.relative_to(PROJECT)} has no docstring. Begin the file with one sentence.")
-    return text.split("\n\n")[0].replace("\n", " ").split(". ")[0].rstrip(".")
+    return _SENTENCE_END.split(text.split("\n\n")[0].replace("\n", " "))[0].rstrip(".")
 
 
 def tree() -> str:
@@ -46,7 +49,7 @@ def _add(path: Path, depth: int, lines: list[str]) -> None:
 
 
 def page() -> str:
-    """Return the whole page with the tree of now."""
+    """Return the whole page with the current tree."""
     text = PAGE.read_text(encoding="utf-8")
     before, _, rest = text.partition(BEGIN)
     return before + BEGIN + tree() + END + rest.partition(END)[2]

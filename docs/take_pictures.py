@@ -1,6 +1,6 @@
-"""Take the pictures of the documents from the real app: a run, its answers, both page sizes.
+"""Take the pictures of the documents from the real app: every tab and state, both page sizes, light and dark.
 
-    make pictures            (needs Debian's chromium; six minutes on two cores)
+    make pictures            (needs Debian's chromium; eight minutes on two cores)
 
 It trains the Quick demo in a temporary home folder, or in STUDIO_HOME, which must have no run. With --space it takes
 only the owner's and a visitor's pages, of a STUDIO_HOME that has a finished run.
@@ -24,7 +24,11 @@ from playwright.sync_api import Browser, Page, sync_playwright
 PROJECT = Path(__file__).resolve().parents[1]
 PICTURES = PROJECT / "docs" / "pictures"
 SIZES = {"": (1440, 900), "-phone": (390, 844)}
-_STEP_REACHED = "n => +((document.querySelector('#run-status').innerText.match(/step (\\d+)/) || [0, 0])[1]) >= n"
+_STEP_REACHED = """steps => {
+    const status = document.querySelector("#run-status");
+    const found = status.innerText.match(/step (\\d+)/);
+    return !status.querySelector(".finished") && found && Number(found[1]) >= steps;
+}"""
 # The variables that Hugging Face sets for a Space of the user keeper with hf_oauth; no one signs in.
 SPACE = {
     "SYSTEM": "spaces", "SPACE_ID": "keeper/studio", "SPACE_AUTHOR_NAME": "keeper", "OAUTH_CLIENT_ID": "pictures",
@@ -108,7 +112,7 @@ def before(page: Page, suffix: str) -> None:
 
 
 def train(pages: dict[str, Page]) -> None:
-    """Take the pictures of a run before it starts, running and finished, then those of a failed run."""
+    """Take the pictures of a run before it starts, running and finished, then those of all runs."""
     for suffix, page in pages.items():
         before(page, suffix)
     page = pages[""]
@@ -122,39 +126,33 @@ def train(pages: dict[str, Page]) -> None:
     for suffix, each in pages.items():
         each.locator("#run-status .finished").wait_for(timeout=400_000)
         watched(each, f"train{suffix}")
-    fail_run(pages)
+    refuse_and_compare(pages)
 
 
-def fail_run(pages: dict[str, Page]) -> None:
-    """Take the pictures of a run that fails at its start, and of all runs in the table."""
-    page, phone = pages[""], pages["-phone"]
-    page.locator("#extent label", has_text="All settings").click()
-    page.locator("#train-groups").get_by_role("button", name="LoRA").first.click()
-    targets = page.locator("#field-lora_targets input, #field-lora_targets textarea").first
-    targets.wait_for()
-    # The settings that were shown are filled once more.
-    page.wait_for_timeout(1500)
-    targets.fill("q_proj, w_proj")
-    targets.press("Tab")
-    page.wait_for_timeout(500)
-    page.locator("#start").click()
-    page.locator("#run-status .failed").wait_for(timeout=300_000)
-    page.locator("#extent label", has_text="Basic").click()
-    page.wait_for_timeout(5000)
-    # A page keeps the run that it shows; a reloaded one shows the newest.
-    phone.reload(wait_until="domcontentloaded")
-    open_tab(phone, "Train")
-    phone.locator("#run-status .failed").wait_for(timeout=30_000)
-    for suffix, each in pages.items():
-        watched(each, f"train-failed{suffix}")
-        each.get_by_role("tab", name="All runs").click()
+def refuse_and_compare(pages: dict[str, Page]) -> None:
+    """Take the pictures of a setting that is refused at its field, and of all runs in the table."""
+    for suffix, page in pages.items():
+        page.locator("#extent label", has_text="All settings").click()
+        targets = page.locator("#field-lora_targets input, #field-lora_targets textarea").first
+        targets.wait_for(timeout=30_000)
+        # The settings that were shown are filled once more.
+        page.wait_for_timeout(1500)
+        targets.fill("q_proj, w_proj")
+        targets.press("Tab")
+        page.wait_for_timeout(500)
+        page.locator("#start").click()
+        page.get_by_text("w_proj").first.wait_for(timeout=60_000)
+        page.wait_for_timeout(1500)
+        page.screenshot(path=PICTURES / f"train-refused{suffix}.png")
+        page.locator("#extent label", has_text="Basic").click()
+        page.get_by_role("tab", name="All runs").click()
         for index in (0, 1):
-            each.locator("#runs-table input[type=checkbox]").nth(index).click(timeout=30_000)
-            each.wait_for_function(
+            page.locator("#runs-table input[type=checkbox]").nth(index).click(timeout=30_000)
+            page.wait_for_function(
                 "n => document.querySelectorAll('#runs-table input:checked').length == n", arg=index + 1, timeout=30_000
             )
-        each.locator("#runs-differ tr").nth(1).wait_for(timeout=30_000)
-        watched(each, f"train-all{suffix}")
+        page.locator("#runs-differ tr").nth(1).wait_for(timeout=30_000)
+        watched(page, f"train-all{suffix}")
 
 
 def chat_tab(page: Page, suffix: str) -> None:
@@ -169,6 +167,38 @@ def chat_tab(page: Page, suffix: str) -> None:
         page.screenshot(path=PICTURES / f"chat{suffix}.png")
     else:
         shoot(page, f"chat{suffix}")
+
+
+def evaluate_tab(page: Page, suffix: str) -> None:
+    """Take the pictures of the Evaluate tab before, and (on the large page, which starts it) after an evaluation."""
+    open_tab(page, "Evaluate")
+    page.wait_for_timeout(1500)
+    if not suffix:
+        shoot(page, "evaluate-before")
+        page.locator("#evaluate-field-limit input").fill("12")
+        page.locator("#evaluate-field-max_new_tokens input").fill("60")
+        page.locator("#evaluate-start").click()
+    page.locator("#evaluate-status .finished").wait_for(timeout=400_000)
+    page.locator("#evaluate-table tbody tr[data-event]").first.click()
+    page.wait_for_timeout(1500)
+    shoot(page, f"evaluate{suffix}")
+
+
+def export_tab(page: Page, suffix: str) -> None:
+    """Take the picture of the Export tab."""
+    open_tab(page, "Export")
+    page.wait_for_timeout(1500)
+    shoot(page, f"export{suffix}")
+
+
+def dark_tabs(browser: Browser, url: str) -> None:
+    """Take a picture of each tab in the dark theme, in both sizes, as it is after loading."""
+    for suffix, page in pages_of(browser, f"{url}/?__theme=dark").items():
+        for name in ("Data", "Train", "Chat", "Evaluate", "Export", "Owner"):
+            open_tab(page, name)
+            page.wait_for_timeout(2500)
+            shoot(page, f"{name.lower()}-dark{suffix}")
+        page.close()
 
 
 def pages_of(browser: Browser, url: str) -> dict[str, Page]:
@@ -231,6 +261,9 @@ def main() -> None:
                     train(pages)
                     for suffix, page in pages.items():
                         chat_tab(page, suffix)
+                        evaluate_tab(page, suffix)
+                        export_tab(page, suffix)
+                    dark_tabs(browser, url)
                 owner_publishes(pages)
             with served(home, **SPACE) as url:
                 visitor_looks(pages_of(browser, url))

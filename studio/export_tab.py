@@ -1,4 +1,4 @@
-"""Export tab: take a trained adapter away as a zip that PEFT loads."""
+"""Export tab: download a trained adapter as a zip that PEFT loads."""
 
 from typing import Any
 
@@ -6,7 +6,8 @@ import gradio as gr
 
 from components.conversation import empty_html
 from components.download import build_download
-from core.export.adapter import base_name, base_note, write_adapter
+from core.errors import StudioError
+from core.export.adapter import base_name, base_note, list_files, write_adapter
 from core.runs.store import Run, RunStore
 from studio.handlers import event_handler
 from studio.html import render
@@ -41,18 +42,26 @@ class ExportActions:
             return {"adapter": nothing, "about": empty_html(_NO_RUN), "download": gr.update(interactive=False)}
         run = self.runs.run(run_id)
         names = list(run.adapters())
-        adapter = gr.update(choices=names, value=next(iter(names), None))
-        return {"adapter": adapter, "about": _about_html(run), "download": gr.update(interactive=bool(names))}
+        if not names:
+            raise StudioError(f"The run {run.title} has no adapter any more. Choose another one from the list.")
+        adapter = gr.update(choices=names, value=names[0])
+        return {"adapter": adapter, "about": _about_html(run, names[0]), "download": gr.update(interactive=True)}
+
+    def describe(self, run_id: str | None, adapter: str | None) -> dict[str, Any]:
+        """Describe the chosen adapter and the files of its zip."""
+        return {"about": _about_html(self.runs.run(run_id or ""), adapter or "")}
 
     def write(self, run_id: str | None, adapter: str | None) -> str:
         """Write the chosen adapter as a zip, and return the file's path."""
         return str(write_adapter(self.settings, self.runs.run(run_id or ""), adapter or "").path)
 
 
-def _about_html(run: Run) -> str:
+def _about_html(run: Run, adapter: str) -> str:
+    files = [(name, f"{size / 1024:,.1f} KiB") for name, size in list_files(run, adapter)]
     return render(
-        "export_about", title=run.title, base=base_name(run), rank=run.config().lora_rank, note=base_note(run)
-    )
+        "export_about", title=run.title, adapter=adapter, base=base_name(run), rank=run.config().lora_rank,
+        note=base_note(run), files=files,
+    )  # fmt: skip
 
 
 def build_export_tab(runs: RunStore, demo: gr.Blocks, changes: list[Any]) -> gr.Dropdown:
@@ -64,15 +73,20 @@ def build_export_tab(runs: RunStore, demo: gr.Blocks, changes: list[Any]) -> gr.
         changes: Events after which runs or adapters may have changed.
     """
     do = ExportActions(runs)
-    with gr.Column(elem_id="export-tab"):
-        with gr.Row():
-            run = gr.Dropdown(label="Run", elem_id="export-run", scale=3, min_width=260)
-            adapter = gr.Dropdown(label="Adapter", elem_id="export-adapter", filterable=False, min_width=140)
-        about = gr.HTML('<div class="qs-skeleton">Loading the runs …</div>', elem_id="export-about", padding=False)
-        download = build_download("Download adapter (ZIP)", "export-download", variant="primary")
-    chosen = {"adapter": adapter, "about": about, "download": download.ask}
+    with gr.Row(elem_id="export-columns"):
+        with gr.Column(scale=1, min_width=300, elem_id="export-form"):
+            run = gr.Dropdown(label="Run", info="Every run that has an adapter.", elem_id="export-run")
+            adapter = gr.Dropdown(
+                label="Adapter", info="The last step, or a checkpoint.", elem_id="export-adapter", filterable=False
+            )
+            download = build_download("Download adapter (ZIP)", "export-download", variant="primary", size="lg")
+        with gr.Column(scale=2, min_width=300):
+            about = gr.HTML('<div class="qs-skeleton">Loading the runs …</div>', elem_id="export-about", padding=False)
+    chosen = {"adapter": adapter, "about": about, "download": download.button}
     for event in (demo.load, *changes):
         connect(event, do.refresh_list, {"run_id": run}, {"run": run, **chosen}, visitor=True, **UNLIMITED)
     connect(run.input, do.list_adapters, {"run_id": run}, chosen, visitor=True, **UNLIMITED)
+    named = {"run_id": run, "adapter": adapter}
+    connect(adapter.input, do.describe, named, {"about": about}, visitor=True, **UNLIMITED)
     download.makes(event_handler(do.write), [run, adapter], **(PRIVATE | {"show_progress": "minimal"}), **HEAVY)
     return run

@@ -1,7 +1,7 @@
 """Open pages: whose they are, from which network, and whether their browser is still there.
 
-Where there are too many, visitors' go before the owner's, and of those the ones of the network with the most: cookies
-are free, addresses are not. Within a network, pages without a browser go first.
+Where there are too many, visitors' pages are dropped before the owner's, beginning with those of the network that has
+the most: cookies are free, addresses are not. Within a network, pages without a browser are dropped first.
 """
 
 from collections import Counter, OrderedDict
@@ -76,7 +76,7 @@ class OpenPages:
             if not self._heartbeats[session]:
                 del self._heartbeats[session]
 
-    def choose(self, sessions: Iterable[str], caller_of: Callable[[str], str]) -> str | None:
+    def choose_page_to_drop(self, sessions: Iterable[str], caller_of: Callable[[str], str]) -> str | None:
         """Return the page of a visitor to drop; None if all are the owner's.
 
         In the network with the most pages, and of those without a browser if there are any, it is the oldest of the

@@ -136,7 +136,7 @@ def _check_host(host: str, forwarded: str, way: Way, settings: Settings) -> None
     # Against DNS rebinding: a foreign name that resolves to this machine must not make its page the owner.
     if way is Way.OWN_MACHINE and host_name(host) not in (*_LOCAL_NAMES, *known):
         raise RefusalError(
-            403, f"This server knows itself as localhost, not as {host[:80]!r}. Behind a proxy, set STUDIO_HOSTS "
+            403, f"This server's address is localhost, not {host[:80]!r}. Behind a proxy, set STUDIO_HOSTS "
             "to the names it is reached by, and STUDIO_PASSWORD unless the proxy asks for one.",
         )  # fmt: skip
     # Gradio writes the host into its pages. A Space's name is known, so no other one needs to be accepted.

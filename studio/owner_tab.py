@@ -163,11 +163,14 @@ def build_owner_tab(settings: Settings, quotas: Quotas, tokens: Tokens) -> Owner
         tokens: What visitors used of them today.
     """
     do = OwnerActions(RunStore(settings), quotas, tokens)
-    gr.Markdown("### What visitors see\nThe bundled data, and what is chosen here.", elem_classes="qs-title")
+    gr.Markdown(
+        "### Visible to visitors\nThe bundled data and the example run, and what is chosen here.",
+        elem_classes="qs-title",
+    )
     with gr.Row():
         runs = gr.Dropdown(label="Published runs", multiselect=True, elem_id="published-runs", min_width=280)
         datasets = gr.Dropdown(label="Published datasets", multiselect=True, elem_id="published-data", min_width=280)
-    publish = gr.Button("Publish selection", size="sm", elem_id="publish")
+    publish = gr.Button("Publish selection", size="sm", elem_id="publish", elem_classes="ow-action")
     gr.Markdown("### Usage\nThe environment variables STUDIO_QUOTA_… set the limits.", elem_classes="qs-title")
     usage = gr.HTML(elem_id="use", padding=False)
     gr.Markdown("### Free disk space\nFiles are listed first; nothing is removed before you confirm.",
@@ -176,7 +179,7 @@ def build_owner_tab(settings: Settings, quotas: Quotas, tokens: Tokens) -> Owner
         kinds = gr.CheckboxGroup(list(cleanup.KINDS), value=["uploads", "leftovers"], label="Kinds", elem_id="kinds")
         days = gr.Number(30, minimum=0, label="Older than (days)", min_width=120, elem_id="clean-days")
         mib = gr.Number(0, minimum=0, label="Larger than (MiB)", min_width=120, elem_id="clean-mib")
-    with gr.Row():
+    with gr.Row(elem_classes="ow-action"):
         look = gr.Button("List files", size="sm", elem_id="clean-look")
         confirm = gr.Button("Delete these files", variant="stop", size="sm", interactive=False, elem_id="clean-sure")
     found, seen = gr.HTML(elem_id="clean-found", padding=False), gr.State([])

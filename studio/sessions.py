@@ -62,7 +62,7 @@ class FairSessions(StateHolder):
         """Return the page to drop; None for a visitor's among the owner's, which are dropped for the owner alone."""
         pages, owners = self.blocks.open_pages, self.blocks.session_owners
         others = [name for name in self.session_data if name != latest]
-        if chosen := pages.choose(others, lambda session: owners.get(session, "")):
+        if chosen := pages.choose_page_to_drop(others, lambda session: owners.get(session, "")):
             return chosen
         return next(iter(others), None) if pages.is_owners(latest) else None
 

@@ -1,10 +1,10 @@
-"""Throttle of password tries: per address, and slightly for everyone while many addresses guess.
+"""Throttle of password attempts: per address, and slightly for everyone while many addresses guess.
 
 After five failures an address waits 2, 4, 8 ... seconds, at most 300. A correct password from an address that has not
 failed lately is accepted, at most one second later while many addresses guess.
 
 Behind a proxy the address is the one that the proxy added to `X-Forwarded-For`. Where only the proxy's own address is
-known, which the owner shares with everybody, tries are delayed and not refused, and a few are answered at a time.
+known, which the owner shares with everybody, attempts are delayed and not refused, and a few are answered at a time.
 """
 
 import asyncio
@@ -21,21 +21,21 @@ from studio.origin import RefusalError
 
 FREE_FAILURES = 5
 MAX_WAIT_SECONDS = 300.0
-# An address without a try for this long starts again with free failures.
+# An address without an attempt for this long starts again with free failures.
 FORGET_SECONDS = 900.0
 # The latest ones are kept, so that memory stays bounded.
 MAX_ADDRESSES = 10_000
-# More failures than this, of all addresses within FORGET_SECONDS, delay every try.
+# More failures than this, of all addresses within FORGET_SECONDS, delay every attempt.
 _CROWD_FAILURES = 50
 _CROWD_DELAY_SECONDS = 1.0
-# Of tries from an address that is a proxy's: their delay, and how many wait at once, which makes four in a second.
+# Of attempts from an address that is a proxy's: their delay, and how many wait at once, which makes four in a second.
 MAX_SHARED_DELAY_SECONDS = 5.0
-MAX_SHARED_TRIES = 20
+MAX_SHARED_ATTEMPTS = 20
 
 
 @dataclass
 class _Failures:
-    """Failed tries of one address: their number and the time of the last, in seconds."""
+    """Failed attempts of one address: their number and the time of the last, in seconds."""
 
     count: int
     last: float
@@ -72,9 +72,9 @@ def address_of(scope: dict, behind_proxy: bool) -> tuple[str, bool]:
 
 
 class SignInThrottle:
-    """Counter of failed tries to sign in.
+    """Counter of failed attempts to sign in.
 
-    A try counts as failed from its beginning until it succeeds, so that tries sent at the same time do not pass
+    An attempt counts as failed from its beginning until it succeeds, so that attempts sent at the same time do not pass
     together.
     """
 
@@ -82,10 +82,10 @@ class SignInThrottle:
         """Create an empty counter; `clock` returns seconds."""
         self._clock = clock
         self._failures: OrderedDict[str, _Failures] = OrderedDict()
-        self._shared_tries = 0
+        self._shared_attempts = 0
 
     async def admit(self, address: str, is_shared: bool) -> None:
-        """Wait until a try may be answered.
+        """Wait until an attempt may be answered.
 
         Args:
             address: The caller's address.
@@ -102,18 +102,18 @@ class SignInThrottle:
                 )
             await asyncio.sleep(self.begin(address))
             return
-        if self._shared_tries >= MAX_SHARED_TRIES:
+        if self._shared_attempts >= MAX_SHARED_ATTEMPTS:
             raise RefusalError(
                 429, "Too many passwords are tried through the same proxy at the moment. Try again in a few seconds."
             )
-        self._shared_tries += 1
+        self._shared_attempts += 1
         try:
             await asyncio.sleep(max(self.begin(address), min(wait, MAX_SHARED_DELAY_SECONDS)))
         finally:
-            self._shared_tries -= 1
+            self._shared_attempts -= 1
 
     def wait_seconds(self, address: str) -> float:
-        """Return how long an address has to wait before its next try; 0 if it may try now."""
+        """Return how long an address has to wait before its next attempt; 0 if it may be made now."""
         found = self._found(group_of(address))
         if found is None or found.count < FREE_FAILURES:
             return 0.0
@@ -121,7 +121,7 @@ class SignInThrottle:
         return max(0.0, found.last + wait - self._clock())
 
     def begin(self, address: str) -> float:
-        """Count a try and return the seconds by which its answer is delayed."""
+        """Count an attempt and return the seconds by which its answer is delayed."""
         group, now = group_of(address), self._clock()
         found = self._found(group) or _Failures(0, now)
         found.count, found.last = found.count + 1, now

@@ -134,7 +134,7 @@ class UnreadMessages(OrderedDict):
 
     def _choose(self) -> str:
         """Return the unread page to drop: others who are about to read keep theirs, and the owner as well."""
-        return self._pages.choose(self._unread, self._caller_of) or next(iter(self._unread))
+        return self._pages.choose_page_to_drop(self._unread, self._caller_of) or next(iter(self._unread))
 
     def __missing__(self, session: str) -> Any:
         """Return messages without a reader: a call may send some after its page has gone."""

@@ -165,6 +165,8 @@ def core_package(path: Path) -> str:
 def test_order_of_core_lists_every_package_and_module():
     found = {core_package(path) for path in below("core/")} - {"__init__", "__main__"}
     assert sorted(CORE_ORDER) == sorted(found)
+    text = " ".join((PROJECT / "docs" / "architecture.md").read_text(encoding="utf-8").split())
+    assert f"those before it in this list: {', '.join(CORE_ORDER)}." in text
 
 
 @for_each_file([p for p in below("core/") if not core_package(p).startswith("__")])

@@ -61,13 +61,13 @@ def publish(settings: Settings, kind: Kind, name: str, visible: bool) -> None:
         write_json(_file(settings), found.model_copy(update={kind: [*kept, *[name] * visible]}).model_dump())
 
 
-def run_is_open(settings: Settings, run_id: str, status: str) -> bool:
+def can_see_run(settings: Settings, run_id: str, status: str) -> bool:
     """Return whether the current caller may see a run."""
     if roles.caller().is_owner:
         return True
     return status == "finished" and (run_id == EXAMPLE_RUN or run_id in read(settings).runs)
 
 
-def dataset_is_open(settings: Settings, dataset: str, bundled: bool) -> bool:
+def can_see_dataset(settings: Settings, dataset: str, bundled: bool) -> bool:
     """Return whether the current caller may see a dataset."""
     return roles.caller().is_owner or bundled or dataset in read(settings).datasets

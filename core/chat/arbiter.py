@@ -39,18 +39,18 @@ def check_fits_beside_run(store: RunStore, config: QLoRAConfig, asker: Literal["
     Raises:
         StudioError: A run is active, and the GPU has no memory for both, or what one of them needs is not known.
     """
-    card, run = gpu.memory(), store.active()
-    if card is None or run is None:
+    gpu_memory, run = gpu.memory(), store.active()
+    if gpu_memory is None or run is None:
         return
     # The run's forecast, not what it holds now: it may still be loading, or between two peaks.
     needed, model = fit.fit(store.settings, run.config()), answering_bytes(store.settings, config)
-    if needed is not None and model is not None and needed.forecast.device + model <= card.total * (1 - MARGIN):
+    if needed is not None and model is not None and needed.forecast.device + model <= gpu_memory.total * (1 - MARGIN):
         return
     own = _size(needed.forecast.device if needed else None)
     again = {"chat": "Ask again", "evaluation": "Start or resume the evaluation"}[asker]
     raise StudioError(
         f"The run {run.title} trains on this GPU and has priority: the {asker}'s model would take {_size(model)} of "
-        f"its {card.total / 2**30:.0f} GiB, and the run takes {own}. {again} when the run has ended, or stop it."
+        f"its {gpu_memory.total / 2**30:.0f} GiB, and the run takes {own}. {again} when the run has ended, or stop it."
     )
 
 
@@ -69,17 +69,17 @@ def check_fits_beside_evaluation(settings: Settings, config: QLoRAConfig) -> boo
     Raises:
         StudioError: An evaluation is active, and the GPU has no memory for both.
     """
-    card = gpu.memory()
-    evaluation = _active_evaluation(settings) if card else None
-    if card is None or evaluation is None:
+    gpu_memory = gpu.memory()
+    evaluation = _active_evaluation(settings) if gpu_memory else None
+    if gpu_memory is None or evaluation is None:
         return False
     name, is_loading = evaluation
     chat = answering_bytes(settings, config)
-    if not is_loading and chat is not None and chat + card.total * MARGIN <= card.free / 2:
+    if not is_loading and chat is not None and chat + gpu_memory.total * MARGIN <= gpu_memory.free / 2:
         return True
     state = "is loading its model"
     if not is_loading:
-        state = f"leaves {card.free / 2 / 2**30:.1f} of its {card.total / 2**30:.0f} GiB"
+        state = f"leaves {gpu_memory.free / 2 / 2**30:.1f} of its {gpu_memory.total / 2**30:.0f} GiB"
     raise StudioError(
         f"The evaluation {name} uses this GPU, was started first, and {state}; the chat's model would take "
         f"{_size(chat)}. Ask again when it has ended, or pause it in the Evaluate tab."
@@ -98,13 +98,13 @@ def check_fits_free_memory(settings: Settings, config: QLoRAConfig) -> None:
     Raises:
         StudioError: The model does not fit, most likely because of a chat.
     """
-    card, needed = gpu.memory(), answering_bytes(settings, config)
-    if card is None or needed is None or needed + card.total * MARGIN <= card.free:
+    gpu_memory, needed = gpu.memory(), answering_bytes(settings, config)
+    if gpu_memory is None or needed is None or needed + gpu_memory.total * MARGIN <= gpu_memory.free:
         return
     raise StudioError(
-        f"{card.free / 2**30:.1f} of this GPU's {card.total / 2**30:.0f} GiB are free, and the evaluation takes about "
-        f"{needed / 2**30:.1f} GiB to begin with. If a chat's model is loaded, unload it in the Chat tab, under "
-        "Export, prompts, memory; then start again."
+        f"{gpu_memory.free / 2**30:.1f} of this GPU's {gpu_memory.total / 2**30:.0f} GiB are free, and the evaluation "
+        f"takes about {needed / 2**30:.1f} GiB to begin with. If a chat's model is loaded, unload it in the Chat tab, "
+        "under Export, prompts, memory; then start again."
     )
 
 

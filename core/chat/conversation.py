@@ -1,9 +1,9 @@
-"""Stored conversation of the Chat tab: questions, each lane's own answers, and all earlier tries.
+"""Stored conversation of the Chat tab: questions, each lane's own answers, and all earlier attempts.
 
     chats/<id>.json
 
-Nothing is deleted when a chat continues: an answer that is written again stays among the tries, and a question that is
-edited or undone leaves its old turns behind as a branch.
+Nothing is deleted when a chat continues: an answer that is generated again stays among the attempts, and a question
+that is edited or undone leaves its old turns behind as a branch.
 """
 
 import functools
@@ -174,8 +174,8 @@ def new_conversation() -> Conversation:
 def delete_oldest_visitor_chats(settings: Settings, limit: int) -> None:
     """Delete the oldest conversations of each visitor beyond `MAX_CHATS_OF_A_VISITOR`, and of all beyond `limit`.
 
-    Beyond `limit`, the visitors with the most lose theirs. Ids of earlier versions name no visitor, so each counts as
-    one of a visitor of its own.
+    Beyond `limit`, the visitors with the most lose theirs. Ids of earlier versions name no visitor, so each
+    counts as the chat of another visitor.
     """
     chats = (settings.home / "chats").glob(f"{VISITOR_PREFIX}*.json")
     for path in surplus_files(chats, MAX_CHATS_OF_A_VISITOR, limit):
@@ -231,7 +231,7 @@ def delete(settings: Settings, chat_id: str) -> None:
 def title_of(settings: Settings, chat_id: str) -> str | None:
     """Return the title of a stored conversation that has questions; None if there is none.
 
-    A file is read once in each of its states, because a page lists up to 50 conversations at a time.
+    A file is read again only after it has changed, because a page lists up to 50 conversations at a time.
     """
     if not roles.caller().is_owner and not chat_id.startswith(VISITOR_PREFIX):
         return None

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from core.access import roles
 from core.chat import arbiter
 from core.chat.loaded_model import LoadedModel, held_bytes, loading_stage, release_memory
-from core.chat.queue import QueueEntry
+from core.chat.queue_entry import QueueEntry
 from core.chat.throttle import Throttle
 from core.chat.types import BaseIdentity, Generation
 from core.chat.visitor_quota import VisitorQuota
@@ -30,6 +30,8 @@ from core.settings import Settings
 MAX_SEQUENCES = 32
 # Sequences that visitors never take: a question of the owner with four lanes.
 OWNERS_SEQUENCES = 4
+# An asker looks at the growing answers this often. Waking it at every token would stop the model's thread each time.
+SECONDS_BETWEEN_YIELDS = 0.25
 
 
 @dataclass(frozen=True)
@@ -86,9 +88,10 @@ class Engine:
             return self._waiting.index(entry) if entry in self._waiting else 0
 
     def ask(self, entry: QueueEntry) -> Iterator[QueueEntry]:
-        """Queue a question, and yield its entry at every change until all its lanes have ended.
+        """Queue a question, and yield its entry until all its lanes have ended.
 
-        Closing the iterator stops the answers.
+        It is yielded when its stage changes, when it is done, and every `SECONDS_BETWEEN_YIELDS` in between. Closing
+        the iterator stops the answers.
 
         Args:
             entry: A new entry; its generations are written by the engine's thread.
@@ -147,14 +150,14 @@ class Engine:
             return
         self.unload()
         self.notice = (
-            f"{base.model} left the GPU, as the run {run.title} needs its memory. Your next question after the run "
-            "loads it again."
+            f"{base.model} was unloaded from the GPU, because the run {run.title} needs its memory. Your next question "
+            "after the run loads it again."
         )
 
     def _wait_for_change(self, seen: int, entry: QueueEntry) -> tuple[int, bool]:
-        """Wait until something has changed since version `seen`; return the version, and whether the entry is done."""
+        """Wait for a change since version `seen`, but not long; return the version, and whether the entry is done."""
         with self._changed:
-            self._changed.wait_for(lambda: self._version != seen)
+            self._changed.wait_for(lambda: self._version != seen, SECONDS_BETWEEN_YIELDS)
             return self._version, entry.is_done
 
     # Everything below runs in the engine's own thread.
@@ -167,13 +170,13 @@ class Engine:
             try:
                 self._run_once()
             except Exception as error:
-                # The model failed: its askers get the error, and the queue continues with a freshly loaded model.
+                # The model failed: all who asked it get the error, and the queue continues with a freshly loaded model.
                 if not isinstance(error, StudioError):
                     traceback.print_exc(file=sys.stderr)
                 self._fail(error)
 
     def _run_once(self) -> None:
-        """Admit questions, decode one token of every sequence, and report what has changed."""
+        """Admit questions, decode one token of every sequence, and end the questions that are answered."""
         if self._unload_requested and not self._active:
             self._drop_model()
             with self._changed:
@@ -183,7 +186,7 @@ class Engine:
             self._admit_waiting()
         if self._active:
             self.throttle.step(self._model.decoder.step, self._model.device)
-        self._settle()
+        self._end_finished()
 
     def _admit_waiting(self) -> None:
         """Admit waiting questions in their order, until one does not fit."""
@@ -192,7 +195,7 @@ class Engine:
             self._end(entry)
         while self._waiting:
             entry = self._waiting[0]
-            # Visitors leave sequences for a question of the owner.
+            # Visitors' questions leave `OWNERS_SEQUENCES` sequences free for a question of the owner.
             limit = self._max_sequences - (0 if entry.has_priority else OWNERS_SEQUENCES)
             is_full = self._sequence_count() + len(entry.lanes) > limit
             if self._active and (entry.base != self.loaded or is_full):
@@ -257,17 +260,14 @@ class Engine:
         # First free the memory of the current model: the arbiter and the loader measure what is free.
         self._drop_model()
         self._model = LoadedModel(self.settings, self.store, entry.base, lambda stage: self._set_stage(entry, stage))
-        entry.prompts = []
-        self.notice = ""
+        entry.prompts, self.notice = [], ""
 
-    def _settle(self) -> None:
-        """End the questions whose lanes have all ended, and wake the askers."""
+    def _end_finished(self) -> None:
+        """End the questions whose lanes have all ended."""
         for active in [active for active in self._active if all(one.end for one in active.entry.generations)]:
             self._active.remove(active)
             error = next((one.error for one in active.entry.generations if one.error), None)
             self._end(active.entry, error)
-        with self._changed:
-            self._notify()
 
     def _notify(self) -> None:
         self._version += 1

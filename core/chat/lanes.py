@@ -1,6 +1,6 @@
 """Lanes over one loaded base model: the base and its adapters answer side by side, as sequences of one batch.
 
-`Lanes` knows the model's prompts, ends and limits, and chooses how its sequences are decoded:
+`Lanes` renders prompts, knows the model's end tokens and limits, and chooses how its sequences are decoded:
 
 - by CUDA graphs (`core.chat.cuda`) where a GPU and the model allow it;
 - by the batched PyTorch decoder (`core.chat.decoder`) where a probe has shown that a batch gives the right logits;
@@ -55,8 +55,8 @@ class Lanes:
         """Choose the decoder of a model, and prepare it.
 
         Args:
-            base: The loaded model. Its values stay; on a GPU its weights become views of merged ones, and adapters add
-                hooks.
+            base: The loaded model. The values of its weights do not change; on a GPU the weights become views of merged
+                ones, and adapters add hooks.
             fast: Whether to use the CUDA decoder where it supports the model.
         """
         self.base = base
@@ -106,7 +106,7 @@ class Lanes:
         On a GPU all decoders of a model share its caches: a new decoder drops the sequences of the one before.
 
         Args:
-            is_interactive: Whether someone reads along, so that prompts are read in small chunks between two tokens.
+            is_interactive: Whether a user waits for the tokens, so that prompts are read in small chunks between two.
         """
         if self._runtime is not None:
             from core.chat.cuda.decoder import CHUNK_TOKENS, OFFLINE_CHUNK_TOKENS, CudaDecoder

@@ -12,7 +12,7 @@ from core.models import catalogue
 from core.models.loading import load_base
 from core.runs.store import RunStore
 from core.settings import Settings
-from core.system.memory import give_back
+from core.system.memory import release_freed_memory
 
 _MAX_LOADED_ADAPTERS = 12
 # Share of the memory that is free after loading, for keys and values.
@@ -24,7 +24,7 @@ class LoadedModel:
 
     Attributes:
         base: Which model it is.
-        lanes: Prompts, adapters and ends over the model.
+        lanes: Renders the prompts, and holds the adapters and the end tokens.
         decoder: Decoder of all sequences under way.
         budget_bytes: Memory for the keys and values of all sequences together.
     """
@@ -34,7 +34,7 @@ class LoadedModel:
         settings: Settings,
         store: RunStore,
         base: BaseIdentity,
-        report: Callable[[str], None] = lambda phase: None,
+        report: Callable[[str], None] = lambda stage: None,
     ):
         """Load a model.
 
@@ -42,7 +42,7 @@ class LoadedModel:
             settings: The studio's settings.
             store: Where a run that shares the GPU is found.
             base: The model.
-            report: Called at the beginning of each phase that takes seconds.
+            report: Called at the beginning of each stage that takes seconds.
 
         Raises:
             StudioError: A run or an evaluation needs the GPU's memory, or the model cannot be loaded.
@@ -56,8 +56,8 @@ class LoadedModel:
         self.base = base
         self.lanes = Lanes(load_base(model, base.precision, base.attention), settings.fast_chat)
         self.decoder = self.lanes.decoder()
-        card = gpu.memory() if self.device == "cuda" else None
-        self.budget_bytes = (card.free if card else psutil.virtual_memory().available) * _CACHE_SHARE
+        gpu_memory = gpu.memory() if self.device == "cuda" else None
+        self.budget_bytes = (gpu_memory.free if gpu_memory else psutil.virtual_memory().available) * _CACHE_SHARE
         if is_beside_evaluation:
             # No more than what the arbiter has checked: the evaluation's own caches still grow.
             self.budget_bytes = min(self.budget_bytes, arbiter.CACHE_BYTES)
@@ -96,7 +96,7 @@ class LoadedModel:
 
 
 def loading_stage(base: BaseIdentity) -> str:
-    """Return the name of the phase in which the weights are read."""
+    """Return the name of the stage in which the weights are read."""
     return f"Loading {base.model}"
 
 
@@ -104,7 +104,7 @@ def release_memory() -> None:
     """Return freed memory to the system and to the GPU, after the last reference to a model is gone."""
     import torch
 
-    give_back()
+    release_freed_memory()
     if torch.cuda.is_available():
         # cuBLAS keeps a workspace of 32 MiB for every stream that has multiplied.
         torch._C._cuda_clearCublasWorkspaces()

@@ -17,7 +17,7 @@ from core.runs.store import Run, RunStore
 
 
 def base_identity(store: RunStore, run: Run) -> BaseIdentity:
-    """Return the base model of a run, which need not be ready to be loaded: lists of bases must not wait for that.
+    """Return the base model of a run without preparing it, so that lists of bases need not wait.
 
     Raises:
         StudioError: The model is no longer available.

@@ -10,7 +10,7 @@ from core.system.markdown import fenced, plain
 
 
 def as_jsonl(conversation: Conversation) -> str:
-    """Return one line per answer of the current lanes, all tries included: messages, model, settings, how it ended."""
+    """Return a line per answer of the current lanes, all attempts included: messages, model, settings, how it ended."""
     lines = []
     for index, turn in enumerate(conversation.turns):
         for lane in range(len(conversation.lanes)):

@@ -44,7 +44,7 @@ class Turn(BaseModel):
 
     Attributes:
         reference: The answer in the held-out row that the question is from.
-        answers: All tries of each lane, the shown one last; empty for a lane that has not answered yet.
+        answers: All attempts of each lane, the shown one last; empty for a lane that has not answered yet.
         blind: Whether the question was asked in blind mode.
         order: Lanes in their order on the screen.
         verdict: Result of the vote on these answers.
@@ -69,8 +69,8 @@ class Turn(BaseModel):
         """Return the answer of a lane that is shown."""
         return self.answers[lane][-1] if self.answers[lane] else None
 
-    def other_try(self, lane: int) -> None:
-        """Show the try before the shown one; after the oldest, the newest."""
+    def show_other_attempt(self, lane: int) -> None:
+        """Show the attempt before the shown one; after the oldest, the newest."""
         if self.answers[lane]:
             self.answers[lane].insert(0, self.answers[lane].pop())
 

@@ -1,8 +1,8 @@
 """Types that carry a question from a chat or an evaluation to its answers; without torch.
 
-    LaneRequest ──▶ ResolvedLanes ──┬─▶ QueueEntry (core.chat.queue) ─▶ Generation ─▶ GenerationResult
-     a lane as      adapters found, │   waits in the chat's engine      being         stored in chats
-     it is chosen   one shared base └─▶ evaluation worker               written       and votes
+    LaneRequest ──▶ ResolvedLanes ──┬─▶ QueueEntry (core.chat.queue_entry) ─▶ Generation ─▶ GenerationResult
+     a lane as      adapters found, │   waits in the chat's engine            being         stored in chats
+     it is chosen   one shared base └─▶ evaluation worker                     written       and votes
 
 A base model is identified by `BaseIdentity`. Its `label` is for display only; two bases are compared by all fields.
 """

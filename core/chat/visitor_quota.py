@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from core.access import roles
 from core.access.quotas import Quotas, Tokens
-from core.chat.queue import QueueEntry
+from core.chat.queue_entry import QueueEntry
 from core.chat.types import LaneRequest
 from core.settings import Settings
 

@@ -17,7 +17,7 @@ class Chat(Sampling):
     def cli_cmd(self) -> None:
         """Print both answers."""
         from core.chat.engine import Engine
-        from core.chat.queue import QueueEntry
+        from core.chat.queue_entry import QueueEntry
         from core.chat.requests import resolve_lanes
         from core.chat.types import END_LABELS, LaneRequest, adapter_key
 

@@ -1,4 +1,4 @@
-"""The command `python -m core export`: take a trained model away."""
+"""The command `python -m core export`: export a trained adapter as a zip."""
 
 from pydantic import BaseModel, Field
 from pydantic_settings import CliPositionalArg

@@ -23,10 +23,10 @@ class ModelsPrepare(BaseModel):
     """Download and convert the embedded model, once."""
 
     def cli_cmd(self) -> None:
-        """Prepare the model and print its folder; the phases go to stderr."""
-        # Read by tqdm when it is imported: one line per phase is enough here.
+        """Prepare the model and print its folder; the stages go to stderr."""
+        # Read by tqdm when it is imported: one line per stage is enough here.
         os.environ.setdefault("TQDM_DISABLE", "1")
-        print(embedded.prepare(Settings().prepare(), lambda phase: print(phase, file=sys.stderr, flush=True)))
+        print(embedded.prepare(Settings().prepare(), lambda stage: print(stage, file=sys.stderr, flush=True)))
 
 
 class Models(BaseModel):

@@ -72,7 +72,7 @@ def open_file(
         path: The file.
         name: Name of the file for the user, if `path` is a temporary copy.
         progress: Callback for the share that is done, 0 to 1, and the current step.
-        reading: How the rows of a file of the studio are read; None to detect it.
+        reading: How the rows are read, for a file that the studio wrote; None to detect it.
 
     Raises:
         StudioError: The file cannot be read, is empty, or contains no text.

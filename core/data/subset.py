@@ -182,7 +182,7 @@ def find(settings: Settings, name: str) -> Subset:
             it does not reveal which names exist.
     """
     path = inside(settings.subsets_dir, name, "subset name") / "recipe.json"
-    if path.is_file() and _is_open(settings, found := Subset.model_validate(read_json(path))):
+    if path.is_file() and _can_see(settings, found := Subset.model_validate(read_json(path))):
         return found
     known = ", ".join(s.name for s in subsets(settings)) or "none"
     raise StudioError(f"There is no subset {name!r}. Subsets so far: {known}. Create one in the Data tab first.")
@@ -196,12 +196,12 @@ def subsets(settings: Settings) -> list[Subset]:
     for path in files:
         with contextlib.suppress(FileNotFoundError):
             found.append(Subset.model_validate(read_json(path)))
-    return [subset for subset in found if _is_open(settings, subset)]
+    return [subset for subset in found if _can_see(settings, subset)]
 
 
-def _is_open(settings: Settings, subset: Subset) -> bool:
+def _can_see(settings: Settings, subset: Subset) -> bool:
     """Return whether the caller may see the dataset of a subset."""
-    return visibility.dataset_is_open(settings, subset.recipe.dataset, subset.source.kind == "bundled")
+    return visibility.can_see_dataset(settings, subset.recipe.dataset, subset.source.kind == "bundled")
 
 
 def read_recipe(path: Path, name: str) -> Recipe:

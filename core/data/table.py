@@ -132,7 +132,7 @@ def find(settings: Settings, dataset: str | None) -> Dataset:
     path = folder(settings, dataset or "none") / "about.json"
     if path.is_file():
         found = Dataset.model_validate_json(path.read_text(encoding="utf-8"))
-        if visibility.dataset_is_open(settings, found.id, found.source.kind == "bundled"):
+        if visibility.can_see_dataset(settings, found.id, found.source.kind == "bundled"):
             return found
     opened = ", ".join(d.id for d in opened_datasets(settings)) or "none"
     raise StudioError(f"There is no open dataset {dataset!r}. Opened so far: {opened}. Open it first.")
@@ -148,7 +148,7 @@ def opened_datasets(settings: Settings) -> list[Dataset]:
         except (FileNotFoundError, ValidationError):
             # Of another layout, or deleted by another call meanwhile.
             continue
-    return [d for d in found if visibility.dataset_is_open(settings, d.id, d.source.kind == "bundled")]
+    return [d for d in found if visibility.can_see_dataset(settings, d.id, d.source.kind == "bundled")]
 
 
 def first_rows(settings: Settings, data: Dataset, count: int = FIRST_ROWS) -> list[dict[str, Any]]:

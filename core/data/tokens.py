@@ -217,7 +217,7 @@ class Renderer:
             end = region.end + common_length(region.trail, text[region.end : following])
             closed = self.end_tokens.end_of(text, end, following)
             if closed is None and is_last:
-                # The template closes no turn: without an end token in training, the model would never stop.
+                # The template writes no end token after the last answer; without one, a model would not learn to stop.
                 text = text[:end] + self.end_tokens.appended if self.end_tokens.appended else text
                 following = len(text)
                 closed = max(end, len(text.rstrip()))

@@ -136,24 +136,24 @@ class BatchGenerator:
         """
         device = self.lanes.model.device.type
         share, kind = (PAGED_SHARE, "paged") if self.lanes.has_paged_cache else (CACHE_SHARE, device)
-        card = gpu.memory() if device == "cuda" else None
-        free_bytes = (card.free if card else psutil.virtual_memory().available) * share
+        gpu_memory = gpu.memory() if device == "cuda" else None
+        free_bytes = (gpu_memory.free if gpu_memory else psutil.virtual_memory().available) * share
         bytes_per_token = self.lanes.bytes_per_token()
         # Every sequence is counted at its longest: its prompt and all tokens that it may generate.
         sequence_tokens = longest_prompt + max(request.sampling.max_new_tokens for request in self.requests)
         fitting = int(free_bytes / bytes_per_token) // sequence_tokens
         limit = self.max_sequences or MAX_SEQUENCES.get(kind, MAX_SEQUENCES["cpu"])
         reason = "as configured" if self.max_sequences else "auto: the weights are read once for all of them"
-        megabytes = sequence_tokens * bytes_per_token / 2**20
+        mebibytes = sequence_tokens * bytes_per_token / 2**20
         if not fitting:
             raise StudioError(
-                f"The keys and values of one answer take {megabytes:,.0f} MiB, but only {free_bytes / 2**20:,.0f} MiB "
+                f"The keys and values of one answer take {mebibytes:,.0f} MiB, but only {free_bytes / 2**20:,.0f} MiB "
                 "are free for them. Lower the length."
             )
         if fitting < limit:
             reason = f"no more fit into {share:.0%} of the free memory, {free_bytes / 2**30:.1f} GiB"
         sequences = min(limit, fitting)
-        note = f"{sequences} answers decode together ({reason}; each takes up to {megabytes:,.1f} MiB)."
+        note = f"{sequences} answers decode together ({reason}; each takes up to {mebibytes:,.1f} MiB)."
         return BatchBudget(sequences, sequences * sequence_tokens, note)
 
     def generate(

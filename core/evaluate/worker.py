@@ -32,7 +32,7 @@ class Worker:
     def __init__(self, store: EvaluationStore, evaluation: Evaluation):
         self.store, self.evaluation = store, evaluation
         self.config = evaluation.config()
-        # Why the evaluation leaves the GPU to a training run; empty while it does not.
+        # Why the evaluation frees the GPU for a training run; empty while it does not.
         self._yield_reason = ""
         self._last_run_check = 0.0
 

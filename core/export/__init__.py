@@ -1,1 +1,1 @@
-"""Take a trained model away from the studio."""
+"""Export of trained models."""

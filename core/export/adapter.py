@@ -52,6 +52,12 @@ def base_note(run: Run) -> str:
     return f"{note} With other weights or another precision the answers may differ; that is not measured."
 
 
+def list_files(run: Run, adapter: str) -> list[tuple[str, int]]:
+    """Return the names of the files that an adapter's zip holds, each with its bytes before compression."""
+    files = _contents(run, adapter).items()
+    return [(name, len(held) if isinstance(held, bytes) else held.stat().st_size) for name, held in files]
+
+
 def write_adapter(settings: Settings, run: Run, adapter: str = "final") -> AdapterZip:
     """Write one of a run's adapters as a zip into the exports folder.
 
@@ -63,23 +69,36 @@ def write_adapter(settings: Settings, run: Run, adapter: str = "final") -> Adapt
     Raises:
         StudioError: The run has no such adapter.
     """
+    name = _folder_name(run, adapter)
+    target = settings.exports_dir / f"{name}.zip"
+    files = _contents(run, adapter)
+    with replacing(target) as scratch, zipfile.ZipFile(scratch, "w", zipfile.ZIP_DEFLATED) as archive:
+        for file, held in files.items():
+            if isinstance(held, bytes):
+                archive.writestr(f"{name}/{file}", held)
+            else:
+                archive.write(held, f"{name}/{file}")
+    return AdapterZip(target, target.stat().st_size, base_name(run))
+
+
+def _folder_name(run: Run, adapter: str) -> str:
+    return f"{slug(run.id)}-{slug(adapter)}"
+
+
+def _contents(run: Run, adapter: str) -> dict[str, bytes | Path]:
+    """Return what each file of the zip holds: its bytes, or the file that is copied."""
     adapters = run.adapters()
     if adapter not in adapters:
         known = ", ".join(adapters) or "none yet"
         raise StudioError(f"The run {run.title} has no adapter {adapter!r}. It has: {known}.")
     folder, base = adapters[adapter], base_name(run)
-    name = f"{slug(run.id)}-{slug(adapter)}"
-    target = settings.exports_dir / f"{name}.zip"
-    with replacing(target) as scratch, zipfile.ZipFile(scratch, "w", zipfile.ZIP_DEFLATED) as archive:
-        config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
-        config["base_model_name_or_path"] = base
-        archive.writestr(f"{name}/adapter_config.json", json.dumps(config, indent=2))
-        for file in _FILES:
-            if (folder / file).is_file():
-                archive.write(folder / file, f"{name}/{file}")
-        archive.writestr(f"{name}/settings.yaml", yaml_io.to_yaml(run.config()))
-        archive.writestr(f"{name}/README.md", _readme(run, adapter, name, base))
-    return AdapterZip(target, target.stat().st_size, base)
+    config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
+    config["base_model_name_or_path"] = base
+    found: dict[str, bytes | Path] = {"adapter_config.json": json.dumps(config, indent=2).encode()}
+    found |= {file: folder / file for file in _FILES if (folder / file).is_file()}
+    found["settings.yaml"] = yaml_io.to_yaml(run.config()).encode()
+    found["README.md"] = _readme(run, adapter, _folder_name(run, adapter), base).encode()
+    return found
 
 
 def _readme(run: Run, adapter: str, name: str, base: str) -> str:

@@ -24,11 +24,11 @@ class GPUMemory:
 
 def memory() -> GPUMemory | None:
     """Return the memory of the first GPU; None if there is no GPU or its driver does not answer."""
-    found = cards()
+    found = list_memory()
     return found[0] if found else None
 
 
-def cards() -> list[GPUMemory]:
+def list_memory() -> list[GPUMemory]:
     """Return the memory of every GPU that this process may use, in the order of CUDA_VISIBLE_DEVICES."""
     tool = shutil.which("nvidia-smi")
     if tool is None:

@@ -4,7 +4,7 @@ Models use it as a transformers attention implementation.
 
 On a GPU that supports it, one kernel attends all rows: flash-attn's if that is installed, else PyTorch's own
 (torch.nn.attention.varlen). Elsewhere each row is attended by itself, with the same result. Training registers it with
-models; the chat's prompt reader calls it directly.
+models; the chat's prefill calls it directly.
 
     tokens       | row 0   | row 1       | row 2 |        query, key, value: (1, heads, tokens, head width)
     row_lengths    3         5             2
@@ -87,11 +87,12 @@ def packed_attention(
             row_bounds = make_row_bounds(lengths).to(query.device)
         q, k, v = (part.squeeze(0).transpose(0, 1) for part in (query, key, value))  # (tokens, heads, head width)
         return kernel(q, k, v, row_bounds, max(lengths), scaling, window)[None], None
-    rule = _Rule(scaling if scaling is not None else query.shape[3] ** -0.5, dropout, window, softcap, s_aux)
+    scale = scaling if scaling is not None else query.shape[3] ** -0.5
+    settings = _AttentionSettings(scale, dropout, window, softcap, s_aux)
     # `split` instead of slices: its backward pass joins the gradients once, where each slice's would fill a whole
     # tensor with zeros.
     rows = zip(query.split(lengths, 2), key.split(lengths, 2), value.split(lengths, 2), strict=True)
-    out = torch.cat([_attend_row(q, k, v, rule) for q, k, v in rows], dim=2)  # (1, heads, tokens, value width)
+    out = torch.cat([_attend_row(q, k, v, settings) for q, k, v in rows], dim=2)  # (1, heads, tokens, value width)
     return out.transpose(1, 2).contiguous(), None
 
 
@@ -111,7 +112,7 @@ def _check_arguments(
 
 
 @dataclass(frozen=True)
-class _Rule:
+class _AttentionSettings:
     """Attention settings of a layer, named after the arguments of `packed_attention`."""
 
     scale: float
@@ -180,31 +181,31 @@ def kernel_name(device: int = 0) -> str:
     return "flash-attn" if importlib.util.find_spec("flash_attn") is not None else "PyTorch's variable-length kernel"
 
 
-def _attend_row(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, rule: _Rule) -> torch.Tensor:
+def _attend_row(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, settings: _AttentionSettings) -> torch.Tensor:
     """Return one row's attended values, (1, heads, length, value width).
 
     Args:
         q: (1, heads, length, head width).
         k: (1, key-value heads, length, head width).
         v: (1, key-value heads, length, value width).
-        rule: Settings of the layer.
+        settings: Those of the layer.
     """
     length = q.shape[2]
-    needs_scores = bool(rule.softcap) or rule.sinks is not None
-    if not needs_scores and (q.device.type != "cpu" or length > MAX_PLAIN_LENGTH or rule.dropout):
-        has_window = rule.window is not None and rule.window < length
-        mask = ~_hidden_keys(length, rule.window, q.device) if has_window else None  # (length, length), bool
+    needs_scores = bool(settings.softcap) or settings.sinks is not None
+    if not needs_scores and (q.device.type != "cpu" or length > MAX_PLAIN_LENGTH or settings.dropout):
+        has_window = settings.window is not None and settings.window < length
+        mask = ~_hidden_keys(length, settings.window, q.device) if has_window else None  # (length, length), bool
         return F.scaled_dot_product_attention(
-            q, k, v, attn_mask=mask, is_causal=not has_window, scale=rule.scale, dropout_p=rule.dropout,
+            q, k, v, attn_mask=mask, is_causal=not has_window, scale=settings.scale, dropout_p=settings.dropout,
             enable_gqa=q.shape[1] != k.shape[1],
         )  # fmt: skip
-    weights = _attention_weights(q, k, rule).to(v.dtype)  # (key-value heads, repeats · length, length)
-    if rule.dropout:
-        weights = F.dropout(weights, rule.dropout)
+    weights = _attention_weights(q, k, settings).to(v.dtype)  # (key-value heads, repeats · length, length)
+    if settings.dropout:
+        weights = F.dropout(weights, settings.dropout)
     return torch.bmm(weights, v[0]).view(1, q.shape[1], length, v.shape[3])
 
 
-def _attention_weights(q: torch.Tensor, k: torch.Tensor, rule: _Rule) -> torch.Tensor:
+def _attention_weights(q: torch.Tensor, k: torch.Tensor, settings: _AttentionSettings) -> torch.Tensor:
     """Return softmax of one row's scores, (key-value heads, repeats · length, length).
 
     Query heads that share a key head ("repeats" of them) are more rows of that head's product, so that one batched
@@ -215,19 +216,19 @@ def _attention_weights(q: torch.Tensor, k: torch.Tensor, rule: _Rule) -> torch.T
     stacked = q.reshape(groups, repeats * length, q.shape[3])  # (groups, repeats · length, head width)
     bias = torch.zeros(length, length, dtype=q.dtype, device=q.device)  # (length, length)
     # (repeats · length, length): 0 where a key is seen, −∞ where not.
-    bias = bias.masked_fill(_hidden_keys(length, rule.window, q.device), float("-inf")).repeat(repeats, 1)
-    if rule.softcap:
-        capped = torch.bmm(stacked, k[0].transpose(1, 2)) * (rule.scale / rule.softcap)
-        scores = torch.tanh(capped) * rule.softcap + bias  # (groups, repeats · length, length)
+    bias = bias.masked_fill(_hidden_keys(length, settings.window, q.device), float("-inf")).repeat(repeats, 1)
+    if settings.softcap:
+        capped = torch.bmm(stacked, k[0].transpose(1, 2)) * (settings.scale / settings.softcap)
+        scores = torch.tanh(capped) * settings.softcap + bias  # (groups, repeats · length, length)
     else:
-        scores = torch.baddbmm(bias.expand(groups, -1, -1), stacked, k[0].transpose(1, 2), alpha=rule.scale)
-    if rule.sinks is not None:
+        scores = torch.baddbmm(bias.expand(groups, -1, -1), stacked, k[0].transpose(1, 2), alpha=settings.scale)
+    if settings.sinks is not None:
         # A sink is one more column of scores, which takes weight and has no value: it is dropped after the softmax.
         # (groups, repeats · length, 1)
-        sinks = rule.sinks.to(scores.dtype).view(groups, repeats, 1).expand(-1, -1, length).reshape(groups, -1, 1)
+        sinks = settings.sinks.to(scores.dtype).view(groups, repeats, 1).expand(-1, -1, length).reshape(groups, -1, 1)
         scores = torch.cat([scores, sinks], dim=-1)  # (groups, repeats · length, length + 1)
     # Models with caps or sinks compute their softmax in float32.
-    needs_scores = bool(rule.softcap) or rule.sinks is not None
+    needs_scores = bool(settings.softcap) or settings.sinks is not None
     dtype = torch.float32 if needs_scores and scores.dtype.itemsize < 4 else scores.dtype
     return torch.softmax(scores, dim=-1, dtype=dtype)[..., :length]
 

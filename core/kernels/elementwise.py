@@ -1,8 +1,8 @@
 """RMSNorm, rotary embedding and SwiGLU: Triton kernels on a GPU, a PyTorch reference elsewhere.
 
-Training's fused block and the chat's prompt reader call these functions, so both round alike. The chat's decode step
-has other RMSNorm and SwiGLU kernels (core/chat/cuda/elementwise.py): they also add up the parts of a
-product, and write their output in paired order. Prompts of hundreds of tokens need neither.
+Training's fused block and the chat's prefill call these functions, so both round alike. The chat's decode step has
+other RMSNorm and SwiGLU kernels (core/chat/cuda/elementwise.py): they also add up the parts of a product, and write
+their output in paired order. Prompts of hundreds of tokens need neither.
 
 All matrices are (tokens, width), bfloat16, float16 or float32; every sum is in float32. A matrix may be a view whose
 rows lie further apart than they are long (`stride(0) > width`), so that results land beside other columns without a

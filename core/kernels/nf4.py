@@ -16,7 +16,8 @@ scales to an outer block.
 
 Four Triton kernels read this layout. Those that write weights compute the scale and code · scale in float32, and round
 once, to the compute dtype, so their weights equal bitsandbytes' `dequantize_4bit` bit by bit. Those that multiply by
-weights round the codes, and scale the sum of each block in float32. The kernels differ in where the numbers go:
+weights round the 16 values of `code` to the compute dtype, and multiply each block's sum by its scale in float32. The
+kernels differ in what they write:
 
 - core/train/kernels/unpack_triton.py: one projection into a wider matrix, beside its LoRA factors; decodes by
   `core.kernels.nf4_triton`. Compared bit by bit in tests/gpu/test_kernels_gpu.py.
@@ -27,8 +28,8 @@ weights round the codes, and scale the sum of each block in float32. The kernels
 - core/chat/cuda/nf4_gemv.py: no unpacked matrix; codes go from registers into the product.
 
 The last two read the bytes as they are stored, and multiply the upper nibbles of several bytes in one product and the
-lower ones in another, so the columns of their x are in paired order. `nf4_gemv` divides each block among four threads,
-as the figure in its docstring shows.
+lower ones in another. So the columns of their input x are stored in paired order (core/chat/cuda/elementwise.py has the
+figure). `nf4_gemv` divides each block among four threads, as the figure in its docstring shows.
 """
 
 from typing import Any

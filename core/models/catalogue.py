@@ -51,7 +51,7 @@ def available(settings: Settings) -> list[Model]:
 
 
 def find(
-    settings: Settings, name: str, revision: str = "", report: Callable[[str], None] = lambda phase: None
+    settings: Settings, name: str, revision: str = "", report: Callable[[str], None] = lambda stage: None
 ) -> Model:
     """Return a model by its name, ready to be loaded; the embedded one is converted first if it has not been.
 
@@ -59,7 +59,7 @@ def find(
         settings: The studio's settings.
         name: As for `locate`.
         revision: As for `locate`.
-        report: Called with a sentence at the beginning of each phase of that conversion.
+        report: Called with a sentence at the beginning of each stage of that conversion.
 
     Raises:
         StudioError: As for `locate`, or the embedded model cannot be downloaded.

@@ -39,12 +39,12 @@ def is_prepared(settings: Settings) -> bool:
     return (folder(settings) / "config.json").is_file()
 
 
-def prepare(settings: Settings, report: Callable[[str], None] = lambda phase: None) -> Path:
+def prepare(settings: Settings, report: Callable[[str], None] = lambda stage: None) -> Path:
     """Return the folder of the model, after converting it if necessary (about 25 s on two cores).
 
     Args:
         settings: The studio's settings.
-        report: Called with a sentence at the beginning of each phase that takes seconds.
+        report: Called with a sentence at the beginning of each stage that takes seconds.
 
     Raises:
         StudioError: The model cannot be downloaded, or the file is damaged.

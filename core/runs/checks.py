@@ -28,19 +28,19 @@ _CHECKED_ROWS = 400
 _TRACKERS = {"tensorboard": "tensorboard", "trackio": "trackio", "wandb": "wandb"}
 
 
-def ignore_phase(text: str) -> None:
-    """Do nothing; the default of functions that report their phases."""
+def ignore_stage(text: str) -> None:
+    """Do nothing; the default of functions that report their stages."""
 
 
-def check(settings: Settings, config: QLoRAConfig, on_phase: Callable[[str], None] = ignore_phase) -> list[Finding]:
+def check(settings: Settings, config: QLoRAConfig, on_stage: Callable[[str], None] = ignore_stage) -> list[Finding]:
     """Return all findings, problems first, then warnings.
 
     Args:
         settings: The studio's settings.
         config: The run's settings.
-        on_phase: Called with a description of each phase.
+        on_stage: Called with a description of each stage.
     """
-    on_phase("Checking this machine and the rows")
+    on_stage("Checking this machine and the rows")
     found = [*_machine(config), *_trackers(config), *_disk(settings)]
     model = _model(settings, config, found)
     rows = _rows(settings, config, found)
@@ -48,13 +48,13 @@ def check(settings: Settings, config: QLoRAConfig, on_phase: Callable[[str], Non
         # The model is examined in a process of its own, so the rows are rendered meanwhile.
         with ThreadPoolExecutor(1) as pool:
             examined = pool.submit(preflight_model.findings, model, config)
-            on_phase("Reading the model's config")
+            on_stage("Reading the model's config")
             _shape(model, config, found)
             if rows is not None:
-                on_phase(f"Checking the length and the template of {min(len(rows[TRAIN]), _CHECKED_ROWS):,} rows")
+                on_stage(f"Checking the length and the template of {min(len(rows[TRAIN]), _CHECKED_ROWS):,} rows")
                 _rendered(model, config, rows, found)
             found += _memory(settings, config)
-            on_phase("Checking the model and its adapter")
+            on_stage("Checking the model and its adapter")
             found += examined.result()
     order = {"problem": 0, "warning": 1, "fine": 2}
     return sorted(found, key=lambda finding: order[finding.level])

@@ -64,15 +64,17 @@ def fit(settings: Settings, config: QLoRAConfig) -> Fit | None:
     except (StudioError, OSError, ValueError):
         # The preflight checks report what is wrong with the model.
         return None
-    card = _tightest(config.gpus)
-    in_float32 = config.compute_dtype == "auto" and card is None and not cpu.multiplies_bfloat16()
+    gpu_memory = _tightest(config.gpus)
+    in_float32 = config.compute_dtype == "auto" and gpu_memory is None and not cpu.multiplies_bfloat16()
     dtype_bytes = 4 if in_float32 or config.compute_dtype == "float32" else 2
-    fused = card is not None and fuses(config, about)
+    fused = gpu_memory is not None and fuses(config, about)
     tokens = config.rows_per_gpu * config.max_length
-    free, total = (memory_budget(config, size) for size in (card.free, card.total)) if card else (None, None)
+    free, total = (
+        (memory_budget(config, size) for size in (gpu_memory.free, gpu_memory.total)) if gpu_memory else (None, None)
+    )
     chosen = plan(config, shape, shape.layers, free, fused, tokens, dtype_bytes)
     found = forecast(shape, config, chosen.blocks, dtype_bytes, fused)
-    if card is None:
+    if gpu_memory is None:
         memory = psutil.virtual_memory()
         return Fit(found, memory.available, memory.total, on_gpu=False)
     unchanged = Fit(found, free, total, True, config.gpus)
@@ -84,4 +86,4 @@ def fit(settings: Settings, config: QLoRAConfig) -> Fit | None:
 
 def _tightest(gpus: int) -> gpu.GPUMemory | None:
     """Return the GPU with the least free memory of those that a run uses, because each must hold the same."""
-    return gpu.memory() if gpus == 1 else min(gpu.cards()[:gpus], key=lambda card: card.free, default=None)
+    return gpu.memory() if gpus == 1 else min(gpu.list_memory()[:gpus], key=lambda memory: memory.free, default=None)

@@ -34,7 +34,7 @@ def submit(
     store: RunStore,
     config: QLoRAConfig,
     accept_warnings: bool = True,
-    on_phase: Callable[[str], None] = checks.ignore_phase,
+    on_stage: Callable[[str], None] = checks.ignore_stage,
     parent: Parent | None = None,
 ) -> Run:
     """Check a run, create it and add it to the queue; it starts at once if no other run is active or queued.
@@ -43,7 +43,7 @@ def submit(
         store: The runs.
         config: The run's settings.
         accept_warnings: Whether it starts in spite of warnings, which are then stored with it (`RunState.warnings`).
-        on_phase: Called with a description of each phase.
+        on_stage: Called with a description of each stage.
         parent: The run that it was duplicated from.
 
     Raises:
@@ -56,8 +56,8 @@ def submit(
 
     # Checked before the work of the other checks, and again under the lock, under which it stays true.
     check_quota()
-    warnings = require_accepted(checks.check(store.settings, config, on_phase), accept_warnings)
-    on_phase("Adding the run to the queue")
+    warnings = require_accepted(checks.check(store.settings, config, on_stage), accept_warnings)
+    on_stage("Adding the run to the queue")
     with store.lock():
         check_quota()
         run = store.create(config, warnings, parent)

@@ -229,7 +229,7 @@ class RunStore(WorkStore[Run]):
         """Return whether the current caller may see a run: the owner all, a visitor the published ones."""
         if roles.caller().is_owner:
             return True
-        return visibility.run_is_open(self.settings, folder.id, folder.saved_state().status)
+        return visibility.can_see_run(self.settings, folder.id, folder.saved_state().status)
 
     def run(self, run_id: str) -> Run:
         """Return a run.

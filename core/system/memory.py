@@ -5,7 +5,7 @@ import gc
 import sys
 
 
-def give_back() -> None:
+def release_freed_memory() -> None:
     """Collect garbage and, with glibc, return the freed pages to the operating system."""
     gc.collect()
     if sys.platform == "linux" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)):

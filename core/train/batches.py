@@ -23,7 +23,7 @@ class TokenizedRows:
         truncated: Rows that were shortened to the maximum length.
         tokens: Tokens of all rows.
         answer_tokens: Those of them that carry loss.
-        notes: Rows by what the renderer noted about them.
+        notes: Numbers of rows, by the note of the renderer.
     """
 
     rows: list[dict[str, Any]]

@@ -176,7 +176,7 @@ class Reporter(TrainerCallback):
         # A loss that is not a number is no improvement: if no other was computed, the start is the best.
         finite = {at: loss for at, loss in self._losses.items() if math.isfinite(loss)}
         best = min(finite, key=lambda at: (finite[at], at), default=0)
-        # A run that keeps the best since its resume only may have had a lower loss at a step without a checkpoint.
+        # If keep_best was switched on at a resume, an earlier step without a checkpoint may have had a lower loss.
         saved = {0, step, *(checkpoint.step for checkpoint in checkpoints.complete(self.run.checkpoints_dir))}
         if self.config.keep_best and min(finite.keys() & saved, key=lambda at: (finite[at], at), default=0) == step:
             control.should_save = True
@@ -189,7 +189,7 @@ class Reporter(TrainerCallback):
 
 
 def _losses_so_far(run: Run, last: int, every: int) -> dict[int, float]:
-    """Return the held-out losses that an undisturbed run would have by step, also of steps without a checkpoint.
+    """Return the held-out losses so far by step, without those that only the end of an attempt has caused.
 
     Args:
         run: The run.

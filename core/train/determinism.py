@@ -76,7 +76,7 @@ def set_mode(config: QLoRAConfig, on_gpu: bool, try_step: Callable[[], None]) ->
     if config.deterministic == "off":
         torch.use_deterministic_algorithms(False)
         return (
-            "Deterministic is off (as configured): a resumed run may differ from an undisturbed one in the last bits."
+            "Deterministic is off (as configured): a resumed run may differ from an uninterrupted one in the last bits."
         )
     if not on_gpu:
         return f"Deterministic is {config.deterministic}: without a GPU every kernel repeats bit by bit as it is."
@@ -90,7 +90,7 @@ def set_mode(config: QLoRAConfig, on_gpu: bool, try_step: Callable[[], None]) ->
         torch.use_deterministic_algorithms(False)
         return f"Deterministic is off (auto: {missing})."
     chosen = "as configured" if config.deterministic == "on" else "auto: every operation of this model can be"
-    return f"Deterministic is on ({chosen}): a resumed run equals an undisturbed one on the same GPU bit by bit."
+    return f"Deterministic is on ({chosen}): a resumed run equals an uninterrupted one on the same GPU bit by bit."
 
 
 @contextlib.contextmanager

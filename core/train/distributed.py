@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import torch
 
-# Elements that one all_reduce sums: 64 MiB of float32, small enough for the copy to fit on a card that is nearly full.
+# Elements that one all_reduce sums: 64 MiB of float32, small enough for the copy to fit on a GPU that is nearly full.
 _BUCKET_ELEMENTS = 2**24
 
 

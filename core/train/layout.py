@@ -1,9 +1,9 @@
 """Choice, by a probe, of how rows go through a loaded model: packed, padded or one at a time.
 
 Packed rows lie end to end under the studio's attention (`core.kernels.attention`). That is right only where a model's
-attention goes through transformers' AttentionInterface, passes nothing that is not applied there and keeps no state
-from token to token. There is no list of such models: short rows go through the loaded model packed, padded and each by
-itself under the model's own attention, and must give the same logits.
+attention goes through transformers' AttentionInterface, passes only arguments that are applied there, and keeps no
+state from token to token. There is no list of such models: short rows go through the loaded model packed, padded and
+each by itself under the model's own attention, and must give the same logits.
 """
 
 import sys
@@ -21,7 +21,7 @@ from core.models.support import attention_for, length_limit
 from core.runs.config import QLoRAConfig
 from core.train.batches import pack, pad
 
-# Tokens of the two rows of the probe. Sliding windows are shortened while it runs, so that the second row is longer.
+# Tokens of the two rows of the probe. Sliding windows are shortened while it runs, to fewer tokens than a row.
 _LENGTHS = (6, 9)
 
 
@@ -51,7 +51,7 @@ def choose_layout(model: torch.nn.Module, wants_packing: bool, why_padded: str, 
         longest: Tokens of the longest row that will be trained on.
 
     Raises:
-        StudioError: The model cannot read a text, or its attention reads later tokens.
+        StudioError: The model cannot read a text, or is not causal.
     """
     if model.config._attn_implementation == PACKED:
         model.set_attn_implementation(attention_for(model.config) or "sdpa")
@@ -65,23 +65,22 @@ def choose_layout(model: torch.nn.Module, wants_packing: bool, why_padded: str, 
     probe = _Probe(model, pad_id)
     why = why_padded
     if wants_packing:
-        why = _why_not_packed(model, plain) or probe.failure(probe.packed)
+        why = _why_not_packed(model, plain)
+        if not why and (failure := probe.failure(probe.packed)):
+            why = f"in a packed batch {failure}"
         if not why:
             model.set_attn_implementation(PACKED)
             note = f"Attention is {PACKED} (auto: rows lie end to end, each seeing only itself, {kernel_name()})."
             return Layout("packed", plain, note)
-        why = f"auto: not packed, because {why}"
     if failure := probe.failure(probe.padded):
         note = f"Rows go through the model one at a time, with {own_attention}: in a padded batch {failure}."
         return Layout("single", plain, note)
-    return Layout("padded", plain, f"Attention is {plain} ({why}); rows are padded.")
+    return Layout("padded", plain, f"Rows are padded, with {own_attention}, because {why}.")
 
 
 def explain_padding(config: QLoRAConfig) -> str:
     """Return why rows are padded where packing is not wanted, as the rest of a sentence."""
-    if config.attention != "auto":
-        return "as configured, which packing does not go with" if config.packing else "as configured"
-    return "auto: packing is off"
+    return f"packing needs Attention auto, and it is {config.attention}" if config.packing else "Packing is off"
 
 
 def _why_not_packed(model: torch.nn.Module, plain: str) -> str:
@@ -118,8 +117,8 @@ class _Probe:
         # A causal model gives the first tokens the same logits without the last one.
         if not close(shorter, self._alone[1][:-1]):
             raise StudioError(
-                f"{type(model).__name__} reads later tokens, so that it cannot learn to write them. "
-                "Choose another model."
+                f"{type(model).__name__} is not causal: its logits depend on later tokens, so it cannot be trained to "
+                "predict them. Choose another model."
             )
 
     def packed(self) -> list[torch.Tensor]:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from core.train.batches import TokenizedRows
     from core.train.trainer import StudioTrainer
 
-# How long a run waits for the chat to leave the GPU: an answer in progress is finished first.
+# How long a run waits for the chat to free its GPU memory: an answer in progress is finished first.
 _GPU_WAIT_SECONDS = 90
 
 
@@ -88,7 +88,7 @@ def prepare(
 
 
 def wait_for_gpu_memory(settings: Settings, config: QLoRAConfig, events: EventWriter | NoEvents) -> None:
-    """Give the chat time to leave the GPU, if the run fits only without it.
+    """Give the chat time to free its GPU memory, if the run fits only without the chat.
 
     After `_GPU_WAIT_SECONDS` the memory is some other program's. The run then starts all the same, because the forecast
     has a margin and the run may fit.

@@ -22,7 +22,7 @@ def keep_settings(optimizer: torch.optim.Optimizer, schedule: torch.optim.lr_sch
     base_rates = list(schedule.base_lrs)
     yield
     schedule.base_lrs = base_rates
-    # The formula of LambdaLR: a resumed run without changes gets the very rate of an undisturbed one.
+    # The formula of LambdaLR: a resumed run without changes gets the same rate as an uninterrupted one.
     rates = [base * factor(schedule.last_epoch) for base, factor in zip(base_rates, schedule.lr_lambdas, strict=True)]
     for group, kept, rate in zip(optimizer.param_groups, settings, rates, strict=True):
         group.update(kept | {"lr": rate})

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from core.chat.engine import Engine
-from core.chat.queue import QueueEntry
+from core.chat.queue_entry import QueueEntry
 from core.chat.requests import resolve_lanes
 from core.chat.turns import BASE, MAX_LANES
 from core.chat.types import Generation, LaneRequest, adapter_key

@@ -11,7 +11,7 @@ from typing import Any
 import gradio as gr
 
 from core.chat.conversation import Conversation, Turn
-from core.chat.queue import QueueEntry
+from core.chat.queue_entry import QueueEntry
 from core.chat.requests import resolve_lanes
 from core.chat.throttle import THROTTLED_NOTICE
 from core.chat.types import BaseIdentity, GenerationResult, LaneRequest
@@ -106,7 +106,7 @@ class ChatActions:
         except Exception as error:
             # An error of one lane leaves the others their answers; the question returns to the box if none has one.
             lanes = self.conversations.find(chat_id).turns[-1].answers
-            if all(not tries or tries[-1].end == "failed" for tries in lanes):
+            if all(not attempts or attempts[-1].end == "failed" for attempts in lanes):
                 yield self._take_back(chat_id, prompt, before, show, _hint_of(error))
             raise
         # Stopped while it waited in the queue: the question was never answered.
@@ -166,7 +166,7 @@ class ChatActions:
         """Generate answers to the last turn, and save them however they end.
 
         The page reads their texts by itself (studio/chat/live_answers.py): Gradio spends more on one update of its
-        components than the engine on a token. An update is sent when a card changes in another way than by growing.
+        components than the engine on a token. An update is sent when a card changes otherwise than by more text.
         """
         answers = self.conversations.begin_answers(chat_id, lanes, request.session_hash or "", continued)
         try:
@@ -185,17 +185,14 @@ class ChatActions:
         yield self.render_view(chat_id, show, hint="", editing=-1)
 
     def _stream(self, answers: AnswersInProgress) -> Iterator[Updates]:
-        looked_at, saved_at, shape, hint = 0.0, time.monotonic(), None, ""
+        saved_at, shape, hint = time.monotonic(), None, ""
         for _ in self.engine.ask(answers.entry):
-            if time.monotonic() - looked_at >= SECONDS_BETWEEN_READS:
-                previous = shape, hint
-                shape, hint = board_shape(answers), THROTTLED_NOTICE if self.engine.throttle.is_active else ""
-                if (shape, hint) != previous:
-                    # Set busy every time: an update that was under way when the question was sent may arrive after
-                    # the first one and enable the buttons again.
-                    new_hint = hint if hint != previous[1] else None
-                    yield self._render_progress(answers, new_hint)
-                looked_at = time.monotonic()
+            previous = shape, hint
+            shape, hint = board_shape(answers), THROTTLED_NOTICE if self.engine.throttle.is_active else ""
+            if (shape, hint) != previous:
+                # Set busy every time: an update that was under way when the question was sent may arrive after
+                # the first one and enable the buttons again.
+                yield self._render_progress(answers, hint if hint != previous[1] else None)
             if time.monotonic() - saved_at >= _SAVE_EVERY_SECONDS:
                 self.conversations.save(answers.snapshot("interrupted"))
                 saved_at = time.monotonic()
@@ -214,7 +211,7 @@ class ChatActions:
         return QueueEntry(resolve_lanes(self.engine.store, requests, base))
 
     def stop_all(self, chat_id: str, show: Sequence[str]) -> Iterator[Updates]:
-        """Stop all answers, or give up waiting in the queue; say so while that takes long, as a model is loaded."""
+        """Stop all answers, or leave the queue; show that they are stopping while that takes long, as for loading."""
         self.conversations.stop(chat_id)
         answers = self.conversations.in_progress(chat_id)
         if answers is None or answers.released.wait(SECONDS_BETWEEN_READS):
@@ -247,11 +244,11 @@ class ChatActions:
         hint = f"Editing question {turn + 1}: Send asks it again. The turns from there on are kept as a branch."
         return view_updates(prompt=chat.turns[turn].prompt, hint=hint, editing=turn)
 
-    def show_earlier_try(self, chat_id: str, lane: int, show: list[str]) -> Updates:
+    def show_earlier_attempt(self, chat_id: str, lane: int, show: list[str]) -> Updates:
         """Show the answer that a lane gave before the current one."""
         with self.conversations.change(chat_id) as chat:
             _answerable_lanes(chat, lane)
-            chat.turns[-1].other_try(lane)
+            chat.turns[-1].show_other_attempt(lane)
         return self.render_view(chat_id, show)
 
     def switch_branch(self, chat_id: str, branch: str | None, show: list[str]) -> Updates:

@@ -19,7 +19,7 @@ class ChatExport:
         self.conversations, self.settings = conversations, conversations.settings
 
     def as_jsonl(self, chat_id: str) -> str:
-        """Write one line per answer, earlier tries included."""
+        """Write one line per answer, earlier attempts included."""
         return self._write(chat_id, "jsonl", transcript.as_jsonl)
 
     def as_markdown(self, chat_id: str) -> str:

@@ -162,7 +162,7 @@ def _card_in_progress(answers: AnswersInProgress, lane: int, title: str, key: st
         kind,
         facts=_facts(answer) if answer and answer.tokens and not is_hidden else "",
         note=answer.note if answer else "",
-        placeholder="" if text or has_ended else answers.phase(lane),
+        placeholder="" if text or has_ended else answers.stage(lane),
         actions=[] if has_ended else [_STOPPING if lane in answers.stopped else _STOP],
     )
 
@@ -175,8 +175,10 @@ def _actions(chat: Conversation, index: int, lane: int, answer: GenerationResult
         actions.append(_RETRY)
         if answer.end in _CAN_CONTINUE and answer.ids:
             actions.append(_CONTINUE)
-        if (tries := len(turn.answers[lane])) > 1:
-            actions.append(Action("earlier_try", f"Earlier try ({tries})", "Show the answer before this one"))
+        if (attempts := len(turn.answers[lane])) > 1:
+            actions.append(
+                Action("earlier_attempt", f"Earlier attempt ({attempts})", "Show the answer before this one")
+            )
     if answer.run and not turn.hidden:
         actions.append(_WHY)
     return actions

@@ -149,7 +149,7 @@ class Conversations:
                 answers.released.set()
 
     def stop(self, chat_id: str, lane: int | None = None) -> None:
-        """Stop the answer of one lane or of all, or give up waiting in the queue."""
+        """Stop the answer of one lane or of all, or leave the queue."""
         if answers := self._in_progress.get(chat_id):
             answers.stop(lane)
 

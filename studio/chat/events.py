@@ -99,8 +99,8 @@ def connect_cards(parts: ChatParts, widgets: ChatWidgets) -> None:
     def stop_lane(chat_id: str, event: gr.EventData) -> None:
         parts.conversations.stop(chat_id, turn_and_lane(event)[1])
 
-    def earlier_try(chat_id: str, show: list[str], event: gr.EventData) -> Updates:
-        return actions.show_earlier_try(chat_id, turn_and_lane(event)[1], show)
+    def earlier_attempt(chat_id: str, show: list[str], event: gr.EventData) -> Updates:
+        return actions.show_earlier_attempt(chat_id, turn_and_lane(event)[1], show)
 
     def edit(chat_id: str, event: gr.EventData) -> Updates:
         return actions.edit(chat_id, turn_and_lane(event)[0])
@@ -109,7 +109,7 @@ def connect_cards(parts: ChatParts, widgets: ChatWidgets) -> None:
     connect_for_visitors(conversation.now.stop_lane, stop_lane, chat_id)
     connect_for_visitors(conversation.now.retry_lane, retry_one, answer, outputs)
     connect_for_visitors(conversation.now.continue_answer, continue_answer, answer, outputs)
-    connect_for_visitors(conversation.now.earlier_try, earlier_try, widgets.view_inputs, outputs)
+    connect_for_visitors(conversation.now.earlier_attempt, earlier_attempt, widgets.view_inputs, outputs)
     for board in (conversation.past, conversation.now):
         connect_for_visitors(board.edit, edit, chat_id, outputs).success(None, js=read_static("focus_prompt.js"))
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from core.chat.conversation import Conversation, Turn
-from core.chat.queue import WAITING, QueueEntry
+from core.chat.queue_entry import WAITING, QueueEntry
 from core.chat.types import End, Generation, GenerationResult
 
 
@@ -51,11 +51,11 @@ class AnswersInProgress:
         """Return whether all lanes were stopped, and the engine has yet to end them."""
         return self.stopped.issuperset(self.lanes)
 
-    def phase(self, lane: int) -> str:
+    def stage(self, lane: int) -> str:
         """Return what a lane without a text waits for, and for how long: "Loading the model · 3 s"."""
-        return f"{self._phase(lane)} · {time.monotonic() - self.began:.0f} s"
+        return f"{self._stage(lane)} · {time.monotonic() - self.began:.0f} s"
 
-    def _phase(self, lane: int) -> str:
+    def _stage(self, lane: int) -> str:
         if lane in self.stopped:
             return "Stopping"
         if self.entry is None:

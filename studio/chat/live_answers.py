@@ -17,7 +17,7 @@ from core.chat.turns import MAX_LANES
 from studio.chat.chat_html import growing_cards
 from studio.chat.conversations import Conversations
 
-# Often enough to read along, and so rarely that the browser leaves the processor to the model.
+# Often enough to read the text while it grows, and so rarely that the browser leaves the processor to the model.
 SECONDS_BETWEEN_READS = 0.25
 # While a training run needs the same processors: at least these seconds between two reads of one page, and at most this
 # many reads per second of all pages together.
@@ -36,7 +36,8 @@ class LiveAnswers:
         """Return the cards of a conversation that are being written, and the seconds to wait until the next read.
 
         Args:
-            live_key: `AnswersInProgress.live_key`; that of earlier answers gives the present ones from their beginning.
+            live_key: `AnswersInProgress.live_key`; with the key of earlier answers, the
+                current ones are returned from their beginning.
             known: Number of characters that the page has, by card.
 
         Returns:
@@ -57,7 +58,7 @@ class LiveAnswers:
         """Return the HTTP route.
 
         Args:
-            blocks: Knows who is calling (`AuthorizedBlocks`).
+            blocks: Identifies the caller (`AuthorizedBlocks`).
         """
 
         async def answer(request: Request) -> Response:

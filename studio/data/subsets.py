@@ -143,7 +143,7 @@ class CreateSubset:
         yield from self._created(name, self.recipe(state, ticked, changes, values))
 
     def create_by_sql(self, state: State, sql: str, name: str) -> Iterator[dict[str, Any]]:
-        """Create a subset of the usable rows that the SQL names."""
+        """Create a subset of the usable rows that the SQL selects."""
         page = parse_state(state)
         is_counted = page.token_counts_file(self.settings) is not None
         recipe = Recipe(

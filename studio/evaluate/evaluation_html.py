@@ -13,6 +13,7 @@ from studio.html import render
 
 # Characters of a text that a cell of the table shows.
 _MAX_CELL_CHARS = 240
+NO_EVALUATION = "No evaluation yet"
 _FAILED = ("failed", "interrupted", "unreadable")
 
 
@@ -51,6 +52,11 @@ def status_html(
 def none_html(text: str) -> str:
     """Return a note in place of the whole view; CSS hides what belongs to an evaluation."""
     return render("evaluate/none", text=text)
+
+
+def first_html() -> str:
+    """Return what stands in place of the view before the first evaluation: what there will be to see."""
+    return render("evaluate/first", text=NO_EVALUATION)
 
 
 def waiting_html(text: str) -> str:

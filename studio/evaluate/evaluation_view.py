@@ -23,14 +23,13 @@ from core.evaluate.store import ACTIVE, RESUMABLE, WAITING, Evaluation, Evaluati
 from core.system.files import file_size
 from studio.evaluate.evaluation_html import (
     answers_html,
+    first_html,
     metrics_html,
-    none_html,
     notes_html,
     prompt_html,
     status_html,
 )
 
-NO_EVALUATION = "No evaluation yet. Choose prompts and models, then press Evaluate: every model answers every prompt."
 NO_PROMPT = "Click a row to read its answers in full."
 # Number of evaluations whose readers are kept.
 _MAX_CACHED = 20
@@ -69,7 +68,7 @@ class EvaluationView:
             return ""
         found = self.store.find(evaluation_id)
         written, status = (found.folder / "state.json").stat().st_mtime_ns, found.state().status
-        # A wait shows its seconds.
+        # While an evaluation waits, the view shows a count of seconds.
         waiting = int(time.time()) if status in WAITING else 0
         return f"{found.id} {written} {file_size(found.answers_file)} {waiting} {status}"
 
@@ -127,7 +126,7 @@ class EvaluationView:
     def render(self, evaluation_id: str | None, page: float | None, rows: int) -> dict[str, Any]:
         """Return status, metrics, notes, one page of the table, and which buttons apply."""
         if not evaluation_id:
-            return _empty(none_html(NO_EVALUATION))
+            return _empty(first_html())
         evaluation = self.store.find(evaluation_id)
         state = evaluation.state()
         if state.status == "unreadable":
@@ -135,7 +134,7 @@ class EvaluationView:
         try:
             config = evaluation.config()
         except StudioError as error:
-            # Without this, the place of the answers would say for good that they are being loaded.
+            # An error here would leave the view as it is: it would show for ever that the answers are being loaded.
             return _empty(empty_html(str(error)))
         answers, prompts = self.read(evaluation)
         titles = evaluation.lane_titles(self.store.runs)

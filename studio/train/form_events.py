@@ -79,7 +79,7 @@ def connect_start(
     starting, fields, marks = side.starting, side.fields, side.marks
     values, parent = {"with_archived": with_archived, **fields}, {"parent": side.copy.parent}
     card = {**starting.card_outputs, **marks.outputs}
-    outputs = {**shown, "phase": starting.phase, "checked": side.preflight.checked, **card}
+    outputs = {**shown, "stage": starting.stage, "checked": side.preflight.checked, **card}
     # A state is no argument of an API call, so it comes last.
     accepted = {**values, "accept_warnings": starting.accept_warnings, **parent}
     hidden = {"show_progress": "hidden"}
@@ -108,7 +108,7 @@ def connect_start(
 def connect_preflight(do: Preflight, side: LeftSide) -> None:
     """Connect the checks, the smallest change that fits, and the dry run."""
     preflight, fields, marks, job = side.preflight, side.fields, side.marks.outputs, gr.State(None)
-    checked = {**preflight.check_outputs, "phase": side.starting.phase, **marks}
+    checked = {**preflight.check_outputs, "stage": side.starting.stage, **marks}
     hidden = {"show_progress": "hidden"}
     connect(preflight.check.click, marks_fields(do.check), fields, checked, api_name="check", **hidden)
     changed = connect(preflight.make_fit.click, marks_fields(do.make_fit), fields, {**fields, **marks}, **UNLIMITED)

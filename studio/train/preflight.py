@@ -24,7 +24,7 @@ from core.train import dry_run
 from studio.handlers import info
 from studio.html import render
 from studio.job_progress import follow
-from studio.phases import follow_phases
+from studio.stages import follow_stages
 from studio.train.marking import parse_config
 
 _GIB = 2**30
@@ -39,9 +39,9 @@ class Preflight:
     def check(self, **values: Any) -> Iterator[dict[str, Any]]:
         """Return the findings and the memory forecast, and offer a change when the run does not fit."""
         config, settings = parse_config(values), self.runs.settings
-        findings, fitted = yield from follow_phases(
-            {"phase": ""},
-            lambda on_phase: (checks.check(settings, config, on_phase), fit.fit(settings, config)),
+        findings, fitted = yield from follow_stages(
+            {"stage": ""},
+            lambda on_stage: (checks.check(settings, config, on_stage), fit.fit(settings, config)),
             "Checking the settings",
         )
         can_change = fitted is not None and bool(fitted.changes)
@@ -51,7 +51,7 @@ class Preflight:
             "memory": forecast_html(fitted) if fitted else "",
             "make_fit": gr.update(visible=can_change, value=label),
             "checked": gr.update(visible=True),
-            "phase": "",
+            "stage": "",
         }
 
     def make_fit(self, **values: Any) -> dict[str, Any]:

@@ -19,7 +19,7 @@ class RunViewWidgets:
     """Widgets of the view of one run.
 
     Attributes:
-        starting: Phases of a start, until there is its run.
+        starting: Stages of a start, until there is its run.
         label: The tags and the note.
         charts: The column with everything that is shown from the first step on.
         metric: Selects the metric of the second chart.

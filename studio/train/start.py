@@ -20,7 +20,7 @@ from core.runs.store import RunStore
 from core.runs.time_estimate import Estimate, TimeEstimates
 from studio.handlers import ShownError, info
 from studio.html import render
-from studio.phases import follow_phases
+from studio.stages import follow_stages
 from studio.train.controls import RunControls
 from studio.train.duplicate import parent_of
 from studio.train.marking import mark, parse_config, still_invalid
@@ -28,9 +28,9 @@ from studio.train.run_html import status_html
 
 UNKNOWN_TIME = "No comparable run has ended on this machine, so the time is unknown. A dry run measures two steps."
 
-# Outputs that show the phases of a start: at the button, and where the run will be.
-_PHASES = {"phase": "", "starting": "Starting. "}
-_NO_PHASE = dict.fromkeys(_PHASES, "")
+# Outputs that show the stages of a start: at the button, and where the run will be.
+_STAGES = {"stage": "", "starting": "Starting. "}
+_NO_STAGE = dict.fromkeys(_STAGES, "")
 
 
 @dataclass(frozen=True)
@@ -64,16 +64,16 @@ class Starter:
         config = parse_config(values)
         yield {**_hide_card(), **mark({}), "checked": gr.update(visible=False)}
         try:
-            run = yield from follow_phases(
-                _PHASES,
-                lambda on_phase: process.submit(self.runs, config, bool(accept_warnings), on_phase, parent_of(parent)),
+            run = yield from follow_stages(
+                _STAGES,
+                lambda on_stage: process.submit(self.runs, config, bool(accept_warnings), on_stage, parent_of(parent)),
                 "Checking the settings",
             )
         except FindingsError as error:
-            yield {**_show_card(error, values), **_NO_PHASE}
+            yield {**_show_card(error, values), **_NO_STAGE}
             raise ShownError(str(error)) from error
         except StudioError:
-            yield _NO_PHASE
+            yield _NO_STAGE
             raise
         if run.state().status == "queued":
             info("It starts when the runs before it have ended.", title=f"Queued {run.title}")
@@ -81,7 +81,7 @@ class Starter:
             info("It continues when this page is closed.", title=f"Started {run.title}")
         # The rest of the run's view follows when the list has changed, which takes another call.
         status = {"status": status_html(run, run.state(), Progress()), "sent": {}}
-        yield {"run": gr.update(choices=self.controls.choices(with_archived), value=run.id), **status, **_NO_PHASE}
+        yield {"run": gr.update(choices=self.controls.choices(with_archived), value=run.id), **status, **_NO_STAGE}
 
     def start_anyway(self, with_archived: bool, **values: Any) -> Iterator[dict[str, Any]]:
         """Start a run in spite of its warnings."""

@@ -26,7 +26,7 @@ class StartWidgets:
 
     start: gr.Button
     time: PageHTML
-    phase: PageHTML
+    stage: PageHTML
     card: gr.Column
     findings: PageHTML
     anyway: gr.Button
@@ -62,7 +62,7 @@ class PreflightWidgets:
 
     @property
     def check_outputs(self) -> dict[str, Block]:
-        """Return the components that `Preflight.check` updates, by name, besides the phase."""
+        """Return the components that `Preflight.check` updates, by name, besides the stage."""
         return {name: getattr(self, name) for name in ("findings", "memory", "make_fit", "checked")}
 
 
@@ -81,7 +81,7 @@ def build_start_bar() -> tuple[StartWidgets, PreflightWidgets, CopyWidgets]:
             make_fit = gr.Button("Make it fit", visible=False, size="sm", elem_id="make-fit")
             measured = gr.HTML(elem_id="measured", padding=False)
             close = gr.Button("Close", size="sm", elem_id="close-checks", min_width=90)
-        phase = PageHTML(elem_id="start-phase", padding=False)
+        stage = PageHTML(elem_id="start-stage", padding=False)
         bar = build_progress_bar("measuring")
         with gr.Row(elem_id="start-row"):
             start = gr.Button("Start", variant="primary", elem_id="start", min_width=120, scale=2)
@@ -89,6 +89,6 @@ def build_start_bar() -> tuple[StartWidgets, PreflightWidgets, CopyWidgets]:
             measure = gr.Button("Dry run", size="sm", elem_id="measure-steps", min_width=70)
         time = PageHTML(elem_id="start-time", padding=False)
     accept = gr.Checkbox(False, label="Accept warnings", visible=False)
-    starting = StartWidgets(start, time, phase, card, stopped, anyway, change, accept, gr.State(None))
+    starting = StartWidgets(start, time, stage, card, stopped, anyway, change, accept, gr.State(None))
     preflight = PreflightWidgets(check, measure, checked, findings, memory, make_fit, measured, close, bar)
     return starting, preflight, copy

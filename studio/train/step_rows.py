@@ -15,7 +15,7 @@ from core.settings import MAX_SLUG
 from studio.handlers import info
 
 NO_STEP = "Click a point of the loss curve to read the rows of that step."
-# Characters of a subset's name that stay in that of a copy without many rows.
+# Characters of a subset's name that the name of a copy keeps if a list of its excluded rows would be too long.
 _MAX_STEM = 36
 
 
@@ -56,7 +56,7 @@ class StepRows:
             return {"row_view": empty_html(f"Row {row} is no longer in the subset {config.subset!r}.")}
         if not as_tokens:
             return {"row_view": conversation_html(messages)}
-        # transformers is imported by the first reader of tokens, never at the start of the app.
+        # Imported here, because transformers takes seconds to import and only this view of a row needs it.
         from core.models.loading import load_tokenizer
 
         tokenizer = load_tokenizer(catalogue.find(settings, config.model, config.revision))

@@ -102,7 +102,7 @@ MAX_RELOADS = 4
 def check_start(page) -> None:
     """Check that the run's side never says that there is no run from a second after Start on, but that it starts."""
     said = page.evaluate("window.said")
-    # The page alone removes the sentence; the phase comes with the server's first answer.
+    # The page alone removes the sentence; the stage comes with the server's first answer.
     assert not [text for milliseconds, text in said if milliseconds > 1_000 and "No run yet" in text]
     starting = next(index for index, (_, text) in enumerate(said) if "Starting. " in text)
     assert not [text for _, text in said[starting:] if "No run yet" in text]

@@ -10,7 +10,7 @@ def test_download_click_makes_the_file_and_clicks_the_hidden_button():
         download = build_download("Save", "save")
         download.makes(lambda: "/tmp/file", None)
     make, click = demo.fns.values()
-    assert make.targets == [(download.ask._id, "click")]
-    assert [output._id for output in make.outputs] == [download.held._id]
+    assert make.targets == [(download.button._id, "click")]
+    assert [output._id for output in make.outputs] == [download.hidden_button._id]
     assert "getElementById('save-file').click()" in click.js
     assert click.fn is None

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from core.chat.engine import Engine
-from core.chat.queue import QueueEntry
+from core.chat.queue_entry import QueueEntry
 from core.chat.requests import resolve_lanes
 from core.chat.sampling import Sampling
 from core.chat.types import LaneRequest, adapter_key

@@ -33,7 +33,7 @@ PROJECT = Path(__file__).resolve().parents[2]
 TRAINING = ("core.train.trainer", "core.train.callback", "core.train.worker", "core.evaluate.worker",
             "transformers.models.llama.modeling_llama", "peft", "trl", "matplotlib.figure",
             "matplotlib.backends.backend_agg")  # fmt: skip
-# Variable for the address of the fork server that a fork starts its workers with; without it they are real.
+# Variable for the address of the fork server by which a fork starts its workers; without it, `core.system.launch` does.
 ADDRESS = "STUDIO_TEST_FORK_SERVER"
 # Variable of a worker: whether it may not ask the Hub, "1" or "0".
 OFFLINE = "STUDIO_TEST_OFFLINE"
@@ -198,7 +198,7 @@ def _become(request: dict) -> NoReturn:
         if address := os.environ.get(ADDRESS) or own_address:
             launch_by(address)
         # The Hub's client read HF_HUB_OFFLINE when it was imported.
-        assert os.environ.pop(OFFLINE, is_offline) == is_offline, "another fork server is for this kind of model"
+        assert os.environ.pop(OFFLINE, is_offline) == is_offline, "the server has another HF_HUB_OFFLINE"
 
     run_and_exit(request["module"], request["arguments"], prepare)
 

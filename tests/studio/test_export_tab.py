@@ -1,6 +1,7 @@
 """The Export tab: which runs it lists, and the file that it writes."""
 
 import zipfile
+from pathlib import Path
 
 import pytest
 
@@ -32,6 +33,16 @@ def test_tab_lists_runs_with_adapters_and_writes_the_chosen_one(do, a_run):
     assert "rank 4" in shown["about"]
     with zipfile.ZipFile(do.write(example.EXAMPLE_RUN, "step 64")) as archive:
         assert archive.testzip() is None
+        names = [Path(name).name for name in archive.namelist()]
+    about = do.describe(example.EXAMPLE_RUN, "step 64")["about"]
+    assert "step 64" in about
+    assert all(name in about for name in names), "the page lists exactly what the file holds"
+
+
+def test_run_whose_adapters_were_deleted_meanwhile_is_refused(do, a_run):
+    run = a_run()
+    with pytest.raises(StudioError, match="has no adapter any more"):
+        do.list_adapters(run.id)
 
 
 def test_write_without_a_choice_is_refused(do):

@@ -68,7 +68,7 @@ def test_visitors_together_leave_a_running_call_to_the_owner():
     assert page.start_all() == ["owner"]
 
 
-def test_a_function_with_one_running_call_runs_visitors_and_the_owner_first():
+def test_a_function_with_a_limit_of_one_runs_the_owner_before_visitors():
     page = Page(one=1)
     page.join("one", "a", "owner")
     assert page.start_all() == ["owner"]

@@ -22,7 +22,7 @@ def keep(pages: OpenPages, opened: list[tuple[str, str, str]]) -> list[str]:
         pages.note_network(session, from_network(network))
         kept.append(session)
         if len(kept) > CAPACITY:
-            kept.remove(pages.choose(kept[:-1], callers.__getitem__))
+            kept.remove(pages.choose_page_to_drop(kept[:-1], callers.__getitem__))
     return kept
 
 
@@ -56,11 +56,11 @@ def test_flood_without_browsers_drops_no_open_page_of_its_own_network(flood, net
     assert not pages._heartbeats
 
 
-def test_owners_pages_are_chosen_never():
+def test_owners_pages_are_never_dropped():
     pages = OpenPages()
     pages.note_owner("owner")
-    assert pages.choose(["owner", "visitor"], str) == "visitor"
-    assert pages.choose(["owner"], str) is None
+    assert pages.choose_page_to_drop(["owner", "visitor"], str) == "visitor"
+    assert pages.choose_page_to_drop(["owner"], str) is None
     for i in range(30_000):
         pages.note_network(f"flood{i}", from_network("net"))
     assert pages.is_owners("owner")

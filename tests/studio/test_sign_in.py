@@ -9,8 +9,8 @@ from studio.sign_in import (
     FORGET_SECONDS,
     FREE_FAILURES,
     MAX_ADDRESSES,
+    MAX_SHARED_ATTEMPTS,
     MAX_SHARED_DELAY_SECONDS,
-    MAX_SHARED_TRIES,
     MAX_WAIT_SECONDS,
     SignInThrottle,
     address_of,
@@ -124,7 +124,7 @@ NEAR = [OWN, "127.0.0.2", "::1", "::ffff:127.0.0.1", "fe80::1", "fd00::7"]
         # uvicorn has replaced the proxy's address by the one that it names.
         (INNER, [INNER], True, (INNER, False)),
         (f"::ffff:{INNER}", [f"::ffff:{INNER}"], True, (INNER, False)),
-        # It has done so, and a further proxy is there, whose address all callers have.
+        # uvicorn has replaced the address, and all callers share that of a further proxy.
         (INNER, [f"{PUBLIC}, {INNER}"], True, (PUBLIC, False)),
         (INNER, [PUBLIC, INNER], True, (PUBLIC, False)),
         (INNER, [f"{OTHER}, {PUBLIC}, {PROXY}, {INNER}"], True, (PUBLIC, False)),
@@ -192,6 +192,6 @@ def test_few_tries_of_a_shared_address_wait_at_once(throttle):
         return len(refused), [each for each in results if isinstance(each, RefusalError)]
 
     count, refusals = asyncio.run(crowd())
-    assert count == len(refusals) == 100 - MAX_SHARED_TRIES
+    assert count == len(refusals) == 100 - MAX_SHARED_ATTEMPTS
     assert "same proxy" in refusals[0].reason
-    assert throttle._shared_tries == 0
+    assert throttle._shared_attempts == 0

@@ -19,7 +19,7 @@ Words of the kernels, one for each way to divide work:
     split        a share of a sequence's tokens, in attention
     tile         what is multiplied at once: 16 outputs or ranks (nf4_gemv, lora) or 64 outputs (quantized_matmul); in
                  attention, cached tokens
-    team         warps of a program, one for each of its tiles, that have one share of the inputs (nf4_gemv); the
+    team         the warps of a program that have the same share of the inputs, one warp per tile (nf4_gemv); the
                  program adds up the sums of its teams
     group        projections of a transformer block that share an input, merged: qkv, o, gate_up, down (weights)
     input group  256 inputs that a warp reads at once (nf4_gemv)

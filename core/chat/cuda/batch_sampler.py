@@ -61,7 +61,7 @@ class BatchSampler:
         """
         uniform = self._zeros
         if any(self._is_random):
-            # Sequences without randomness take no number: their samplers would take none on the CPU either.
+            # Greedy sequences use no random number: their samplers would use none on the CPU either.
             pairs = zip(self._is_random, self._samplers, strict=True)
             numbers = [sampler.uniform() if is_random else 0.0 for is_random, sampler in pairs]
             uniform = torch.tensor(numbers).to(self._device)  # (n,), float32
@@ -71,8 +71,10 @@ class BatchSampler:
             from core.chat.cuda import sample_kernel
 
             values = torch.empty(len(rows), 2, dtype=torch.float64, device=self._device)
-            coldest = MIN_TEMPERATURE if any(self._is_random) else None
-            sample_kernel.sample(logits, rows, self._settings, uniform, seen, self._slots, tokens, values, coldest)
+            min_temperature = MIN_TEMPERATURE if any(self._is_random) else None
+            sample_kernel.sample(
+                logits, rows, self._settings, uniform, seen, self._slots, tokens, values, min_temperature
+            )
             return values
         return self._sample_in_torch(logits[rows].float(), seen, tokens, uniform)
 
@@ -115,14 +117,14 @@ class BatchSampler:
         settings = self._columns()
         probabilities = torch.softmax(scores / settings.temperature.clamp(min=MIN_TEMPERATURE), dim=-1)
         ordered = probabilities.sort(descending=True, dim=-1).values  # (n, vocabulary)
-        least = ordered.gather(1, settings.top_k.long().clamp(max=probabilities.shape[1]) - 1)  # (n, 1)
-        ordered = ordered.masked_fill(ordered < least, 0)
+        kth_largest = ordered.gather(1, settings.top_k.long().clamp(max=probabilities.shape[1]) - 1)  # (n, 1)
+        ordered = ordered.masked_fill(ordered < kth_largest, 0)
         # A token stays if those before it have not reached top_p yet, so the first one always stays; and with it all
         # that are equally likely.
         has_reached = ordered.cumsum(-1) - ordered >= settings.top_p * ordered.sum(-1, keepdim=True)
         stays = (ordered > 0) & (~has_reached | (settings.top_p >= 1))
-        last = ordered.gather(1, stays.sum(-1, keepdim=True).clamp(min=1) - 1)  # (n, 1)
-        probabilities = probabilities.masked_fill(probabilities < last, 0)
+        smallest = ordered.gather(1, stays.sum(-1, keepdim=True).clamp(min=1) - 1)  # (n, 1)
+        probabilities = probabilities.masked_fill(probabilities < smallest, 0)
         return probabilities.masked_fill(probabilities < settings.min_p * probabilities.amax(-1, keepdim=True), 0)
 
 

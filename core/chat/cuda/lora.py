@@ -1,4 +1,4 @@
-"""LoRA for rows of many adapters: the arguments of a product, and functions of its kernel for one to eight rows.
+"""LoRA with an adapter of its own for each row: arguments of a product, and functions of the kernel for 1 to 8 rows.
 
 What is computed: out += (x Aᵀ) Bᵀ, with the A and B of each row's own adapter slot. A is lora_down, B is lora_up with
 the scale in it.

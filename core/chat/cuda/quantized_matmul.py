@@ -1,4 +1,4 @@
-"""Triton kernels: products of rows with 4-bit or unquantized weights, LoRA for rows of many adapters, and unpacking.
+"""Triton kernels: products of rows with 4-bit or unquantized weights, LoRA with an adapter for each row, and unpacking.
 
 What is computed: out[p] = x Wᵀ over a share of the inputs (P parts that the reader adds up), plus (x Aᵀ) Bᵀ in part 0.
 

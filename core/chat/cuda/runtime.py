@@ -126,7 +126,7 @@ class CudaRuntime:
             RuntimeError: Another decoder has acquired it since.
         """
         if self._owner() is not owner:
-            raise RuntimeError("another decoder of this model has begun since; only one may be used at a time")
+            raise RuntimeError("another decoder has acquired the model's runtime since; only one may use it at a time")
 
     def _release_all(self) -> None:
         self._state.lengths.fill_(-1)

@@ -49,7 +49,7 @@ def _find_threshold(shares, goal, COUNTS: tl.constexpr):
 @triton.jit
 def _sample(
     logits, rows, settings, uniform, seen, slots, tokens, values, stride, vocabulary,
-    RANDOM: tl.constexpr, COLDEST: tl.constexpr, SEEN: tl.constexpr, SIZE: tl.constexpr,
+    RANDOM: tl.constexpr, MIN_TEMPERATURE: tl.constexpr, SEEN: tl.constexpr, SIZE: tl.constexpr,
 ):  # fmt: skip
     """Sample for one sequence. Grid: (n,). Arguments as in `sample`; SIZE is V's next power of two."""
     sequence = tl.program_id(0)
@@ -70,7 +70,7 @@ def _sample(
             penalized = tl.where(scores < 0, scores * penalty, scores / penalty)  # (SIZE,), fp32
             scores = tl.where(is_seen, penalized, scores)
     token = tl.argmax(scores, 0)  # scalar, int32
-    if RANDOM and temperature >= COLDEST:
+    if RANDOM and temperature >= MIN_TEMPERATURE:
         # Relative to the most likely token, which has 1: min-p is then a plain threshold.
         shares = tl.exp((scores - tl.max(scores, 0)) / temperature)  # (SIZE,), fp32
         threshold = 0.0
@@ -107,7 +107,7 @@ def sample(
     slots: torch.Tensor,
     tokens: torch.Tensor,
     values: torch.Tensor,
-    coldest: float | None,
+    min_temperature: float | None,
 ) -> None:
     """Sample the next token of n sequences.
 
@@ -120,11 +120,11 @@ def sample(
         slots: (n,), int64: the sequences' slots.
         tokens: (slots,), int64, written at the sequences' slots.
         values: (n, 2), float64, written: tokens, and their log-probabilities under the model itself.
-        coldest: Below this temperature the most likely token is taken; None takes it for all.
+        min_temperature: Below this temperature the most likely token is taken; None takes it for all.
     """
     size = triton.next_power_of_2(logits.shape[1])
     _sample[(len(rows),)](
         logits, rows, settings, uniform, tokens if seen is None else seen, slots, tokens, values,
-        logits.stride(0), logits.shape[1], RANDOM=coldest is not None, COLDEST=coldest or 0.0,
+        logits.stride(0), logits.shape[1], RANDOM=min_temperature is not None, MIN_TEMPERATURE=min_temperature or 0.0,
         SEEN=seen is not None, SIZE=size, num_warps=max(4, min(32, size // _SCORES_PER_WARP)),
     )  # fmt: skip

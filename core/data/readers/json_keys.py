@@ -1,4 +1,4 @@
-"""Search for the rows of a JSON object whose names are values: ids, categories, or the questions themselves."""
+"""Search for the rows of a JSON object whose keys are data: ids, categories, or the questions themselves."""
 
 from collections.abc import Callable
 from typing import Any
@@ -18,7 +18,7 @@ _MIN_QUESTION_WORDS = 3
 
 
 def rows_by_key(value: dict[str, Any], note: Note) -> Rows | None:
-    """Return the rows in an object whose names are values, or None.
+    """Return the rows in an object whose keys are data, or None.
 
     Args:
         value: The object.
@@ -52,7 +52,7 @@ def _by_id(value: dict[str, Any], note: Note) -> Rows | None:
     are_ids = all(any(letter.isdigit() for letter in key) for key in value)
     if len(rows) < (2 if are_ids else _MIN_ROWS) or not _are_alike(rows):
         return None
-    note("the file is an object of one object per row; their names are read as the column 'id'")
+    note("the file is an object of one object per row; their keys are read as the column 'id'")
     return [(None, _with_key(row, key, "id")) for key, row in value.items()]
 
 
@@ -63,7 +63,7 @@ def _by_category(value: dict[str, Any], note: Note) -> Rows | None:
         return None
     if not _are_alike([row for rows in lists for row in rows]):
         return None
-    note("the file is an object of lists of rows; the names of the lists are read as the column 'category'")
+    note("the file is an object of lists of rows; the keys of the lists are read as the column 'category'")
     return [(None, _with_key(row, key, "category")) for key, rows in value.items() for row in rows]
 
 

@@ -8,7 +8,7 @@ from core.access import quotas
 from core.access.quotas import GIB, Quotas, Tokens, size_of
 from core.access.roles import Caller, Role, acting
 from core.chat import conversation
-from core.chat.queue import QueueEntry
+from core.chat.queue_entry import QueueEntry
 from core.chat.sampling import Sampling
 from core.chat.types import BaseIdentity, Generation, LaneRequest, Prompt, ResolvedLanes
 from core.chat.visitor_quota import VisitorQuota

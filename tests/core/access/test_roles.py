@@ -119,7 +119,7 @@ def test_damaged_published_file_is_an_error_and_is_kept(settings):
     with pytest.raises(StudioError, match="cannot be read"):
         visibility.publish(settings, "runs", "x", True)
     with acting(VISITOR), pytest.raises(StudioError, match="cannot be read"):
-        visibility.run_is_open(settings, "x", "finished")
+        visibility.can_see_run(settings, "x", "finished")
 
 
 def test_visitor_export_folder_has_random_name(settings, monkeypatch):

@@ -30,7 +30,7 @@ def test_conversation_lane_history_has_its_own_answers_only():
         {"role": "user", "content": "One?"}, {"role": "assistant", "content": "base"},
         {"role": "user", "content": "Two?"},
     ]  # fmt: skip
-    assert chat.asked(1)[1]["content"] == "tuned", "the last try is the one that counts"
+    assert chat.asked(1)[1]["content"] == "tuned", "the last attempt is the one that counts"
     assert chat.asked(1, 0) == [{"role": "user", "content": "One?"}]
 
 
@@ -148,7 +148,7 @@ def visitors_chat(name="browser a"):
 
 
 class BranchMachine(RuleBasedStateMachine):
-    """Undo, switch, other tries and votes: none takes a token, so none may let a conversation grow for ever."""
+    """Undo, switch, other attempts and votes: none takes a token, so none may let a conversation grow for ever."""
 
     def __init__(self):
         super().__init__()
@@ -170,8 +170,8 @@ class BranchMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: self.chat.turns)
     @rule()
-    def other_try(self):
-        self.chat.turns[-1].other_try(0)
+    def other_attempt(self):
+        self.chat.turns[-1].show_other_attempt(0)
 
     @precondition(lambda self: self.chat.turns)
     @rule(verdict=st.sampled_from(["", "left", "tie"]))

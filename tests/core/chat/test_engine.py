@@ -12,7 +12,7 @@ import pytest
 from core.access.roles import STUDIO, Caller, Role, acting
 from core.chat import loaded_model
 from core.chat.engine import Engine
-from core.chat.queue import WAITING, QueueEntry
+from core.chat.queue_entry import WAITING, QueueEntry
 from core.chat.requests import resolve_lanes
 from core.chat.sampling import Sampling
 from core.chat.types import BaseIdentity, LaneRequest, adapter_key
@@ -264,4 +264,4 @@ def test_engine_yields_to_a_run_that_is_about_to_load(engine, store, a_run, monk
     monkeypatch.setattr(gpu, "memory", lambda: gpu.GPUMemory(int(free * 2**30), 80 * 2**30))
     engine.yield_to_run()
     assert (engine.loaded is None) == leaves
-    assert (f"tiny left the GPU, as the run {run.title} needs its memory" in engine.notice) == leaves
+    assert (f"tiny was unloaded from the GPU, because the run {run.title} needs its memory" in engine.notice) == leaves

@@ -7,7 +7,7 @@ import pytest
 from core.chat import loaded_model
 from core.chat.engine import Engine
 from core.chat.lanes import Lanes
-from core.chat.queue import WAITING, QueueEntry
+from core.chat.queue_entry import WAITING, QueueEntry
 from core.chat.requests import resolve_lanes
 from core.chat.sampling import Sampling
 from core.chat.types import BaseIdentity, LaneRequest, adapter_key

@@ -39,7 +39,7 @@ def decode_in_pieces(tokenizer, ids, skip=True, every=1):
         decoder.push(token)
         if number % every == 0:
             pieces.append(decoder.read())
-            assert not decoder.text.endswith("\ufffd"), "half a character is never certain"
+            assert not decoder.text.endswith("\ufffd"), "an incomplete character is never certain"
     pieces.append(decoder.finish())
     assert decoder.text == "".join(pieces)
     return decoder.text

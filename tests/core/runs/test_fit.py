@@ -97,7 +97,7 @@ def test_run_waits_for_the_gpu_only_if_others_take_what_it_needs(seven, monkeypa
 
 def test_fit_uses_the_fullest_of_the_gpus_in_use(seven, monkeypatch):
     frees = [80 * GIB, 12 * GIB, 1 * GIB]
-    monkeypatch.setattr(gpu, "cards", lambda: [gpu.GPUMemory(free, 80 * GIB) for free in frees])
+    monkeypatch.setattr(gpu, "list_memory", lambda: [gpu.GPUMemory(free, 80 * GIB) for free in frees])
     result = fit(seven, QLoRAConfig(model="seven", gpus=2, batch_size=16, gradient_checkpointing="on"))
     assert (result.free, result.gpus) == (12 * GIB, 2)
     assert result.fits, "each takes half of the batch"

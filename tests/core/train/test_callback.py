@@ -90,7 +90,7 @@ def test_early_stopping_counts_every_pass_without_a_lower_loss(tmp_path, losses,
     [passes(1, 1.1, 1.2, 1.3, 1.4, 1.5, 1.6, 1.7, 1.8), passes(3, NAN, 2, NAN, NAN, NAN, NAN, NAN, NAN, NAN),
      passes(1, 2, 0.9, 2, 0.8, 2, 2, 2, 2, 2, 2)],
 )  # fmt: skip
-def test_early_stopping_resumed_run_ends_where_an_undisturbed_one_does(tmp_path, losses, killed, keep):
+def test_early_stopping_resumed_run_ends_where_an_uninterrupted_one_does(tmp_path, losses, killed, keep):
     settings = {"early_stopping": 4, "keep_checkpoints": keep, "keep_best": keep == 2}
     (tmp_path / "whole").mkdir()
     whole = Attempts(tmp_path / "whole", losses, **settings)

@@ -15,7 +15,7 @@ from tests.helpers.tiny_model import random_rows, tiny_llama
 
 
 def layout_of(model, packing=True, longest=64):
-    return layout.choose_layout(model, packing, "auto: packing is off", 0, longest)
+    return layout.choose_layout(model, packing, "Packing is off", 0, longest)
 
 
 def test_layout_of_supported_model_is_packed_with_window_unchanged():
@@ -35,7 +35,7 @@ def test_layout_of_failing_model_is_padded_with_reason():
 def test_layout_without_packing_names_setting():
     found = layout_of(tiny_llama(attention=PACKED), packing=False)
     assert found.kind == "padded"
-    assert found.choice == "Attention is sdpa (auto: packing is off); rows are padded."
+    assert found.choice == "Rows are padded, with the model's own attention (sdpa), because Packing is off."
 
 
 def test_layout_beyond_rotary_limit_is_single():
@@ -70,7 +70,7 @@ def test_layout_of_model_with_wrong_padded_batch_is_single():
 
 def test_layout_of_noncausal_model_raises():
     model = changed_by(tiny_llama(), lambda ids, logits, _: logits + logits.mean(dim=1, keepdim=True))
-    with pytest.raises(StudioError, match="reads later tokens"):
+    with pytest.raises(StudioError, match="is not causal"):
         layout_of(model)
 
 

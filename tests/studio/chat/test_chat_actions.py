@@ -76,7 +76,7 @@ def test_send_too_long_prompt_returns_to_the_box_and_turns_stay(parts, tuned, ch
     assert after["turns"] == before["turns"]
 
 
-def test_retry_uses_the_next_seed_and_keeps_the_earlier_try(parts, tuned, chat):
+def test_retry_uses_the_next_seed_and_keeps_the_earlier_attempt(parts, tuned, chat):
     tuned()
     chat_id = chat(temperature=1.5, max_new_tokens=12)
     send(parts, chat_id)
@@ -87,7 +87,7 @@ def test_retry_uses_the_next_seed_and_keeps_the_earlier_try(parts, tuned, chat):
     assert second[1] != first[1]
     conversation = parts.conversations.find(chat_id)
     assert [answer.settings["seed"] for answer in conversation.turns[0].answers[1]] == [0, 1]
-    parts.actions.show_earlier_try(chat_id, 1, [])
+    parts.actions.show_earlier_attempt(chat_id, 1, [])
     assert answer_texts(parts, chat_id) == first
     list(parts.actions.retry(chat_id, None, [], PAGE))
     assert [len(answers) for answers in parts.conversations.find(chat_id).turns[0].answers[:2]] == [2, 3]
@@ -233,7 +233,7 @@ def test_answer_checkpoint_each_checkpoint_generates_once(parts, tuned, chat):
     (lambda parts, chat_id: parts.actions.edit(chat_id, 3), "There is no question 4"),
     (lambda parts, chat_id: list(parts.actions.retry(chat_id, 0, [], PAGE)), "Nothing was asked yet"),
     (lambda parts, chat_id: list(parts.actions.continue_answer(chat_id, 0, [], PAGE)), "Nothing was asked yet"),
-    (lambda parts, chat_id: parts.actions.show_earlier_try(chat_id, 0, []), "Nothing was asked yet"),
+    (lambda parts, chat_id: parts.actions.show_earlier_attempt(chat_id, 0, []), "Nothing was asked yet"),
     (lambda parts, chat_id: parts.actions.switch_branch(chat_id, "none", []), "There is no branch 'none'"),
     (lambda parts, chat_id: parts.conversations.find("0" * 32), "no longer stored here"),
     (lambda parts, chat_id: parts.conversations.find("../runs"), "no longer stored here"),

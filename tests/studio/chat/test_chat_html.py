@@ -1,7 +1,7 @@
 """A conversation as HTML: names, facts, actions, marked differences, and answers in progress."""
 
 from core.chat.conversation import Conversation, LaneChoice
-from core.chat.queue import QueueEntry
+from core.chat.queue_entry import QueueEntry
 from core.chat.types import Generation, GenerationResult, ResolvedLanes
 from studio.chat.chat_html import DIFFERENCES, PROBABILITIES, boards_html, last_board_html
 from studio.chat.in_progress import AnswersInProgress
@@ -59,7 +59,7 @@ def test_actions_several_tries_are_counted():
     chat = conversation_of(answer("A."), answer("B.", run="r"))
     chat.turns[0].answers[0].append(answer("A2."))
     shown = last_turn(chat)
-    assert "Earlier try (2)" in shown
+    assert "Earlier attempt (2)" in shown
     assert "A2." in shown
     assert "A.<" not in shown
 

@@ -30,7 +30,7 @@ def test_build_chat_tab_connects_every_handler(demo):
         "open_chat", "new_chat", "open_earlier", "refresh", "choose_base", "choose_lane_count",
         "choose_run", "choose_checkpoint", "send", "send_suggestion", "retry", "retry_one", "stop_all", "stop_lane",
         "undo", "render_view", "switch_branch", "list_branches", "list_earlier", "edit", "continue_answer",
-        "earlier_try", "why", "vote", "undo_vote", "set_blind", "export_preferences", "open_row", "use_suggestion",
+        "earlier_attempt", "why", "vote", "undo_vote", "set_blind", "export_preferences", "open_row", "use_suggestion",
         "suggest", "show_prompts", "as_jsonl", "as_markdown", "unload", "leave", "chat", "switch_scope",
     }  # fmt: skip
 

@@ -6,7 +6,7 @@ import pytest
 
 from core.chat.conversation import Conversation, LaneChoice
 from core.chat.engine import Engine
-from core.chat.queue import QueueEntry
+from core.chat.queue_entry import QueueEntry
 from core.chat.sampler import TokenSampler
 from core.chat.types import ResolvedLanes
 from core.errors import StudioError
@@ -39,7 +39,7 @@ def test_send_unfinished_answer_is_on_disk_and_can_be_continued(parts, tuned, ch
     assert shown.count('data-event="continue_answer"') == 2
     save(saved[-1])
     assert all(after.ids[: len(before.ids)] == before.ids for before, after in zip(cut, whole, strict=True))
-    assert [len(tries) for tries in parts.conversations.find(chat_id).turns[0].answers[:2]] == [1, 1]
+    assert [len(attempts) for attempts in parts.conversations.find(chat_id).turns[0].answers[:2]] == [1, 1]
     assert "interrupted" not in [answer.end for answer in whole]
 
 
@@ -131,17 +131,17 @@ def test_send_and_retry_errors_stay_on_the_page_as_hint(parts, tuned, chat):
         assert updates[-1]["send_button"]["interactive"], "the question can be sent again"
 
 
-def test_phase_says_what_a_lane_waits_for_and_since_when():
+def test_stage_says_what_a_lane_waits_for_and_since_when():
     answers = AnswersInProgress(Conversation(id="a"), [0, 1], "page", queue_position=lambda entry: 1)
     answers.began -= 3
-    assert answers.phase(0) == "Looking up the models · 3 s"
+    assert answers.stage(0) == "Looking up the models · 3 s"
     answers.enter_queue(QueueEntry(ResolvedLanes(None, [])))
-    assert answers.phase(0) == "Waiting for other answers, position 2 · 3 s"
+    assert answers.stage(0) == "Waiting for other answers, position 2 · 3 s"
     answers.entry.stage = "Converting tiny to 16-bit weights, once: about half a minute."
-    assert answers.phase(0) == "Converting tiny to 16-bit weights, once: about half a minute · 3 s"
+    assert answers.stage(0) == "Converting tiny to 16-bit weights, once: about half a minute · 3 s"
     answers.entry.stage = ""
     answers.stopped.add(1)
-    assert [answers.phase(lane) for lane in (0, 1)] == ["Reading the question · 3 s", "Stopping · 3 s"]
+    assert [answers.stage(lane) for lane in (0, 1)] == ["Reading the question · 3 s", "Stopping · 3 s"]
     assert not answers.is_stopping
     answers.stopped.add(0)
     assert answers.is_stopping

@@ -9,7 +9,7 @@ from starlette.testclient import TestClient
 from components.chat_board import LIVE_PATH, AnswerCard, live_cards
 from core.access.roles import Role
 from core.chat.conversation import Conversation, Turn
-from core.chat.queue import QueueEntry
+from core.chat.queue_entry import QueueEntry
 from core.chat.types import Generation, ResolvedLanes
 from studio.chat.in_progress import AnswersInProgress
 from studio.chat.live_answers import SECONDS_BETWEEN_READS, THROTTLED_SECONDS, LiveAnswers

@@ -7,7 +7,8 @@ from core.errors import StudioError
 from core.evaluate.answers_file import AnswerWriter
 from core.evaluate.store import EvaluationState
 from core.system.files import write_json
-from studio.evaluate.evaluation_view import NO_EVALUATION, EvaluationView
+from studio.evaluate.evaluation_html import NO_EVALUATION
+from studio.evaluate.evaluation_view import EvaluationView
 
 BUTTONS = ("pause", "resume", "stop", "open")
 
@@ -89,7 +90,7 @@ def test_render_unreadable_evaluation_shows_the_cause(do, evaluated):
     assert "cannot be read" in do.render(evaluated.id, 1, 25)["status"]
 
 
-def test_render_waiting_evaluation_shows_its_phase_and_the_time_so_far(do, evaluated):
+def test_render_waiting_evaluation_shows_its_stage_and_the_time_so_far(do, evaluated):
     state = evaluated.saved_state().model_copy(
         update={"status": "preparing", "stage": "Loading tiny", "started": time.time() - 65}
     )

@@ -27,8 +27,8 @@ def do(runs, toasts, frequent_updates):
 def test_check_run_that_does_not_fit_offers_a_change_that_fits(do, monkeypatch):
     monkeypatch.setattr(gpu, "memory", lambda: gpu.GPUMemory(12 * GIB, 12 * GIB))
     values = QLoRAConfig(model="seven", batch_size=16, kernels="off", subset="nowhere").model_dump()
-    *phases, shown = do.check(**values)
-    assert "Checking" in phases[0]["phase"]
+    *stages, shown = do.check(**values)
+    assert "Checking" in stages[0]["stage"]
     assert "no subset 'nowhere'" in ParsedHtml(shown["findings"]).text
     assert "12.0 GiB free of GPU memory" in shown["memory"]
     assert "over" in shown["memory"]
@@ -54,7 +54,7 @@ def test_make_fit_with_fused_kernels_offloads_before_it_reduces_the_batch(do, mo
 
 
 def test_check_several_gpus_shows_the_memory_of_each(do, monkeypatch):
-    monkeypatch.setattr(gpu, "cards", lambda: [gpu.GPUMemory(12 * GIB, 12 * GIB)] * 2)
+    monkeypatch.setattr(gpu, "list_memory", lambda: [gpu.GPUMemory(12 * GIB, 12 * GIB)] * 2)
     memory = list(do.check(**QLoRAConfig(model="seven", gpus=2).model_dump()))[-1]["memory"]
     assert "12.0 GiB free of GPU memory on each of 2 GPUs" in memory
 

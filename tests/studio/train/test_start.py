@@ -1,4 +1,4 @@
-"""Start: its phases, findings, accepted warnings, and the time of the run."""
+"""Start: its stages, findings, accepted warnings, and the time of the run."""
 
 import json
 
@@ -93,12 +93,12 @@ def test_start_with_a_warning_needs_its_acceptance_and_stores_it(ready):
     assert words in ParsedHtml(status_html(run, run.state(), Progress())).text
 
 
-def test_start_behind_a_running_run_queues_and_shows_its_phases(ready, toasts):
+def test_start_behind_a_running_run_queues_and_shows_its_stages(ready, toasts):
     *updates, last = ready.start(False, False, **VALUES)
-    phases = [update["phase"] for update in updates if "phase" in update]
-    assert "Checking" in phases[0]
+    stages = [update["stage"] for update in updates if "stage" in update]
+    assert "Checking" in stages[0]
     assert "Starting. Checking" in updates[1]["starting"]
-    assert last["phase"] == last["starting"] == ""
+    assert last["stage"] == last["starting"] == ""
     assert "waiting for the runs before it" in ParsedHtml(last["status"]).text
     assert last["sent"] == {}
     assert "Queued" in toasts[0]
@@ -106,11 +106,11 @@ def test_start_behind_a_running_run_queues_and_shows_its_phases(ready, toasts):
     assert ready.runs.queue()[0].state().warnings == []
 
 
-def test_start_beyond_a_quota_raises_and_ends_the_phase(do, a_run, monkeypatch):
+def test_start_beyond_a_quota_raises_and_ends_the_stage(do, a_run, monkeypatch):
     a_run()
     monkeypatch.setenv("STUDIO_QUOTA_RUNS", "1")
     shown = refused(do.start(False, False, **VALUES), StudioError, "1 are allowed")
-    assert shown["phase"] == shown["starting"] == ""
+    assert shown["stage"] == shown["starting"] == ""
 
 
 @pytest.mark.parametrize("text", HOSTILE)

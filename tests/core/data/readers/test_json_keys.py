@@ -1,4 +1,4 @@
-"""JSON objects whose names are values: ids, categories or questions."""
+"""JSON objects whose keys are data: ids, categories or questions."""
 
 import json
 
