@@ -28,9 +28,9 @@ KINDS = {
     "dropdown": {"change", "input"},
     "file": {"upload"},
     "html": {
-        "cancel_turns", "change", "choose", "continue_answer", "drop_filter", "earlier_attempt", "edit", "go", "open_row",
-        "pick_bar", "picked", "retry_lane", "returned", "save_turns", "sort_by", "step_row", "stop_lane", "suggest",
-        "tick_row", "undo_vote", "vote", "why", "zoomed",
+        "cancel_turns", "change", "choose", "continue_answer", "drop_filter", "earlier_attempt", "edit", "go",
+        "open_row", "pick_bar", "picked", "retry_lane", "returned", "save_turns", "sort_by", "step_row", "stop_lane",
+        "suggest", "tick_row", "undo_vote", "vote", "why", "zoomed",
     },
     "number": {"blur", "change", "submit"},
     "radio": {"change", "input"},
