@@ -50,7 +50,7 @@ def progress(events: Iterable[RunEvent]) -> Progress:
     # Before the first step, only the preparation knows how many steps there will be.
     step: StepEvent = last.get(StepEvent) or StepEvent(step=0, total=prepared.total_steps if prepared else 0)
     seconds = step.seconds or 0.0
-    runs_on = step.step > 0 and EndEvent not in last
+    is_training = step.step > 0 and EndEvent not in last
     return Progress(
         stage=stage.text if stage else "",
         step=step.step,
@@ -61,7 +61,7 @@ def progress(events: Iterable[RunEvent]) -> Progress:
         base_loss=losses[0] if losses else None,
         held_out_loss=losses[-1] if losses else None,
         seconds=seconds,
-        seconds_left=seconds / step.step * (step.total - step.step) if runs_on else None,
+        seconds_left=seconds / step.step * (step.total - step.step) if is_training else None,
         prepared=prepared,
     )
 

@@ -18,7 +18,7 @@ from trl import SFTTrainer
 
 from core.data.tokens import IGNORE_INDEX, Renderer
 from core.models.loading import LoadedBase
-from core.models.probing import close
+from core.models.probing import are_close
 from core.models.tokenizer import padding_id
 from core.runs import targets
 from core.runs.adapter import lora_config
@@ -105,13 +105,13 @@ class StudioTrainer(SFTTrainer):
         self.blocks = []
         if config.kernels == "auto" and torch.cuda.is_available():
             self.blocks, notes = fuse_blocks(base)
-        self.recompute = Planner(config, base, self.blocks, rows, packed=self.layout.kind == "packed")
+        self.planner = Planner(config, base, self.blocks, rows, packed=self.layout.kind == "packed")
         if not self.ranks.is_single:
             notes.append(
                 f"{config.gpus} GPUs take {config.rows_per_gpu} of each pass's {config.batch_size} rows; their "
                 "gradients are summed once per update."
             )
-        return [self.layout.choice, *notes, self.recompute.longest.text]
+        return [self.layout.choice, *notes, self.planner.longest.text]
 
     def _add_noise(self, config: QLoRAConfig) -> Any:
         """Add NEFTune's noise to the embeddings if the run uses it; return its hook, or None."""
@@ -212,7 +212,7 @@ class StudioTrainer(SFTTrainer):
                 out = base.get_decoder()(input_ids=ids, use_cache=False)
                 # Some families have no decoder of their own, and return logits here.
                 hidden = getattr(out, "last_hidden_state", None)  # (1, 6, hidden)
-                return hidden is not None and close(head(hidden), base(input_ids=ids, use_cache=False).logits)
+                return hidden is not None and are_close(head(hidden), base(input_ids=ids, use_cache=False).logits)
         finally:
             self.model.train(was_training)
 
@@ -251,10 +251,10 @@ class StudioTrainer(SFTTrainer):
         return self.accelerator.autocast()
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
-        """Return a batch's share of the mean loss over the tokens with loss of the whole update, as Trainer expects."""
+        """Return a batch's summed loss divided by the number of tokens with loss in the update, as Trainer expects."""
         numbers = inputs.get("row_numbers", [])
         self._rows_seen += numbers
-        self.recompute.prepare(inputs["input_ids"].numel())
+        self.planner.prepare(inputs["input_ids"].numel())
         total, count = self.summed_loss(inputs, self.objective)
         self._tokens_seen += count_tokens(inputs) if numbers else 0
         return total / (count if num_items_in_batch is None else num_items_in_batch)

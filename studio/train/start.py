@@ -40,7 +40,7 @@ class Refusal:
     Attributes:
         values: The form's values of that start.
         level: Level of the findings below.
-        at_fields: Sentences by field: of the problems about a setting, or of the warnings if there are none.
+        at_fields: Text of a finding, by the field that it is about: problems only, or warnings if there is no problem.
     """
 
     values: dict[str, Any]
