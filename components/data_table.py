@@ -128,7 +128,7 @@ def build_data_table(elem_id: str, detail: str, loading: str = "") -> gr.HTML:
     """Return the empty table with the events `sort_by`, `pick_bar`, `drop_filter`, `open_row`, `tick_row`, `step_row`.
 
     The arrow keys move between rows, and open them while one is open; beyond the page's ends they send `step_row` with
-    1 or -1. Space ticks a row.
+    1 or -1. Space ticks a row; `tick_row` also has `ticked`, the keys of all rows of the page that are ticked then.
 
     Args:
         elem_id: The table's id in the page.

@@ -147,14 +147,30 @@ def names_of(event: gr.EventData, *fields: str) -> list[str]:
         StudioError: A field holds something else.
         AttributeError: The event lacks a field.
     """
-    names = [getattr(event, field) for field in fields]
-    for name in names:
-        if not isinstance(name, str) or len(name) > _MAX_NAME_CHARACTERS:
-            raise StudioError(
-                f"{str(name)[:_SHOWN_CHARACTERS]!r} is no name of at most {_MAX_NAME_CHARACTERS:,} characters. "
-                "Reload the page and choose again."
-            )
-    return names
+    return [_checked_name(getattr(event, field)) for field in fields]
+
+
+def _checked_name(name: Any) -> str:
+    if not isinstance(name, str) or len(name) > _MAX_NAME_CHARACTERS:
+        raise StudioError(
+            f"{str(name)[:_SHOWN_CHARACTERS]!r} is no name of at most {_MAX_NAME_CHARACTERS:,} characters. "
+            "Reload the page and choose again."
+        )
+    return name
+
+
+def ticked_names(event: gr.EventData) -> list[str]:
+    """Return the keys of all ticked rows that an event of a table carries, each once, in the order of the table.
+
+    Raises:
+        StudioError: They are no list of names, or too many.
+        AttributeError: The event lacks them.
+    """
+    ticked = event.ticked
+    if not isinstance(ticked, list):
+        raise StudioError(f"{str(ticked)[:_SHOWN_CHARACTERS]!r} is no list of rows. Reload the page and tick again.")
+    check_count(ticked, "rows")
+    return list(dict.fromkeys(_checked_name(name) for name in ticked))
 
 
 def step_range(event: gr.EventData) -> dict[str, float] | None:

@@ -1,6 +1,9 @@
 const events = ['sort_by', 'pick_bar', 'drop_filter', 'open_row', 'tick_row'];
 // What this browser has done since the last rendering, which may have been made before it.
 const last = {first: null, top: 0, had: false, open: null, focus: null};
+// Ticks that renderings do not have yet, by key; one that the server has refused is given up.
+const sent = new Map(), GIVE_UP_MS = 10000;
+const boxes = () => [...element.querySelectorAll('tbody input[data-event="tick_row"]')];
 function mark(row) {
   element.querySelectorAll('tr.open').forEach(other => other.classList.remove('open'));
   row.classList.add('open');
@@ -16,7 +19,10 @@ function tell(from) {
     if (detail && detail.getBoundingClientRect().top > innerHeight * 0.8)
       detail.scrollIntoView({block: 'start', behavior: 'smooth'});
   }
-  trigger(at.dataset.event, {value: at.dataset.value});
+  if (at.dataset.event === 'tick_row') {
+    sent.set(at.dataset.value, {on: at.checked, since: performance.now()});
+    trigger('tick_row', {value: at.dataset.value, ticked: boxes().filter(box => box.checked).map(box => box.dataset.value)});
+  } else trigger(at.dataset.event, {value: at.dataset.value});
 }
 // One row is reached by Tab, the others by the arrow keys.
 function focusOn(row, focuses) {
@@ -48,6 +54,18 @@ element.addEventListener('keydown', event => {
     if (next) { event.preventDefault(); at.tabIndex = -1; next.tabIndex = 0; next.focus(); }
   }
 });
+// Gradio changes the attributes of the boxes that are there, in their order. A box that was clicked ignores its attribute,
+// so without this a tick would stay at its position while the rows move.
+function showTicks() {
+  for (const box of boxes()) {
+    const key = box.dataset.value, rendered = box.hasAttribute('checked'), mine = sent.get(key);
+    const isKnown = !mine || mine.on === rendered || performance.now() - mine.since > GIVE_UP_MS;
+    if (isKnown) sent.delete(key);
+    box.checked = isKnown ? rendered : mine.on;
+  }
+}
+new MutationObserver(showTicks).observe(
+  element, {childList: true, subtree: true, attributes: true, attributeFilter: ['checked', 'data-value']});
 // Another part of the page that shows a row says so with this event on the table's row.
 element.addEventListener('row-shown', event => { mark(event.target); focusOn(event.target, false); });
 // A new rendering of the same rows keeps the scroll position, the open row and the focus.

@@ -76,19 +76,19 @@ class RunComparison:
         """
         return replace(state, baseline=self.runs.run(baseline).id if baseline else "")
 
-    def pick(self, state: ComparisonState, run_id: str) -> ComparisonState:
-        """Return the state with a run picked, or no longer picked if it was.
+    def pick(self, state: ComparisonState, ids: list[str]) -> ComparisonState:
+        """Return the state with exactly these runs picked; those that were picked before keep their order.
+
+        The page sends all of its ticks, because two quick clicks may be handled at the same time: each would add its
+        run to the state before both.
 
         Raises:
             StudioError: There is no such run, or too many are picked.
         """
-        if run_id not in state.picked:
-            self.runs.run(run_id)
-        others = [picked for picked in state.picked if picked != run_id]
-        picked = others if run_id in state.picked else [*others, run_id]
         # Every one is a file of events, at each poll of the page.
-        check_count(picked, "runs")
-        return replace(state, picked=tuple(picked))
+        check_count(ids, "runs")
+        new = [self.runs.run(run_id).id for run_id in ids if run_id not in state.picked]
+        return replace(state, picked=(*(picked for picked in state.picked if picked in ids), *new))
 
     def render(
         self, comparison: ComparisonState, metric: str, run_id: str | None, with_archived: bool

@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 
 from core.hardware import gpu
-from studio.event_values import name_of, step_range
+from studio.event_values import name_of, step_range, ticked_names
 from studio.handlers import event_handler
 from studio.html import read_static
 from studio.train.compare import ComparisonState, RunComparison
@@ -134,7 +134,7 @@ def connect_comparison(do: RunComparison, widgets: TrainWidgets) -> None:
         return {"comparison": do.sort_by(comparison, name_of(event))}
 
     def pick(comparison: ComparisonState, event: gr.EventData) -> dict[str, Any]:
-        return {"comparison": do.pick(comparison, name_of(event))}
+        return {"comparison": do.pick(comparison, ticked_names(event))}
 
     def pin(comparison: ComparisonState, baseline: str | None) -> dict[str, Any]:
         return {"comparison": do.pin(comparison, baseline)}
@@ -152,7 +152,7 @@ def connect_comparison(do: RunComparison, widgets: TrainWidgets) -> None:
     connect(
         comparison.baseline.input, pin, {**chosen, "baseline": comparison.baseline}, chosen, visitor=True, **UNLIMITED
     )
-    connect(table.tick_row, pick, chosen, chosen, visitor=True, **UNLIMITED)
+    connect(table.tick_row, pick, chosen, chosen, visitor=True, **UNLIMITED, **LATEST_ONLY)
     outputs = {"comparison_visible": state.comparison_visible}
     connect(views.select, select_view, outputs=outputs, visitor=True, **UNLIMITED)
     outputs = {"run": widgets.controls.run, "views": views}

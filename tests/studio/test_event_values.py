@@ -17,6 +17,7 @@ from studio.event_values import (
     name_of,
     row_number,
     step_range,
+    ticked_names,
     stored_ids,
     table_value,
 )
@@ -122,3 +123,13 @@ def test_check_text_refuses_characters_that_no_answer_can_carry(text, wrap):
 
 def test_check_text_accepts_all_other_characters():
     check_text(["", "äöü 漢字 \U0001f600 \x00 \uffff", 1, None, True, [1.5]], {"é": ["\ufdd0"]})
+
+
+def test_ticked_names_are_each_once_in_order():
+    assert ticked_names(gr.EventData(None, {"ticked": ["b", "a", "b"]})) == ["b", "a"]
+
+
+@pytest.mark.parametrize("ticked", ["a", None, {"a": 1}, [1], [["a"]], ["a" * 3000], ["a"] * 101])
+def test_ticked_names_refuse_what_is_no_list_of_names(ticked):
+    with pytest.raises(StudioError):
+        ticked_names(gr.EventData(None, {"ticked": ticked}))

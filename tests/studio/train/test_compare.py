@@ -37,14 +37,14 @@ def test_sort_by_same_column_twice_reverses_the_order(do, a_run):
 @pytest.mark.parametrize("metric", CURVES)
 def test_render_picked_runs_shows_their_curves_and_differences(do, a_run, metric):
     one, two = a_run(EVENTS, QLoRAConfig(lora_rank=8)), a_run(EVENTS)
-    state = do.pick(do.pick(ComparisonState(), one.id), two.id)
+    state = do.pick(ComparisonState(), [one.id, two.id])
     shown = do.render(state, metric, None, False)
     assert [series["name"] for series in shown["curves"]["series"]] == [one.title, two.title]
     assert len({series["color"] for series in shown["curves"]["series"]}) == 2
     assert ParsedHtml(shown["differences"]).text == f"What differs{one.title}{two.title}Rank816"
     with pytest.raises(StudioError, match="There is no run"):
-        do.pick(state, "invented")
-    state = do.pick(state, one.id)
+        do.pick(state, [one.id, "invented"])
+    state = do.pick(state, [two.id])
     shown = do.render(state, metric, None, False)
     assert [series["name"] for series in shown["curves"]["series"]] == [two.title]
     assert "Tick two or more runs" in shown["differences"]
@@ -92,8 +92,18 @@ def test_render_hostile_names_stay_text(do, a_run):
 def test_pick_more_runs_than_a_page_can_compare_is_refused(do, a_run):
     state = ComparisonState(picked=tuple(f"run-{number}" for number in range(100)))
     with pytest.raises(StudioError, match="101 runs were chosen, and at most 100"):
-        do.pick(state, a_run().id)
-    assert len(do.pick(state, "run-3").picked) == 99
+        do.pick(state, [*state.picked, a_run().id])
+
+
+def test_pick_takes_all_ticks_of_the_page_whatever_was_picked_before(do, a_run):
+    one, two, three = (a_run(EVENTS).id for _ in range(3))
+    # Two quick clicks, both handled with the state before them.
+    before = ComparisonState()
+    assert do.pick(before, [one]).picked == (one,)
+    both = do.pick(before, [two, one])
+    assert both.picked == (two, one)
+    assert do.pick(both, [one, two, three]).picked == (two, one, three), "runs that were picked keep their colors"
+    assert do.pick(both, []).picked == ()
 
 
 def text_of(html):
@@ -148,7 +158,7 @@ def test_losses_that_were_measured_differently_say_so_and_are_sorted_apart(do, a
 
 def test_ticked_rows_have_the_colors_of_their_curves(do, a_run):
     one, two = a_run(EVENTS, created=1.0), a_run(EVENTS, created=2.0)
-    shown = do.render(do.pick(ComparisonState(), two.id), "loss", None, False)
+    shown = do.render(do.pick(ComparisonState(), [two.id]), "loss", None, False)
     colors = re.findall(r'class="qs-dot" style="background:(#\w+)"', shown["table"])
     assert colors == [series["color"] for series in shown["curves"]["series"]]
     assert row_ids(shown["table"]) == [two.id, one.id]
