@@ -23,7 +23,7 @@ from core.runs.events import (
     SampleEvent,
     StepEvent,
 )
-from core.runs.progress import Progress, progress
+from core.runs.progress import Activity, Progress, progress
 
 # Titles of the metrics other than the loss, on pages and in reports, by their fields in the events.
 METRIC_TITLES = {
@@ -66,6 +66,7 @@ class Timeline(EventReader):
         self._odd_losses: dict[int, Any] = {}
         self._evals: list[EvalEvent] = []
         self._last: dict[type[RunEvent], RunEvent] = {}
+        self._activity = Activity()
         self.samples: list[SampleEvent] = []
         self.checkpoints: list[int] = []
 
@@ -88,6 +89,7 @@ class Timeline(EventReader):
         elif isinstance(event, CheckpointEvent):
             self.checkpoints.append(event.step)
         self._last[type(event)] = event
+        self._activity = self._activity.after(event)
 
     def _back_to(self, step: int) -> None:
         """Drop what came after a checkpoint, because the resumed run reports it again."""
@@ -123,7 +125,7 @@ class Timeline(EventReader):
     def _progress(self) -> Progress:
         # Progress needs the first evaluation pass (the base's) and the last, and the last event of every other kind.
         others = [event for kind, event in self._last.items() if kind is not EvalEvent]
-        return progress([*others, *self._evals[:1], *self._evals[-1:]])
+        return progress([*others, *self._evals[:1], *self._evals[-1:]], self._activity)
 
     def values(self, metric: str) -> tuple[np.ndarray, np.ndarray]:
         """Return the steps (n,) and values (n,) of a metric, without steps where it is missing or not finite."""

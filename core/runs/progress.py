@@ -4,7 +4,28 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from core.runs.events import EndEvent, EvalEvent, PreparedEvent, RunEvent, StageEvent, StepEvent
+from core.runs.events import EndEvent, EvalEvent, PreparedEvent, ResumedEvent, RunEvent, StageEvent, StepEvent
+
+
+@dataclass(frozen=True)
+class Activity:
+    """What the worker does now.
+
+    Attributes:
+        stage: Text of its stage; empty from the end of a stage on.
+        since: When it began, in seconds since the epoch; 0 before the first event. A stage that reports how far it is
+            has begun with its first report.
+    """
+
+    stage: str = ""
+    since: float = 0.0
+
+    def after(self, event: RunEvent) -> "Activity":
+        """Return what the worker does after an event."""
+        stage = event.text if isinstance(event, StageEvent) else ""
+        # The text before the first comma stays the same while a stage goes on.
+        goes_on = bool(stage) and stage.partition(",")[0] == self.stage.partition(",")[0]
+        return Activity(stage, self.since if goes_on else event.time)
 
 
 @dataclass(frozen=True)
@@ -12,14 +33,18 @@ class Progress:
     """Latest metrics and position of a run.
 
     Attributes:
-        stage: What the worker does now; empty from the end of a stage on.
+        activity: What the worker does now.
+        stepped: When the last step ended; 0 if that was before the last resume.
+        is_over: Whether the last attempt has reported its end.
         base_loss: Held-out loss before the first update: the base model's, unless the initialization changes it.
         held_out_loss: Latest held-out loss.
         seconds_left: Estimate from the mean speed so far; None before the first step and after the last.
         prepared: What was trained on and decided; None before that is known.
     """
 
-    stage: str = ""
+    activity: Activity = Activity()
+    stepped: float = 0.0
+    is_over: bool = False
     step: int = 0
     total: int = 0
     loss: float | str | None = None
@@ -37,23 +62,31 @@ class Progress:
         return self.step / self.total if self.total else 0.0
 
 
-def progress(events: Iterable[RunEvent]) -> Progress:
-    """Return the progress that the events of a run add up to."""
+def progress(events: Iterable[RunEvent], activity: Activity | None = None) -> Progress:
+    """Return the progress that the events of a run add up to.
+
+    Args:
+        events: All of them in order, or the last of each kind.
+        activity: What the worker does now; None if the events are all in order, which tell it.
+    """
     last: dict[type[RunEvent], Any] = {}
     losses: list[float | str | None] = []
-    stage = ""
+    now = Activity()
     for event in events:
         last[type(event)] = event
-        stage = event.text if isinstance(event, StageEvent) else ""
+        now = now.after(event)
         if isinstance(event, EvalEvent):
             losses.append(event.loss)
     prepared: PreparedEvent | None = last.get(PreparedEvent)
     # Before the first step, only the preparation knows how many steps there will be.
     step: StepEvent = last.get(StepEvent) or StepEvent(step=0, total=prepared.total_steps if prepared else 0)
     seconds = step.seconds or 0.0
-    is_training = step.step > 0 and EndEvent not in last
+    resumed: RunEvent = last.get(ResumedEvent) or ResumedEvent()
+    is_over = EndEvent in last
     return Progress(
-        stage=stage,
+        activity=activity or now,
+        stepped=step.time if step.time > resumed.time else 0.0,
+        is_over=is_over,
         step=step.step,
         total=step.total,
         loss=step.loss,
@@ -62,7 +95,7 @@ def progress(events: Iterable[RunEvent]) -> Progress:
         base_loss=losses[0] if losses else None,
         held_out_loss=losses[-1] if losses else None,
         seconds=seconds,
-        seconds_left=seconds / step.step * (step.total - step.step) if is_training else None,
+        seconds_left=seconds / step.step * (step.total - step.step) if step.step and not is_over else None,
         prepared=prepared,
     )
 

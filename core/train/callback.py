@@ -33,7 +33,7 @@ from core.runs.store import Run
 from core.train.samples import generate_answers
 from core.train.system_metrics import SystemMetrics
 
-# The stage of an evaluation pass is written after this time, and again when the time has grown by this factor.
+# How far an evaluation pass is, is written after this time, and again when the time has grown by this factor.
 _FIRST_STAGE_SECONDS, _STAGE_INTERVAL_GROWTH = 2.0, 1.5
 
 
@@ -48,10 +48,10 @@ class _RankStep:
 
 
 class PassProgress:
-    """Stage events of an evaluation pass that takes long: the rows that are done, and the time that is left.
+    """Stage events of an evaluation pass: the rows that are done, and the time that is left.
 
-    The first is written after two seconds, each later one after half of the time so far, so that a pass of an hour
-    writes about twenty.
+    One is written at the begin, the next after two seconds, and each later one after half of the time so far, so that a
+    pass of an hour writes about twenty.
     """
 
     def __init__(self, events: EventWriter | NoEvents, step: int, rows: int):
@@ -65,6 +65,7 @@ class PassProgress:
         self._events, self._rows = events, rows
         self._about = "the base model's held-out loss" if step == 0 else "the held-out loss"
         self._began, self._next = time.monotonic(), _FIRST_STAGE_SECONDS
+        events.write(StageEvent(text=f"Computing {self._about}, row 0 of {rows:,}"))
 
     def report(self, share: float) -> None:
         """Write how far the pass is, if that was not done shortly before.
@@ -182,6 +183,8 @@ class Reporter(TrainerCallback):
         is_last = state.global_step >= state.max_steps or control.should_training_stop
         if is_last or (self.config.eval_steps and state.global_step % self.config.eval_steps == 0):
             self._evaluate(state, control)
+        if control.should_save:
+            self.events.write(StageEvent(text="Saving a checkpoint"))
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Mark the checkpoint as complete, and delete those that are no longer needed."""

@@ -20,7 +20,7 @@ from core.hardware import gpu
 from core.runs import checkpoints, process, report
 from core.runs.checkpoints import Checkpoint
 from core.runs.config import QLoRAConfig
-from core.runs.events import EndEvent, EventWriter, NoEvents, PreparedEvent, ResumedEvent
+from core.runs.events import EndEvent, EventWriter, NoEvents, PreparedEvent, ResumedEvent, StageEvent
 from core.runs.store import Run, RunState, RunStore
 from core.settings import Settings
 from core.system.fast_imports import disable_compiler, pause_gc
@@ -131,6 +131,7 @@ def _train(settings: Settings, run: Run, ranks: RankGroup, rendezvous: Path | No
     folder = checkpoints.folder_of(run.checkpoints_dir, resumed_from.step) if resumed_from else None
     trainer.train(resume_from_checkpoint=str(folder) if folder else None)
     if ranks.is_main:
+        events.write(StageEvent(text="Saving the adapter"))
         _save_final_adapter(run, config, trainer)
     if reporter.stopped_early:
         return "stopped", "Stopped on request."

@@ -104,7 +104,8 @@ def connect_run_view(do: RunView, widgets: TrainWidgets) -> None:
         visitor=True,
         **UNLIMITED,
     )
-    connect(view.read_log.click, do.read_log, run, {"log": view.log}, **UNLIMITED)
+    for event in (view.read_log.click, view.log_tab.select):
+        connect(event, do.read_log, run, {"log": view.log}, **UNLIMITED)
     view.csv.makes(event_handler(do.write_csv, visitor=True), widgets.controls.run, **PRIVATE, **HEAVY)
     view.report.makes(event_handler(do.write_report, visitor=True), widgets.controls.run, **PRIVATE, **HEAVY)
 

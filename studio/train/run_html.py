@@ -1,12 +1,17 @@
 """HTML of one run: its status, its latest metrics, its warnings, and what was decided for it."""
 
+import time
+
 from core.runs import alerts
 from core.runs.metrics_series import Timeline
 from core.runs.names import changes, format_changes
 from core.runs.progress import Progress, duration
 from core.runs.store import ACTIVE, Run, RunState
-from core.system.files import modified_ns
+from core.system.files import file_size, modified_ns
 from studio.html import render
+
+# Statuses of runs that did not end as the user wanted.
+_BAD = ("failed", "interrupted", "unreadable")
 
 
 def skeleton_html() -> str:
@@ -16,31 +21,53 @@ def skeleton_html() -> str:
 
 def status_html(run: Run, state: RunState, progress: Progress) -> str:
     """Return the status badge, the progress bar with the time left, and the cause if the run ended early."""
-    text = f"step {progress.step} of {progress.total}" if progress.total else progress.stage or "starting the worker"
+    at, since = f"step {progress.step} of {progress.total}" if progress.total else "", 0.0
     if state.status == "queued":
         text = "waiting for the runs before it"
-    elif state.status == "stopping":
-        text = _stopping_text(run, progress)
-    elif state.status in ACTIVE and progress.total and progress.stage:
-        text += f": {progress.stage[0].lower()}{progress.stage[1:]}"
-    elif state.status in ACTIVE and progress.seconds_left is not None:
-        text += f", about {duration(progress.seconds_left)} left"
-    elif state.status in ACTIVE and progress.total:
-        # The total is known before the first step ends; until then the held-out rows are evaluated.
-        text += ": evaluating the base model"
-    elif state.ended:
-        text += f", {duration(progress.seconds)} of training"
+    elif state.status in ACTIVE:
+        doing, since = _activity(run, state, progress)
+        text = f"{at}{': ' if doing else ''}{_lower_first(doing)}" if at else doing
+        if state.status != "stopping" and not doing and progress.seconds_left is not None:
+            text += f", about {duration(progress.seconds_left)} left"
+        elif state.status == "stopping":
+            text += _until_the_end(run, progress)
+    elif at:
+        text = f"{at}, {duration(progress.seconds)} of training"
+    else:
+        text = "ended before the first step" if file_size(run.events_file) else "never started"
     return render(
-        "train/status", status=state.status, text=text, share=progress.share, cause=state.cause, warnings=state.warnings
-    )
+        "train/status", status=state.status, text=text, since=since, age=max(0.0, time.time() - since),
+        share=progress.share, cause=state.cause, is_bad=state.status in _BAD,
+        warnings=state.warnings,
+    )  # fmt: skip
 
 
-def _stopping_text(run: Run, progress: Progress) -> str:
-    """Return what the worker still does before it ends, by the files of the run."""
-    # The request ends the step in progress, so an event after it says that this step is done.
-    if progress.step and modified_ns(run.events_file) > modified_ns(run.stop_request):
-        return f"step {progress.step} is done, saving the checkpoint and the adapter"
-    return f"finishing step {progress.step + 1}, then saving"
+def _activity(run: Run, state: RunState, progress: Progress) -> tuple[str, float]:
+    """Return what the worker of an active run does, and since when; empty and 0 while it computes steps.
+
+    The time is 0, too, for what takes a moment only.
+    """
+    launched = modified_ns(run.folder / "state.json") / 1e9
+    # Until the worker reports, a run that is resumed has the events of its last attempt only.
+    if run.saved_state().status == "preparing" and progress.activity.since < launched:
+        return "starting the worker", launched
+    if progress.activity.stage:
+        return progress.activity.stage, progress.activity.since
+    if progress.is_over:
+        return "writing the report", 0.0
+    return ("", 0.0) if progress.step else ("computing the first step", progress.activity.since)
+
+
+def _until_the_end(run: Run, progress: Progress) -> str:
+    """Return what a run that was asked to stop still does, by the times of the request and of its last step."""
+    # The worker reads the request at the end of each step.
+    if progress.stepped * 1e9 <= modified_ns(run.stop_request):
+        return f"; it stops after step {progress.step + 1} and saves"
+    return "" if progress.is_over or progress.activity.stage.startswith("Saving") else "; then it saves and ends"
+
+
+def _lower_first(text: str) -> str:
+    return text[:1].lower() + text[1:]
 
 
 def _number(value: float | str | None, form: str) -> str:

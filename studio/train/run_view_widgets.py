@@ -9,6 +9,7 @@ from components.chart import build_chart
 from components.conversation import empty_html
 from components.download import Download, build_download
 from components.page_html import PageHTML
+from studio.html import read_static
 from studio.train.run_html import skeleton_html
 from studio.train.run_view import METRIC_FIELDS
 from studio.train.step_rows import NO_STEP
@@ -26,6 +27,7 @@ class RunViewWidgets:
         samples_at: Selects the evaluation pass whose sample answers are shown.
         row: Selects a row of the step that was clicked in the loss chart.
         made: The accordion around `notes`.
+        log_tab: Reads the log when it is opened.
     """
 
     starting: PageHTML
@@ -51,6 +53,7 @@ class RunViewWidgets:
     exclude: gr.Button
     log: gr.HTML
     read_log: gr.Button
+    log_tab: gr.Tab
 
     @property
     def outputs(self) -> dict[str, Block]:
@@ -83,7 +86,7 @@ class RunViewWidgets:
 def build_run_view() -> RunViewWidgets:
     """Build the view in the open layout; the charts are hidden until there is a step."""
     starting = PageHTML(elem_id="run-starting", padding=False)
-    status = PageHTML(skeleton_html(), elem_id="run-status", padding=False)
+    status = PageHTML(skeleton_html(), js_on_load=read_static("train_status.js"), elem_id="run-status", padding=False)
     label = gr.HTML(elem_id="run-label", padding=False)
     tiles = gr.HTML(elem_id="run-tiles", padding=False)
     alerts = gr.HTML(elem_id="run-alerts", padding=False)
@@ -107,8 +110,8 @@ def build_run_view() -> RunViewWidgets:
             with gr.Tab("Sample answers"):
                 samples_at = gr.Slider(0, 1, step=1, label="Evaluation pass", visible=False, elem_id="samples-at")
                 samples = gr.HTML(elem_id="samples", padding=False)
-            with gr.Tab("Log"):
-                read_log = gr.Button("Load the last lines", size="sm", elem_id="read-log")
+            with gr.Tab("Log") as log_tab:
+                read_log = gr.Button("Read it again", size="sm", elem_id="read-log")
                 log = gr.HTML(elem_id="run-log", padding=False)
         with gr.Row(elem_id="run-downloads"):
             points = build_download("Download points (CSV)", "curves-csv")
@@ -117,5 +120,5 @@ def build_run_view() -> RunViewWidgets:
         notes = gr.HTML(elem_id="run-notes", padding=False)
     return RunViewWidgets(
         starting, status, label, tiles, alerts, charts, loss_chart, previous, metric, metric_chart, points, report_zip,
-        made, notes, samples_at, samples, row, as_tokens, step, row_view, exclude, log, read_log,
+        made, notes, samples_at, samples, row, as_tokens, step, row_view, exclude, log, read_log, log_tab,
     )  # fmt: skip

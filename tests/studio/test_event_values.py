@@ -17,9 +17,9 @@ from studio.event_values import (
     name_of,
     row_number,
     step_range,
-    ticked_names,
     stored_ids,
     table_value,
+    ticked_names,
 )
 from studio.handlers import event_handler
 

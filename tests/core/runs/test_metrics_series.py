@@ -53,7 +53,7 @@ def in_order(reported: list[dict]) -> list[dict]:
 @limits(max_examples=80)
 @given(reported=EVENTS, cuts=st.lists(st.integers(0, 25), max_size=3))
 def test_timeline_read_in_pieces_equals_whole_history(tmp_path_factory, reported, cuts):
-    reported = in_order(reported)
+    reported = [event | {"time": float(at)} for at, event in enumerate(in_order(reported), 1)]
     path = tmp_path_factory.mktemp("t") / events.FILE
     timeline = Timeline(path)
     for begin, end in zip([0, *sorted(cuts)], [*sorted(cuts), len(reported)], strict=True):

@@ -28,15 +28,27 @@ def test_progress_without_events_is_empty():
 
 def test_progress_before_first_step_has_total_but_no_time_left():
     now = progress(parse([{"event": "stage", "text": "Loading"}, PREPARED, measured(0, 3.5)]))
-    assert (now.stage, now.step, now.total, now.seconds_left, now.share) == ("", 0, 20, None, 0)
+    assert (now.activity.stage, now.step, now.total, now.seconds_left, now.share) == ("", 0, 20, None, 0)
     assert now.base_loss == now.held_out_loss == 3.5
 
 
 @pytest.mark.parametrize("end", [PREPARED, step(3), measured(0, 3.5), {"event": "done"}])
 def test_stage_ends_with_the_next_event(end):
     reported = [PREPARED, {"event": "stage", "text": "Computing the held-out loss, row 8 of 34, about 20 s left"}]
-    assert progress(parse(reported)).stage.startswith("Computing")
-    assert progress(parse([*reported, end])).stage == ""
+    assert progress(parse(reported)).activity.stage.startswith("Computing")
+    assert progress(parse([*reported, end])).activity.stage == ""
+
+
+def test_activity_begins_with_its_first_report():
+    def at(*reported):
+        return progress(parse({"time": float(time)} | event for time, event in enumerate(reported, 1))).activity
+
+    stages = [{"event": "stage", "text": f"Computing the held-out loss, row {row} of 9"} for row in (0, 3, 6)]
+    saving = {"event": "stage", "text": "Saving a checkpoint"}
+    assert at(PREPARED).since == at(PREPARED, stages[0], step(1)).since - 2 == 1
+    assert at(PREPARED, *stages).since == 2, "all of them are reports of one pass"
+    assert at(PREPARED, *stages, saving).since == 5
+    assert at(PREPARED, stages[0], measured(1, 3.5), stages[0]).since == 4, "the next pass"
 
 
 def test_progress_shows_last_step():

@@ -1,7 +1,6 @@
 """The view of a run: what it shows of the run's files, and that it escapes their texts."""
 
 import csv
-import html.parser
 import os
 import zipfile
 from pathlib import Path
@@ -15,15 +14,12 @@ from core.errors import StudioError
 from core.runs import report
 from core.runs.config import QLoRAConfig
 from core.runs.metrics_series import HELD_OUT_LOSS, Timelines
-from core.runs.progress import progress
 from core.runs.store import Label, RunState
-from studio.train.run_html import notes_html, status_html, tiles_html
 from studio.train.run_view import METRIC_FIELDS, NO_RUN, RunView
 from studio.train.step_rows import StepRows
 from tests.helpers.datasets import dialog, open_dataset
-from tests.helpers.run_events import EVENTS, HOSTILE, PREPARED, parse, write
-
-OWN_TAGS = {"div", "span", "i", "b", "small", "ul", "li", "p"}
+from tests.helpers.run_events import EVENTS, HOSTILE, PREPARED, write
+from tests.helpers.shown_html import assert_inert, shown_text
 
 
 @pytest.fixture
@@ -36,114 +32,11 @@ def rows(runs):
     return StepRows(runs)
 
 
-def tags_of(shown):
-    found = []
-    parser = html.parser.HTMLParser()
-    parser.handle_starttag = lambda tag, attrs: found.append((tag, dict(attrs)))
-    parser.feed(shown)
-    parser.close()
-    return found
-
-
-def assert_inert(shown):
-    tags = tags_of(shown)
-    assert {tag for tag, _ in tags} <= OWN_TAGS
-    assert {name for _, attrs in tags for name in attrs} <= {
-        "class", "role", "style", "aria-valuenow", "aria-valuemin", "aria-valuemax", "aria-label", "dir"
-    }  # fmt: skip
-
-
-def shown_text(shown):
-    found = []
-    parser = html.parser.HTMLParser()
-    parser.handle_data = found.append
-    parser.feed(shown)
-    parser.close()
-    return " ".join(found)
-
-
-def test_tiles_show_the_latest_metrics_and_the_change_against_the_base():
-    words = shown_text(tiles_html(progress(parse(EVENTS[:4]))))
-    assert "3.250 loss" in words
-    assert "4.000 held-out loss" in words
-    assert "1.00e-03 learning rate" in words
-    assert "1,500 tokens/s" in words
-    assert "1 / 10 step" in words
-    assert "against base" not in words, "the base itself is no change"
-    assert "3.000 held-out loss (-25% against base)" in shown_text(tiles_html(progress(parse(EVENTS))))
-
-
-def test_tiles_show_nan_as_text_and_missing_metrics_as_dashes():
-    assert "nan loss" in shown_text(tiles_html(progress(parse(EVENTS))))
-    assert shown_text(tiles_html(progress([]))).count("–") == 5
-
-
-@pytest.mark.parametrize(
-    ("state", "events", "text"),
-    [
-        ({"status": "queued", "ended": None}, [], "waiting for the runs before it"),
-        ({"status": "preparing", "ended": None}, [], "starting the worker"),
-        ({"status": "preparing", "ended": None}, EVENTS[:1], "Loading it"),
-        ({"status": "running", "ended": None}, EVENTS[:3], "step 0 of 10: evaluating the base model"),
-        (
-            {"status": "running", "ended": None},
-            [*EVENTS, {"event": "stage", "text": "Computing the held-out loss, row 8 of 34"}],
-            "step 2 of 10: computing the held-out loss, row 8 of 34",
-        ),
-        ({"status": "running", "ended": None}, EVENTS, "step 2 of 10, about 16 s left"),
-        ({"status": "finished"}, [*EVENTS, {"event": "done"}], "step 2 of 10, 4 s of training"),
-        ({"status": "stopped", "cause": "Stopped on request."}, [*EVENTS, {"event": "done"}], "Stopped on request."),
-        ({"status": "failed", "cause": "The disk is full."}, [*EVENTS, {"event": "failed"}], "The disk is full."),
-        ({"status": "interrupted", "ended": None, "cause": "Gone."}, EVENTS, "Gone."),
-    ],
-)
-def test_status_shows_progress_and_cause(a_run, state, events, text):
-    run = a_run(**state)
-    shown = status_html(run, run.saved_state(), progress(parse(events)))
-    assert text in shown_text(shown)
-    assert f'class="qs-badge {state["status"]}"' in shown
-    assert ("qs-cause" in shown) == bool(state.get("cause"))
-    assert_inert(shown)
-
-
-@pytest.mark.parametrize(("step", "width"), [(0, "0.0%"), (1, "10.0%"), (10, "100.0%")])
-def test_status_bar_is_as_wide_as_the_progress(a_run, step, width):
-    run = a_run()
-    events = [{"event": "step", "step": step, "total": 10}]
-    assert ("i", {"style": f"width:{width}"}) in tags_of(status_html(run, run.saved_state(), progress(parse(events))))
-
-
-def test_notes_show_rows_counts_choices_and_versions(a_run):
-    run = a_run()
-    made = {"code": "abc", "packages": {"torch": "2.13.0"}, "hardware": "CPU"}
-    words = shown_text(notes_html(run, progress(parse([PREPARED | {"lineage": made}]))))
-    for fact in (
-        run.subset().describe(), f"Folder: runs/{run.id}",
-        "1,200 rows, 56,789 tokens per epoch, of which 1,234 carry loss",
-        "99 adapter", "4 rows are longer", "3 rows left out: no answer.", "Attention is sdpa (no GPU).",
-        "code abc, torch 2.13.0; on CPU",
-    ):  # fmt: skip
-        assert fact in words
-    assert run.subset().describe() in shown_text(notes_html(run, progress([]))), "before anything is prepared"
-
-
 def test_label_shows_tags_and_note_or_nothing(do, a_run):
     run = a_run(EVENTS)
     assert do.render(run.id, "tokens/s", None)["label"] == ""
     run.save_label(Label(tags=["a"], note="It went well."))
     assert shown_text(do.render(run.id, "tokens/s", None)["label"]).split() == ["a", "It", "went", "well."]
-
-
-def test_stopping_run_says_by_its_files_whether_the_step_or_the_saving_is_left(a_run):
-    run = a_run(EVENTS, status="running", ended=None)
-    run.save_state(run.saved_state().with_process(psutil.Process().pid))
-    run.request_stop()
-    os.utime(run.events_file, (1, 1))
-    shown = status_html(run, run.state(), progress(parse(EVENTS)))
-    assert "finishing step 3, then saving" in shown_text(shown)
-    os.utime(run.stop_request, (0, 0))
-    shown = status_html(run, run.state(), progress(parse(EVENTS)))
-    assert "step 2 is done, saving the checkpoint and the adapter" in shown_text(shown)
 
 
 def test_run_view_hostile_text_stays_text(do, rows, runs, settings, tmp_path):
