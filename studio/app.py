@@ -22,7 +22,7 @@ from studio.data_tab import DataTab, build_data_tab
 from studio.evaluate_tab import build_evaluate_tab
 from studio.export_tab import build_export_tab
 from studio.header import build_head, connect_header
-from studio.journey import JourneyBar, build_journey_bar, connect_journey
+from studio.journey import JourneyBar, build_journey_bar, connect_journey, connect_next_steps
 from studio.owner_tab import build_owner_tab
 from studio.train_tab import TrainTab, build_train_tab
 from studio.wiring import LATEST_ONLY, PRIVATE, UNLIMITED, connect
@@ -57,9 +57,15 @@ def build(settings: Settings) -> AuthorizedBlocks:
             with gr.Tab("Owner", id="owner", visible=demo.access.way is not Way.SPACE) as owner_tab:
                 owner = build_owner_tab(settings, engine.visitor_quota.quotas, engine.visitor_quota.tokens)
         build_api(runs)
-        lists = {"subset": train.subset, "run": train.run, "evaluated": evaluate.run, "exported": exported}
-        changes = [demo.load, tabs.select, train.runs_fingerprint.change, data.created.change, train.new_subset.change]
-        connect_journey(JourneyBar(runs, evaluations), bar, changes, {"tabs": tabs, **lists})
+        changes = [demo.load, tabs.select, train.runs_fingerprint.change, data.created.change,
+                   train.new_subset.change, evaluate.evaluation.change]  # fmt: skip
+        journey = JourneyBar(runs, evaluations, chat.compare_with_base)
+        chosen = {"tabs": tabs, "subset": train.subset, "run": train.run, "views": train.views,
+                  "evaluated": evaluate.run, "exported": exported, **chat.lane_outputs}  # fmt: skip
+        opened = connect_journey(journey, bar, changes, chosen, chat.chat_id)
+        opened += connect_next_steps(journey, train.next_steps, train.run, chosen, chat.chat_id)
+        for event in opened:
+            chat.show_lanes_after(event)
         _offer_new_subsets(data, train, tabs)
         _open_source_rows(chat, data, tabs)
         _poll_only_open_tab(tabs, {"Train": train.timer, "Evaluate": evaluate.timer})

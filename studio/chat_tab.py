@@ -24,7 +24,7 @@ from studio.debounce import Debounce
 from studio.event_values import row_number
 from studio.handlers import event_handler
 from studio.html import read_static
-from studio.wiring import HEAVY, PRIVATE, UNLIMITED, connect
+from studio.wiring import HEAVY, PRIVATE, UNLIMITED, Named, connect
 
 
 @dataclass(frozen=True)
@@ -34,10 +34,18 @@ class ChatTab:
     Attributes:
         row_wanted: A training row that the Data tab should open (`NearestRows.open_row`).
         live_answers: Answers while they are written, which the page reads over a route of its own.
+        chat_id: The conversation that the page shows; empty before it shows any.
+        lane_outputs: What `compare_with_base` updates, by name.
+        compare_with_base: `ModelPicker.compare_with_base`.
+        show_lanes_after: Renders the board with its lanes after an event that has chosen others.
     """
 
     row_wanted: gr.State
     live_answers: LiveAnswers
+    chat_id: gr.State
+    lane_outputs: Named
+    compare_with_base: Callable[[str, str], Updates]
+    show_lanes_after: Callable[[Any], None]
 
 
 def build_chat_tab(engine: Engine, demo: gr.Blocks, run_events: list[Callable[..., Any]]) -> ChatTab:
@@ -60,7 +68,10 @@ def build_chat_tab(engine: Engine, demo: gr.Blocks, run_events: list[Callable[..
     _connect_why(parts, widgets)
     demo.unload(event_handler(parts.conversations.leave, visitor=True))
     gr.api(event_handler(build_chat_call(engine), visitor=True), api_name="chat", concurrency_limit=None)
-    return ChatTab(widgets.states.row_wanted, LiveAnswers(parts.conversations))
+    return ChatTab(
+        widgets.states.row_wanted, LiveAnswers(parts.conversations), widgets.states.chat_id, widgets.lane_outputs,
+        parts.picker.compare_with_base, functools.partial(_render_after, parts, widgets),
+    )  # fmt: skip
 
 
 def _connect_opening(
@@ -122,10 +133,14 @@ def _connect_lane(parts: ChatParts, widgets: ChatWidgets, lane: int) -> None:
 
 def _show_choice(parts: ChatParts, widgets: ChatWidgets, choice: Any) -> None:
     """After a choice, render the board with its lanes; after a refused one, show the lanes as they were."""
-    connect_for_visitors(choice.success, parts.actions.render_view, widgets.view_inputs, widgets.view_outputs)
+    _render_after(parts, widgets, choice)
     connect_for_visitors(
         choice.failure, parts.picker.show_lanes, {"chat_id": widgets.states.chat_id}, widgets.lane_outputs
     )
+
+
+def _render_after(parts: ChatParts, widgets: ChatWidgets, choice: Any) -> None:
+    connect_for_visitors(choice.success, parts.actions.render_view, widgets.view_inputs, widgets.view_outputs)
 
 
 def _connect_settings(parts: ChatParts, widgets: ChatWidgets) -> None:

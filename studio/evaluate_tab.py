@@ -33,10 +33,12 @@ class EvaluateTab:
     Attributes:
         timer: Polls; active while the tab is visible.
         run: The run whose held-out rows are the prompts.
+        evaluation: The selected evaluation, such as one that was just started.
     """
 
     timer: gr.Timer
     run: gr.Dropdown
+    evaluation: gr.Dropdown
 
 
 def build_evaluate_tab(
@@ -62,7 +64,7 @@ def build_evaluate_tab(
     _connect_form(StartForm(store), form, view, widgets, demo, changes)
     _connect_view(view, widgets, demo)
     _connect_actions(EvaluationActions(view, jobs), widgets, dataset, tabs)
-    return EvaluateTab(_connect_polling(view, widgets), form.fields["run"])
+    return EvaluateTab(_connect_polling(view, widgets), form.fields["run"], widgets.evaluation)
 
 
 def _connect_form(

@@ -3,7 +3,7 @@
 It is made from the files of STUDIO_HOME alone, so it says the same in every browser and after a restart.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -18,13 +18,17 @@ from core.errors import StudioError
 from core.evaluate.config import parse_lane
 from core.evaluate.store import ACTIVE as EVALUATION_ACTIVE
 from core.evaluate.store import Evaluation, EvaluationStore
-from core.runs import example
+from core.runs import example, process
 from core.runs.store import ACTIVE, NOT_ENDED, Run, RunStore
 from studio.event_values import names_of
 from studio.html import read_static, render
 from studio.wiring import UNLIMITED, Named, connect
 
 TABS = ("data", "train", "chat", "evaluate", "export")
+_VERBS = {
+    "queued": "waits in the queue", "preparing": "is being prepared", "running": "is running",
+    "stopping": "is stopping",
+}  # fmt: skip
 # While something runs, the bar is updated by a timer; the Train tab has its own, faster one.
 POLL_SECONDS = 10
 
@@ -66,8 +70,19 @@ def count_text(number: int, noun: str) -> str:
 class JourneyBar:
     """Event handlers of the bar. They hold no widgets, so tests call them directly."""
 
-    def __init__(self, runs: RunStore, evaluations: EvaluationStore):
+    def __init__(
+        self, runs: RunStore, evaluations: EvaluationStore,
+        compare_with_base: Callable[[str, str], dict[str, Any]] = lambda chat_id, run_id: {},
+    ):  # fmt: skip
+        """Collect what the handlers need.
+
+        Args:
+            runs: All runs.
+            evaluations: All evaluations.
+            compare_with_base: Lets a run answer beside its base model in a conversation.
+        """
         self.runs, self.evaluations, self.settings = runs, evaluations, runs.settings
+        self.compare_with_base = compare_with_base
 
     def render(self) -> dict[str, Any]:
         """Return the bar, and let its timer run while something works."""
@@ -89,7 +104,7 @@ class JourneyBar:
             steps={
                 "data": count_text(len(subsets), "subset") if subsets else "bundled data",
                 "train": count_text(len(own), "run") if own or not runs else "example run",
-                "chat": count_text(sum(bool(run.adapters()) for run, _ in runs), "tuned model"),
+                "chat": _tuned_text([run for run, _ in runs]),
                 "evaluate": count_text(len(evaluations), "evaluation"),
                 "export": "export",
             },
@@ -109,15 +124,13 @@ class JourneyBar:
             return _next_of_visitor(runs)
         for run, status in own:
             if status in NOT_ENDED:
-                verb = "waits in the queue" if status == "queued" else "is training"
-                return f"{run.title} {verb}.", (Action("Watch it", "train", run=run.id),)
+                return f"{run.title} {_VERBS[status]}.", (Action("Watch it", "train", run=run.id),)
         trained_on = {found.name for run, _ in own if (found := run.subset())}
         if subsets and subsets[-1].name not in trained_on:
             name = subsets[-1].name
             return f"The subset {name} is ready.", (Action("Train on it", "train", subset=name),)
-        finished = [run for run, status in own if run.adapters() and status == "finished"]
-        if finished:
-            return self._after_training(finished[0], evaluations)
+        if newest := example.newest_result(run for run, _ in own):
+            return self._after_training(newest, evaluations)
         again = Action("Train your own", "train")
         if runs and any(run.adapters() for run, _ in runs):
             return "The example run can answer already, beside its base model.", (Action("Ask both", "chat"), again)
@@ -128,10 +141,18 @@ class JourneyBar:
         export = Action("Export it", "export", run=run.id)
         if any(_uses(evaluation, run.id) for evaluation in evaluations):
             return f"{run.title} is trained and evaluated.", (export, chat)
-        return f"{run.title} is finished.", (chat, Action("Evaluate it", "evaluate", run=run.id), export)
+        is_finished = run.state().status == "finished"
+        text = "is finished" if is_finished else f"ended at step {process.last_step(run):,}, and its adapter can answer"
+        return f"{run.title} {text}.", (chat, Action("Evaluate it", "evaluate", run=run.id), export)
 
-    def go(self, tab: str, subset_name: str, run_id: str) -> dict[str, Any]:
+    def go(self, tab: str, subset_name: str, run_id: str, chat_id: str = "") -> dict[str, Any]:
         """Return the updates that open a tab and choose a subset or a run there; empty names choose nothing.
+
+        Args:
+            tab: One of TABS.
+            subset_name: The subset to train on.
+            run_id: The run to watch, to ask, to evaluate or to export.
+            chat_id: The conversation that the page shows; empty before it shows any.
 
         Raises:
             StudioError: There is no such tab, or the caller may not see that subset or run.
@@ -147,7 +168,18 @@ class JourneyBar:
             found = self.runs.run(run_id).id
             if tab in listed:
                 updates[listed[tab]] = gr.update(value=found)
+            if tab == "train":
+                updates["views"] = gr.update(selected="run")
+            if tab == "chat" and chat_id:
+                updates |= self.compare_with_base(chat_id, found)
         return updates
+
+
+def _tuned_text(runs: list[Run]) -> str:
+    """Return how many of the user's own runs can answer, or that the example can."""
+    answering = [run for run in runs if run.adapters()]
+    own = [run for run in answering if not example.is_example(run.id)]
+    return "example model" if answering and not own else count_text(len(own), "tuned model")
 
 
 def _comes_with_the_studio(found: Subset) -> bool:
@@ -181,20 +213,55 @@ def build_journey_bar() -> gr.HTML:
     )
 
 
-def connect_journey(do: JourneyBar, bar: gr.HTML, changes: list[Callable[..., Any]], chosen: Named) -> None:
+def connect_journey(
+    do: JourneyBar, bar: gr.HTML, changes: list[Callable[..., Any]], chosen: Named, chat_id: gr.State
+) -> list[Any]:
     """Update the bar whenever something may have changed, and let its buttons open tabs.
 
     Args:
         do: The handlers.
         bar: What `build_journey_bar` returned.
         changes: Events after which there may be other subsets, runs or evaluations.
-        chosen: The page's tabs, and the lists in which a button chooses: `subset`, `run`, `evaluated`, `exported`.
+        chosen: The page's tabs, and what a button chooses there: `subset`, `run`, `views`, `evaluated`, `exported`, and
+            the lanes of the chat.
+        chat_id: The conversation that the page shows.
+
+    Returns:
+        The events of the buttons, for what follows them.
     """
     timer = gr.Timer(POLL_SECONDS, active=False)
     outputs = {"bar": bar, "timer": timer}
     connect(partial(gr.on, [*changes, timer.tick]), do.render, outputs=outputs, visitor=True, **UNLIMITED)
 
-    def go(event: gr.EventData) -> dict[str, Any]:
-        return do.go(*names_of(event, "tab", "subset", "run"))
+    def go(chat_id: str, event: gr.EventData) -> dict[str, Any]:
+        return do.go(*names_of(event, "tab", "subset", "run"), chat_id)
 
-    connect(bar.go, go, outputs=chosen, visitor=True, **UNLIMITED)
+    return [connect(bar.go, go, {"chat_id": chat_id}, chosen, visitor=True, **UNLIMITED)]
+
+
+def connect_next_steps(
+    do: JourneyBar, buttons: Mapping[str, gr.Button], run: gr.Dropdown, chosen: Named, chat_id: gr.State
+) -> list[Any]:
+    """Let buttons of one run open the other tabs with it.
+
+    Args:
+        do: The handlers.
+        buttons: By the tab that each one opens.
+        run: The selected run.
+        chosen: As in `connect_journey`.
+        chat_id: The conversation that the page shows.
+
+    Returns:
+        The events of the buttons, for what follows them.
+    """
+
+    def opener(tab: str) -> Callable[..., dict[str, Any]]:
+        """Return a handler that opens a tab with the selected run."""
+
+        def open_with_run(run_id: str | None, chat_id: str) -> dict[str, Any]:
+            return do.go(tab, "", run_id or "", chat_id)
+
+        return open_with_run
+
+    inputs = {"run_id": run, "chat_id": chat_id}
+    return [connect(button.click, opener(tab), inputs, chosen, **UNLIMITED) for tab, button in buttons.items()]

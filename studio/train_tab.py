@@ -47,6 +47,8 @@ class TrainTab:
 
     Attributes:
         run: The selected run.
+        views: The tabs "run", which shows it, and "all".
+        next_steps: Buttons that open another tab with the run, by the tab.
         subset: The subset of the next run.
         subsets: Returns the choices of `subset`.
         runs_fingerprint: Changes whenever a run has another status, name or checkpoint.
@@ -55,6 +57,8 @@ class TrainTab:
     """
 
     run: gr.Dropdown
+    views: gr.Tabs
+    next_steps: dict[str, gr.Button]
     subset: gr.Dropdown
     subsets: Callable[[], list[tuple[str, str]]]
     runs_fingerprint: gr.State
@@ -91,7 +95,16 @@ def build_train_tab(runs: RunStore, jobs: Jobs, demo: gr.Blocks, tab_selected: C
     connect_comparison(comparison, widgets)
     timer = connect_polling(Polling(controls, view, comparison), widgets, demo, tab_selected)
     subset = left.fields["subset"]
-    return TrainTab(run, subset, form.subsets, state.runs_fingerprint, state.new_subset, timer)
+    return TrainTab(
+        run,
+        widgets.views,
+        widgets.controls.next_steps,
+        subset,
+        form.subsets,
+        state.runs_fingerprint,
+        state.new_subset,
+        timer,
+    )
 
 
 def _build_widgets(form: RunForm) -> TrainWidgets:
@@ -115,6 +128,12 @@ def _connect_controls(do: RunControls, widgets: TrainWidgets) -> None:
 
     unlimited = {"concurrency_limit": None}
     connect(controls.stop.click, then_poll(do.stop), selected, acted, api_name="stop", **unlimited)
+    connect(
+        controls.ask_kill.click, do.ask_kill, selected,
+        {"kill_row": controls.kill_row, "kill_text": controls.kill_text},
+        **UNLIMITED,
+    )  # fmt: skip
+    connect(controls.keep_waiting.click, do.keep_waiting, outputs={"kill_row": controls.kill_row}, **UNLIMITED)
     connect(controls.kill.click, then_poll(do.kill), selected, acted, api_name="kill", **unlimited)
     resumed = {**selected, "with_form": controls.with_form, **fields}
     outputs = {**widgets.left.marks.outputs, **acted}

@@ -8,11 +8,13 @@ the optimizer's state, copies of the tokenizer, and the files of transformers th
 import shutil
 import tempfile
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 from filelock import FileLock
 
 from core.access.visibility import EXAMPLE_RUN
+from core.runs.store import Run
 from core.settings import Settings
 from core.system.files import write_json
 
@@ -38,6 +40,20 @@ def install(settings: Settings) -> None:
                 shutil.copytree(FOLDER, Path(scratch) / "run")
                 (Path(scratch) / "run").rename(target)
         write_json(done, {"run": EXAMPLE_RUN, "installed": time.time()})
+
+
+def newest_result(runs: Iterable[Run]) -> Run | None:
+    """Return the run that a page proposes: the newest with a result, and the example only if there is no other.
+
+    A run that was stopped has a result, too: its adapter answers like that of a finished one. Without any result it is
+    the newest run that has a checkpoint.
+
+    Args:
+        runs: Readable runs, newest first.
+    """
+    found = [run for run in runs if run.adapters()]
+    results = [run for run in found if run.state().status in ("finished", "stopped")]
+    return next(iter([*(run for run in results if not is_example(run.id)), *results, *found]), None)
 
 
 def is_example(run_id: str) -> bool:

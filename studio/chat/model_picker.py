@@ -11,6 +11,7 @@ from core.chat.requests import available_bases, base_identity
 from core.chat.turns import BASE, MAX_LANES
 from core.chat.types import BaseIdentity
 from core.errors import StudioError
+from core.runs import example
 from core.runs.store import Run
 from core.system.markdown import plain
 from studio.chat.conversations import Conversations
@@ -66,12 +67,11 @@ class ModelPicker:
             return None
 
     def default_base(self) -> BaseIdentity | None:
-        """Return the base of the newest finished run, else of the newest run with an adapter, else the embedded one."""
+        """Return the base of the newest result, else of the newest run with an adapter, else the embedded one."""
         known = available_bases(self.store)
-        runs = (run for run in self.store.runs() if not run.problem() and run.adapters())
-        finished = next((run for run in runs if run.state().status == "finished"), None)
+        newest = example.newest_result(run for run in self.store.runs() if not run.problem())
         # Its model may be deleted, so its base is taken from the list of those that can answer.
-        own = BaseIdentity.from_config(finished.config()) if finished else None
+        own = BaseIdentity.from_config(newest.config()) if newest else None
         return own if own in known else next(iter(known), None)
 
     def runs_on(self, base: BaseIdentity | None) -> list[Run]:
@@ -151,8 +151,7 @@ class ModelPicker:
         """Give a conversation two lanes: a base (by default the newest run's) and the newest run on it."""
         base = base or self.default_base()
         chat.set_base(base)
-        runs = self.runs_on(base)
-        newest = next((run for run in runs if run.state().status == "finished"), next(iter(runs), None))
+        newest = example.newest_result(self.runs_on(base))
         chat.lanes = [LaneChoice(), *([_newest_adapter(newest)] if newest else [])]
 
     def show_lanes(self, chat_id: str) -> Updates:
@@ -228,6 +227,25 @@ class ModelPicker:
             chosen = _newest_adapter(known[run_id]) if run_id else LaneChoice()
             chat.lanes[lane] = chosen.model_copy(update={"own": chat.lanes[lane].own})
             chat.are_lanes_chosen = True
+        return self.lane_updates(chat)
+
+    def compare_with_base(self, chat_id: str, run_id: str) -> Updates:
+        """Let a run answer beside its base model, unless it answers in the conversation already; the turns are kept.
+
+        Raises:
+            StudioError: There is no such run, it has no adapter, or its base model was deleted.
+        """
+        run = self.store.run(run_id)
+        if not run.adapters():
+            raise StudioError(f"The run {run.title} has no adapter, so it cannot answer. Resume it, or choose another.")
+        if self.conversations.in_progress(chat_id):
+            info(f"Choose {run.title} when the answers are complete.", title="The chat is being answered")
+            return {}
+        with self.conversations.change(chat_id) as chat:
+            if run.id not in (lane.run for lane in chat.lanes):
+                chat.set_base(base_identity(self.store, run))
+                chat.lanes = [LaneChoice(), _newest_adapter(run)]
+                chat.are_lanes_chosen = True
         return self.lane_updates(chat)
 
     def choose_checkpoint(self, chat_id: str, lane: int, index: float) -> Updates:

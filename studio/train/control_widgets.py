@@ -15,6 +15,10 @@ class ControlWidgets:
     Attributes:
         run: The selected run.
         rename: Shows `rename_row`.
+        ask_kill: Shows `kill_row`, in which `kill` is.
+        kill_text: What would be lost.
+        keep_waiting: Hides `kill_row`.
+        next_steps: Buttons that open another tab with the run, by the tab.
         duplicate: Fills the form with the run's settings.
         with_form: Whether Resume applies the form's values.
     """
@@ -27,7 +31,12 @@ class ControlWidgets:
     cancel_rename: gr.Button
     duplicate: gr.Button
     stop: gr.Button
+    ask_kill: gr.Button
+    kill_row: gr.Row
+    kill_text: gr.Markdown
     kill: gr.Button
+    keep_waiting: gr.Button
+    next_steps: dict[str, gr.Button]
     resume: gr.Button
     with_form: gr.Checkbox
     earlier: gr.Button
@@ -37,8 +46,8 @@ class ControlWidgets:
     @property
     def buttons(self) -> dict[str, Block]:
         """Return the controls that depend on the run's status, by name."""
-        names = ("stop", "kill", "resume", "with_form", "earlier", "later", "rename", "duplicate")
-        return {name: getattr(self, name) for name in names}
+        names = ("stop", "ask_kill", "kill_row", "resume", "with_form", "earlier", "later", "rename", "duplicate")
+        return {**{name: getattr(self, name) for name in names}, **self.next_steps}
 
     @property
     def rename_outputs(self) -> dict[str, Block]:
@@ -84,7 +93,12 @@ def build_controls() -> ControlWidgets:
     small = {"size": "sm", "scale": 0, "min_width": 96, "visible": False}
     with gr.Row(elem_id="run-buttons"):
         stop = gr.Button("Stop", variant="stop", elem_id="stop", **small)
-        kill = gr.Button("Force stop", variant="stop", elem_id="kill", **small)
+        ask_kill = gr.Button("Force stop …", elem_id="ask-kill", **(small | {"min_width": 120}))
+        next_steps = {
+            "chat": gr.Button("Chat with it", variant="primary", elem_id="chat-with-run", **small),
+            "evaluate": gr.Button("Evaluate it", elem_id="evaluate-run", **small),
+            "export": gr.Button("Export it", elem_id="export-this-run", **small),
+        }
         duplicate = gr.Button("Duplicate and change", elem_id="duplicate-run", **(small | {"min_width": 170}))
         resume = gr.Button("Resume", elem_id="resume", **small)
         earlier = gr.Button("Move up", elem_id="earlier", **small)
@@ -93,10 +107,14 @@ def build_controls() -> ControlWidgets:
             False, label="Resume with the form's settings", container=False, visible=False, min_width=240,
             elem_id="resume-with-form",
         )  # fmt: skip
+    with gr.Row(visible=False, elem_id="kill-row") as kill_row:
+        kill_text = gr.Markdown(elem_id="kill-text")
+        kill = gr.Button("Force stop now", variant="stop", size="sm", scale=0, min_width=140, elem_id="kill")
+        keep = gr.Button("Keep waiting", size="sm", scale=0, min_width=120, elem_id="keep-waiting")
     queue = gr.HTML(elem_id="queue", padding=False, visible=False)
     return ControlWidgets(
-        run, rename, rename_row, name, save_name, cancel, duplicate, stop, kill, resume, with_form, earlier, later,
-        queue,
+        run, rename, rename_row, name, save_name, cancel, duplicate, stop, ask_kill, kill_row, kill_text, kill, keep,
+        next_steps, resume, with_form, earlier, later, queue,
     )  # fmt: skip
 
 

@@ -8,9 +8,10 @@ from pydantic import ValidationError
 from components.conversation import chips_html
 from core.access import roles
 from core.errors import StudioError, sentences
-from core.runs import process
+from core.runs import checkpoints, process
 from core.runs.config import TITLES
 from core.runs.store import NOT_ENDED, RESUMABLE, Label, Run, RunStore
+from core.system.files import file_size
 from studio.handlers import info
 from studio.train.marking import parse_config
 
@@ -65,8 +66,21 @@ class RunControls:
 
     def kill(self, run_id: str | None) -> None:
         """Kill a run now; its progress since the last checkpoint is lost."""
-        process.kill(self.runs, self._run(run_id))
-        info("Its progress since the last checkpoint is lost. Resume continues from that checkpoint.", title="Killed")
+        run = self._run(run_id)
+        process.kill(self.runs, run)
+        step = process.last_step(run)
+        text = f"Resume continues from step {step:,}." if step else "It had no checkpoint, so Resume starts again."
+        info(text, title="Stopped at once")
+
+    def ask_kill(self, run_id: str | None) -> dict[str, Any]:
+        """Show the button that kills a run, with what would be lost."""
+        step = process.last_step(self._run(run_id))
+        lost = f"since step {step:,}" if step else "so far, because there is no checkpoint yet"
+        return {"kill_row": gr.update(visible=True), "kill_text": f"Stop at once? All progress {lost} is lost."}
+
+    def keep_waiting(self) -> dict[str, Any]:
+        """Hide the button that kills a run."""
+        return {"kill_row": gr.update(visible=False)}
 
     def resume(self, run_id: str | None, with_form: bool, **values: Any) -> None:
         """Continue a run from its last checkpoint, optionally with the form's values."""
@@ -105,20 +119,27 @@ class RunControls:
             run_id: The selected run.
             with_form: Whether Resume applies the form's values, which can continue a finished run.
         """
-        is_owner = roles.caller().is_owner
-        status = self._run(run_id).state().status if run_id and is_owner else None
+        run = self._run(run_id) if run_id and roles.caller().is_owner else None
+        status = run.state().status if run else None
+        resumes = run is not None and status in RESUMABLE and checkpoints.can_resume(run.checkpoints_dir)
+        can_answer = status in RESUMABLE and bool(run.adapters())
         shown = {
             "stop": status in ("queued", "preparing", "running"),
-            "kill": status == "stopping",
-            "resume": status in RESUMABLE and (status != "finished" or with_form),
-            "with_form": status in RESUMABLE,
+            "ask_kill": status == "stopping",
+            "resume": resumes and (status != "finished" or with_form),
+            "with_form": resumes,
+            **dict.fromkeys(("chat", "evaluate", "export"), can_answer),
             "earlier": status == "queued",
             "later": status == "queued",
             "rename": status is not None,
             "duplicate": status not in (None, "unreadable"),
             "more": status is not None,
         }
-        return {name: gr.update(visible=flag) for name, flag in shown.items()}
+        updates = {name: gr.update(visible=flag) for name, flag in shown.items()}
+        # A run that never left the queue has nothing to continue.
+        updates["resume"]["value"] = "Resume" if run and file_size(run.events_file) else "Start"
+        # While the run is stopping, the question stays as the user left it.
+        return updates if status == "stopping" else {**updates, "kill_row": gr.update(visible=False)}
 
     # Label
 

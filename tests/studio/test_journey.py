@@ -63,7 +63,7 @@ def test_example_alone_points_to_the_chat(do, with_example):
     journey = do.journey()
     assert journey.actions[0].tab == "chat"
     assert journey.steps["train"] == "example run"
-    assert journey.steps["chat"] == "1 tuned model"
+    assert journey.steps["chat"] == "example model"
 
 
 def test_new_subset_points_to_training_on_it_until_a_run_has(do, with_example, own_subset, a_run):
@@ -74,7 +74,7 @@ def test_new_subset_points_to_training_on_it_until_a_run_has(do, with_example, o
     assert do.journey().text != journey.text
 
 
-@pytest.mark.parametrize(("status", "text"), [("queued", "waits in the queue"), ("running", "is training")])
+@pytest.mark.parametrize(("status", "text"), [("queued", "waits in the queue"), ("running", "is running")])
 def test_run_that_has_not_ended_comes_before_all_else(do, own_subset, a_run, status, text):
     run = a_run(status=status)
     if status == "running":
@@ -92,6 +92,17 @@ def test_finished_run_points_to_chat_then_after_its_evaluation_to_export(do, a_r
     assert [action.tab for action in do.journey().actions] == ["export", "chat"]
     assert do.journey().steps["evaluate"] == "1 evaluation"
     assert set(do.journey().ended.values()) == {"finished"}
+
+
+def test_stopped_run_with_an_adapter_is_a_result_before_the_example(do, with_example, a_run):
+    stopped = a_run(status="stopped")
+    assert do.journey().actions[0].run == "", "without an adapter it cannot answer"
+    give_adapter(stopped)
+    journey = do.journey()
+    assert "ended at step 0, and its adapter can answer" in journey.text
+    assert {action.run for action in journey.actions} == {stopped.id}
+    assert (journey.steps["train"], journey.steps["chat"]) == ("1 run", "1 tuned model")
+    assert example.newest_result(do.runs.runs()).id == stopped.id
 
 
 def test_visitor_is_told_only_what_a_visitor_may_do(do, with_example, own_subset, a_run):
@@ -119,7 +130,10 @@ def test_buttons_choose_what_they_name_in_their_tab(do, own_subset, a_run):
     assert do.go("train", "ten", "")["subset"]["value"] == "ten"
     for tab, output in (("train", "run"), ("evaluate", "evaluated"), ("export", "exported")):
         assert do.go(tab, "", run.id)[output]["value"] == run.id
+    assert do.go("train", "", run.id)["views"]["selected"] == "run", "not the table of all runs"
     assert set(do.go("chat", "", run.id)) == {"tabs"}
+    do.compare_with_base = lambda chat_id, run_id: {"lane_count": (chat_id, run_id)}
+    assert do.go("chat", "", run.id, "a chat")["lane_count"] == ("a chat", run.id)
     assert {do.go(tab, "", "")["tabs"]["selected"] for tab in TABS} == set(TABS)
 
 

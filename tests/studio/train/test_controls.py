@@ -4,6 +4,7 @@ import psutil
 import pytest
 
 from core.errors import StudioError
+from core.runs import checkpoints
 from core.runs.config import QLoRAConfig
 from core.runs.store import Label
 from studio.train.controls import RunControls
@@ -76,7 +77,33 @@ def test_update_buttons_a_finished_run_resumes_with_the_form_only(do, a_run):
 def test_update_buttons_live_run_is_force_stopped_only_after_stop(do, live):
     assert shown_buttons(do, live.id) == {"stop", "rename", "duplicate", "more"}
     do.stop(live.id)
-    assert shown_buttons(do, live.id) == {"kill", "rename", "duplicate", "more"}
+    assert shown_buttons(do, live.id) == {"ask_kill", "rename", "duplicate", "more"}
+
+
+def test_force_stop_asks_first_and_names_what_is_lost(do, live, runs, toasts):
+    do.stop(live.id)
+    asked = do.ask_kill(live.id)
+    assert asked["kill_row"]["visible"]
+    assert "so far, because there is no checkpoint yet" in asked["kill_text"]
+    checkpoints.mark_complete(live.checkpoints_dir, checkpoints.Checkpoint(step=4))
+    assert "since step 4" in do.ask_kill(live.id)["kill_text"]
+    assert "kill_row" not in do.update_buttons(live.id), "a poll leaves the question open"
+    assert not do.keep_waiting()["kill_row"]["visible"]
+    live.save_state(live.saved_state().model_copy(update={"status": "stopped"}))
+    assert not do.update_buttons(live.id)["kill_row"]["visible"]
+
+
+def test_next_steps_are_offered_for_a_run_that_was_stopped_with_an_adapter(do, a_run):
+    run = a_run([{"event": "done"}], status="stopped")
+    assert not {"chat", "evaluate", "export"} & shown_buttons(do, run.id)
+    run.adapter.mkdir()
+    (run.adapter / "adapter_config.json").write_text("{}")
+    assert {"chat", "evaluate", "export", "resume"} <= shown_buttons(do, run.id)
+    assert do.update_buttons(run.id)["resume"]["value"] == "Resume"
+    # A run that never left the queue has no events, and the example cannot be resumed.
+    assert do.update_buttons(a_run(status="stopped").id)["resume"]["value"] == "Start"
+    checkpoints.mark_complete(run.checkpoints_dir, checkpoints.Checkpoint(step=4))
+    assert not {"resume", "with_form"} & shown_buttons(do, run.id)
 
 
 def test_save_name_keeps_tags_and_note_and_hides_the_field(do, a_run):
