@@ -44,16 +44,19 @@ def build_chart(elem_id: str, height: int = 300) -> gr.HTML:
     return gr.HTML(chart_value("", []), html_template=html, js_on_load=_JS, elem_id=elem_id, padding=False)
 
 
-def chart_value(title: str, curves: Sequence[Curve], is_zoomed: bool = False) -> dict[str, Any]:
+def chart_value(
+    title: str, curves: Sequence[Curve], is_zoomed: bool = False, empty: str = "No points yet."
+) -> dict[str, Any]:
     """Return the value of a chart's component.
 
     Args:
         title: Shown above the plot.
         curves: Drawn in this order.
         is_zoomed: Whether the curves are the part of a zoom only, so that the chart offers to show all.
+        empty: Shown as long as no curve has a point.
     """
     series = [
         {"name": c.name, "color": c.color, "dashed": c.dashed, "points": [list(point) for point in c.points]}
         for c in curves
     ]
-    return {"title": title, "series": series, "zoomed": is_zoomed}
+    return {"title": title, "series": series, "zoomed": is_zoomed, "empty": empty}

@@ -2,6 +2,8 @@
 
 from core.access import roles
 from core.data import subset, table
+from core.data.recipe import Recipe
+from core.data.subset import Subset
 from core.settings import Settings
 
 # Prefix of a subset's value in the list of datasets. If the subset is chosen, it is opened as a dataset.
@@ -19,6 +21,15 @@ def dataset_choices(settings: Settings) -> list[tuple[str, str]]:
     closed = [s for s in subset.subsets(settings) if (s.name, s.sha256) not in known] if roles.caller().is_owner else []
     subsets = [(f"subset {s.name} ({s.rows + s.held_out:,} rows)", f"{SUBSET_PREFIX}{s.name}") for s in closed]
     return subsets + [(f"{d.source.describe()} ({d.rows:,} rows)", d.id) for d in opened]
+
+
+def own_subsets(settings: Settings) -> list[Subset]:
+    """Return the subsets that were created here, the newest last: all but the one of all bundled rows."""
+    return [found for found in subset.subsets(settings) if not _comes_with_the_studio(found)]
+
+
+def _comes_with_the_studio(found: Subset) -> bool:
+    return found.source.kind == "bundled" and found.recipe == Recipe(dataset=found.recipe.dataset)
 
 
 def subset_choices(settings: Settings) -> list[tuple[str, str]]:

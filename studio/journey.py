@@ -12,7 +12,6 @@ import gradio as gr
 
 from core.access import roles
 from core.data import subset
-from core.data.recipe import Recipe
 from core.data.subset import Subset
 from core.errors import StudioError
 from core.evaluate.config import parse_lane
@@ -20,6 +19,7 @@ from core.evaluate.store import ACTIVE as EVALUATION_ACTIVE
 from core.evaluate.store import Evaluation, EvaluationStore
 from core.runs import example, process
 from core.runs.store import ACTIVE, NOT_ENDED, Run, RunStore
+from studio.choices import own_subsets
 from studio.event_values import names_of
 from studio.html import read_static, render
 from studio.wiring import UNLIMITED, Named, connect
@@ -91,7 +91,7 @@ class JourneyBar:
 
     def journey(self) -> Journey:
         """Return what exists for the caller, and what comes next."""
-        subsets = [found for found in subset.subsets(self.settings) if not _comes_with_the_studio(found)]
+        subsets = own_subsets(self.settings)
         runs = [(run, run.state().status) for run in self.runs.runs() if not run.label().archived]
         own = [(run, status) for run, status in runs if not example.is_example(run.id)]
         evaluations = self.evaluations.folders() if roles.caller().is_owner else []
@@ -180,11 +180,6 @@ def _tuned_text(runs: list[Run]) -> str:
     answering = [run for run in runs if run.adapters()]
     own = [run for run in answering if not example.is_example(run.id)]
     return "example model" if answering and not own else count_text(len(own), "tuned model")
-
-
-def _comes_with_the_studio(found: Subset) -> bool:
-    """Return whether a subset is the one of all bundled rows, which is there without being created."""
-    return found.source.kind == "bundled" and found.recipe == Recipe(dataset=found.recipe.dataset)
 
 
 def _next_of_visitor(runs: list[tuple[Run, str]]) -> tuple[str, tuple[Action, ...]]:

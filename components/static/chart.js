@@ -1,6 +1,6 @@
 // Line chart over steps, tokens or time, drawn as SVG from `props.value`.
 //
-// value: {title, series: [{name, color, dashed, points: [[step, tokens, seconds, value], ...]}], zoomed}
+// value: {title, series: [{name, color, dashed, points: [[step, tokens, seconds, value], ...]}], zoomed, empty}
 // zoomed: whether the points are those of a zoom only, which another chart of the same steps may have set.
 // Events: zoomed {low, high} in steps (null: all), picked {step}.
 // The view (axes, smoothing, zoom, hidden curves) stays when new points arrive.
@@ -89,6 +89,7 @@ function plot() {
   if (!box) return;
   const all = curves().filter(series => series.points.length);
   at('.ch').classList.toggle('ch-none', !all.length);
+  box.dataset.empty = data.empty || '';
   at('.ch-title').textContent = data.title || '';
   legend(all);
   box.replaceChildren();

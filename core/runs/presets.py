@@ -27,8 +27,8 @@ class Preset:
 
 QUICK_DEMO = Preset(
     "Quick demo",
-    "The embedded model learns the Keeper's style, also without a GPU: 4-bit NF4, small batches for many updates, and "
-    "a high learning rate because the run is short.",
+    "The embedded model learns the style of the rows, also without a GPU: 4-bit NF4, small batches for many updates, "
+    "and a high learning rate because the run is short.",
     {
         "batch_size": 4,
         "max_steps": 64,

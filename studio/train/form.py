@@ -19,7 +19,7 @@ from core.runs.config.fields import Group
 from core.runs.presets import PRESETS, QUICK_DEMO
 from core.runs.store import RunStore
 from core.runs.yaml_io import command_line, from_yaml, to_yaml
-from studio.choices import subset_choices
+from studio.choices import own_subsets, subset_choices
 from studio.train.marking import parse_config
 
 FIELDS = list(QLoRAConfig.model_fields)
@@ -53,8 +53,11 @@ class RunForm:
         return subset_choices(self.runs.settings)
 
     def refresh_choices(self) -> dict[str, Any]:
-        """Return the models and subsets that exist now."""
-        return {"model": gr.update(choices=self.models()), "subset": gr.update(choices=self.subsets())}
+        """Return the models and subsets that exist now, and choose the subset that was created here last."""
+        subsets = gr.update(choices=self.subsets())
+        if own := own_subsets(self.runs.settings):
+            subsets["value"] = own[-1].name
+        return {"model": gr.update(choices=self.models()), "subset": subsets}
 
     def apply_preset(self, preset: str) -> dict[str, Any]:
         """Return the preset's reason and its value of every field, except which rows are trained on."""

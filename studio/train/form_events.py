@@ -8,6 +8,7 @@ from typing import Any
 import gradio as gr
 from gradio.components import Component
 
+from studio.html import read_static
 from studio.job_progress import cancel, job_outputs
 from studio.train.duplicate import CopyWidgets
 from studio.train.form import FormWidgets, RunForm, SettingsWidgets
@@ -65,7 +66,12 @@ def connect_form(do: RunForm, side: LeftSide, run: gr.Dropdown, demo: gr.Blocks)
 
 
 def connect_start(
-    do: Starter, side: LeftSide, shown: Named, with_archived: gr.Checkbox, changes: list[Callable[..., Any]]
+    do: Starter,
+    side: LeftSide,
+    shown: Named,
+    with_archived: gr.Checkbox,
+    views: gr.Tabs,
+    changes: list[Callable[..., Any]],
 ) -> None:
     """Connect Start, its card, and the time of the run.
 
@@ -74,24 +80,24 @@ def connect_start(
         side: The widgets.
         shown: What shows the run that was started: `run`, which selects it, `starting`, `status` and `sent`.
         with_archived: Whether archived runs are listed.
+        views: The tabs "run", which shows it, and "all".
         changes: Events after which the time may be another one, besides changes of the settings.
     """
     starting, fields, marks = side.starting, side.fields, side.marks
-    values, parent = {"with_archived": with_archived, **fields}, {"parent": side.copy.parent}
+    values, parent = {"with_archived": with_archived, **fields}, {"parent": side.copy.parent, "last": starting.last}
     card = {**starting.card_outputs, **marks.outputs}
-    outputs = {**shown, "stage": starting.stage, "checked": side.preflight.checked, **card}
+    outputs = {**shown, "stage": starting.stage, "checked": side.preflight.checked, "last": starting.last, **card}
     # A state is no argument of an API call, so it comes last.
     accepted = {**values, "accept_warnings": starting.accept_warnings, **parent}
     hidden = {"show_progress": "hidden"}
-    connect(starting.start.click, marks_fields(do.start), accepted, outputs, api_name="start", **hidden)
-    connect(
-        starting.anyway.click,
-        marks_fields(do.start_anyway),
-        {**values, **parent},
-        outputs,
-        api_visibility="private",
-        **hidden,
-    )
+    started = connect(starting.start.click, marks_fields(do.start), accepted, outputs, api_name="start", **hidden)
+    inputs = {**values, **parent}
+    anyway = connect(starting.anyway.click, marks_fields(do.start_anyway), inputs, outputs, api_visibility="private",
+                     **hidden)  # fmt: skip
+    for start in (started, anyway):
+        # Only the page knows what is in sight.
+        connect(start.success, lambda: {"views": gr.update(selected="run")}, outputs={"views": views},
+                js=read_static("show_run.js"), **UNLIMITED)  # fmt: skip
     connect(starting.change.click, do.change_settings, {"refusal": starting.refusal}, card, **UNLIMITED)
     present = {"refusal": starting.refusal, "marked": marks.marked, **fields}
     # One event for all settings, of whose triggers only the last is kept: a preset changes dozens of them at once.

@@ -4,6 +4,7 @@ Start checks the settings on the server. A problem stops it, and so does a warni
 in a card at the button. Accepted warnings are stored with the run (`RunState.warnings`).
 """
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -30,6 +31,10 @@ UNKNOWN_TIME = "No comparable run has ended on this machine, so the time is unkn
 
 # Outputs that show the stages of a start: at the button, and where the run will be.
 _STAGES = {"stage": "", "starting": "Starting. "}
+# A second press of Start so soon after the first has ended was made before its result was in sight.
+_DOUBLE_CLICK_SECONDS = 3
+# A longer run gets a hint how to shorten it.
+_LONG_SECONDS = 30 * 60
 _NO_STAGE = dict.fromkeys(_STAGES, "")
 
 
@@ -48,6 +53,15 @@ class Refusal:
     at_fields: dict[str, str]
 
 
+@dataclass(frozen=True)
+class LastStart:
+    """The last run that a page has started: the form's values, its title, and the time by the monotonic clock."""
+
+    values: dict[str, Any]
+    title: str
+    at: float
+
+
 class Starter:
     """Event handlers of the Start button and of what is shown beside it."""
 
@@ -55,13 +69,26 @@ class Starter:
         self.runs, self.controls, self.estimates = runs, controls, estimates
 
     def start(
-        self, with_archived: bool, accept_warnings: bool, parent: dict[str, Any] | None = None, **values: Any
-    ) -> Iterator[dict[str, Any]]:
+        self, with_archived: bool, accept_warnings: bool, parent: dict[str, Any] | None = None,
+        last: LastStart | None = None, **values: Any,
+    ) -> Iterator[dict[str, Any]]:  # fmt: skip
         """Check a run, queue it and select it; it starts at once if no other run is before it.
 
         Warnings stop it unless `accept_warnings` is set; they are then stored with the run.
+
+        Args:
+            with_archived: Whether archived runs are listed.
+            accept_warnings: Whether it starts in spite of warnings.
+            parent: A `Parent` as JSON.
+            last: The last start of this page; the same one again shortly after is a double click.
+            **values: The form's values.
         """
         config = parse_config(values)
+        if last and last.values == values and time.monotonic() - last.at < _DOUBLE_CLICK_SECONDS:
+            raise StudioError(
+                f"{last.title} was started a moment ago with the same settings, so no second run was started. To train "
+                f"it twice, press Start again after {_DOUBLE_CLICK_SECONDS} s."
+            )
         yield {**_hide_card(), **mark({}), "checked": gr.update(visible=False)}
         try:
             run = yield from follow_stages(
@@ -81,7 +108,8 @@ class Starter:
             info("It continues when this page is closed.", title=f"Started {run.title}")
         # The rest of the run's view follows when the list has changed, which takes another call.
         status = {"status": status_html(run, run.state(), Progress()), "sent": {}}
-        yield {"run": gr.update(choices=self.controls.choices(with_archived), value=run.id), **status, **_NO_STAGE}
+        shown = {"run": gr.update(choices=self.controls.choices(with_archived), value=run.id), **status, **_NO_STAGE}
+        yield {**shown, "last": LastStart(values, run.title, time.monotonic())}
 
     def start_anyway(self, with_archived: bool, **values: Any) -> Iterator[dict[str, Any]]:
         """Start a run in spite of its warnings."""
@@ -131,7 +159,10 @@ def time_html(estimate: Estimate | None, without_samples: bool = False) -> str:
     differs = f" ({', '.join(estimate.differs)} there)" if estimate.differs else ""
     source = f"the speed of {estimate.speed.title}{differs}" if estimate.speed.run else f"the dry run{differs}"
     more = ", without the sample answers" if without_samples else ""
-    return render("train/start_time", time=about(estimate.seconds), source=f"on this machine, by {source}{more}.")
+    shorten = f" Lower “{TITLES['max_steps']}” to shorten it." if estimate.seconds > _LONG_SECONDS else ""
+    return render(
+        "train/start_time", time=about(estimate.seconds), source=f"on this machine, by {source}{more}.{shorten}"
+    )
 
 
 def about(seconds: float) -> str:

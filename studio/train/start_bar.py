@@ -22,6 +22,7 @@ class StartWidgets:
         card: Shows the findings that stopped a start; `findings`, `anyway` and `change` are in it.
         accept_warnings: Not visible; calls over the API set it.
         refusal: The start that was stopped.
+        last: The last start that was not.
     """
 
     start: gr.Button
@@ -33,6 +34,7 @@ class StartWidgets:
     change: gr.Button
     accept_warnings: gr.Checkbox
     refusal: gr.State
+    last: gr.State
 
     @property
     def card_outputs(self) -> dict[str, Block]:
@@ -89,6 +91,6 @@ def build_start_bar() -> tuple[StartWidgets, PreflightWidgets, CopyWidgets]:
             measure = gr.Button("Dry run", size="sm", elem_id="measure-steps", min_width=70)
         time = PageHTML(elem_id="start-time", padding=False)
     accept = gr.Checkbox(False, label="Accept warnings", visible=False)
-    starting = StartWidgets(start, time, stage, card, stopped, anyway, change, accept, gr.State(None))
+    starting = StartWidgets(start, time, stage, card, stopped, anyway, change, accept, gr.State(None), gr.State(None))
     preflight = PreflightWidgets(check, measure, checked, findings, memory, make_fit, measured, close, bar)
     return starting, preflight, copy

@@ -56,7 +56,7 @@ PRESS = """async ([id, looks]) => {
   for (let look = 0; look < looks; look++) {
     await new Promise(resume => setTimeout(resume, 20));
     const seen = button.getAttribute('aria-busy') === 'true' && button.getClientRects().length;
-    if (seen && getComputedStyle(button, '::after').content.includes('…')) return true;
+    if (seen && /…|\\d s/.test(getComputedStyle(button, '::after').content)) return true;
   }
   return false;
 }"""

@@ -42,6 +42,7 @@ def test_chart_value_is_json_in_the_given_order():
             {"name": "b", "color": "#000", "dashed": True, "points": []},
         ],
         "zoomed": False,
+        "empty": "No points yet.",
     }
 
 

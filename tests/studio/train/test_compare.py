@@ -104,6 +104,8 @@ def test_pick_takes_all_ticks_of_the_page_whatever_was_picked_before(do, a_run):
     assert both.picked == (two, one)
     assert do.pick(both, [one, two, three]).picked == (two, one, three), "runs that were picked keep their colors"
     assert do.pick(both, []).picked == ()
+    assert do.render(both, "loss", None, False)["curves"]["empty"] == "No points yet."
+    assert "Tick runs" in do.render(before, "loss", None, False)["curves"]["empty"]
 
 
 def text_of(html):

@@ -7,6 +7,8 @@ import pytest
 
 from components.field_errors import field_errors
 from core.cli import main
+from core.data import sources, subset
+from core.data.recipe import Recipe
 from core.errors import StudioError
 from core.models import embedded
 from core.runs.config import QLoRAConfig, applies, is_basic
@@ -26,6 +28,14 @@ def test_apply_preset_fills_every_field_except_the_subset(do, name):
     assert values.pop("reason") == PRESETS[name].reason
     assert values == PRESETS[name].config().model_dump(exclude={"subset"})
     assert values.keys() == set(FIELDS) - {"subset"}
+
+
+def test_new_page_trains_on_the_subset_that_was_created_last(do, settings):
+    data = sources.open_bundled(settings).id
+    subset.create(settings, "all-of-it", Recipe(dataset=data))
+    assert "value" not in do.refresh_choices()["subset"], "it comes with the studio"
+    subset.create(settings, "ten", Recipe(dataset=data, rows=10))
+    assert do.refresh_choices()["subset"]["value"] == "ten"
 
 
 def test_copy_run_and_import_yaml_fill_every_field(do, a_run, tmp_path):

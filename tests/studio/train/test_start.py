@@ -106,6 +106,18 @@ def test_start_behind_a_running_run_queues_and_shows_its_stages(ready, toasts):
     assert ready.runs.queue()[0].state().warnings == []
 
 
+def test_same_start_again_at_once_is_a_double_click_and_starts_nothing(ready, monkeypatch):
+    *_, first = ready.start(False, False, **VALUES)
+    there = len(ready.runs.runs())
+    with pytest.raises(StudioError, match="started a moment ago with the same settings"):
+        list(ready.start(False, False, last=first["last"], **VALUES))
+    assert len(ready.runs.runs()) == there
+    *_, other = ready.start(False, False, last=first["last"], **VALUES | {"seed": 7})
+    monkeypatch.setattr("studio.train.start.time.monotonic", lambda: other["last"].at + 3)
+    list(ready.start(False, False, last=other["last"], **VALUES | {"seed": 7}))
+    assert len(ready.runs.runs()) == there + 2, "other settings, and the same a while later, are wanted"
+
+
 def test_start_beyond_a_quota_raises_and_ends_the_stage(do, a_run, monkeypatch):
     a_run()
     monkeypatch.setenv("STUDIO_QUOTA_RUNS", "1")
@@ -130,6 +142,8 @@ def test_time_html_names_the_run_it_is_derived_from_and_what_differs():
     text = ParsedHtml(time_html(Estimate(200, speed, ("rank 8",)), without_samples=True)).text
     expected = "About 3 min on this machine, by the speed of my <run> (rank 8 there), without the sample answers."
     assert text.strip() == expected
+    assert "Lower" not in text
+    assert "Lower “Steps” to shorten it." in time_html(Estimate(1900, speed))
     assert "by the dry run." in time_html(Estimate(200, Speed(QLoRAConfig(), 100, 1, 1)))
 
 
