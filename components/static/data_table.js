@@ -64,8 +64,15 @@ function showTicks() {
     box.checked = isKnown ? rendered : mine.on;
   }
 }
-new MutationObserver(showTicks).observe(
+new MutationObserver(() => { showTicks(); showEdge(); }).observe(
   element, {childList: true, subtree: true, attributes: true, attributeFilter: ['checked', 'data-value']});
+// Columns beyond the right edge fade out there (data_table.css), so that a cut table is seen to go on.
+function showEdge() {
+  const wrap = element.querySelector('.dt-wrap');
+  if (wrap) wrap.toggleAttribute('data-more', wrap.scrollWidth - wrap.clientWidth - wrap.scrollLeft > 4);
+}
+element.addEventListener('scroll', showEdge, true);
+new ResizeObserver(showEdge).observe(element);
 // Another part of the page that shows a row says so with this event on the table's row.
 element.addEventListener('row-shown', event => { mark(event.target); focusOn(event.target, false); });
 // A new rendering of the same rows keeps the scroll position, the open row and the focus.
