@@ -127,8 +127,11 @@ class RunsKill(_OneRun):
 
     def cli_cmd(self) -> None:
         """Kill the worker."""
-        process.kill(RunStore(Settings().prepare()), self.find())
-        print(f"Killed. Continue from the last checkpoint: python -m core runs resume {self.run}")
+        run = self.find()
+        process.kill(RunStore(Settings().prepare()), run)
+        step = process.last_step(run)
+        goes_on = f"Continue from step {step:,}" if step else "It had no checkpoint. Start it again"
+        print(f"Killed. {goes_on}: python -m core runs resume {self.run}")
 
 
 class RunsResume(_OneRun):

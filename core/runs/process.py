@@ -162,7 +162,7 @@ def kill(store: RunStore, run: Run) -> None:
             os.killpg(state.pid, signal.SIGKILL)
         psutil.wait_procs([p for p in [_process(state.pid)] if p], timeout=30)
         if run.saved_state().status in ACTIVE:
-            _end(run, "stopped", "Killed on request, without a last checkpoint.")
+            _end(run, "stopped", "Stopped at once on request, without a last checkpoint.")
     advance(store)
 
 

@@ -234,7 +234,7 @@ def test_train_queue_stop_resume_kill_label_and_delete(page, server, record_prop
     page.locator("#resume").click()
     wait_until(lambda: any(event.event == "resumed" for event in first.events()), page)
     wait_until(lambda: max(e.step for e in first.events() if e.event == "step") > reached, page)
-    assert not page.locator("#kill").is_visible(), "Stop comes first"
+    assert not page.locator("#ask-kill").is_visible(), "Stop comes first"
     # The worker pauses, so that the run does not end before the page is back.
     worker = first.saved_state().pid
     os.kill(worker, signal.SIGSTOP)
@@ -244,9 +244,13 @@ def test_train_queue_stop_resume_kill_label_and_delete(page, server, record_prop
         os.kill(worker, signal.SIGCONT)
     page.locator("#stop").click()
     # A step of the tiny model may end before the button is there.
-    wait_until(lambda: page.locator("#kill").is_visible() or first.state().status == "stopped", page)
-    if page.locator("#kill").is_visible():
-        page.locator("#kill").click()
+    wait_until(lambda: page.locator("#ask-kill").is_visible() or first.state().status == "stopped", page)
+    if page.locator("#ask-kill").is_visible():
+        page.locator("#ask-kill").click()
+        # It asks once more, unless the run has ended meanwhile.
+        wait_until(lambda: page.locator("#kill").is_visible() or first.state().status == "stopped", page)
+        if page.locator("#kill").is_visible():
+            page.locator("#kill").click()
     wait_until(lambda: first.state().status not in NOT_ENDED, page)
     page.locator("#run-status .stopped").wait_for()
 

@@ -72,7 +72,7 @@ def test_run_killed_before_first_checkpoint_restarts(store):
         time.sleep(0.01)
     process.kill(store, run)
     assert run.state().status == "stopped"
-    assert "Killed on request" in run.state().cause
+    assert "Stopped at once on request" in run.state().cause
     process.resume(store, run)
     assert wait_until_ended(run).status == "finished", run.log_tail()
     assert [step for step, _ in event_values(run)] == list(range(1, STEPS + 1))
