@@ -60,7 +60,7 @@ class RunControls:
     def stop(self, run_id: str | None) -> None:
         """Stop a run after its current step, with a checkpoint, or remove a waiting run from the queue."""
         if process.stop(self.runs, self._run(run_id)):
-            info("It saves a checkpoint and an adapter after the current step.", title="Stopping")
+            info("It ends after its next step, and saves a checkpoint and an adapter.", title="Stopping")
         else:
             info("It will not start.", title="Removed from the queue")
 
@@ -75,8 +75,8 @@ class RunControls:
     def ask_kill(self, run_id: str | None) -> dict[str, Any]:
         """Show the button that kills a run, with what would be lost."""
         step = process.last_step(self._run(run_id))
-        lost = f"since step {step:,}" if step else "so far, because there is no checkpoint yet"
-        return {"kill_row": gr.update(visible=True), "kill_text": f"Stop at once? All progress {lost} is lost."}
+        lost = f"All progress since step {step:,}" if step else "There is no checkpoint yet: all progress"
+        return {"kill_row": gr.update(visible=True), "kill_text": f"Stop at once? {lost} is lost."}
 
     def keep_waiting(self) -> dict[str, Any]:
         """Hide the button that kills a run."""

@@ -84,7 +84,7 @@ def test_force_stop_asks_first_and_names_what_is_lost(do, live, runs, toasts):
     do.stop(live.id)
     asked = do.ask_kill(live.id)
     assert asked["kill_row"]["visible"]
-    assert "so far, because there is no checkpoint yet" in asked["kill_text"]
+    assert "no checkpoint yet: all progress is lost" in asked["kill_text"]
     checkpoints.mark_complete(live.checkpoints_dir, checkpoints.Checkpoint(step=4))
     assert "since step 4" in do.ask_kill(live.id)["kill_text"]
     assert "kill_row" not in do.update_buttons(live.id), "a poll leaves the question open"
