@@ -4,6 +4,7 @@ from functools import partial
 from typing import Any
 
 import gradio as gr
+from gradio.blocks import Block
 
 from core.access.roles import Access, Way
 from core.chat.engine import Engine
@@ -60,12 +61,8 @@ def build(settings: Settings) -> AuthorizedBlocks:
         changes = [demo.load, tabs.select, train.runs_fingerprint.change, data.created.change,
                    train.new_subset.change, evaluate.evaluation.change]  # fmt: skip
         journey = JourneyBar(runs, evaluations, chat.compare_with_base)
-        chosen = {"tabs": tabs, "subset": train.subset, "run": train.run, "views": train.views,
-                  "evaluated": evaluate.run, "exported": exported, **chat.lane_outputs}  # fmt: skip
-        opened = connect_journey(journey, bar, changes, chosen, chat.chat_id)
-        opened += connect_next_steps(journey, train.next_steps, train.run, chosen, chat.chat_id)
-        for event in opened:
-            chat.show_lanes_after(event)
+        lists = {"tabs": tabs, "evaluated": evaluate.run, "exported": exported}
+        _connect_journey(journey, bar, changes, lists, train, chat)
         _offer_new_subsets(data, train, tabs)
         _open_source_rows(chat, data, tabs)
         _poll_only_open_tab(tabs, {"Train": train.timer, "Evaluate": evaluate.timer})
@@ -86,6 +83,16 @@ def _supervise_runs(runs: RunStore, engine: Engine) -> None:
         process.stop_overdue(runs, engine.visitor_quota.quotas.run_hours)
 
     process.start_queue_watcher(runs, also=supervise)
+
+
+def _connect_journey(
+    do: JourneyBar, bar: gr.HTML, changes: list[Any], lists: dict[str, Block], train: TrainTab, chat: ChatTab
+) -> None:
+    """Let the bar and the next steps of a run open the tabs with what they name."""
+    chosen = {**lists, "subset": train.subset, "run": train.run, "views": train.views, **chat.lane_outputs}
+    opened = connect_journey(do, bar, changes, chosen, chat.chat_id)
+    for event in [*opened, *connect_next_steps(do, train.next_steps, train.run, chosen, chat.chat_id)]:
+        chat.show_lanes_after(event)
 
 
 def _offer_new_subsets(data: DataTab, train: TrainTab, tabs: gr.Tabs) -> None:

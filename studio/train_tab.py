@@ -85,12 +85,8 @@ def build_train_tab(runs: RunStore, jobs: Jobs, demo: gr.Blocks, tab_selected: C
     connect_preflight(Preflight(runs, jobs, estimates), left)
     changes = [demo.load, state.runs_fingerprint.change, left.preflight.measured.change]
     with_archived = widgets.comparison.with_archived
-    shown = {
-        "run": run,
-        "starting": widgets.view.starting,
-        "status": widgets.view.status,
-        "sent": state.sent,
-    }
+    view_widgets = widgets.view
+    shown = {"run": run, "starting": view_widgets.starting, "status": view_widgets.status, "sent": state.sent}
     connect_start(Starter(runs, controls, estimates), left, shown, with_archived, widgets.views, changes)
     _connect_controls(controls, widgets)
     connect_label(controls, widgets)
@@ -99,17 +95,10 @@ def build_train_tab(runs: RunStore, jobs: Jobs, demo: gr.Blocks, tab_selected: C
     connect_step_rows(StepRows(runs), widgets)
     connect_comparison(comparison, widgets)
     timer = connect_polling(Polling(controls, view, comparison), widgets, demo, tab_selected)
-    subset = left.fields["subset"]
     return TrainTab(
-        run,
-        widgets.views,
-        widgets.controls.next_steps,
-        subset,
-        form.subsets,
-        state.runs_fingerprint,
-        state.new_subset,
-        timer,
-    )
+        run, widgets.views, widgets.controls.next_steps, left.fields["subset"], form.subsets, state.runs_fingerprint,
+        state.new_subset, timer,
+    )  # fmt: skip
 
 
 def _build_widgets(form: RunForm) -> TrainWidgets:

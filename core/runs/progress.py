@@ -9,7 +9,7 @@ from core.runs.events import EndEvent, EvalEvent, PreparedEvent, ResumedEvent, R
 
 @dataclass(frozen=True)
 class Activity:
-    """What the worker does now.
+    """Present activity of a run's worker.
 
     Attributes:
         stage: Text of its stage; empty from the end of a stage on.

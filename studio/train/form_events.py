@@ -66,13 +66,9 @@ def connect_form(do: RunForm, side: LeftSide, run: gr.Dropdown, demo: gr.Blocks)
 
 
 def connect_start(
-    do: Starter,
-    side: LeftSide,
-    shown: Named,
-    with_archived: gr.Checkbox,
-    views: gr.Tabs,
+    do: Starter, side: LeftSide, shown: Named, with_archived: gr.Checkbox, views: gr.Tabs,
     changes: list[Callable[..., Any]],
-) -> None:
+) -> None:  # fmt: skip
     """Connect Start, its card, and the time of the run.
 
     Args:
@@ -91,9 +87,8 @@ def connect_start(
     accepted = {**values, "accept_warnings": starting.accept_warnings, **parent}
     hidden = {"show_progress": "hidden"}
     started = connect(starting.start.click, marks_fields(do.start), accepted, outputs, api_name="start", **hidden)
-    inputs = {**values, **parent}
-    anyway = connect(starting.anyway.click, marks_fields(do.start_anyway), inputs, outputs, api_visibility="private",
-                     **hidden)  # fmt: skip
+    private, inputs = {"api_visibility": "private", **hidden}, {**values, **parent}
+    anyway = connect(starting.anyway.click, marks_fields(do.start_anyway), inputs, outputs, **private)
     for start in (started, anyway):
         # Only the page knows what is in sight.
         connect(start.success, lambda: {"views": gr.update(selected="run")}, outputs={"views": views},
@@ -101,14 +96,8 @@ def connect_start(
     connect(starting.change.click, do.change_settings, {"refusal": starting.refusal}, card, **UNLIMITED)
     present = {"refusal": starting.refusal, "marked": marks.marked, **fields}
     # One event for all settings, of whose triggers only the last is kept: a preset changes dozens of them at once.
-    connect(
-        partial(gr.on, [*(widget.change for widget in fields.values()), *changes]),
-        do.update,
-        present,
-        {"time": starting.time, **card},
-        **UNLIMITED,
-        **LATEST_ONLY,
-    )
+    changed = partial(gr.on, [*(widget.change for widget in fields.values()), *changes])
+    connect(changed, do.update, present, {"time": starting.time, **card}, **UNLIMITED, **LATEST_ONLY)
 
 
 def connect_preflight(do: Preflight, side: LeftSide) -> None:

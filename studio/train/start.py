@@ -84,11 +84,7 @@ class Starter:
             **values: The form's values.
         """
         config = parse_config(values)
-        if last and last.values == values and time.monotonic() - last.at < _DOUBLE_CLICK_SECONDS:
-            raise StudioError(
-                f"{last.title} was started a moment ago with the same settings, so no second run was started. To train "
-                f"it twice, press Start again after {_DOUBLE_CLICK_SECONDS} s."
-            )
+        _refuse_double_click(last, values)
         yield {**_hide_card(), **mark({}), "checked": gr.update(visible=False)}
         try:
             run = yield from follow_stages(
@@ -170,6 +166,14 @@ def about(seconds: float) -> str:
     if seconds < 60:
         return duration(max(10, round(seconds, -1)))
     return f"{round(seconds / 60)} min" if seconds < 3600 else duration(seconds)
+
+
+def _refuse_double_click(last: LastStart | None, values: dict[str, Any]) -> None:
+    if last and last.values == values and time.monotonic() - last.at < _DOUBLE_CLICK_SECONDS:
+        raise StudioError(
+            f"{last.title} was started a moment ago with the same settings, so no second run was started. To train it "
+            f"twice, press Start again after {_DOUBLE_CLICK_SECONDS} s."
+        )
 
 
 def _hide_card() -> dict[str, Any]:
