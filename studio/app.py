@@ -58,8 +58,7 @@ def build(settings: Settings) -> AuthorizedBlocks:
             with gr.Tab("Owner", id="owner", visible=demo.access.way is not Way.SPACE) as owner_tab:
                 owner = build_owner_tab(settings, engine.visitor_quota.quotas, engine.visitor_quota.tokens)
         build_api(runs)
-        changes = [demo.load, tabs.select, train.runs_fingerprint.change, data.created.change,
-                   train.new_subset.change, evaluate.evaluation.change]  # fmt: skip
+        changes = [data.created.change, evaluate.evaluation.change, demo.load, tabs.select]
         journey = JourneyBar(runs, evaluations, chat.compare_with_base)
         lists = {"tabs": tabs, "evaluated": evaluate.run, "exported": exported}
         _connect_journey(journey, bar, changes, lists, train, chat)
@@ -90,6 +89,7 @@ def _connect_journey(
 ) -> None:
     """Let the bar and the next steps of a run open the tabs with what they name."""
     chosen = {**lists, "subset": train.subset, "run": train.run, "views": train.views, **chat.lane_outputs}
+    changes = [*changes, train.runs_fingerprint.change, train.new_subset.change]
     opened = connect_journey(do, bar, changes, chosen, chat.chat_id)
     for event in [*opened, *connect_next_steps(do, train.next_steps, train.run, chosen, chat.chat_id)]:
         chat.show_lanes_after(event)
