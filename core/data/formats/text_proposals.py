@@ -24,6 +24,7 @@ from core.data.formats.proposal import (
     make_proposal,
 )
 from core.data.formats.reading import Reading, get_format
+from core.data.formats.text_layouts import layout_doubt
 from core.data.formats.values import is_missing
 from core.data.listing import list_some
 
@@ -146,7 +147,9 @@ def propose_plain(rows: Rows, found: Columns) -> Iterator[Proposal]:
         doubt = missing
         if not doubt and len(open_kinds) > 1 and not (name == usual and found[name].characters >= _TEXT_SHARE * total):
             doubt = f"{len(open_kinds)} columns may hold the text to train on"
-        if not doubt and (marks := _find_unlisted_marks([row[name] for row in rows if isinstance(row.get(name), str)])):
+        cells = [row[name] for row in rows if isinstance(row.get(name), str)]
+        doubt = doubt or layout_doubt(cells)
+        if not doubt and (marks := _find_unlisted_marks(cells)):
             doubt = (
                 f"{marks[0]!r} and {marks[1]!r} may mark turns; rewrite them as columns or as one of the marks known"
             )
