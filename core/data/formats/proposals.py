@@ -23,7 +23,15 @@ from core.data.formats.empty_answers import has_no_answers, is_wrong_name
 from core.data.formats.envelopes import find_text, holds_answer
 from core.data.formats.flag_labels import propose_flags
 from core.data.formats.list_proposals import paired_doubt, propose_lists, propose_paired
-from core.data.formats.object_fields import annotated_texts, field_pairs, is_object, object_doubt, text_field, unfolded
+from core.data.formats.object_fields import (
+    annotated_texts,
+    common_fields,
+    field_pairs,
+    is_object,
+    object_doubt,
+    text_field,
+    unfolded,
+)
 from core.data.formats.options import FormatName
 from core.data.formats.preference_proposals import propose_preference
 from core.data.formats.proposal import (
@@ -44,6 +52,7 @@ from core.data.formats.turn_proposals import propose_trees, propose_turns
 from core.data.formats.turns import is_conversation, is_turn
 from core.data.formats.values import is_missing, nested
 from core.data.formats.worded_pairs import TITLE_NAMES, propose_titled, propose_worded
+from core.data.listing import list_some
 
 _INSTRUCTION_NAMES = ("instruction", "instructions", "definition", "task_description")
 _INPUT_NAMES = ("input", "inputs", *names.CONTEXT_NAMES)
@@ -51,6 +60,7 @@ _INPUT_NAMES = ("input", "inputs", *names.CONTEXT_NAMES)
 _QUESTION_WORDS = 3
 # A text is this many times as long as its title, its summary and the like together.
 _LONGER_TIMES = 2
+_SHOWN_FIELDS = 4
 _KIND_WORDS = {"id": "ids", "constant": "one value", "number": "numbers", "category": "categories"}
 
 
@@ -138,9 +148,22 @@ def _pairs(rows: Rows, found: Columns) -> Iterator[Proposal]:
         if (other := second_question(rows, found, prompt, answer)) and found[prompt].kind == "constant":
             yield constant_as_system(rows, found, prompt, other, answer)
         is_alpaca = instruction is not None
+        yield from _common(rows, prompt, answer, is_alpaca)
         if fields := _text_of_objects(rows, found, prompt, answer):
             yield _pair(*unfolded(rows, fields), *fields, is_instruction=is_alpaca, doubt=doubt, other=other)
         yield _pair(rows, found, prompt, answer, is_instruction=is_alpaca, doubt=doubt, other=other)
+
+
+def _common(rows: Rows, prompt: str, answer: str, is_instruction: bool) -> Iterator[Proposal]:
+    """Propose each field that the objects of a question and an answer share, such as a language, always with doubt."""
+    fields = common_fields(rows, prompt, answer)
+    doubt = (
+        f"{prompt!r} and {answer!r} hold objects with the fields {list_some(map(repr, fields), _SHOWN_FIELDS)}, of "
+        "which a reading uses one; to train on all, write a row for each"
+    )
+    for field in fields:
+        pair = (f"{prompt}.{field}", f"{answer}.{field}")
+        yield _pair(*unfolded(rows, pair), *pair, is_instruction=is_instruction, doubt=doubt)
 
 
 def _text_of_objects(rows: Rows, found: Columns, prompt: str, answer: str) -> tuple[str, str] | None:
