@@ -1,4 +1,4 @@
-"""Lines of other tools that look like plain text: labels of fastText, tagged words, LIBSVM, pairs between bars or tabs.
+"""Lines that look like plain text: of fastText, LIBSVM and CoNLL, of a chat, and pairs between tabs, bars or arrows.
 
 Trained as they are, such lines teach a model their layout. So the page asks, and the doubt says how to convert them.
 """
@@ -8,13 +8,24 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 _MIN_TEXTS = 3
+# Characters of a text that are judged.
+_SURVEYED_CHARACTERS = 20_000
 # Share of the texts that must have the same number of cells.
 _MIN_SHARE = 0.95
 _FASTTEXT = re.compile(r"\s*__label__\S+")
 _VECTOR = re.compile(r"\s*[+-]?\d+(?:\.\d+)?(?:\s+\d+:[+-]?[\d.]+(?:[eE][+-]?\d+)?)+\s*")
 # The last column of tagged words: the tag of a name, or a part of speech of Penn or the Universal Dependencies.
 _NAME_TAG = re.compile(r"O|[BIESLU]-\S+")
-_BARS = " ||| "
+# Signs between two cells. A dash or an ellipsis is one of prose.
+_BETWEEN = re.compile(r"\t| (?!-+ )[|+#$~^:=*<>@&/\\-]{2,} (?=\S)")
+_TIME = r"\d{1,2}:\d\d(?::\d\d)?(?:[.,]\d+)?(?:\s?[AaPp]\.?[Mm]\.?)?"
+_DATE = r"\d{1,4}[./-]\d{1,2}[./-]\d{1,4}"
+# WhatsApp, Signal and IRC: a time, a speaker and the text in one line.
+_CHAT_LINE = re.compile(
+    rf"[\ufeff\u200e\u200f\s]*[\[(]?(?:{_DATE}[,T]?\s+)?{_TIME}[\])]?\s*[-–|]?\s*(?:<[^<>\n]{{1,40}}>|[^:<>\n]{{1,40}}:\s)"
+)
+# Transcripts of meetings: the speaker and the time above the text.
+_SPOKEN = re.compile(rf"[^\n:]{{1,40}}\s{{1,3}}[\[(]?{_TIME}[\])]?[ \t]*\n\s*\S")
 
 
 def layout_doubt(texts: Sequence[str]) -> str:
@@ -25,6 +36,7 @@ def layout_doubt(texts: Sequence[str]) -> str:
     """
     if len(texts) < _MIN_TEXTS:
         return ""
+    texts = [text[:_SURVEYED_CHARACTERS] for text in texts]
     tests: tuple[tuple[Callable[[str], bool], str], ...] = (
         (
             lambda text: _FASTTEXT.match(text) is not None,
@@ -38,7 +50,7 @@ def layout_doubt(texts: Sequence[str]) -> str:
         ),
     )
     found = next((doubt for test, doubt in tests if 2 * sum(map(test, texts)) > len(texts)), "")
-    return found or _cells_doubt(texts)
+    return found or _chat_doubt(texts) or _cells_doubt(texts)
 
 
 def _is_tagged(text: str) -> bool:
@@ -50,9 +62,24 @@ def _is_tagged(text: str) -> bool:
 
 
 def _cells_doubt(texts: Sequence[str]) -> str:
-    for between, shown in ((_BARS, "' ||| '"), ("\t", "tabs")):
-        widths = Counter(text.strip().count(between) for text in texts if "\n" not in text.strip())
-        [(count, lines)] = widths.most_common(1) or [(0, 0)]
-        if count and lines >= _MIN_SHARE * len(texts):
+    """Return the doubt that texts are cells between tabs, or between signs such as " ||| " and " => "."""
+    lines = [line for text in texts if "\n" not in (line := text.strip())]
+    counts = [Counter(_BETWEEN.findall(line)) for line in lines]
+    for between in dict.fromkeys(mark for count in counts[:_MIN_TEXTS] for mark in count):
+        [(count, same)] = Counter(found[between] for found in counts).most_common(1)
+        if count and same >= _MIN_SHARE * len(texts):
+            shown = "tabs" if between == "\t" else repr(between)
             return f"the texts have {count + 1} cells between {shown}, which may be a question and its answer"
     return ""
+
+
+def _chat_doubt(texts: Sequence[str]) -> str:
+    lines = [line for text in texts for line in text.splitlines() if line.strip()]
+    heads = sum(_CHAT_LINE.match(line) is not None for line in lines)
+    spoken = sum(_SPOKEN.match(text) is not None for text in texts)
+    if 2 * heads <= len(lines) and 2 * spoken <= len(texts):
+        return ""
+    return (
+        "the texts are messages of a chat or a transcript, with their time and speaker; put all messages of a "
+        "conversation, in order, into one row as a list of objects with role and content"
+    )
