@@ -281,4 +281,18 @@ def _quoting_of_tabs(lines: list[str]) -> int:
         widths = {len(record) for record in csv.reader(lines[:-1] or lines, delimiter="\t", strict=True)}
     except csv.Error:
         return csv.QUOTE_NONE
-    return csv.QUOTE_MINIMAL if len(widths - {0}) == 1 else csv.QUOTE_NONE
+    return csv.QUOTE_MINIMAL if len(widths - {0}) == 1 and not _are_quotes_text(lines, widths) else csv.QUOTE_NONE
+
+
+def _are_quotes_text(lines: list[str], widths: set[int]) -> bool:
+    """Return whether quotes are ordinary characters: some stand inside a cell that is not quoted, and none is doubled.
+
+    A program that quotes cells quotes each one with a quote inside. Then '"Yes."' is a text with its quotes.
+    """
+    records = list(csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE))
+    # Cells that span lines are quoted.
+    if {len(record) for record in records} - {0} != widths - {0}:
+        return False
+    quoting = [cell for record in records for cell in record if '"' in cell]
+    is_bare = any(not cell.startswith('"') for cell in quoting)
+    return is_bare and not any(cell.startswith('"') and '""' in cell[1:-1] for cell in quoting)
