@@ -32,6 +32,13 @@ def test_detect_words_of_names_are_read(pair):
 
 OFFERED = {
     "a form": named("What is your question?", "What is the best answer?", Timestamp=["1/1/2026 10:00:00"] * 4),
+    "a long form": named(
+        "What question do you hear from most of your customers?",
+        "How would you answer it in your own words? (2-3 sentences)",
+        sure=[1, 2, 3, 4],
+    ),
+    "Anki": named("Front", "Back", Tags=["a b"] * 4),
+    "Quizlet": named("term", "definition"),
     "a patient": named("Patient", "Doctor", Description=[f"Q. {text}" for text in QUESTIONS]),
     "a customer": named("customer", "agent"),
     "a student": named("Student", "Tutor", id=[1, 2, 3, 4]),
