@@ -10,7 +10,7 @@ from typing import Any
 
 from core.data.formats import columns as names
 from core.data.formats.answer_choice import are_flags
-from core.data.formats.answer_doubts import other_answers, rank_doubt
+from core.data.formats.answer_doubts import REFERENCE_NAMES, other_answers, rank_doubt
 from core.data.formats.answer_lists import holds_rated_answers
 from core.data.formats.choice_proposals import choices_doubt, propose_choices
 from core.data.formats.columns import find_column
@@ -126,6 +126,7 @@ def _pairs(rows: Rows, found: Columns) -> Iterator[Proposal]:
     # The comments of a post with a title are read by `propose_titled`.
     if not find_column(filled, TITLE_NAMES):
         answers += [name for name in filled if holds_rated_answers(rows, name)]
+    yield from _referenced(rows, found, answers)
     for answer in dict.fromkeys(answers):
         if is_wrong_name(answer) or has_no_answers(rows, answer):
             continue
@@ -152,6 +153,17 @@ def _pairs(rows: Rows, found: Columns) -> Iterator[Proposal]:
         if fields := _text_of_objects(rows, found, prompt, answer):
             yield _pair(*unfolded(rows, fields), *fields, is_instruction=is_alpaca, doubt=doubt, other=other)
         yield _pair(rows, found, prompt, answer, is_instruction=is_alpaca, doubt=doubt, other=other)
+
+
+def _referenced(rows: Rows, found: Columns, answers: list[str]) -> Iterator[Proposal]:
+    """Propose a reference as the answer to a column of turns that end with a question, always with doubt."""
+    prompt = find_column(list(found), names.PROMPT_NAMES)
+    if answers or not prompt or 2 * count_filled(rows, prompt, is_conversation) <= len(rows):
+        return
+    for answer in found:
+        if find_column([answer], REFERENCE_NAMES) and found[answer].kind != "empty":
+            doubt = f"{answer!r} may be the answer to the turns in {prompt!r}"
+            yield _pair(rows, found, prompt, answer, is_instruction=False, doubt=doubt)
 
 
 def _common(rows: Rows, prompt: str, answer: str, is_instruction: bool) -> Iterator[Proposal]:
@@ -196,8 +208,8 @@ def _two_texts(rows: Rows, found: Columns) -> Iterator[Proposal]:
     if len(texts) == 2 and not any(map(is_wrong_name, texts)):
         doubt = f"{texts[0]!r} and {texts[1]!r} may be a question and its answer"
         yield _pair(rows, found, texts[0], texts[1], is_instruction=False, doubt=doubt)
-        if not _asks(texts[0], texts[1]) and not _asks(texts[1], texts[0]):
-            # Of two languages or two spellings, either may be the question.
+        if _asks(texts[0], texts[1]) == _asks(texts[1], texts[0]):
+            # Of two languages, or of a question and its query in SQL, either may be the question.
             yield _pair(rows, found, texts[1], texts[0], is_instruction=False, doubt=doubt)
 
 

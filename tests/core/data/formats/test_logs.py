@@ -132,3 +132,14 @@ def test_detect_logs_of_tool_calls_offer_the_message():
 def test_several_messages_with_tool_calls_are_no_answer():
     row = {"prompt": "Why?", "completion": {"choices": [{"message": message(None)}, {"message": message(None)}]}}
     assert Reading(format="prompt_completion").parse(row)[-1]["content"].startswith('{"choices"')
+
+
+@pytest.mark.parametrize("name", ["ideal", "reference", "ground_truth"])
+def test_detect_reference_beside_turns_of_a_question_is_offered_as_the_answer(name):
+    rows = [
+        {"input": [turn("system", "Be brief."), turn("user", q)], name: [a]} for q, a in zip(ASKED, GIVEN, strict=True)
+    ]
+    found = detect(rows)
+    assert found.reading.format == "undecided", found.evidence
+    offered = next(reading for reading in found.candidates if reading.format == "prompt_completion")
+    assert [one["content"] for one in offered.parse(rows[0])] == ["Be brief.", ASKED[0], GIVEN[0]]

@@ -86,3 +86,10 @@ def test_detect_two_languages_offer_both_directions():
         {"prompt": "en", "completion": "fr"},
         {"prompt": "fr", "completion": "en"},
     ]
+
+
+def test_detect_two_names_of_questions_offer_both_directions():
+    rows = rows_of(query=[f"SELECT {i} FROM sea" for i in range(4)], question=QUESTIONS)
+    offered = [reading for reading in detect(rows).candidates if reading.format == "prompt_completion"]
+    pairs = [[message["content"] for message in reading.parse(rows[0])] for reading in offered]
+    assert pairs == [["SELECT 0 FROM sea", QUESTIONS[0]], [QUESTIONS[0], "SELECT 0 FROM sea"]]
