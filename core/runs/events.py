@@ -50,7 +50,7 @@ class RunEvent(BaseModel):
 
 
 class StageEvent(RunEvent):
-    """A stage of the preparation, described for the user."""
+    """A stage of the preparation or of a long evaluation pass, described for the user."""
 
     event: Literal["stage"] = "stage"
     text: Text = ""

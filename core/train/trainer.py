@@ -7,6 +7,7 @@ for all. Where the studio departs from what TRL does with quantized models, a co
 
 import contextlib
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -41,14 +42,9 @@ class StudioTrainer(SFTTrainer):
     """SFTTrainer on rows rendered beforehand, with the studio's own loss (`summed_loss`)."""
 
     def __init__(
-        self,
-        config: QLoRAConfig,
-        base: LoadedBase,
-        rows: list[dict[str, Any]],
-        renderer: Renderer | None = None,
-        ranks: RankGroup = SINGLE,
-        **options: Any,
-    ):
+        self, config: QLoRAConfig, base: LoadedBase, rows: list[dict[str, Any]], renderer: Renderer | None = None,
+        ranks: RankGroup = SINGLE, **options: Any,
+    ):  # fmt: skip
         """Build the trainer, with the adapter on the model.
 
         Args:
@@ -275,7 +271,9 @@ class StudioTrainer(SFTTrainer):
         self.model.zero_grad(set_to_none=True)
         self.model.train(was_training)
 
-    def held_out_loss(self, rows: list[dict[str, Any]], batch_size: int) -> float:
+    def held_out_loss(
+        self, rows: list[dict[str, Any]], batch_size: int, on_batch: Callable[[float], None] = lambda share: None
+    ) -> float:
         """Return the mean cross-entropy per token over `rows`.
 
         Sums are divided once at the end, so the result does not depend on how rows are batched.
@@ -283,6 +281,7 @@ class StudioTrainer(SFTTrainer):
         Args:
             rows: Tokenized rows, the same on all ranks.
             batch_size: Rows per forward pass.
+            on_batch: Called after each batch of this rank with the share of its batches that are done, 0 to 1.
         """
         # Rows of similar length together, so that little is padded. Each rank takes every world_size-th batch.
         ordered = sorted(rows, key=lambda row: len(row["input_ids"]))
@@ -291,10 +290,10 @@ class StudioTrainer(SFTTrainer):
         self.model.eval()
         total, count = 0.0, 0
         with torch.no_grad():
-            for start in starts:
-                batch = self._prepare_inputs(self.collate(ordered[start : start + batch_size]))
-                loss, tokens = self.summed_loss(batch)
+            for done, start in enumerate(starts, 1):
+                loss, tokens = self.summed_loss(self._prepare_inputs(self.collate(ordered[start : start + batch_size])))
                 total, count = total + loss.item(), count + tokens
+                on_batch(done / len(starts))
         self.model.train(was_training)
         sums, counts = zip(*self.ranks.all_gather((total, count)), strict=True)
         return sum(sums) / sum(counts)
