@@ -24,7 +24,7 @@ from core.data.readers.header import (
 )
 from core.data.readers.line_feed import LineFeed, TooLong
 from core.data.readers.lines import MARK, ROW_LIMIT, LineSource, SourceRow
-from core.data.readers.quotes import USUAL, quotes_of
+from core.data.readers.quotes import USUAL, are_quotes_text, quotes_of
 from core.data.readers.remarks import Remarks, read_remarks
 from core.errors import StudioError
 
@@ -53,13 +53,9 @@ def read(source: LineSource, is_tsv: bool = False) -> Iterator[SourceRow]:
     """
     csv.field_size_limit(ROW_LIMIT)
     feed = LineFeed(source)
-    feed.fill(_SAMPLE_LINES, _SAMPLE_CHARACTERS)
-    is_tsv = is_tsv or ".tsv" in source.name.lower()
-    above = _take_remarks(feed, source, is_tsv)
-    delimiter, quoting = (above.delimiter, csv.QUOTE_MINIMAL) if above.delimiter else _dialect(feed, source, is_tsv)
+    delimiter, quoting, header = _begin(feed, source, is_tsv or ".tsv" in source.name.lower())
     reader = _reader(feed, source, delimiter, quoting)
     names, repeats, nulls = None, [], 0
-    header = column_names(above.names, _sample(feed.waiting, delimiter, quoting), source.name) if above.names else None
     if header is None:
         _skip(feed, reader, _count_titles(feed, delimiter, quoting, source), source, _ABOVE)
     while True:
@@ -85,6 +81,16 @@ def read(source: LineSource, is_tsv: bool = False) -> Iterator[SourceRow]:
         yield (row := _row(source, feed, header, record))
         nulls += list((row.row or {}).values()).count(None) if _NULL in record else 0
     _note_counts(source, repeats, nulls)
+
+
+def _begin(feed: LineFeed, source: LineSource, is_tsv: bool) -> tuple[str, int, list[str] | None]:
+    """Return the delimiter, the treatment of quotes, and the header if lines above the table name the columns."""
+    feed.fill(_SAMPLE_LINES, _SAMPLE_CHARACTERS)
+    above = _take_remarks(feed, source, is_tsv)
+    if not above.delimiter:
+        return *_dialect(feed, source, is_tsv), None
+    sample = _sample(feed.waiting, above.delimiter, csv.QUOTE_MINIMAL)
+    return above.delimiter, csv.QUOTE_MINIMAL, column_names(above.names, sample, source.name)
 
 
 def _take_remarks(feed: LineFeed, source: LineSource, is_tsv: bool) -> Remarks:
@@ -281,18 +287,4 @@ def _quoting_of_tabs(lines: list[str]) -> int:
         widths = {len(record) for record in csv.reader(lines[:-1] or lines, delimiter="\t", strict=True)}
     except csv.Error:
         return csv.QUOTE_NONE
-    return csv.QUOTE_MINIMAL if len(widths - {0}) == 1 and not _are_quotes_text(lines, widths) else csv.QUOTE_NONE
-
-
-def _are_quotes_text(lines: list[str], widths: set[int]) -> bool:
-    """Return whether quotes are ordinary characters: some stand inside a cell that is not quoted, and none is doubled.
-
-    A program that quotes cells quotes each one with a quote inside. Then '"Yes."' is a text with its quotes.
-    """
-    records = list(csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE))
-    # Cells that span lines are quoted.
-    if {len(record) for record in records} - {0} != widths - {0}:
-        return False
-    quoting = [cell for record in records for cell in record if '"' in cell]
-    is_bare = any(not cell.startswith('"') for cell in quoting)
-    return is_bare and not any(cell.startswith('"') and '""' in cell[1:-1] for cell in quoting)
+    return csv.QUOTE_MINIMAL if len(widths - {0}) == 1 and not are_quotes_text(lines, widths) else csv.QUOTE_NONE
