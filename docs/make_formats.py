@@ -12,7 +12,8 @@ sys.path.insert(0, str(PROJECT))
 
 from core.data import formats  # noqa: E402
 from core.data.formats import FORMATS, UnusableRow, get_format  # noqa: E402
-from tests.helpers.public_shapes import SHAPES, Shape  # noqa: E402
+from tests.helpers.public_shapes import SHAPES  # noqa: E402
+from tests.helpers.shapes import Shape  # noqa: E402
 
 PAGE = Path(__file__).with_name("data-formats.md")
 _HEAD = """# Data formats

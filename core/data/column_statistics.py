@@ -4,6 +4,9 @@ The import streams rows whose columns are not known in advance. These counts dec
 with which type, and which irregularities are reported.
 """
 
+import re
+from collections.abc import Sequence
+
 from core.data.readers import SourceRow
 from core.data.table import SHOWN_COMPLAINTS, Column
 
@@ -11,6 +14,8 @@ from core.data.table import SHOWN_COMPLAINTS, Column
 MAX_COLUMNS = 256
 # Column names that are counted. A file in which every row has new names would need unbounded memory.
 _MAX_COUNTED_NAMES = 10_000
+# A number of at most this form; points beside the comma would separate thousands.
+_COMMA_NUMBER = re.compile(r"[+-]?\d{1,15}(?:,\d{1,15})?")
 
 
 def describe_trouble(read: SourceRow) -> str:
@@ -30,6 +35,8 @@ class ColumnStatistics:
         kinds: For each column, the number of values of each kind and the line of the first one.
         whole: For columns of numbers, whether all are integers that fit into 64 bits.
         text_numbers: For columns of text, whether all cells spell numbers.
+        comma_numbers: For columns of text whose cells all spell numbers with a comma, such as "0,5", the first of them;
+            None for other columns.
     """
 
     def __init__(self) -> None:
@@ -39,6 +46,7 @@ class ColumnStatistics:
         self.kinds: dict[str, dict[str, tuple[int, int]]] = {}
         self.whole: dict[str, bool] = {}
         self.text_numbers: dict[str, bool] = {}
+        self.comma_numbers: dict[str, str | None] = {}
 
     def complain(self, read: SourceRow) -> None:
         """Count the trouble of a row."""
@@ -54,6 +62,25 @@ class ColumnStatistics:
         kinds = self.kinds.setdefault(name, {})
         count, first = kinds.get(kind, (0, line))
         kinds[kind] = (count + 1, first)
+
+    def look_for_commas(self, name: str, cells: Sequence[str | None]) -> None:
+        """Look for numbers with a decimal comma in further cells of a column of text."""
+        if self.comma_numbers.get(name, "") is None:
+            return
+        given = [cell.strip() for cell in cells if cell and cell.strip()]
+        if not all(map(_COMMA_NUMBER.fullmatch, given)):
+            self.comma_numbers[name] = None
+        elif first := next((cell for cell in given if "," in cell), None):
+            self.comma_numbers.setdefault(name, first)
+
+    def comma_sentences(self) -> list[str]:
+        """Return sentences about columns of numbers with a comma, which are text to filters and bars."""
+        found = [(name, first) for name, first in self.comma_numbers.items() if first]
+        return [
+            f"the column {name!r} holds numbers with a comma, such as {first!r}, and is read as text; write a point in "
+            "place of the comma to filter by them as numbers"
+            for name, first in found[:SHOWN_COMPLAINTS]
+        ]
 
     def columns(self) -> list[Column]:
         """Return the columns to store with their types; a column of several kinds is text."""

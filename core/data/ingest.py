@@ -135,7 +135,7 @@ def _ingest(
         runner_up=detected.runner_up,
         candidates=detected.candidates,
         unreadable=seen.unreadable,
-        complaints=[*notes, *splits.sentences(), *seen.complaints, *seen.mixed()],
+        complaints=[*notes, *splits.sentences(), *seen.complaints, *seen.mixed(), *seen.comma_sentences()],
     )
 
 
@@ -231,6 +231,7 @@ def _write_part(
         if not typed:
             seen.text_numbers[name] = seen.text_numbers.get(name, True) and _are_numbers(column, pa.float64())
             seen.whole[name] = seen.whole.get(name, True) and _are_numbers(column, pa.int64())
+            seen.look_for_commas(name, column)
     _write_table(path, fixed, cells)
     return path
 

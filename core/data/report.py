@@ -161,6 +161,8 @@ def reading_label(reading: Reading, rows: Sequence[dict[str, Any]]) -> str:
     notes = _first_notes(reading, rows)
     written = [slot for slot in pairs if any(f"{slot} is {kind}; it is written as text" in notes for kind in _AS_JSON)]
     words += f"; {' and '.join(written)} written as JSON" if written else ""
+    roles = ", ".join(f"{name} = {role}" for name, role in reading.roles.items())
+    words += f"; roles: {roles}" if roles else ""
     for use in dict.fromkeys(reading.extra.values()):
         words += f"; {_EXTRA_WORDS[use]}{', '.join(name for name, chosen in reading.extra.items() if chosen == use)}"
     return f"{form.label} ({words})" if words else form.label

@@ -22,7 +22,8 @@ from studio.data.row_pane import linked_row
 from studio.handlers import info, warn
 from studio.job_progress import follow
 
-_UPLOAD_SUFFIXES = [suffix for suffix in readers.SUFFIXES if suffix.count(".") == 1] + [".gz", ".zst"]
+# Those that the server refuses with advice are accepted here, or the page would only say that they are not allowed.
+_UPLOAD_SUFFIXES = [suffix for suffix in readers.SUFFIXES if suffix.count(".") == 1] + [".gz", ".zst", *readers.ADVISED]
 # Files that are read at once, each in a process of its own.
 MAX_OPENINGS = 8
 
@@ -64,7 +65,7 @@ class OpenDataset:
         if not upload:
             raise StudioError(f"No file was chosen. Choose one that ends in {', '.join(readers.SUFFIXES)}.")
         path = Path(upload)
-        readers.check_kind(path.name)
+        readers.check_kind(path.name, path)
         yield from self._follow(self._start(path.name, path, sources.open_file, path))
 
     def open_folder(self, name: str | None) -> Iterator[dict[str, Any]]:
@@ -174,7 +175,7 @@ def build_open_dataset() -> OpenDatasetWidgets:
         with gr.Row():
             with gr.Column(min_width=260):
                 upload = gr.File(
-                    label="JSONL, JSON, CSV, TSV, Parquet, text; .gz, .zst", file_types=_UPLOAD_SUFFIXES,
+                    label="JSONL, JSON, CSV, TSV, Parquet, Arrow, text; .gz, .zst", file_types=_UPLOAD_SUFFIXES,
                     height=150, elem_id="upload",
                 )  # fmt: skip
             with gr.Column(min_width=260):

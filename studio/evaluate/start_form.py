@@ -35,7 +35,7 @@ _OTHER_SAMPLING = tuple(
 _PLAIN_FIELDS = (*_OTHER_SAMPLING, "rows")
 _MORE_FIELDS = (*_TEXT_FIELDS, *_PLAIN_FIELDS)
 # The browser's file dialog compares the last suffix only: .jsonl.gz must be offered as .gz.
-_FILE_TYPES = [suffix for suffix in readers.SUFFIXES if suffix.count(".") == 1] + [".gz", ".zst"]
+_FILE_TYPES = [suffix for suffix in readers.SUFFIXES if suffix.count(".") == 1] + [".gz", ".zst", *readers.ADVISED]
 _NUMBERS = tuple(
     name
     for name in (*_FIRST_FIELDS, *_SETTINGS, *_MORE_FIELDS)
@@ -171,7 +171,7 @@ def build_start_form() -> StartFormWidgets:
         "split": _field("split", visible=False),
     }
     upload = gr.File(
-        label="Text, JSON, CSV, TSV or Parquet",
+        label="Text, JSON, CSV, TSV, Parquet or Arrow",
         file_types=_FILE_TYPES, height=110, visible=False, elem_id="evaluate-upload",
     )  # fmt: skip
     fields["lanes"] = gr.Dropdown(

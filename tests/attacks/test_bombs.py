@@ -133,6 +133,27 @@ def wide_parquet(path):
     pq.write_table(pa.table({f"c{i}": [1] for i in range(10_001)}), path)
 
 
+def write_arrow(path, table):
+    options = pa.ipc.IpcWriteOptions(compression="zstd")
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_stream(sink, table.schema, options=options) as writer:
+        writer.write_table(table)
+
+
+def repeated_arrow(path):
+    column = pa.DictionaryArray.from_arrays(pa.array([0] * 1_000_000, pa.int32()), pa.array(["a" * 2**20]))
+    write_arrow(path, pa.table({"instruction": column, "output": column}))
+
+
+def lying_arrow(path):
+    """Write an Arrow stream whose compressed texts claim to be a terabyte."""
+    text = "a" * 2**20
+    write_arrow(path, pa.table({"instruction": [text]}))
+    whole = path.read_bytes()
+    size = len(text).to_bytes(8, "little")
+    assert size in whole
+    path.write_bytes(whole.replace(size, (2**40).to_bytes(8, "little")))
+
+
 def nothing_but_lines(path):
     path.write_bytes(gzip.compress(b"\n" * 2**24, 1))
 
@@ -143,7 +164,8 @@ BOMBS = {
     "wide.csv.gz": wide_csv, "wide.jsonl": wide_object, "names.jsonl": new_names, "wide.parquet": wide_parquet,
     "lines.txt.gz": nothing_but_lines,
     "line.jsonl.gz": one_long_line, "lines.jsonl.gz": many_lines, "frame.json.zst": one_long_frame, "deep.json": deep,
-    "deep.jsonl": deep_lines, "repeated.parquet": repeated_value, "lying.parquet": lying, "footer.parquet": long_footer,
+    "deep.jsonl": deep_lines, "repeated.parquet": repeated_value,
+    "repeated.arrow": repeated_arrow, "lying.arrow": lying_arrow, "lying.parquet": lying, "footer.parquet": long_footer,
 }  # fmt: skip
 
 

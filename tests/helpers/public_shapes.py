@@ -4,57 +4,26 @@
 `tests/core/data/formats/test_public_shapes.py` checks each entry.
 """
 
-from dataclasses import dataclass
-from typing import Any
-
-Row = dict[str, Any]
-Turns = list[tuple[str, str]]  # (role, content)
-
-
-@dataclass(frozen=True)
-class Shape:
-    """Rows of one public dataset with the expected result.
-
-    Attributes:
-        name: The dataset.
-        rows: A few rows.
-        form: The format that must be detected; "undecided" if the page must ask.
-        first: The conversation of the first row, or the reason why that row is unusable.
-        unread: Columns that must be reported as unread.
-        notes: Parts of the notes on the first row.
-        asks: Parts of the question, if the page must ask.
-    """
-
-    name: str
-    rows: list[Row]
-    form: str
-    first: Turns | str = ""
-    unread: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
-    asks: tuple[str, ...] = ()
-
-
-def _turns(*texts: str) -> list[Row]:
-    return [{"role": ("user", "assistant")[i % 2], "content": text} for i, text in enumerate(texts)]
-
-
-def _shared(*texts: str, **more: Any) -> list[Row]:
-    return [{"from": ("human", "gpt")[i % 2], "value": text, **more} for i, text in enumerate(texts)]
-
-
-ASK, ANSWER = "Why does the tide turn?", "The moon pulls at the sea, and the sea follows."
-PAIR: Turns = [("user", ASK), ("assistant", ANSWER)]
-LONG = "The harbour was quiet that morning, and nobody had yet seen the ship that lay behind the point. "
-
-
-def _rows(make: Any, count: int = 6) -> list[Row]:
-    """Return `make(0)` to `make(count - 1)`, rows that differ only in a number."""
-    return [make(i) for i in range(count)]
-
-
-def _n(text: str, i: int) -> str:
-    return text if i == 0 else f"{text} ({i})"
-
+from tests.helpers.export_shapes import EXPORT_SHAPES
+from tests.helpers.shapes import (
+    ANSWER,
+    ASK,
+    LONG,
+    PAIR,
+    Shape,
+)
+from tests.helpers.shapes import (
+    dialog_turns as _turns,
+)
+from tests.helpers.shapes import (
+    numbered as _n,
+)
+from tests.helpers.shapes import (
+    rows_of_shape as _rows,
+)
+from tests.helpers.shapes import (
+    shared_turns as _shared,
+)
 
 SHAPES: tuple[Shape, ...] = (
     Shape("databricks-dolly-15k",
@@ -182,8 +151,13 @@ SHAPES: tuple[Shape, ...] = (
           "undecided", asks=("'labels' may hold",)),
     Shape("Amod/mental_health_counseling_conversations", _rows(lambda i: {"Context": _n(LONG, i), "Response": ANSWER}),
           "undecided", asks=("'Context' may be the question",)),
-    Shape("Two columns in another language",
-          _rows(lambda i: {"Frage": f"Wie heißt der Hafen Nummer {i}?", "Antwort": f"Er heißt Hafen {i}, sagt man."}),
+    Shape("Two columns in German",
+          _rows(lambda i: {"Frage": _n(ASK, i), "Antwort": ANSWER}), "prompt_completion", PAIR),
+    Shape("BELLE in Chinese",
+          _rows(lambda i: {"指令": _n(ASK, i), "输入": "一句话。", "输出": ANSWER}),
+          "alpaca", [("user", f"{ASK}\n\n一句话。"), ("assistant", ANSWER)]),
+    Shape("Two columns with names that are not known",
+          _rows(lambda i: {"Kysymys": f"Mikä on sataman numero {i}?", "Vastaus": f"Se on satama {i}, sanotaan."}),
           "undecided", asks=("2 columns may hold the text to train on",)),
     Shape("ShareGPT with capital letters",
           [{"Conversations": [{"From": "human", "Value": ASK}, {"From": "gpt", "Value": ANSWER}]}] * 3,
@@ -194,10 +168,6 @@ SHAPES: tuple[Shape, ...] = (
           "prompt_completion", [("user", f"A: {ASK}\nB: {ANSWER}"), ("assistant", "They speak of tides.")], ("id",)),
     Shape("FiscalNote/billsum", _rows(lambda i: {"text": _n(LONG * 4, i), "summary": _n("A ship.", i), "title": "S"}),
           "prompt_completion", [("user", LONG * 4), ("assistant", "A ship.")], ("title",)),
-    Shape("GBaker/MedQA-USMLE-4-options",
-          _rows(lambda i: {"question": _n(ASK, i), "answer": "The moon", "options": {"A": "The moon", "B": "The wind"},
-                           "answer_idx": "A"}),
-          "prompt_completion", [("user", ASK), ("assistant", "The moon")], ("options", "answer_idx")),
     Shape("nyu-mll/glue, mnli",
           _rows(lambda i: {"premise": _n(LONG, i), "hypothesis": _n(ASK, i), "label": i % 3, "idx": i}, 9),
           "undecided", asks=("both belong to the question",)),
@@ -269,4 +239,5 @@ SHAPES: tuple[Shape, ...] = (
           [{"text": f"Below is an instruction.\n\n### Instruction:\n{ASK}\n\n### Input:\nBriefly.\n\n"
                     f"### Response:\n{ANSWER}"}] * 3,
           "marked", [("system", "Below is an instruction."), ("user", f"{ASK}\n\nBriefly."), ("assistant", ANSWER)]),
+    *EXPORT_SHAPES,
 )  # fmt: skip

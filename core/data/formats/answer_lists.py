@@ -6,7 +6,7 @@ from typing import Any
 from core.data.formats.columns import Row, find_column, name_words
 from core.data.formats.conversation import usual_role
 from core.data.formats.turns import CONTENT_KEYS, ROLE_KEYS, RoleOf
-from core.data.formats.values import Note, is_missing
+from core.data.formats.values import Note, is_empty_answer, is_missing
 
 _TEXT_NAMES = ("text", "body", "answer", *CONTENT_KEYS, "response", "completion", "output", "generation")
 _FLAG_NAMES = (
@@ -17,7 +17,7 @@ _SCORE_NAMES = ("score", "pm_score", "votes", "upvotes", "up_votes", "rating", "
 # Words of a column of answers.
 _ANSWER_WORDS = frozenset(
     ("answer", "answers", "response", "responses", "reply", "replies", "completion", "completions", "output", "outputs",
-     "generation", "generations", "candidates")
+     "generation", "generations", "candidates", "comment", "comments")
 )  # fmt: skip
 
 
@@ -28,7 +28,8 @@ def is_answer_list(value: Any, role_of: RoleOf) -> bool:
     roles = (item[key] for item in value for key in ROLE_KEYS if key in item)
     if any(role_of(str(role)) for role in roles):
         return False
-    return all(_text_key(item) and find_column(list(item), _FLAG_NAMES + _SCORE_NAMES) for item in value)
+    # The text of a removed comment may be empty.
+    return any(map(_text_key, value)) and all(find_column(list(item), _FLAG_NAMES + _SCORE_NAMES) for item in value)
 
 
 def holds_rated_answers(rows: Sequence[Row], name: str) -> bool:
@@ -47,14 +48,16 @@ def best_answer(value: list[dict[str, Any]], name: str, note: Note) -> str:
         note: Callback for one sentence about the choice.
     """
     flag, score = find_column(list(value[0]), _FLAG_NAMES), find_column(list(value[0]), _SCORE_NAMES)
-    flagged = [item for item in value if flag and item.get(flag) in (True, 1, "true", "True", "1")]
-    rated = [item for item in value if score and _is_number(item.get(score))]
+    texts = [item for item in value if _text_key(item)]
+    filled = [item for item in texts if not is_empty_answer(item[_text_key(item)])] or texts
+    flagged = [item for item in filled if flag and item.get(flag) in (True, 1, "true", "True", "1")]
+    rated = [item for item in filled if score and _is_number(item.get(score))]
     if flagged:
         chosen, why = flagged[0], f"the one with {flag!r} is used"
     elif rated:
         chosen, why = max(rated, key=lambda item: item[score]), f"the one with the highest {score!r} is used"
     else:
-        chosen, why = value[0], "the first is used"
+        chosen, why = filled[0], "the first is used"
     note(f"{name} is a list of answers; {why}, and nothing but its text")
     return str(chosen[_text_key(chosen)])
 

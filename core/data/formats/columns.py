@@ -1,16 +1,18 @@
 """Column names of public datasets, and the kinds of values in a column (prose, categories, ids).
 
 Names are compared without case, spaces and punctuation, so "System Prompt", "system_prompt" and "systemPrompt" are the
-same name.
+same name, and so are names in other languages (`translations`): "Pregunta" is "question".
 """
 
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal
 
 from core.data.formats.dates import is_date
+from core.data.formats.translations import ENGLISH
 from core.data.formats.values import is_missing
 
 Row = Mapping[str, Any]
@@ -88,13 +90,24 @@ _MIN_REPETITIONS = 4
 
 @cache
 def folded_name(name: str) -> str:
-    """Return a column name in the form in which names are compared: lower case, letters and digits only."""
+    """Return a column name in the form in which names are compared: lower case, letters and digits only, in English."""
+    # macOS writes an accented letter as two characters.
+    folded = _letters(unicodedata.normalize("NFC", name))
+    return _ENGLISH.get(folded, folded)
+
+
+def _letters(name: str) -> str:
     return re.sub(r"[^\w]|_", "", name).casefold()
 
 
+_ENGLISH = {_letters(name): _letters(english) for name, english in ENGLISH.items()}
+
+
 def name_words(name: str) -> list[str]:
-    """Return the words of a column's name in lower case: those of "questionText" are question and text."""
-    return [word.lower() for word in re.findall(r"[^\W\d_]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name))]
+    """Return the words of a column's name in lower case and English: those of "questionText" are question and text."""
+    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", unicodedata.normalize("NFC", name))
+    words = (word.lower() for word in re.findall(r"[^\W\d_]+", spaced))
+    return [_ENGLISH.get(word, word) for word in words]
 
 
 def find_column(names: Sequence[str], wanted: Sequence[str]) -> str | None:

@@ -6,22 +6,26 @@ one, the dataset stays "undecided": no row is usable, and the page asks the user
 or constants is never proposed as text to train on.
 """
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from core.data.formats.columns import Column, Row, find_column, profile
 from core.data.formats.conversation import UnusableRow, find_problem
+from core.data.formats.doubts import message_list_doubt
 from core.data.formats.mixed_rows import mixed_doubt
 from core.data.formats.proposal import QUESTION_NAMES, Proposal
 from core.data.formats.proposals import proposals
 from core.data.formats.reading import Reading, get_format
 from core.data.formats.text_proposals import propose_prompts
-from core.data.formats.values import is_missing
+from core.data.formats.values import is_missing, nested
 from core.data.listing import list_some
 
 # A format is chosen only if it fits more than this share of the rows that hold text.
 _MAJORITY_SHARE = 0.5
 _SHOWN_COLUMNS = 8
+# Rows that are parsed to see what a reading makes of them.
+_SAMPLE_ROWS = 5
 
 
 @dataclass(frozen=True)
@@ -66,7 +70,7 @@ def detect(rows: Sequence[Row], prompts_only: bool = False) -> Detection | None:
     sure = [proposal for proposal in fitting if proposal.sure and proposal.rows > _MAJORITY_SHARE * texts]
     chosen = next((proposal for proposal in sure if _why_unusable(proposal, rows) is None), None)
     others = sorted((p for p in fitting if p is not chosen), key=lambda p: -p.rows)
-    candidates = _candidates(chosen, others, found)
+    candidates = _candidates(chosen, others, found, rows)
     if chosen is None:
         return Detection(
             Reading(format="undecided"),
@@ -84,18 +88,38 @@ def detect(rows: Sequence[Row], prompts_only: bool = False) -> Detection | None:
     )
 
 
-def _candidates(chosen: Proposal | None, others: Sequence[Proposal], found: dict[str, Column]) -> list[Reading]:
+def _candidates(
+    chosen: Proposal | None, others: Sequence[Proposal], found: dict[str, Column], rows: Sequence[Row]
+) -> list[Reading]:
     """Return the readings to offer, each once, the chosen one first."""
-    offered = _text_last(others, found)
+    offered = _unlikely_last(others, found, rows)
     # Readings are unhashable models: their JSON removes duplicates and keeps the order.
     texts = dict.fromkeys(p.reading.model_dump_json() for p in ([chosen] if chosen else []) + list(offered))
     return [Reading.model_validate_json(text) for text in texts]
 
 
-def _text_last(others: Sequence[Proposal], found: dict[str, Column]) -> list[Proposal]:
-    """Return proposals with those of plain text last where a column holds questions: they are the unlikeliest then."""
+def _unlikely_last(others: Sequence[Proposal], found: dict[str, Column], rows: Sequence[Row]) -> list[Proposal]:
+    """Return proposals with the unlikeliest last: raw JSON, and plain text where a column holds questions.
+
+    A list or an object that is written as JSON, or the JSON in a text cell, is hardly what is to be learned.
+    """
     has_questions = bool(find_column(list(found), QUESTION_NAMES))
-    return sorted(others, key=lambda p: has_questions and p.reading.format == "text")
+
+    def rank(proposal: Proposal) -> tuple[int, bool, bool]:
+        form = proposal.reading.format
+        is_text, is_json = form == "text", _writes_json(proposal, rows)
+        return (2 if is_text and is_json else has_questions and is_text, is_json, form != "multiple_choice")
+
+    return sorted(others, key=rank)
+
+
+def _writes_json(proposal: Proposal, rows: Sequence[Row]) -> bool:
+    """Return whether a reading makes a whole turn of the JSON of a list or an object in its first usable row."""
+    for row in rows[:_SAMPLE_ROWS]:
+        with contextlib.suppress(UnusableRow):
+            contents = [message["content"] for message in proposal.reading.parse(row) if message["role"] != "tool"]
+            return any(not isinstance(nested(content), str) for content in contents)
+    return False
 
 
 def _is_text(value: object) -> bool:
@@ -129,11 +153,11 @@ def _question(found: dict[str, Column], others: list[Proposal], rows: Sequence[R
     names = [repr(name) for name in found]
     # The sentence has no full stop: the page and the errors that show it continue from here.
     shown = list_some(names, _SHOWN_COLUMNS)
-    doubt = next((proposal.doubt for proposal in _text_last(others, found) if proposal.doubt), "")
+    doubt = next((proposal.doubt for proposal in _unlikely_last(others, found, rows) if proposal.doubt), "")
     if sure := next((proposal for proposal in others if proposal.sure), None):
         label = get_format(sure.reading.format).label
         doubt = f"no row can be used as {label} ({_why_unusable(sure, rows) or 'only some rows fit'})"
-    doubt = mixed_doubt(rows) or doubt
+    doubt = mixed_doubt(rows) or doubt or message_list_doubt(rows, found)
     if not any(get_format(proposal.reading.format).name != "text" for proposal in others):
         convert = "write one column with the question and one with the answer, such as prompt and completion"
         doubt = f"{doubt}; {convert}, if the file has both" if doubt else f"{convert}, or one list of turns"

@@ -21,9 +21,8 @@ from core.data.formats.proposal import (
     make_proposal,
 )
 from core.data.formats.reading import Reading
-from core.data.formats.turns import CONTENT_KEYS, ROLE_KEYS, has_usual_speaker, is_conversation, speakers_of
+from core.data.formats.turns import CONTENT_KEYS, ROLE_KEYS, is_conversation
 from core.data.formats.values import is_absent, nested
-from core.data.listing import list_some
 
 # Values that name one of several answers, such as 1, "B", "response_2" or "model_a".
 _REFERENCE = re.compile(r"\d{1,2}|[A-Za-z]|[A-Za-z]+[_ -](?:\d{1,2}|[A-Za-z])")
@@ -157,18 +156,18 @@ def message_doubt(rows: Rows, found: Columns) -> str:
     return chat_doubt(rows, found)
 
 
-def people_doubt(rows: Rows, turns: str) -> str:
-    """Return the doubt that the speakers of a list of turns are people, as in the export of a chat; "" if not."""
-    if has_usual_speaker(rows, turns):
-        return ""
-    keys = (key for row in rows for turn in nested(row.get(turns)) or [] for key in speakers_of(turn))
-    people = list(dict.fromkeys(keys))
-    lines = ", ".join(f"{name} = {role}" for name, role in zip(people, ("user", "assistant"), strict=False))
-    shown = list_some(map(repr, people), 4)
-    return (
-        f"the speakers in {turns!r} have no usual roles ({shown}), as in the export of a chat; write one conversation "
-        f"per row and name each role under Roles, such as {lines}"
-    )
+def message_list_doubt(rows: Rows, found: Columns) -> str:
+    """Return the doubt that a column holds lists of messages whose speakers no field names; "" where none does."""
+    for name in found:
+        values = [nested(row[name]) for row in rows if name in row and not is_absent(row[name])]
+        messages = [item for value in values if isinstance(value, list) for item in value if isinstance(item, dict)]
+        fields = [find_column(list(message), CONTENT_KEYS) for message in messages]
+        if len(messages) > len(values) and all(fields) and not any(map(is_conversation, values)):
+            return (
+                f"{name!r} holds lists of messages with their text in {fields[0]!r}, and no field says who asks and "
+                "who answers; give each message the field role, user or assistant"
+            )
+    return ""
 
 
 def mask_doubt(rows: Rows, found: Columns, reading: Reading) -> str:
@@ -183,7 +182,8 @@ def mask_doubt(rows: Rows, found: Columns, reading: Reading) -> str:
         cells = [nested(row[name]) for row in rows if name in row and not is_absent(row[name])]
         lists = [cell if isinstance(cell, list) else [cell] for cell in cells if isinstance(cell, list) or not is_text]
         flat = [value for cell in lists for value in cell]
-        values = {str(value).strip().lower() for value in flat}
+        # A decimal comma is one of a number, too.
+        values = {str(value).strip().lower().replace(",", ".") for value in flat}
         neutral = _NONE_SKIPPED if find_column([name], SKIP_KEYS) else _ALL_LEARNED
         if values - neutral and all(_NUMBER.fullmatch(value) for value in values):
             return (

@@ -8,13 +8,25 @@ from typing import Any
 
 from core.data.formats.columns import Row
 from core.data.formats.conversation import UnusableRow
-from core.data.formats.values import is_missing
+from core.data.formats.values import is_missing, nested
 
 # Fields that hold nothing but a list or an object on the way to a text.
-_WRAPPERS = ("choices", "message", "annotations", "result", "value", "responses", "candidates", "parts")
+_WRAPPERS = ("choices", "message", "annotations", "result", "value", "responses", "candidates", "parts", "generations")
 _TEXTS = ("content", "text")
 # Types of an object that holds a text; another type may be a part of an answer in JSON.
-_TYPES = ("text", "output_text", "message", "textarea", "choices", "completion", "chat.completion")
+_TYPES = (
+    "text",
+    "output_text",
+    "message",
+    "textarea",
+    "choices",
+    "completion",
+    "chat.completion",
+    "ChatGeneration",
+    "Generation",
+)
+# Fields of a message, of a choice, and of a generation.
+_MESSAGE_FIELDS = frozenset(("role", "content", "message", "text", "kwargs"))
 # Fields beside these that say nothing about the text.
 _BOOKKEEPING = frozenset(
     ("id", "index", "type", "role", "object", "created", "model", "usage", "finish_reason", "stop_reason", "status",
@@ -22,11 +34,15 @@ _BOOKKEEPING = frozenset(
      "lead_time", "ground_truth", "origin", "unique_id", "task", "project", "system_fingerprint", "service_tier",
      "logprobs", "stop_sequence", "finishReason", "result_count", "draft_created_at", "parent_prediction",
      "parent_annotation", "last_action", "last_created_by", "bulk_created", "updated_by", "import_id", "prediction",
-     "annotation_id", "project_id", "task_id", "score", "model_version")
+     "annotation_id", "project_id", "task_id", "score", "model_version",
+     "generation_info", "llm_output", "run")
 )  # fmt: skip
 # Flags of an annotation that was skipped, and of the one that is right. The first text of several others is used.
 _CANCELLED = ("was_cancelled", "cancelled", "canceled", "skipped")
 _RIGHT = "ground_truth"
+# Statuses of an answer that does not count, as in an export of Argilla.
+_UNFINISHED = ("draft", "discarded", "pending", "rejected", "cancelled", "canceled", "skipped", "declined", "deleted")
+_FINISHED = ("submitted", "completed", "accepted", "approved", "validated")
 
 
 def find_text(value: Any) -> tuple[str, str] | None:
@@ -49,7 +65,7 @@ def find_text(value: Any) -> tuple[str, str] | None:
 
 def _index(value: list[Any]) -> int | None:
     """Return the index of the only item of a list, or of the annotation that counts; None where that is not certain."""
-    if not all(isinstance(item, dict) and _CANCELLED[0] in item for item in value):
+    if not all(isinstance(item, dict) and (_CANCELLED[0] in item or _status(item)) for item in value):
         return 0 if len(value) == 1 and not is_cancelled(value[0]) else None
     kept = [index for index, item in enumerate(value) if not is_cancelled(item)]
     right = [index for index in kept if value[index].get(_RIGHT) is True]
@@ -57,10 +73,18 @@ def _index(value: list[Any]) -> int | None:
 
 
 def is_cancelled(value: Any) -> bool:
-    """Return whether a value is an annotation that was skipped, or a list of nothing but such ones."""
+    """Return whether a value is an answer that was skipped or is a draft, or a list of nothing but such ones."""
     if isinstance(value, list):
         return bool(value) and all(map(is_cancelled, value))
-    return isinstance(value, dict) and any(value.get(name) in (True, "true", "True") for name in _CANCELLED)
+    if not isinstance(value, dict):
+        return False
+    return any(value.get(name) in (True, "true", "True") for name in _CANCELLED) or _status(value) in _UNFINISHED
+
+
+def _status(value: dict[str, Any]) -> str:
+    """Return the status of an answer in lower case; "" for an object without one, or with one of something else."""
+    status = str(value.get("status")).lower()
+    return status if status in (*_UNFINISHED, *_FINISHED) else ""
 
 
 def _is_empty(value: Any) -> bool:
@@ -84,12 +108,12 @@ def unwrap_text(value: Any, name: str, note: Callable[[str], None]) -> Any:
     """Return the certain text inside an object or a list of objects, with a note; any other value unchanged.
 
     Raises:
-        UnusableRow: The value holds nothing but annotations that were cancelled or are empty.
+        UnusableRow: The value holds nothing but answers that were cancelled, are drafts or empty.
     """
     is_object = isinstance(value, dict) or (isinstance(value, list) and any(isinstance(item, dict) for item in value))
     # SQuAD's object with a list of texts is read by `answer_of`; JSON in a text may be the answer to learn.
     if is_object and is_cancelled(value):
-        raise UnusableRow(f"{name} holds nothing but cancelled annotations")
+        raise UnusableRow(f"{name} holds nothing but answers that are cancelled, drafts or discarded")
     if is_object and _is_empty(value):
         raise UnusableRow(f"{name} holds annotations without a result")
     is_squad = isinstance(value, dict) and isinstance(value.get("text"), list)
@@ -97,8 +121,26 @@ def unwrap_text(value: Any, name: str, note: Callable[[str], None]) -> Any:
         return value
     note(f"of {name}, the field {found[0]} is used and the others are not")
     if isinstance(value, list) and any(map(is_cancelled, value)):
-        note(f"{name} has cancelled annotations, which are not used")
+        note(f"{name} has answers that are cancelled, drafts or discarded, which are not used")
     return found[1]
+
+
+def spelled_envelope(value: Any) -> Any:
+    """Return the object that a text spells, if it is a message or a response with messages; other values unchanged.
+
+    Logs of requests hold such texts. Any other object in a text may be the answer to learn.
+    """
+    found = nested(value) if isinstance(value, str) else None
+    return found if isinstance(found, dict) and _is_response(found) else value
+
+
+def _is_response(value: dict[str, Any]) -> bool:
+    if isinstance(value.get("role"), str) and "content" in value:
+        return True
+    inner = [value[key] for key in ("messages", "message", "choices", "generations") if key in value]
+    while inner and isinstance(inner[0], list):
+        inner = inner[0]
+    return bool(inner) and isinstance(inner[0], dict) and bool(_MESSAGE_FIELDS & inner[0].keys())
 
 
 def holds_answer(rows: Sequence[Row], name: str) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 from core.data.formats.answer_lists import is_answer_list
 from core.data.formats.columns import TEXT_NAMES, Row, find_column, profile
 from core.data.formats.conversation import usual_role
-from core.data.formats.envelopes import find_text, holds_answer
+from core.data.formats.envelopes import find_text, holds_answer, spelled_envelope
 from core.data.formats.proposal import QUESTION_NAMES, Columns, Rows
 from core.data.formats.turns import is_conversation
 from core.data.formats.values import is_missing, nested, unfold
@@ -62,9 +62,17 @@ def annotated_texts(rows: Rows, found: Columns) -> Iterator[tuple[str, str]]:
 
 
 def objects_doubt(rows: Rows, name: str) -> str:
-    """Return the doubt that the texts of a column are objects with several texts, written as JSON; "" if not."""
+    """Return the doubt that the texts of a column are objects with texts, or lists, written as JSON; "" if not."""
     fields = _text_fields(rows, name)
-    return f"{name!r} holds objects with the texts {' and '.join(map(repr, fields[:2]))}" if len(fields) > 1 else ""
+    if len(fields) > 1:
+        return f"{name!r} holds objects with the texts {' and '.join(map(repr, fields[:2]))}"
+    return f"{name!r} holds lists or objects, written as JSON or in Python" if spells_json(rows, name) else ""
+
+
+def spells_json(rows: Rows, name: str) -> bool:
+    """Return whether most values of a column are texts that spell a list or an object."""
+    values = _present(rows, name)
+    return 2 * sum(isinstance(value, str) and not isinstance(nested(value), str) for value in values) > len(values)
 
 
 def _text_fields(rows: Rows, name: str) -> list[str]:
@@ -84,20 +92,40 @@ def _text_fields(rows: Rows, name: str) -> list[str]:
 
 def object_doubt(rows: Rows, found: Columns, prompt: str, answer: str) -> str:
     """Return the doubt that a question or an answer is a field of an object, or one of a list; "" if not."""
-    if is_object(rows, found, prompt, asks=True):
+    if is_object(rows, found, prompt):
         return f"{prompt!r} holds objects, of which one field may be the question{_use(rows, prompt)}"
     values = _present(rows, answer)
     if any(is_answer_list(value, usual_role) for value in values):
         return f"{answer!r} holds lists of answers, of which the accepted or best rated one would be used"
-    if is_object(rows, found, answer, asks=False):
+    if is_object(rows, found, answer, prompt):
         return f"{answer!r} holds objects, of which one field may be the answer{_use(rows, answer)}"
     return ""
 
 
-def is_object(rows: Rows, found: Columns, name: str, asks: bool) -> bool:
-    """Return whether a column of questions, or of answers, holds objects that no format reads as such."""
-    test = _is_asked if asks else _is_answer
-    return found[name].kind == "nested" and not all(map(test, _present(rows, name)))
+def is_object(rows: Rows, found: Columns, name: str, prompt: str | None = None) -> bool:
+    """Return whether a column of questions, or of answers, holds objects that no format reads as such.
+
+    Args:
+        rows: The rows.
+        found: Properties of the columns by name.
+        name: The column.
+        prompt: The column of the questions, if `name` holds answers.
+    """
+    test = _is_asked if prompt is None else _is_answer
+    if found[name].kind == "nested":
+        return not all(map(test, _present(rows, name)))
+    if not spells_objects(rows, name):
+        return False
+    if prompt and not spells_objects(rows, prompt) and all(spelled_envelope(v) is v for v in _present(rows, name)):
+        # JSON in a text may be the answer to learn.
+        return False
+    return not all(test(nested(value)) for value in _present(rows, name))
+
+
+def spells_objects(rows: Rows, name: str) -> bool:
+    """Return whether each value of a column is an object, or a text that spells one."""
+    values = _present(rows, name)
+    return bool(values) and all(isinstance(nested(value), dict) for value in values)
 
 
 def _use(rows: Rows, name: str) -> str:
@@ -107,8 +135,7 @@ def _use(rows: Rows, name: str) -> str:
         return f"; {found[0]} would be used"
     if field := text_field(rows, name):
         return f"; a reading with the field {field!r} is offered, and one that writes the object as JSON"
-    is_turns = isinstance(value, dict) and isinstance(value.get("messages"), list)
-    return "" if is_turns else "; they would be written as JSON; put the text into a column of its own instead"
+    return "" if _has_turns(value) else "; they would be written as JSON; put the text into a column of its own instead"
 
 
 def _present(rows: Rows, name: str) -> list[Any]:
@@ -117,13 +144,18 @@ def _present(rows: Rows, name: str) -> list[Any]:
 
 def _is_asked(value: Any) -> bool:
     value = nested(value)
-    return not isinstance(value, (dict, list)) or is_conversation(value) or _are_texts(value)
+    return not isinstance(value, (dict, list)) or is_conversation(value) or _are_texts(value) or _has_turns(value)
+
+
+def _has_turns(value: Any) -> bool:
+    turns = value.get("messages") if isinstance(value, dict) else None
+    return isinstance(turns, list) and (is_conversation(turns) or is_conversation(next(iter(turns), None)))
 
 
 def _is_answer(value: Any) -> bool:
     """Return whether a value is a text, a list of texts or turns, or SQuAD's object of texts."""
     if isinstance(value, dict):
-        return _are_texts(value.get("text"))
+        return _are_texts(value.get("text")) or _has_turns(value)
     return not isinstance(value, list) or _are_texts(value) or is_conversation(value)
 
 

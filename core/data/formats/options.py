@@ -10,8 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from core.data.formats.conversation import Role
 
 FormatName = Literal[
-    "messages", "sharegpt", "alpaca", "prompt_completion", "preference", "rated", "tree", "paired", "guanaco", "llama2",
-    "marked", "label", "text", "undecided",
+    "messages", "sharegpt", "alpaca", "prompt_completion", "preference", "rated", "tree", "paired",
+    "multiple_choice", "guanaco", "llama2", "marked", "label", "text", "undecided",
 ]  # fmt: skip
 FORMAT_NAMES: tuple[str, ...] = get_args(FormatName)
 ExtraUse = Literal["context", "system", "reasoning", "label", "ignore"]

@@ -11,14 +11,16 @@ from core.data.formats.answer_choice import better_answer, right_answer
 from core.data.formats.answer_lists import best_answer, is_answer_list
 from core.data.formats.cells import Cells, Format, with_system
 from core.data.formats.chat_trees import current_turns, is_node_map
+from core.data.formats.choices import choice_turns
 from core.data.formats.conversation import Message, UnusableRow
-from core.data.formats.envelopes import unwrap_text
+from core.data.formats.envelopes import spelled_envelope, unwrap_text
 from core.data.formats.flag_answers import answer_of_flags
 from core.data.formats.marks import parse_guanaco, parse_llama2, parse_marked
 from core.data.formats.options import ReadingOptions
 from core.data.formats.paired import pair_turns
 from core.data.formats.turns import is_conversation, is_turn, read_turn, read_turns
 from core.data.formats.values import answer_of, is_absent, is_missing, nested, note_empty_answer, text_of
+from core.data.formats.verdicts import verdict_of
 
 
 def _with_columns(messages: list[Message], cells: Cells) -> list[Message]:
@@ -83,6 +85,7 @@ def _answer(value: Any, slot: str, cells: Cells) -> str:
     """Return the text of an answer: the best one of a list, or the certain text inside an object."""
     if is_answer_list(value, cells.role):
         value = best_answer(value, slot, cells.note)
+    value = spelled_envelope(value)
     return answer_of(unwrap_text(value, slot, cells.note), slot, cells.note)
 
 
@@ -97,17 +100,25 @@ def _prompt_completion(cells: Cells) -> list[Message]:
     prompt = cells.get("prompt")
     completion = right_answer(cells) if "correct" in cells.reading.columns else cells.get("completion")
     prompt_turns = _prompt_turns(prompt, "prompt", cells)
-    if is_conversation(completion) and not is_answer_list(completion, cells.role):
+    completion = spelled_envelope(completion)
+    if _has_turns(completion) or (is_conversation(completion) and not is_answer_list(completion, cells.role)):
         answer_turns = _turns(completion, cells)
+        if len(answer_turns) > len(prompt_turns) and answer_turns[: len(prompt_turns)] == prompt_turns:
+            cells.note("the turns of the prompt are repeated in the completion, and used once")
+            prompt_turns = []
     else:
         answer_turns = [{"role": "assistant", "content": _answer(completion, "completion", cells)}]
     return _with_columns([*prompt_turns, *answer_turns], cells)
 
 
+def _has_turns(value: Any) -> bool:
+    return isinstance(value, dict) and isinstance(value.get("messages"), list)
+
+
 def _prompt_turns(prompt: Any, slot: str, cells: Cells) -> list[Message]:
     """Return the turns before an answer: those of a list, or one question followed by its context."""
     value = nested(prompt)
-    if is_conversation(value) or (isinstance(value, dict) and isinstance(value.get("messages"), list)):
+    if is_conversation(value) or _has_turns(value):
         return _turns(value, cells)
     question = text_of(unwrap_text(prompt, slot, cells.note), slot, cells.note)
     context = cells.text("context")
@@ -136,23 +147,6 @@ def _preference(cells: Cells) -> list[Message]:
     else:
         answer_turns = [{"role": "assistant", "content": answer_of(chosen, "the chosen answer", cells.note)}]
     return _with_columns([*prompt_turns, *answer_turns], cells)
-
-
-_GOOD = frozenset(
-    ("true", "1", "1.0", "good", "desirable", "yes", "accept", "accepted", "approve", "approved", "keep", "correct",
-     "thumbs_up", "like")
-)  # fmt: skip
-_BAD = frozenset(
-    ("false", "0", "0.0", "bad", "undesirable", "no", "reject", "rejected", "disapproved", "decline", "declined",
-     "discard", "discarded", "wrong", "incorrect", "invalid", "thumbs_down", "dislike", "flagged", "deleted", "ignore",
-     "ignored", "skip", "skipped")
-)  # fmt: skip
-
-
-def verdict_of(value: Any) -> bool | None:
-    """Return whether a value of a flag names a good answer, or None if it says neither good nor bad."""
-    word = str(value).strip().lower()
-    return True if word in _GOOD else False if word in _BAD else None
 
 
 def _rated(cells: Cells) -> list[Message]:
@@ -192,6 +186,10 @@ def _tree(cells: Cells) -> list[Message]:
 
 def _paired(cells: Cells) -> list[Message]:
     return _with_columns(pair_turns(cells), cells)
+
+
+def _multiple_choice(cells: Cells) -> list[Message]:
+    return _with_columns(choice_turns(cells), cells)
 
 
 def _with_columns_beside_text(messages: list[Message], cells: Cells) -> list[Message]:
@@ -280,6 +278,10 @@ FORMATS: tuple[Format, ...] = (
     Format("paired", "paired lists", "a list of questions and a list of answers, or numbered columns of both",
            {"questions": ("questions",), "answers": ("answers",), "context": names.CONTEXT_NAMES, **_SYSTEM_AND_TOOLS},
            ("questions", "answers"), _paired, has_turns=True),
+    Format("multiple_choice", "multiple choice", "a question, its choices, and the one that is right",
+           {"question": ("question", "prompt", "query"), "choices": (*names.OPTION_NAMES, "A", "option_a", "option_1"),
+            "answer": ("answer", "answer_key", "label"), "answer_from_1": (), "context": names.CONTEXT_NAMES,
+            **_SYSTEM_AND_TOOLS}, ("question", "choices"), _multiple_choice, has_turns=True),
     Format("guanaco", "Guanaco text", "'### Human:' marks in a text",
            _MARKED_TEXT, ("text",), _guanaco, has_turns=False),
     Format("llama2", "Llama-2 text", "'[INST]' marks in a text", _MARKED_TEXT, ("text",), _llama2, has_turns=False),

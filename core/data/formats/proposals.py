@@ -10,25 +10,23 @@ from typing import Any
 
 from core.data.formats import columns as names
 from core.data.formats.answer_choice import are_flags
-from core.data.formats.answer_doubts import other_answers, rank_doubt, turn_doubt
+from core.data.formats.answer_doubts import other_answers, rank_doubt
 from core.data.formats.answer_lists import holds_rated_answers
-from core.data.formats.chat_trees import is_node_map
+from core.data.formats.choice_proposals import choices_doubt, propose_choices
 from core.data.formats.columns import find_column
 from core.data.formats.doubts import (
     constant_as_system,
-    people_doubt,
+    message_list_doubt,
     second_question,
-    text_outside_doubt,
 )
 from core.data.formats.empty_answers import has_no_answers, is_wrong_name
 from core.data.formats.envelopes import find_text, holds_answer
 from core.data.formats.flag_labels import propose_flags
-from core.data.formats.list_proposals import paired_doubt, propose_lists, propose_named_lists, propose_paired
+from core.data.formats.list_proposals import paired_doubt, propose_lists, propose_paired
 from core.data.formats.object_fields import annotated_texts, field_pairs, is_object, object_doubt, text_field, unfolded
 from core.data.formats.options import FormatName
 from core.data.formats.preference_proposals import propose_preference
 from core.data.formats.proposal import (
-    QUESTION_NAMES,
     Columns,
     Proposal,
     Rows,
@@ -37,14 +35,15 @@ from core.data.formats.proposal import (
     count_present,
     make_proposal,
 )
-from core.data.formats.rated_proposals import offer_rated, offer_right
+from core.data.formats.rated_proposals import offer_rated, offer_right, verdict_column
 from core.data.formats.reading import get_format
 from core.data.formats.reasoning_columns import is_reasoning_name, offer_reasoning, reasoning_columns
 from core.data.formats.row_doubts import question_part_doubt, row_doubt, taken_columns
 from core.data.formats.text_proposals import propose_labeled, propose_marked, propose_plain
-from core.data.formats.turns import has_usual_speaker, is_conversation, is_turn
+from core.data.formats.turn_proposals import propose_trees, propose_turns
+from core.data.formats.turns import is_conversation, is_turn
 from core.data.formats.values import is_missing, nested
-from core.data.formats.worded_pairs import propose_titled, propose_worded
+from core.data.formats.worded_pairs import TITLE_NAMES, propose_titled, propose_worded
 
 _INSTRUCTION_NAMES = ("instruction", "instructions", "definition", "task_description")
 _INPUT_NAMES = ("input", "inputs", *names.CONTEXT_NAMES)
@@ -61,10 +60,12 @@ def proposals(rows: Rows, found: Columns) -> Iterator[Proposal]:
     The doubts that columns beside any reading raise are added here, so that no proposal can forget them.
     """
     paired = [proposal for proposal in propose_paired(rows, found) if proposal.reading.format == "paired"]
+    choices = list(propose_choices(rows, found))
     for propose in (
-        _tree,
+        propose_trees,
+        lambda rows, found: choices,
         propose_preference,
-        _turns,
+        propose_turns,
         propose_paired,
         _pairs,
         _fields,
@@ -80,32 +81,18 @@ def proposals(rows: Rows, found: Columns) -> Iterator[Proposal]:
     ):
         for proposal in propose(rows, found):
             doubts = dict.fromkeys(
-                (proposal.doubt, paired_doubt(rows, paired, proposal), row_doubt(rows, found, proposal.reading))
+                (
+                    proposal.doubt,
+                    paired_doubt(rows, paired, proposal),
+                    choices_doubt(choices, proposal),
+                    row_doubt(rows, found, proposal.reading),
+                )
             )
             proposal = replace(proposal, doubt="; ".join(doubt for doubt in doubts if doubt))
             for one in (*offer_right(rows, found, proposal), *offer_rated(rows, found, proposal), proposal):
                 has_answers = one.reading.format != "text"
                 taken = taken_columns(rows, one.reading).values()
                 yield from offer_reasoning(one, reasoning_columns(rows, found, taken) if has_answers else [])
-
-
-def _tree(rows: Rows, found: Columns) -> Iterator[Proposal]:
-    for name in found:
-        if count := count_filled(
-            rows, name, lambda value: isinstance(value, dict) and isinstance(value.get("replies"), list)
-        ):
-            yield make_proposal(found, "tree", {"prompt": name}, f"a tree of replies in the column {name!r}", count)
-        if count := count_filled(rows, name, lambda value: is_node_map(nested(value))):
-            evidence = f"a map of messages in the column {name!r}; the current branch is read"
-            yield make_proposal(found, "tree", {"prompt": name}, evidence, count)
-
-
-def _verdict(rows: Rows, found: Columns) -> str | None:
-    """Return the column of booleans that rate the answers as good or bad, or None."""
-    name = find_column(list(found), names.VERDICT_NAMES)
-    flags = [row[name] for row in rows if name in row and not is_missing(row[name])] if name else []
-    is_flag = flags and all(isinstance(v, bool) or str(v).lower() in ("true", "false") for v in flags)
-    return name if is_flag else None
 
 
 def _kind_doubt(rows: Rows, found: Columns, prompt: str, answer: str) -> str:
@@ -121,51 +108,14 @@ def _present(rows: Rows, name: str) -> list[Any]:
     return [row[name] for row in rows if name in row and not is_missing(row[name])]
 
 
-def _turns(rows: Rows, found: Columns) -> Iterator[Proposal]:
-    """Propose the columns that hold lists of turns, those with a usual name first."""
-    priority = {name: index for index, name in enumerate(names.TURN_NAMES)}
-    row_counts = {name: count_filled(rows, name, is_conversation) for name in found}
-    several = [name for name in found if row_counts[name]]
-    for name in sorted(several, key=lambda n: (priority.get(n.lower(), 99), n)):
-        completion = find_column([n for n in found if n != name], names.COMPLETION_NAMES)
-        question = find_column([n for n in found if n != name], QUESTION_NAMES)
-        # TRL's conversational form: the turns of the prompt and of the completion are in two columns (see `_pairs`).
-        if (find_column([name], QUESTION_NAMES) and completion) or (find_column([name], ("completion",)) and question):
-            continue
-        if question and not find_column([name], names.TURN_NAMES) and not has_usual_speaker(rows, name):
-            continue
-        first = next(turn[0] for turn in (nested(row.get(name)) for row in rows) if is_conversation(turn))
-        slot, form = ("conversations", "sharegpt") if {"from", "From"} & first.keys() else ("messages", "messages")
-        where = f"in the column {name!r}"
-        if verdict := _verdict(rows, found):
-            evidence = f"a list of turns {where} and a flag in {verdict!r}; answers flagged as bad are left out"
-            columns = {"messages": name, "label": verdict}
-            yield make_proposal(found, "rated", columns, evidence, count_present(rows, name))
-            continue
-        # Lists of turns have no slot for context: it belongs to a single question.
-        beside = {key: column for key, column in columns_beside(found, {name}).items() if key != "context"}
-        sign, doubt = get_format(form).sign, ""
-        if is_turn(first):
-            doubt = people_doubt(rows, name)
-        else:
-            sign = "a list of questions and answers"
-            if not find_column([name], names.TURN_NAMES):
-                doubt = f"the questions and answers {where} may be turns or separate examples"
-        others = [other for other in several if other != name]
-        doubt = doubt or (f"{name!r} and {others[0]!r} both hold conversations" if others else "")
-        unread = {other for other in found if not find_column([other], ("message", "preamble"))}
-        doubt = doubt or question_part_doubt(rows, found, unread)
-        doubt = doubt or text_outside_doubt(rows, found, name) or turn_doubt(rows, name)
-        yield make_proposal(found, form, {slot: name, **beside}, f"{sign}, {where}", row_counts[name], doubt)
-    yield from propose_named_lists(rows, found)
-
-
 def _pairs(rows: Rows, found: Columns) -> Iterator[Proposal]:
     """Propose a question and an answer in columns of their own, with the columns of context and system prompt."""
     filled = [name for name, column in found.items() if column.kind != "empty"]
     answers = [name for want in names.COMPLETION_NAMES if (name := find_column(filled, (want,)))]
     answers += [other for name in answers for other in other_answers(rows, found, name)]
-    answers += [name for name in filled if holds_rated_answers(rows, name)]
+    # The comments of a post with a title are read by `propose_titled`.
+    if not find_column(filled, TITLE_NAMES):
+        answers += [name for name in filled if holds_rated_answers(rows, name)]
     for answer in dict.fromkeys(answers):
         if is_wrong_name(answer) or has_no_answers(rows, answer):
             continue
@@ -197,8 +147,8 @@ def _text_of_objects(rows: Rows, found: Columns, prompt: str, answer: str) -> tu
     """Return a question and an answer with the field of text in place of each object; None without such a field."""
     columns = []
     for name in (prompt, answer):
-        field = text_field(rows, name) if is_object(rows, found, name, asks=name == prompt) else None
-        is_certain = all(map(find_text, _present(rows, name)))
+        field = text_field(rows, name) if is_object(rows, found, name, None if name == prompt else prompt) else None
+        is_certain = all(find_text(nested(value)) for value in _present(rows, name))
         columns.append(name if field is None or is_certain else f"{name}.{field}")
     return (columns[0], columns[1]) if columns != [prompt, answer] else None
 
@@ -212,7 +162,7 @@ def _verdict_doubt(rows: Rows, answer: str) -> str:
 def _two_texts(rows: Rows, found: Columns) -> Iterator[Proposal]:
     """Propose the only two columns of text as a question and its answer, always with doubt."""
     # The name and the type of a list of turns are no question and answer.
-    if any(count_filled(rows, name, is_conversation) for name in found):
+    if any(count_filled(rows, name, is_conversation) for name in found) or message_list_doubt(rows, found):
         return
     texts = [n for n, column in found.items() if column.kind in ("prose", "short") and not is_reasoning_name(n)]
     # A list of flags in a cell of text is none.
@@ -284,7 +234,7 @@ def _pair(
         slots, form = {"prompt": prompt, "completion": answer, **beside}, "prompt_completion"
         slots["context"] = slots["context"] or other
     words = ", ".join(f"{slot} = {name!r}" for slot, name in slots.items() if name)
-    verdict = _verdict(rows, found) if form == "prompt_completion" else None
+    verdict = verdict_column(rows, found) if form == "prompt_completion" else None
     doubt = doubt or (f"both {prompt!r} and {other!r} may be the question" if other else "")
     doubt = doubt or question_part_doubt(rows, found, slots.values(), answer)
     if verdict and verdict not in (prompt, answer):

@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator
 
+from core.data.formats import columns as names
 from core.data.formats.answer_choice import marks_of
 from core.data.formats.answer_doubts import right_columns
-from core.data.formats.columns import name_words
-from core.data.formats.parsers import verdict_of
+from core.data.formats.columns import find_column, name_words
 from core.data.formats.proposal import Columns, Proposal, Rows, make_proposal
 from core.data.formats.row_doubts import judgment_column, taken_columns
 from core.data.formats.values import is_missing
+from core.data.formats.verdicts import verdict_of
 
 # The part of the format "rated" for each part of a reading that it can replace.
 _SLOTS = {
@@ -52,3 +53,11 @@ def offer_right(rows: Rows, found: Columns, proposal: Proposal) -> Iterator[Prop
         columns = {slots.get(slot, slot): name for slot, name in taken.items()} | {"correct": right}
         evidence = f"{proposal.evidence}, of which the first that {right!r} marks as right is used"
         yield make_proposal(found, "prompt_completion", columns, evidence, proposal.rows, proposal.doubt)
+
+
+def verdict_column(rows: Rows, found: Columns) -> str | None:
+    """Return the column of booleans that rate the answers as good or bad, or None."""
+    name = find_column(list(found), names.VERDICT_NAMES)
+    flags = [row[name] for row in rows if name in row and not is_missing(row[name])] if name else []
+    is_flag = flags and all(isinstance(v, bool) or str(v).lower() in ("true", "false") for v in flags)
+    return name if is_flag else None

@@ -21,6 +21,7 @@ from core.data.formats.conversation import UnusableRow
 from core.data.formats.doubts import mask_doubt, second_answers, texts_in
 from core.data.formats.empty_answers import empty_answers_doubt
 from core.data.formats.proposal import Columns, Rows, count_filled
+from core.data.formats.ratings import rating_doubt
 from core.data.formats.reading import Reading, get_format
 from core.data.formats.reasoning_columns import reasoning_columns
 from core.data.formats.turns import is_conversation
@@ -63,6 +64,7 @@ def _doubts(rows: Rows, found: Columns, reading: Reading, taken: dict[str, str])
             yield rank_doubt(rows, found, taken[slot])
             # A label may be the word "none".
             yield empty_answers_doubt(rows, taken[slot]) if slot != "label" else ""
+    yield rating_doubt(rows, found, reading.format, columns)
     yield _other_answer_doubt(rows, found, taken)
     yield _reasoning_doubt(rows, found, columns)
     yield _other_format_doubt(rows, found, columns, is_text)
@@ -75,8 +77,8 @@ def taken_columns(rows: Rows, reading: Reading) -> dict[str, str]:
     for row in rows:
         cells = Cells(row, form, reading)
         taken |= {slot: name for slot in form.slots if slot not in taken and (name := cells.column(slot))}
-        if reading.format == "paired":
-            # Numbered columns are read beside the one that is mapped.
+        if reading.format in ("paired", "multiple_choice"):
+            # Numbered or lettered columns are read beside the one that is mapped.
             with contextlib.suppress(UnusableRow):
                 form.parse(cells)
             taken |= {name: name for name in cells.used if name not in taken.values()}

@@ -7,11 +7,11 @@ from dataclasses import replace
 from typing import Any
 
 from core.data.formats import columns as names
-from core.data.formats.columns import find_column, name_words
-from core.data.formats.doubts import message_doubt, speaker_doubt
+from core.data.formats.columns import find_column, folded_name, name_words
+from core.data.formats.doubts import message_doubt, message_list_doubt, speaker_doubt
 from core.data.formats.flag_labels import flags_doubt
 from core.data.formats.marks import style_of
-from core.data.formats.object_fields import objects_doubt
+from core.data.formats.object_fields import objects_doubt, spells_json
 from core.data.formats.options import FormatName
 from core.data.formats.preference_proposals import find_choices
 from core.data.formats.proposal import (
@@ -70,16 +70,16 @@ def _prose(found: Columns) -> list[str]:
 
 def propose_labeled(rows: Rows, found: Columns) -> Iterator[Proposal]:
     """Propose a text column with a column of few, short, repeated values as its label."""
-    usual = {name: index for index, name in enumerate(names.LABEL_NAMES)}
+    usual = {folded_name(name): index for index, name in enumerate(names.LABEL_NAMES)}
     texts = [name for name in found if found[name].characters and found[name].kind in ("prose", "short")]
     # A column that chooses between two answers is no label of one of them.
     choices = {choice for _, _, choice in find_choices(rows, found)}
-    for name in sorted(found.keys() - choices, key=lambda n: (usual.get(n.lower(), 99), n)):
-        is_rating = name.lower() not in usual and _is_rating(rows, name)
+    for name in sorted(found.keys() - choices, key=lambda n: (usual.get(folded_name(n), 99), n)):
+        is_rating = folded_name(name) not in usual and _is_rating(rows, name)
         text = find_column([t for t in texts if t != name], names.TEXT_NAMES) or max(
             (t for t in texts if t != name), key=lambda t: found[t].characters, default=None
         )
-        labels = _labels(rows, name, named=is_rating or name.lower() in usual)
+        labels = _labels(rows, name, named=is_rating or folded_name(name) in usual)
         if text is None or not labels:
             continue
         # The text must be clearly longer than its label, or the two are rather a question and its answer.
@@ -87,7 +87,7 @@ def propose_labeled(rows: Rows, found: Columns) -> Iterator[Proposal]:
             continue
         shown = list_some([label for label, _ in labels.most_common()], 4)
         several = [other for other in _prose(found) if other not in (text, name)]
-        doubt = "" if name.lower() in usual else f"{name!r} may be a label or a remark"
+        doubt = "" if folded_name(name) in usual else f"{name!r} may be a label or a remark"
         if any(isinstance(row.get(name), list) for row in rows):
             doubt = f"{name!r} may hold several labels, of which the first would be the answer"
         if is_rating:
@@ -137,6 +137,8 @@ def propose_plain(rows: Rows, found: Columns) -> Iterator[Proposal]:
     open_kinds = [name for name, column in found.items() if column.kind in ("prose", "short", "nested")]
     usual = find_column(open_kinds, names.TEXT_NAMES)
     texts = [name for name in found if found[name].kind == "prose" or (name == usual and found[name].characters)]
+    # Raw JSON is hardly a text to train on, except under the name of one.
+    texts = [name for name in texts if name == usual or not spells_json(rows, name)]
     missing = _missing_part(rows, found)
     kinds = ("category", "number")
     label = next((name for name in found if found[name].kind in kinds and _labels(rows, name, named=False)), "")
@@ -182,7 +184,7 @@ def _missing_part(rows: Rows, found: Columns) -> str:
     parent = find_column(every, ("parent_id", "parent"))
     if parent and find_column(every, ("role", "from", "author")):
         return f"each row is one message of a tree (column {parent!r}); the file of whole trees can be read"
-    if doubt := message_doubt(rows, found):
+    if doubt := message_doubt(rows, found) or message_list_doubt(rows, found):
         return doubt
     if question := find_column(every, QUESTION_NAMES):
         return f"the column {question!r} holds questions, and no column of answers was found"

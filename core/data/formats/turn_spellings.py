@@ -1,4 +1,7 @@
-"""Turns without a role field, as those of LangChain or with flags such as is_human, and texts with marked pieces."""
+"""Turns that say their speaker otherwise than in a text, and texts with marked pieces.
+
+LangChain names classes, helpdesks have flags such as is_human or incoming, and the objects of an author with a role.
+"""
 
 import re
 from collections.abc import Sequence
@@ -9,9 +12,20 @@ from core.data.formats.values import Note
 
 # LangChain names the classes of its messages: HumanMessage, AIMessageChunk.
 _CLASS = re.compile(r"(\w+?)Message(?:Chunk)?")
-_USER_FLAGS = ("is_human", "ishuman", "is_user", "isuser", "from_user", "fromuser", "is_customer", "inbound")
+_USER_FLAGS = (
+    "is_human", "ishuman", "is_user", "isuser", "from_user", "fromuser", "is_customer", "inbound", "incoming",
+    "is_incoming", "from_customer", "from_requester", "is_requester",
+)  # fmt: skip
+# Fields of an author that name its role, the likeliest first; a name says who it is where there is no role.
+_AUTHOR_FIELDS = ("role", "type", "kind", "user_type", "author_type", "name", "display_name", "username", "id", "email")
+# Flags of a message that the other side does not see, such as an internal note of a helpdesk.
+_PUBLIC_FLAGS = ("public", "is_public")
+_PRIVATE_FLAGS = (
+    "private", "is_private", "internal", "is_internal", "internal_note", "is_note", "is_internal_note",
+)  # fmt: skip
 _ASSISTANT_FLAGS = (
     "is_bot", "isbot", "is_ai", "isai", "is_assistant", "isassistant", "is_model", "from_bot", "is_agent", "is_gpt",
+    "outgoing", "is_outgoing", "is_staff", "from_agent",
 )  # fmt: skip
 
 
@@ -23,6 +37,9 @@ def with_role(turn: dict[str, Any], role_keys: Sequence[str]) -> dict[str, Any]:
         role_keys: Names of fields that hold the role.
     """
     turn = {str(key).lower(): item for key, item in turn.items()}
+    author = next((key for key in role_keys if isinstance(turn.get(key), dict)), None)
+    if author and not any(isinstance(turn.get(key), str) for key in role_keys):
+        return _with_author(turn, author)
     if any(key in turn for key in role_keys):
         return turn
     kind = turn.get("type")
@@ -39,6 +56,29 @@ def with_role(turn: dict[str, Any], role_keys: Sequence[str]) -> dict[str, Any]:
             fields = {key: value for key, value in turn["kwargs"].items() if key != "type"}
             return {"role": found[1], **fields}
     return _with_flag(turn)
+
+
+def _with_author(turn: dict[str, Any], key: str) -> dict[str, Any]:
+    """Return a turn whose author is an object, with its role or name as the field `role` and the rest beside it."""
+    author = turn[key]
+    name = next((name for name in _AUTHOR_FIELDS if isinstance(author.get(name), str) and author[name].strip()), None)
+    if name is None:
+        return turn
+    rest = {f"{key}.{field}": value for field, value in author.items() if field != name}
+    return {"role": author[name], **{k: value for k, value in turn.items() if k != key}, **rest}
+
+
+def is_private(turn: Any) -> bool:
+    """Return whether a turn is flagged as a note that the other side does not see, as in the export of a helpdesk."""
+    if not isinstance(turn, dict):
+        return False
+    is_hidden = any(turn.get(name) is False for name in _PUBLIC_FLAGS)
+    return is_hidden or any(turn.get(name) is True for name in _PRIVATE_FLAGS)
+
+
+def visibility_flags(turn: dict[str, Any]) -> set[str]:
+    """Return the flags of a turn that say who sees it, which `is_private` reads."""
+    return {name for name in (*_PUBLIC_FLAGS, *_PRIVATE_FLAGS) if isinstance(turn.get(name), bool)}
 
 
 def _with_flag(turn: dict[str, Any]) -> dict[str, Any]:

@@ -28,10 +28,14 @@ _EMPTY_ANSWERS = _MISSING_WORDS - {"", "{}", "[]"} | {
 }  # fmt: skip
 # Errors of Excel, LibreOffice and Google Sheets in any language: #REF!, #DIV/0!, #NAME?, #BEZUG!, #NV, Err:502.
 _SPREADSHEET_ERROR = re.compile(r"#[^\W_]+(?:[/_ ][^\W_]+)?[!?]|#n/a|#nv|#nd|#error|err:\d+", re.IGNORECASE)
+# A comma is the decimal sign of most of Europe; with a point beside it, it separates thousands.
+_PLAIN_NUMBER = re.compile(r"[+-]?\d{1,30}(?:[.,]\d{1,30})?(?:[eE][+-]?\d{1,3})?")
 # `ast` needs many times the memory of the text, so a longer cell is parsed as JSON only.
 _MAX_LITERAL_CHARACTERS = 4 * 2**20
 # pandas writes a NumPy array of dicts without commas: "[{...}\n {...}]". A line end inside a repr'd string is escaped.
 _NUMPY_JOIN = re.compile(r"\}\s*\n\s*\{")
+# It writes an array of texts as "['one' 'two']", which Python would read as a single text.
+_NUMPY_TEXTS = re.compile(r"""('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")\s+(?=['"])""")
 _NUMPY_ARRAY = re.compile(r"\barray\(\[|\],\s*dtype=\w+\)")
 
 
@@ -120,6 +124,8 @@ def _python_literal(text: str) -> Any:
         raise ValueError("too long")
     if "array(" in text:
         text = _NUMPY_ARRAY.sub(lambda found: "[" if found[0].startswith("array") else "]", text)
+    if "[" in text:
+        text = _NUMPY_TEXTS.sub(r"\1,", text)
     return ast.literal_eval(_NUMPY_JOIN.sub("},{", text))
 
 
@@ -180,6 +186,14 @@ def optional_text(value: Any, name: str, note: Note) -> str:
             note(f"{name} {value.strip()!r} is read as empty")
         return ""
     return text_of(value, name, note)
+
+
+def number_of_text(value: Any) -> float | None:
+    """Return the number that a value is or spells, also with a decimal comma such as "0,5"; None for anything else."""
+    if isinstance(value, (int, float)):
+        return float(value)
+    text = value.strip() if isinstance(value, str) else ""
+    return float(text.replace(",", ".")) if _PLAIN_NUMBER.fullmatch(text) else None
 
 
 def is_empty_answer(value: Any) -> bool:

@@ -5,9 +5,10 @@ as Patient and Doctor, only makes a candidate.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from core.data.formats import columns as names
+from core.data.formats.answer_lists import holds_rated_answers
 from core.data.formats.columns import Column, find_column, name_words
 from core.data.formats.empty_answers import has_no_answers, is_wrong_name
 from core.data.formats.envelopes import holds_one_text
@@ -17,10 +18,12 @@ _QUESTION_WORDS = frozenset(("question", "questions", "prompt", "query", "instru
 _ANSWER_WORDS = frozenset(("answer", "answers", "response", "reply", "completion", "output", "solution"))
 # Words of a column about the answer.
 _REMARK_WORDS = frozenset(("status", "user", "users", "id", "ids", "score", "date"))
-_TITLE_NAMES = ("title", "subject", "headline", "topic")
+TITLE_NAMES = ("title", "subject", "headline", "topic")
 _BODY_NAMES = ("body", "description", "text", "content", "post", "details", "selftext")
 # Words that do not change what a column holds.
 _FILLERS = frozenset(("text", "body", "content", "string", "str", "value", "full", "raw", "clean", "cleaned", "en"))
+# Fields of a question or an answer that hold all of it.
+_TURN_FIELDS = ("messages", "message", "content", "text", "value", "output", "input")
 # Who asks and who answers.
 _PEOPLE = (
     ("patient", "doctor"), ("customer", "agent"), ("client", "therapist"), ("student", "teacher"), ("student", "tutor"),
@@ -45,7 +48,8 @@ def propose_worded(rows: Rows, found: Columns) -> Iterator[Proposal]:
     answers_of = {prompt: [answer for answer in answers if _rest(answer) == _rest(prompt)] for prompt in asked}
     others = [name for name in found if name not in (*asked, *answers) and not _is_beside(found[name])]
     # Where names agree in the rest, such as question_de and answer_de, the pair comes first.
-    for answer in sorted(answers, key=lambda name: not any(name in own for own in answers_of.values())):
+    # Suggestions of a model come after the answers of people.
+    for answer in sorted(answers, key=lambda n: (_is_suggestion(n), not any(n in own for own in answers_of.values()))):
         for prompt in sorted(asked, key=lambda name: not _is_plain(name, _QUESTION_WORDS)):
             if answers_of[prompt] and answer not in answers_of[prompt]:
                 continue
@@ -61,8 +65,9 @@ def propose_worded(rows: Rows, found: Columns) -> Iterator[Proposal]:
 def propose_titled(rows: Rows, found: Columns) -> Iterator[Proposal]:
     """Propose a title with its text as the question of an answer, as in a forum; always with doubt."""
     texts = [name for name, column in found.items() if column.kind in ("prose", "short")]
-    title, body = find_column(texts, _TITLE_NAMES), find_column(texts, _BODY_NAMES)
-    answers = [name for name in texts if _is_answer(name)]
+    title, body = find_column(texts, TITLE_NAMES), find_column(texts, _BODY_NAMES)
+    answers = [name for name in texts if _is_answer(name) or "comment" in name_words(name)]
+    answers = [name for name in found if holds_rated_answers(rows, name)] + answers
     for answer in answers if title or body else []:
         if answer in (title, body):
             continue
@@ -87,10 +92,23 @@ def _pair(rows: Rows, found: Columns, prompt: str, answer: str, is_sure: bool) -
     return make_proposal(found, "prompt_completion", slots, evidence, count_present(rows, prompt, answer), doubt)
 
 
+def _is_suggestion(name: str) -> bool:
+    return bool({"suggestion", "suggestions"} & set(name_words(name)))
+
+
 def _is_beside(column: Column) -> bool:
     """Return whether a column says nothing about a question and its answer."""
     is_judgment = find_column([column.name], (*names.JUDGMENT_NAMES, *names.VERDICT_NAMES))
     return column.kind in ("id", "number", "constant", "empty") and not is_judgment
+
+
+def is_path_of_question(name: str, names_beside: Iterable[str]) -> bool:
+    """Return whether a column holds only the turns before the answer, which is in another: input.messages."""
+    return (
+        "." in name
+        and _is_worded(name, names.PROMPT_NAMES, frozenset(), frozenset())
+        and any("." in other and _is_answer(other) for other in names_beside)
+    )
 
 
 def _is_worded(name: str, usual: tuple[str, ...], words: frozenset[str], others: frozenset[str]) -> bool:
@@ -98,6 +116,10 @@ def _is_worded(name: str, usual: tuple[str, ...], words: frozenset[str], others:
     # Numbers tell several answers apart.
     if re.search(r"\d", name):
         return False
+    # Logs of requests name a column by its path: input.messages, output.content.
+    before, _, last = name.rpartition(".")
+    if before and last in _TURN_FIELDS and find_column([before], usual):
+        return True
     return find_column([name], usual) is not None or bool(found & words and not found & others)
 
 

@@ -5,15 +5,17 @@ row and one chunk in memory, whatever the size of the file; a JSON document that
 to `lines.ROW_LIMIT`.
 """
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from core.data.readers import columnar, content, json_rows, separated, text_rows
+from core.data.readers import arrow, columnar, content, json_rows, separated, text_rows
+from core.data.readers.file_kinds import GZIP, ZSTANDARD, FileKind, kind_of_bytes, kind_of_file, kind_of_text
 from core.data.readers.lines import LineSource, SourceRow
 from core.data.readers.unpack import COMPRESSED
 from core.errors import StudioError
 
-__all__ = ["SUFFIXES", "SourceRow", "check_kind", "kind_of", "read_rows"]
+__all__ = ["ADVISED", "SUFFIXES", "SourceRow", "check_kind", "kind_of", "read_rows"]
 
 _TEXT = {
     ".jsonl": json_rows.read_lines,
@@ -28,31 +30,74 @@ _BY_CONTENT = {
     "JSON": json_rows.read_document,
     "a table": separated.read,
 }
+_COLUMNAR = {
+    ".parquet": columnar.read_parquet,
+    ".arrow": arrow.read_arrow,
+    ".feather": arrow.read_arrow,
+}
 # Every file name ending that can be opened; text files may be compressed.
-SUFFIXES: tuple[str, ...] = (*_TEXT, ".parquet", *(f"{kind}{pack}" for kind in _TEXT for pack in COMPRESSED))
+SUFFIXES: tuple[str, ...] = (*_TEXT, *_COLUMNAR, *(f"{kind}{pack}" for kind in _TEXT for pack in COMPRESSED))
+# Endings of files that are refused with what to do instead, so that the page accepts them for the answer.
+ADVISED = (
+    ".xlsx", ".xls", ".ods", ".docx", ".doc", ".pdf", ".ipynb", ".mbox", ".vtt", ".srt", ".npy", ".npz", ".pkl",
+    ".pickle", ".sqlite", ".db", ".tar", ".zip", ".log",
+)  # fmt: skip
+# The ending of a name, in front of that of a compression.
+_ENDING = re.compile(r"\.[A-Za-z]{2,8}\d?")
+_HEAD_CHARACTERS = 2**16
 
 
 def kind_of(name: str) -> str | None:
-    """Return the ending of a file name that determines its reader (".jsonl.gz"), or None if it is unknown."""
+    """Return the ending of a file name that determines its reader (".jsonl.gz"), or None if it is unknown.
+
+    A compressed file whose name does not say what is inside, such as "pile.zst", is text until its content is seen.
+    """
     lower = name.lower()
     found = [suffix for suffix in SUFFIXES if lower.endswith(suffix)]
-    return max(found, key=len) if found else None
+    if found:
+        return max(found, key=len)
+    pack = next((pack for pack in COMPRESSED if lower.endswith(pack)), "")
+    is_plain = pack and not _ENDING.fullmatch(Path(lower.removesuffix(pack)).suffix)
+    return f".txt{pack}" if is_plain else None
 
 
-def check_kind(name: str) -> str:
+def check_kind(name: str, path: Path) -> str:
     """Return the ending of a file name that determines its reader.
+
+    Args:
+        name: Name of the file for the user.
+        path: The file, whose content says what it is if its ending is unknown.
 
     Raises:
         StudioError: The ending is unknown.
     """
     suffix = kind_of(name)
     if suffix is None:
-        kinds = ", ".join((*_TEXT, ".parquet"))
+        found = _kind_of_content(path)
+        pack = next((pack for pack in COMPRESSED if name.lower().endswith(pack)), "")
+        if found in (GZIP, ZSTANDARD) and pack:
+            raise StudioError(
+                f"{name!r} is {found.name}, and its name says nothing of text inside. Put the ending of the text "
+                f"before {pack}, such as .csv{pack}; unpack an archive, and open a file from it."
+            )
+        if found:
+            raise StudioError(f"{name!r} is {found.name}. {found.advice}.")
+        kinds = ", ".join((*_TEXT, *_COLUMNAR))
         raise StudioError(
-            f"{name!r} cannot be opened: its ending is unknown. Expected one of {kinds}; text files may also be "
-            f"compressed ({' or '.join(COMPRESSED)})."
+            f"{name!r} cannot be opened: its ending is unknown. Name a file by what it holds: {kinds}; text files may "
+            f"also be compressed ({' or '.join(COMPRESSED)})."
         )
     return suffix
+
+
+def _kind_of_content(path: Path) -> FileKind | None:
+    if not path.is_file():
+        return None
+    with path.open("rb") as file:
+        head = file.read(_HEAD_CHARACTERS)
+    if found := kind_of_bytes(head):
+        return kind_of_file(found, path)
+    return kind_of_text(head.decode("utf-8", "replace"))
 
 
 def read_rows(
@@ -72,14 +117,21 @@ def read_rows(
     Raises:
         StudioError: The file as a whole cannot be read.
     """
-    suffix = check_kind(name)
+    suffix = check_kind(name, path)
     if path.stat().st_size == 0:
         raise StudioError(f"{name!r} is empty (0 bytes). Choose a file with at least one row.")
-    if suffix == ".parquet":
-        yield from columnar.read_parquet(path, name, progress, note)
+    if suffix in _COLUMNAR:
+        yield from _COLUMNAR[suffix](path, name, progress, note)
         return
     with LineSource(path, name, progress, note) as source:
         ending = "." + suffix.split(".")[1]
-        if found := content.content_of(source, ending):
+        if refused := kind_of_text(source.head(_HEAD_CHARACTERS)):
+            raise StudioError(f"{name!r} is {refused.name}, although its name ends in {ending}. {refused.advice}.")
+        found = content.content_of(source, ending)
+        if not name.lower().endswith(suffix):
+            pack = suffix.removeprefix(ending)
+            advice = "" if found else f". If it is a table, name it .csv{pack} or .tsv{pack}"
+            note(f"the name {name!r} does not say what is inside; it is read as {found or 'plain text'}{advice}")
+        elif found:
             note(f"{name!r} ends in {ending} and holds {found}; it is read as such")
         yield from (_BY_CONTENT[found] if found else _TEXT[ending])(source)

@@ -13,7 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from core.data.readers.file_kinds import HEAD_BYTES, PARQUET, kind_of_bytes
+from core.data.readers.file_kinds import HEAD_BYTES, PARQUET, kind_of_bytes, kind_of_file
 from core.data.readers.lines import MAX_COLUMNS, SourceRow
 from core.data.readers.unpack import MAX_RATIO, RATIO_FREE_BYTES
 from core.errors import StudioError
@@ -134,7 +134,7 @@ def shortest(value: Any, kind: Any) -> Any:
     return [shortest(item, types.get(None)) for item in value] if isinstance(value, (list, tuple)) else value
 
 
-def _check_ratio(name: str, unpacked: int, packed: int) -> None:
+def check_ratio(name: str, unpacked: int, packed: int) -> None:
     """Raise StudioError if a file holds far more bytes than it has."""
     if unpacked > max(RATIO_FREE_BYTES, MAX_RATIO * packed):
         raise StudioError(
@@ -156,6 +156,7 @@ def _check_kind(path: Path, name: str) -> None:
     with path.open("rb") as file:
         found = kind_of_bytes(file.read(HEAD_BYTES))
     if found and found != PARQUET:
+        found = kind_of_file(found, path)
         raise StudioError(f"{name!r} is {found.name}, although its name ends in .parquet. {found.advice}.")
 
 
@@ -189,7 +190,7 @@ def read_parquet(
                     number += 1
                     read = converter.row(number, row)
                     unpacked += len(read.raw)
-                    _check_ratio(name, unpacked, packed)
+                    check_ratio(name, unpacked, packed)
                     yield read
                 progress(number / max(1, file.metadata.num_rows))
     except (pa.ArrowException, OSError) as error:

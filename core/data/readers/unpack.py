@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 
 import zstandard
 
-from core.data.readers.file_kinds import GZIP, HEAD_BYTES, ZSTANDARD, FileKind, kind_in_zip, kind_of_bytes
+from core.data.readers.file_kinds import GZIP, HEAD_BYTES, ZSTANDARD, FileKind, kind_of_bytes, kind_of_file
 from core.errors import StudioError
 from core.system.process_limits import size_limit
 
@@ -80,8 +80,8 @@ class Unpacked(io.RawIOBase):
         # Text has no signature, so everything else passes here and is decoded as text.
 
     def _named(self, found: FileKind) -> FileKind:
-        """Return what a ZIP archive on disk holds; other kinds as they are."""
-        return kind_in_zip(self._path) if found.name == "a ZIP archive" and not self.size else found
+        """Return what an archive or an old Office file on disk holds; other kinds as they are."""
+        return found if self.size else kind_of_file(found, self._path)
 
     def _damaged(self, error: Exception) -> StudioError:
         return StudioError(f"{self._name!r} cannot be unpacked ({error}). Compress it again, or upload it as it is.")

@@ -72,6 +72,27 @@ def test_ingest_of_csv_types_numbers_but_keeps_codes_as_text(settings, tmp_path)
     assert [row["c.count"] for row in rows_of(settings, data)] == [1, None]
 
 
+COMMAS = {
+    "decimal commas": (["0,5", "1,0", "2"], True),
+    "signs and spaces": (["-0,5", " 1,25 ", ""], True),
+    "points": (["0.5", "1.0", "2"], False),
+    "whole numbers": (["5", "10", "2"], False),
+    "thousands and decimals": (["1.234,5", "0,5", "1"], False),
+    "lists": (["1,2,3", "4,5", "6"], False),
+    "texts": (["0,5", "a lot", "1"], False),
+}
+
+
+@pytest.mark.parametrize(("cells", "reported"), COMMAS.values(), ids=COMMAS)
+def test_ingest_reports_numbers_with_a_comma(settings, tmp_path, cells, reported):
+    path = tmp_path / "rows.csv"
+    lines = [f"Why is it {i}?;It is so {i}.;{cell}\n" for i, cell in enumerate(cells)]
+    path.write_text("prompt;completion;share\n" + "".join(lines))
+    found = [words for words in sources.open_file(settings, path).complaints if "numbers with a comma" in words]
+    assert bool(found) == reported
+    assert not reported or f"the column 'share' holds numbers with a comma, such as {cells[0].strip()!r}" in found[0]
+
+
 @pytest.mark.parametrize(
     ("name", "kind"),
     [

@@ -91,7 +91,6 @@ SURE = {
     "the result in the answer": rows_of(question=QUESTIONS, answer=PROSE, ground_truth=[t[4:] for t in PROSE]),
     "links as the reference": rows_of(question=QUESTIONS, answer=PROSE, reference=["https://a.b/c"] * 4),
     "all fine": rows_of(question=QUESTIONS, answer=PROSE, status=["ok"] * 4, finish_reason=["stop"] * 4),
-    "a score of one answer": rows_of(prompt=QUESTIONS, response=PROSE, score=[1, 2, 3, 4]),
     "good feedback": chats(PROSE, feedback=[{"rating": "good"}] * 4),
     "an edit that changed nothing": chats(PROSE, edited_content=PROSE),
     "a list of one text": chats([[text] for text in PROSE]),

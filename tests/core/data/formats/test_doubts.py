@@ -57,7 +57,7 @@ ASKED = {
     "thumbs": rows_of(prompt=QUESTIONS, response=PROSE, feedback=["thumbs_down", "thumbs_up"] * 2),
     "a status": rows_of(prompt=QUESTIONS, response=PROSE, status=["rejected", "approved"] * 2),
     "a weight of the row": rows_of(messages=[turns("a")] * 4, weight=[0, 1, 0, 1]),
-    "options that nothing reads": rows_of(question=QUESTIONS, choices=[["a", "b"]] * 4, answer=["0", "1", "0", "1"]),
+    "options that no answer names": rows_of(question=QUESTIONS, choices=[["a", "b"]] * 4, answer=["x", "y", "z", "x"]),
     "an article that nothing reads": rows_of(question=QUESTIONS, article=PROSE, answer=["A", "B", "C", "D"]),
     "the text beside its instruction": rows_of(instruction=["Classify it."] * 4, text=PROSE, output=["a", "b"] * 2),
     "the message beside its history": rows_of(message=QUESTIONS, chat_history=[turns(text) for text in PROSE]),

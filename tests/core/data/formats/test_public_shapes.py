@@ -10,7 +10,8 @@ from core.data.formats import Reading, UnusableRow
 from core.data.recipe import Recipe
 from core.errors import StudioError
 from tests.helpers.datasets import open_dataset
-from tests.helpers.public_shapes import SHAPES, Shape
+from tests.helpers.public_shapes import SHAPES
+from tests.helpers.shapes import Shape
 
 PROJECT = Path(__file__).resolve().parents[4]
 
@@ -48,8 +49,8 @@ def test_undecided_dataset_has_no_usable_row_until_reading_is_chosen(settings, t
 
 
 def test_detect_two_text_columns_offers_question_and_answer():
-    shape = next(shape for shape in SHAPES if shape.name == "Two columns in another language")
-    pair = Reading(format="prompt_completion", columns={"prompt": "Frage", "completion": "Antwort"})
+    shape = next(shape for shape in SHAPES if shape.name == "Two columns with names that are not known")
+    pair = Reading(format="prompt_completion", columns={"prompt": "Kysymys", "completion": "Vastaus"})
     assert pair in formats.detect(shape.rows).candidates
 
 

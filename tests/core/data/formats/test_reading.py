@@ -47,7 +47,8 @@ def test_parse_plain_text_and_label_fills_their_templates():
 
 def test_samples_cover_every_format():
     # Formats that tests/core/data/formats/test_public_shapes.py covers.
-    elsewhere = {"label", "text", "preference", "rated", "tree", "paired", "marked", "undecided"}
+    elsewhere = {"label", "text", "preference", "rated", "tree", "paired", "multiple_choice", "marked"}
+    elsewhere |= {"undecided"}
     assert {*ROWS, *elsewhere} == set(FORMAT_NAMES) == {form.name for form in FORMATS}
 
 

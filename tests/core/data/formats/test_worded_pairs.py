@@ -79,12 +79,3 @@ def test_detect_two_languages_offer_both_directions():
         {"prompt": "en", "completion": "fr"},
         {"prompt": "fr", "completion": "en"},
     ]
-
-
-@pytest.mark.parametrize("name", ["answerKey", "answer_key", "correct_option"])
-def test_detect_letters_of_options_ask_for_the_options(name):
-    choices = [{"text": ["the moon", "ice"], "label": ["A", "B"]}] * 4
-    found = detect(rows_of(question=QUESTIONS, choices=choices, **{name: ["A", "B", "A", "B"]}))
-    assert found.reading.format == "undecided"
-    assert "'choices' may belong to the question" in found.evidence
-    assert found.candidates[0].columns == {"completion": name}

@@ -1,0 +1,64 @@
+"""Speakers of a list of turns without a usual role: people, or the sides of a helpdesk such as end-user and agent."""
+
+from core.data.formats.conversation import Role, usual_role
+from core.data.formats.proposal import Rows
+from core.data.formats.turns import has_usual_speaker, is_conversation, pair_keys, speaker_of
+from core.data.formats.values import nested
+from core.data.listing import list_some
+
+# Who asks and who answers; which of them is which is certain only to the reader of the file.
+_ASKING = frozenset(
+    ("customer", "client", "end-user", "end_user", "enduser", "end user", "requester", "visitor", "caller", "patient",
+     "student", "seeker", "guest", "buyer", "contact", "lead", "consumer", "shopper", "member", "citizen", "incoming",
+     "inbound", "usuario", "cliente", "kunde", "client_message", "用户", "客户", "顧客", "고객", "клиент")
+)  # fmt: skip
+_ANSWERING = frozenset(
+    ("agent", "operator", "support", "staff", "admin", "representative", "rep", "advisor", "adviser", "doctor",
+     "therapist", "teacher", "tutor", "counselor", "counsellor", "service", "seller", "employee", "moderator",
+     "helpdesk", "team", "expert", "salesperson", "outgoing", "outbound", "customer service", "support agent", "agente",
+     "asistente", "berater", "客服", "助手", "상담원", "оператор")
+)  # fmt: skip
+_SHOWN = 4
+
+
+def _speakers(rows: Rows, turns: str) -> list[str]:
+    """Return the different speakers of the turns in a column, in their order."""
+    lists = [nested(row[turns]) for row in rows if is_conversation(row.get(turns))]
+    found = (speaker_of(turn) for one in lists for turn in one if isinstance(turn, dict) and not pair_keys(turn))
+    return list(dict.fromkeys(name for name in found if name))
+
+
+def people_roles(rows: Rows, turns: str) -> dict[str, Role]:
+    """Return the likely role of each speaker without a usual one; empty unless there is one for each of them."""
+    speakers = _speakers(rows, turns)
+    roles: dict[str, Role] = {}
+    for name in speakers:
+        word = name.strip().lower()
+        if usual_role(word) is None:
+            if word not in _ASKING | _ANSWERING:
+                return {}
+            roles[name.lower()] = "user" if word in _ASKING else "assistant"
+    sides = {roles.get(name.lower()) or usual_role(name.strip()) for name in speakers}
+    return roles if {"user", "assistant"} <= sides else {}
+
+
+def people_doubt(rows: Rows, turns: str, roles: dict[str, Role]) -> str:
+    """Return the doubt that the speakers of a list of turns are people, as in the export of a chat; "" if not.
+
+    Args:
+        rows: The rows.
+        turns: The column of the turns.
+        roles: The result of `people_roles`.
+    """
+    if roles:
+        lines = ", ".join(f"{name} = {role}" for name, role in roles.items())
+        return f"the speakers in {turns!r} have no usual roles; they may be {lines}, as in the export of a helpdesk"
+    if has_usual_speaker(rows, turns):
+        return ""
+    people = _speakers(rows, turns)
+    lines = ", ".join(f"{name} = {role}" for name, role in zip(people, ("user", "assistant"), strict=False))
+    shown = list_some(map(repr, people), _SHOWN)
+    return (
+        f"the speakers in {turns!r} have no usual roles ({shown}), as in the export of a chat; write one conversation "
+        f"per row and name each role under Roles, such as {lines}"
+    )
