@@ -24,7 +24,11 @@ from playwright.sync_api import Browser, Page, sync_playwright
 PROJECT = Path(__file__).resolve().parents[1]
 PICTURES = PROJECT / "docs" / "pictures"
 SIZES = {"": (1440, 900), "-phone": (390, 844)}
-_STEP_REACHED = "n => +((document.querySelector('#run-status').innerText.match(/step (\\d+)/) || [0, 0])[1]) >= n"
+_STEP_REACHED = """steps => {
+    const status = document.querySelector("#run-status");
+    const found = status.innerText.match(/step (\\d+)/);
+    return !status.querySelector(".finished") && found && Number(found[1]) >= steps;
+}"""
 # The variables that Hugging Face sets for a Space of the user keeper with hf_oauth; no one signs in.
 SPACE = {
     "SYSTEM": "spaces", "SPACE_ID": "keeper/studio", "SPACE_AUTHOR_NAME": "keeper", "OAUTH_CLIENT_ID": "pictures",
