@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from core.data.readers.columnar import Converter, check_ratio
+from core.data.readers.columnar import Converter, check_columns, check_ratio
 from core.data.readers.file_kinds import ARROW, HEAD_BYTES, kind_of_bytes, kind_of_file
-from core.data.readers.lines import MAX_COLUMNS, SourceRow
+from core.data.readers.lines import SourceRow
 from core.errors import StudioError
 
 # Rows that are Python objects at the same time.
@@ -40,11 +40,11 @@ def read_arrow(
     try:
         with pa.OSFile(str(path)) as source:
             for batch, share in _batches(source, is_file, packed):
-                _check_columns(batch.schema, name)
+                check_columns(batch.schema.names, name)
                 batch.validate(full=True)
                 converter.use_schema(batch.schema)
                 for start in range(0, batch.num_rows, _SLICE_ROWS):
-                    for row in batch.slice(start, _SLICE_ROWS).to_pylist(maps_as_pydicts="lossy"):
+                    for row in converter.rows(batch.slice(start, _SLICE_ROWS)):
                         number += 1
                         read = converter.row(number, row)
                         unpacked += len(read.raw)
@@ -88,8 +88,3 @@ def _batches(source: Any, is_file: bool, size: int) -> Iterator[tuple[Any, float
     with pa.ipc.open_stream(source) as reader:
         for batch in reader:
             yield batch, min(1.0, source.tell() / max(1, size))
-
-
-def _check_columns(schema: Any, name: str) -> None:
-    if len(schema) > MAX_COLUMNS:
-        raise StudioError(f"{name!r} has {len(schema):,} columns. Expected at most {MAX_COLUMNS:,}.")
