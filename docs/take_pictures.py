@@ -118,13 +118,13 @@ def train(pages: dict[str, Page]) -> None:
     page = pages[""]
     page.locator("#start").click()
     for suffix, each in pages.items():
-        each.wait_for_function(_STEP_REACHED, arg=20, timeout=240_000)
+        each.wait_for_function(_STEP_REACHED, arg=20, timeout=600_000)
         if not suffix:
             # The notice of the start fades.
             each.wait_for_timeout(5000)
         watched(each, f"train-running{suffix}")
     for suffix, each in pages.items():
-        each.locator("#run-status .finished").wait_for(timeout=400_000)
+        each.locator("#run-status .finished").wait_for(timeout=1_200_000)
         watched(each, f"train{suffix}")
     refuse_and_compare(pages)
 
@@ -178,7 +178,7 @@ def evaluate_tab(page: Page, suffix: str) -> None:
         page.locator("#evaluate-field-limit input").fill("12")
         page.locator("#evaluate-field-max_new_tokens input").fill("60")
         page.locator("#evaluate-start").click()
-    page.locator("#evaluate-status .finished").wait_for(timeout=400_000)
+    page.locator("#evaluate-status .finished").wait_for(timeout=1_200_000)
     page.locator("#evaluate-table tbody tr[data-event]").first.click()
     page.wait_for_timeout(1500)
     shoot(page, f"evaluate{suffix}")

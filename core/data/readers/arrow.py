@@ -43,13 +43,12 @@ def read_arrow(
                 check_columns(batch.schema.names, name)
                 batch.validate(full=True)
                 converter.use_schema(batch.schema)
-                for start in range(0, batch.num_rows, _SLICE_ROWS):
-                    for row in converter.rows(batch.slice(start, _SLICE_ROWS)):
-                        number += 1
-                        read = converter.row(number, row)
-                        unpacked += len(read.raw)
-                        check_ratio(name, unpacked, packed)
-                        yield read
+                for row in _rows(batch, converter):
+                    number += 1
+                    read = converter.row(number, row)
+                    unpacked += len(read.raw)
+                    check_ratio(name, unpacked, packed)
+                    yield read
                 progress(share)
     except (pa.ArrowException, OSError) as error:
         raise StudioError(
@@ -88,3 +87,8 @@ def _batches(source: Any, is_file: bool, size: int) -> Iterator[tuple[Any, float
     with pa.ipc.open_stream(source) as reader:
         for batch in reader:
             yield batch, min(1.0, source.tell() / max(1, size))
+
+
+def _rows(batch: Any, converter: Converter) -> Iterator[dict[str, Any]]:
+    for start in range(0, batch.num_rows, _SLICE_ROWS):
+        yield from converter.rows(batch.slice(start, _SLICE_ROWS))
