@@ -115,7 +115,7 @@ def measure_grid(folder: str, shape: str, kernels: str) -> list[dict[str, Any]]:
                 batch_size=rows, max_length=length, gradient_checkpointing=checkpointing, kernels=kernels, model="bench"
             )
             examples = make_rows(length, rows)
-            trainer.recompute = Planner(config, base, trainer.blocks, examples)
+            trainer.planner = Planner(config, base, trainer.blocks, examples)
             batch = trainer._prepare_inputs(trainer.collate(examples))
             torch.cuda.empty_cache()
             torch.cuda.reset_peak_memory_stats()

@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-# Of a rejected value; the rest of a long or deeply nested one is shown as dots.
+# How a rejected value is shown; the rest of a long or deeply nested one is shown as dots.
 _SHOWN = reprlib.Repr()
 _SHOWN.maxstring = _SHOWN.maxother = 200
 _SHOWN.maxlist = _SHOWN.maxtuple = 20

@@ -1,5 +1,6 @@
 """Assemble the page: a header, one tab per step, and the links between the tabs."""
 
+from functools import partial
 from typing import Any
 
 import gradio as gr
@@ -24,7 +25,7 @@ from studio.header import build_head, connect_header
 from studio.journey import JourneyBar, build_journey_bar, connect_journey
 from studio.owner_tab import build_owner_tab
 from studio.train_tab import TrainTab, build_train_tab
-from studio.wiring import PRIVATE, connect
+from studio.wiring import LATEST_ONLY, PRIVATE, UNLIMITED, connect
 
 TITLE = "QLoRA Studio"
 
@@ -125,8 +126,10 @@ def _poll_only_open_tab(tabs: gr.Tabs, timers: dict[str, gr.Timer]) -> None:
         tabs: All tabs of the page.
         timers: By the label of the tab that each one polls for.
     """
+    # The event of each tab, because that of `tabs` comes only from a click: a button that opens a tab sends none.
+    selected = partial(gr.on, [tab.select for tab in tabs.children])
 
     def switch(event: gr.SelectData) -> dict[str, gr.Timer]:
         return {tab: gr.Timer(active=event.value == tab) for tab in timers}
 
-    connect(tabs.select, switch, outputs=timers, visitor=True, **PRIVATE)
+    connect(selected, switch, outputs=timers, visitor=True, **UNLIMITED, **LATEST_ONLY)

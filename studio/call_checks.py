@@ -12,7 +12,7 @@ from studio.origin import HEARTBEAT_PREFIX, RefusalError
 
 _RESULT_ROUTES = re.compile(r"/gradio_api/(?:queue/data|call/.+/(?P<call>[^/]+))")
 _STOP_ROUTES = re.compile(r"/gradio_api/(?:cancel|reset)/?")
-# Of the ASGI scope: what notes that the stream of an answer has ended, for the middleware.
+# Key of the ASGI scope for the function that notes the end of an answer's stream; the middleware calls it.
 END_KEY = "studio.end_reading"
 # Parsing, checking and hashing one part takes 2 to 4 µs of the event loop (an empty list, measured), at this limit
 # 11 ms for a call. The page sends some dozens; 2,000 rows that are ticked at once are the most.

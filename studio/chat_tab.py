@@ -115,7 +115,7 @@ def _connect_lane(parts: ChatParts, widgets: ChatWidgets, lane: int) -> None:
     run, checkpoint = widgets.lanes.runs[lane], widgets.lanes.checkpoints[lane]
     inputs = {"chat_id": widgets.states.chat_id, "run_id": run}
     _show_choice(parts, widgets, connect_for_visitors(run.input, choose_run, inputs, widgets.lane_outputs))
-    # Not on release, which the keyboard does not send.
+    # `input`, because the keyboard does not send `release`.
     inputs, outputs = widgets.answer_inputs | {"index": checkpoint}, widgets.lane_outputs | widgets.view_outputs
     connect_for_visitors(checkpoint.input, choose_checkpoint, inputs, outputs, trigger_mode="multiple")
 
@@ -201,7 +201,7 @@ def _connect_why(parts: ChatParts, widgets: ChatWidgets) -> None:
 
     found = {"nearest_rows": panels.nearest_rows, "rows_source": states.rows_source, "why_panel": panels.why_panel}
     for board in (conversation.past, conversation.now):
-        # At the click, and again once the rows are there.
+        # The panel is shown at the click, and again once the rows are there.
         show_why = read_static("show_why.js").replace("DRAWER", DRAWER)
         board.why(None, js=show_why)
         event = connect(board.why, why, {"chat_id": chat_id}, found, visitor=True, **PRIVATE, **HEAVY)

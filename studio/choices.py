@@ -4,7 +4,7 @@ from core.access import roles
 from core.data import subset, table
 from core.settings import Settings
 
-# Begins the value of a subset in a list of datasets, which is opened as one when it is chosen.
+# Prefix of a subset's value in the list of datasets. If the subset is chosen, it is opened as a dataset.
 SUBSET_PREFIX = "subset:"
 
 

@@ -97,7 +97,7 @@ class FairQueue:
         """
         running = [event for job in self._queue.active_jobs if job for event in job]
         waiting = [each for each in self._queue.event_queue_per_concurrency_id.values() if each.queue]
-        # As in Gradio, so that no function always comes first.
+        # Gradio shuffles them, too, so that no function always comes first.
         random.shuffle(waiting)
         for calls in waiting:
             if event := self._choose(calls, running):

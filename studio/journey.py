@@ -151,7 +151,7 @@ class JourneyBar:
 
 
 def _comes_with_the_studio(found: Subset) -> bool:
-    """Return whether a subset is the one of all bundled rows, which no one had to create."""
+    """Return whether a subset is the one of all bundled rows, which is there without being created."""
     return found.source.kind == "bundled" and found.recipe == Recipe(dataset=found.recipe.dataset)
 
 

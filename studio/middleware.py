@@ -182,7 +182,7 @@ class AccessMiddleware:
 
     async def _answer_malformed(self, error: Exception, scope: dict, receive: Callable, answer: Callable) -> None:
         """Answer 400 where Gradio's routes raised: they do so for requests that the page never sends."""
-        # As in the repr, control characters and ends of lines are escaped.
+        # `repr` escapes control characters and ends of lines.
         path = repr(scope["path"][:_LOGGED_CHARACTERS])[1:-1]
         print(masked(f"{scope['method']} {path}: {error!r}"[:600]), file=sys.stderr)
         log_event("malformed", path=scope["path"][:_LOGGED_CHARACTERS], error=repr(error)[:200])

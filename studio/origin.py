@@ -13,13 +13,13 @@ from studio.addresses import is_private_address
 # A name with an optional port. Other characters in `Host` are parsed differently by different programs, so that a
 # check here would say nothing about what Gradio reads.
 _HOST = re.compile(r"(?:[\w.~-]*|\[[\da-f:.]+\])(?::\d{1,5})?", re.ASCII | re.IGNORECASE)
-# As on Linux (PATH_MAX). Resolving a path takes a time that grows with the square of its length.
+# Linux has the same limit (PATH_MAX). Resolving a path takes a time that grows with the square of its length.
 MAX_PATH_CHARACTERS = 4_096
 # A sign-in returns with about 1,000.
 _MAX_QUERY_BYTES = 8_192
 # Empty, "." and ".." segments, what is encoded twice, and the separator of another system.
 _OTHER_SPELLING = re.compile(r"//|/\.{1,2}(?:/|$)|[%\\]")
-# As in h11, which reads requests; a longer number is no size.
+# h11, which reads the requests, accepts the same numbers; a longer number is no size.
 _SIZE = re.compile(rb"[0-9]{1,20}")
 HEARTBEAT_PREFIX = "/gradio_api/heartbeat/"
 _LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")

@@ -1,4 +1,4 @@
-"""Limits of one caller's HTTP requests, so that many at once delay the caller's own and not those of others."""
+"""Limits of HTTP requests per caller, so that many requests of one caller delay only that caller."""
 
 import asyncio
 from collections import Counter
@@ -10,7 +10,7 @@ from studio.origin import RefusalError
 
 MAX_AT_ONCE = 4
 MAX_WAITING = 50
-# Bytes of one caller's bodies that are being received, as many as are declared.
+# Bytes that all bodies of one caller that are being received may declare together.
 MAX_BODY_BYTES = 2**22
 # Seconds in which the body of a call must have arrived.
 BODY_SECONDS = 30.0
@@ -21,9 +21,9 @@ class RequestLimits:
 
     def __init__(self) -> None:
         """Create it without any request."""
-        # By caller: how many more requests may run, and those that run or wait.
+        # How many more requests may run, and the requests that run or wait, by caller.
         self._callers: dict[str, tuple[asyncio.Semaphore, list[None]]] = {}
-        # By caller, the declared bytes of the bodies that are being received.
+        # Declared bytes of the bodies that are being received, by caller.
         self._bodies: Counter[str] = Counter()
 
     @asynccontextmanager
@@ -59,8 +59,8 @@ class RequestLimits:
             receive: ASGI receive.
 
         Raises:
-            RefusalError: It did not arrive in time, more than the declared bytes arrived, or too much of the caller is
-                under way.
+            RefusalError: It did not arrive in time, more than the declared bytes arrived, or the caller's bodies that
+                are being received declare too many bytes.
         """
         if self._bodies[caller] + size > MAX_BODY_BYTES:
             raise RefusalError(

@@ -29,7 +29,7 @@ MAX_FILES = (4_000, 2**25)
 # uvicorn copies what the network does not take at once; between pieces it waits until the caller has read.
 PIECE_BYTES = 2**16
 _MIN_COMPRESSED_BYTES = 400
-# As far as the smaller answer is worth the time: it is compressed once.
+# Higher levels take more time than the smaller answer is worth, although it is compressed only once.
 _BROTLI_QUALITY, _GZIP_LEVEL = 6, 6
 BUILT_PATHS = re.compile(r"/|/config/?|/theme\.css|/gradio_api/(?:info|openapi\.json|theme\.css)/?")
 _COMPRESSED_KINDS = re.compile(r"text/|application/(?:json|javascript|xml|manifest\+json)|image/svg\+xml")

@@ -28,7 +28,7 @@ MAX_ADDRESSES = 10_000
 # More failures than this, of all addresses within FORGET_SECONDS, delay every attempt.
 _CROWD_FAILURES = 50
 _CROWD_DELAY_SECONDS = 1.0
-# Of attempts from an address that is a proxy's: their delay, and how many wait at once, which makes four in a second.
+# Delay of attempts from an address that is a proxy's, and how many of them wait at once: together four per second.
 MAX_SHARED_DELAY_SECONDS = 5.0
 MAX_SHARED_ATTEMPTS = 20
 

@@ -2,7 +2,7 @@
 
 import contextvars
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
 from typing import TypeVar
 
@@ -13,14 +13,15 @@ Result = TypeVar("Result")
 
 
 def follow_stages(
-    output: str, work: Callable[[Callable[[str], None]], Result], first: str
+    outputs: Mapping[str, str], work: Callable[[Callable[[str], None]], Result], first: str
 ) -> Generator[dict[str, str], None, Result]:
-    """Do work in a thread, yield its stages as HTML for an output, and return its result.
+    """Do work in a thread, yield its stages as HTML for some outputs, and return its result.
 
     If the page is closed meanwhile, the work goes on to its end.
 
     Args:
-        output: Name of the output that shows the stages; the caller empties it at the end.
+        outputs: Names of the outputs that show the stages, each with the text before a stage; the caller empties the
+            outputs at the end.
         work: Takes the function that it calls with the description of each stage.
         first: The stage that is shown at once.
     """
@@ -32,7 +33,7 @@ def follow_stages(
             now = (stages[-1], int(time.monotonic() - began))
             if now != shown:
                 shown = now
-                yield {output: stage_html(*now)}
+                yield {name: stage_html(before + now[0], now[1]) for name, before in outputs.items()}
             if wait([future], _UPDATE_SECONDS).done:
                 return future.result()
 

@@ -81,7 +81,8 @@ def build_train_tab(runs: RunStore, jobs: Jobs, demo: gr.Blocks, tab_selected: C
     connect_preflight(Preflight(runs, jobs, estimates), left)
     changes = [demo.load, state.runs_fingerprint.change, left.preflight.measured.change]
     with_archived = widgets.comparison.with_archived
-    connect_start(Starter(runs, controls, estimates), left, run, with_archived, changes)
+    shown = {"run": run, "starting": widgets.view.starting, "status": widgets.view.status, "sent": state.sent}
+    connect_start(Starter(runs, controls, estimates), left, shown, with_archived, changes)
     _connect_controls(controls, widgets)
     connect_label(controls, widgets)
     connect_copy(Duplication(runs), widgets)

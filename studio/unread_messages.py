@@ -20,7 +20,7 @@ from studio.open_pages import OpenPages
 MAX_UNREAD_PAGES = 100
 # A browser begins to read within one second; later, the next call of any page drops the silent one.
 UNREAD_SECONDS = 15.0
-# Of one page. One message may be larger: it is the answer of one call, whose size the handler bounds.
+# Limits of one page. A single message may be larger: it is the answer of one call, whose size the handler bounds.
 MAX_PAGE_MESSAGES, MAX_PAGE_BYTES = 1_000, 2**22
 MAX_CALLER_BYTES, MAX_ALL_BYTES = 2**24, 2**27
 _MESSAGE_BYTES = 1_000
@@ -111,7 +111,7 @@ class UnreadMessages(OrderedDict):
         super().__init__()
         self._pages = pages or OpenPages()
         self._queue, self._max_pages, self._clock, self._caller_of = queue, max_pages, clock, caller_of
-        # By page, the time of its first unread call; the oldest comes first.
+        # Time of the first unread call, by page; the oldest comes first.
         self._unread: OrderedDict[str, float] = OrderedDict()
         # The event loop holds tasks weakly, so they are kept here until they are done.
         self._tasks: set[asyncio.Task] = set()

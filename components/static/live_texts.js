@@ -51,7 +51,7 @@ async function readWhileLive() {
     for (let turn = element.querySelector('[data-live]'); turn; turn = element.querySelector('[data-live]')) {
       if (live !== turn.dataset.live) texts.clear();
       live = turn.dataset.live;
-      // Nobody sees a hidden page, and a closed connection is tried again.
+      // A hidden page is not seen, and a closed connection is tried again.
       const wait = document.hidden ? 1 : await readOnce(live).catch(() => 1);
       // After 204 the page's event brings the complete turn, which ends the loop; in case it does not come, look again
       // in a second.

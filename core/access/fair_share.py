@@ -26,7 +26,7 @@ def surplus(
 ) -> list[ThingT]:  # fmt: skip
     """Return what to delete, the oldest of an owner first.
 
-    Nobody keeps more than `each`. If there are still more than `total`, an owner with the most gives up the oldest;
+    No owner keeps more than `each`. If there are still more than `total`, an owner with the most gives up the oldest;
     among owners with equally many, the one whose oldest was unused for the longest time.
 
     Args:
@@ -39,7 +39,8 @@ def surplus(
     groups: dict[Hashable, list[ThingT]] = defaultdict(list)
     for thing in things:
         groups[owner_of(thing) or (thing,)].append(thing)
-    # Of each: how many of its owner are newer, and when it was used. Those with the most newer ones go first.
+    # Each thing with the number of its owner's newer things, and when it was used. Those with the most newer ones go
+    # first.
     ranked = []
     for group in groups.values():
         newest_first = sorted(group, key=used_at, reverse=True)

@@ -117,7 +117,7 @@ def owner_only(action: str) -> None:
 
 
 def exports(settings: Settings) -> Path:
-    """Return the folder for a file made for the caller: for a visitor, one whose name nobody can guess."""
+    """Return the folder for a file made for the caller: for a visitor, one whose name cannot be guessed."""
     if caller().is_owner:
         return settings.exports_dir
     folder = settings.exports_dir / "visitors" / f"{secrets.token_hex(16)}-{caller().hashed_name}"

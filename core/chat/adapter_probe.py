@@ -8,7 +8,7 @@ from typing import Protocol
 import torch
 from peft import PeftModel
 
-from core.models.probing import close
+from core.models.probing import are_close
 
 _PROMPT_TOKENS = 9
 # Ids at the front of a vocabulary are often special tokens.
@@ -49,7 +49,7 @@ def adapter_failure(model: torch.nn.Module, adapters: _RowAdapters, key: str, tu
         adapters.set_rows([])
     if not torch.equal(mixed[[0, 2]], bare[[0, 2]]):
         return "in a batch the adapter would change the base's rows"
-    if not all(close(mixed[at], own) for at, own in zip((1, 3), alone, strict=True)):
+    if not all(are_close(mixed[at], own) for at, own in zip((1, 3), alone, strict=True)):
         return "in a batch the adapter gives other logits than PEFT alone"
     return ""
 

@@ -164,7 +164,7 @@ class Conversation(BaseModel):
 
 
 def new_conversation() -> Conversation:
-    """Return a conversation with a random id that nobody can guess."""
+    """Return a conversation with a random id that cannot be guessed."""
     chat_id = secrets.token_hex(16)
     caller = roles.caller()
     # The id names its visitor, so that the limit of each is found without opening a file.

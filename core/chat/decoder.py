@@ -159,7 +159,8 @@ class Decoder:
         longest = max(map(len, prompts))
         ids = torch.tensor([[self._pad] * (longest - len(ids)) + ids for ids in prompts], device=device)  # (B, longest)
         mask = torch.tensor([[0] * (longest - len(ids)) + [1] * len(ids) for ids in prompts], device=device)
-        # Full-length layers for every model. A sliding window is then only a matter of the mask.
+        # The cache is made without the model's config: so every layer keeps all tokens, and only the mask limits a
+        # sliding window.
         batch = _Batch(list(sequences), DynamicCache(), mask, [0] * len(sequences))
         self._prefills.append(_Prefill(batch, ids))
 
@@ -167,7 +168,8 @@ class Decoder:
     def step(self) -> bool:
         """Read one chunk of the oldest prompts, then decode one token of every sequence whose prompt is complete.
 
-        A sequence whose prompt the chunk completes gets its first token from it, and is decoded in the same step.
+        Where the chunk completes a prompt, its logits give the first token of the answer, and the same step decodes the
+        second one.
 
         An exception of a callback is passed on, and leaves the decoder unusable until `clear`.
 

@@ -103,7 +103,7 @@ class Engine:
         entry.generations = [Generation() for _ in entry.lanes]
         entry.has_priority = roles.caller().is_owner
         with self._changed:
-            # With nobody before it, the page shows at once what happens next.
+            # With no question before it, it waits at most for its model; the page shows that at once.
             if not (self._waiting or self._active):
                 entry.stage = "" if entry.base == self.loaded else loading_stage(entry.base)
             self._waiting.insert(self._insertion_index(entry), entry)
@@ -204,7 +204,7 @@ class Engine:
                 if not self._admit(entry):
                     return
             except Exception as error:
-                # Of this question alone, such as a prompt that is too long.
+                # Such an error concerns this question alone: its prompt may be too long.
                 if not isinstance(error, StudioError):
                     traceback.print_exc(file=sys.stderr)
                 self._end(entry, error)
@@ -242,7 +242,7 @@ class Engine:
         waited = time.monotonic() - entry.asked
         for generation in entry.generations:
             generation.waited_seconds = waited
-        # Made now, as their clocks start: the speed of decoding has neither the waiting nor the loading.
+        # Made only now, because their clocks start here: the tokens per second include neither waiting nor loading.
         sequences = [
             lanes.sequence(request, prompt, generation, lambda index=index: index in entry.stopped_lanes)
             for index, (request, prompt, generation) in enumerate(

@@ -1,8 +1,8 @@
 """Conversion of the tokens of one sequence to its answer: text, probabilities, and where it ends.
 
 Chat and evaluations share this writer, so an answer has the same text, token count and end in both. A chat reads the
-text after every token. An evaluation leaves it to the end, unless stop words must be searched for: decoding is most of
-the host's work for hundreds of sequences.
+text after every token. An evaluation leaves it to the end, unless stop words must be searched for: for hundreds of
+sequences, turning tokens into text is most of the processor's work.
 """
 
 import time

@@ -14,7 +14,7 @@ from core.chat.adapters import RowAdapters
 from core.chat.decoder import Decoder, TokenSequence
 from core.chat.plain import PlainAnswer
 from core.errors import StudioError
-from core.models.probing import close, short_windows
+from core.models.probing import are_close, short_windows
 
 # Tokens of the two prompts. The second joins while the first is being answered, so padding and masks are tested.
 _PROMPT_TOKENS = (9, 4)
@@ -52,7 +52,7 @@ def decoder_failure(model: torch.nn.Module, pad: int) -> str:
         except Exception as error:
             # A cache or an argument that the decoder does not know.
             return f"{type(model).__name__} cannot be batched with a plain key-value cache ({type(error).__name__})"
-    if not all(close(one, other) for one, other in zip(found, expected, strict=True)):
+    if not all(are_close(one, other) for one, other in zip(found, expected, strict=True)):
         return f"{type(model).__name__} gives other logits in a batch than alone"
     return ""
 
@@ -69,7 +69,7 @@ def can_interleave(model: torch.nn.Module) -> bool:
     for at in range(_ANSWER_TOKENS):
         for logits, answer, (_, tokens) in zip(found, answers, texts, strict=True):
             logits.append(answer.next(tokens[at - 1] if at else None).float())
-    return all(close(torch.stack(logits), one) for logits, one in zip(found, expected, strict=True))
+    return all(are_close(torch.stack(logits), one) for logits, one in zip(found, expected, strict=True))
 
 
 def _texts(model: torch.nn.Module) -> list[_Text]:

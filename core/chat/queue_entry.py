@@ -21,8 +21,8 @@ class QueueEntry:
         is_done: Whether all lanes have ended.
         has_priority: Whether it is the owner's, which is queued before visitors' questions.
         stopped_lanes: Indices of lanes that are to end after the current token.
-        prompts: Rendered prompt of each lane; empty until the engine first tries to admit the question, which it then
-            tries again between all tokens of other answers.
+        prompts: Rendered prompt of each lane; empty until the engine first tries to admit the question. They are kept,
+            because it tries again before every token of the other answers.
         is_admitted: Whether its answers have begun.
         asked: When it was asked, by `time.monotonic`.
     """

@@ -113,7 +113,7 @@ def filtered_probabilities(scores: torch.Tensor, settings: Sampling) -> torch.Te
 def _most_likely(probabilities: torch.Tensor, share: float) -> torch.Tensor:
     """Return probabilities in descending order: enough of them to reach a share, or all.
 
-    Sorting a whole vocabulary takes ten times as long as this, and as long as a small model's step.
+    Sorting a whole vocabulary takes ten times as long as this: as long as a step of a small model.
     """
     first = probabilities.topk(min(_TOP_P_CANDIDATES, len(probabilities))).values
     return first if float(first.sum()) >= share else probabilities.sort(descending=True).values

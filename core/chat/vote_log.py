@@ -24,7 +24,7 @@ MAX_VOTES_PER_DAY = 200
 MAX_VISITORS_VOTES = 5_000
 # A vote stores its conversation: about 1 KB for the first question, and 10 KB after ten.
 MAX_VOTE_BYTES, MAX_VISITORS_BYTES = 2**18, 2**25
-# Whoever exceeds a limit of all brings them down to this share of it, so that few votes rewrite the file.
+# When the votes of all visitors exceed a limit, they are reduced to this share of it: so few votes rewrite the file.
 _KEPT_SHARE = 0.9
 # Blank lines are removed once they take more than this and more than the votes, so that few undone votes do so.
 _MIN_BLANK_BYTES = 2**20

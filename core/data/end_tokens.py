@@ -93,7 +93,7 @@ def special_tokens(tokenizer: "PreTrainedTokenizerBase") -> set[str]:
 
 
 def _render_tails(render: Render, template: str, name: str) -> tuple[str, str, str] | None:
-    """Return the text after an answer in the middle of a conversation, at its end, and the text before an answer.
+    """Return three texts: after an answer in the middle of a conversation, after the last one, and before an answer.
 
     Returns None if the template refuses all probes or leaves out some of their turns.
     """

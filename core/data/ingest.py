@@ -41,7 +41,7 @@ _KNOWN = "the studio wrote the rows"
 _ARROW = {"integer": pa.int64(), "number": pa.float64(), "flag": pa.bool_(), "text": pa.string()}
 
 
-def present(settings: Settings, source: Source) -> Dataset | None:
+def find_opened(settings: Settings, source: Source) -> Dataset | None:
     """Return the dataset of `source` if it was opened before, or None.
 
     The same bytes under another ending, such as .csv after .txt, are read anew: the ending chooses the reader.
@@ -73,7 +73,7 @@ def ingest(
     """
     name = dataset_id(source)
     with _lock(settings, name):
-        if found := present(settings, source):
+        if found := find_opened(settings, source):
             return found
         target = inside(settings.datasets_dir, name, "dataset name")
         _remove_dead_leftovers(settings, name)
@@ -81,7 +81,7 @@ def ingest(
         try:
             about = _ingest(scratch, source, rows, notes, reading)
             write_json(scratch / "about.json", about.model_dump())
-            # `present` did not accept the existing folder: it has an older layout, or was left by a crash.
+            # `find_opened` did not accept the existing folder: it has an older layout, or was left by a crash.
             if target.exists():
                 shutil.rmtree(target)
             scratch.rename(target)

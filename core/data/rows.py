@@ -24,7 +24,7 @@ from core.settings import Settings
 T = TypeVar("T")
 
 MEMORY_LIMIT = "512MB"
-# Of one query of a table, a histogram or a subset. A search of a million rows takes half a second.
+# Time limit of one query of a table, a histogram or a subset. A search of a million rows takes half a second.
 QUERY_SECONDS = 60.0
 BATCH_ROWS = 1000
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from core.data import parse_rows
 from core.data.formats import Reading
-from core.data.ingest import ingest, present
+from core.data.ingest import find_opened, ingest
 from core.data.readers import SUFFIXES, SourceRow, columnar, json_tables, read_rows, saved
 from core.data.table import HELD_OUT, TRAIN, Dataset, Source
 from core.errors import StudioError
@@ -159,7 +159,7 @@ def open_hub(
         # The description of a gated dataset is public, its rows are not. load_dataset would hide the refusal's reason.
         api.auth_check(name, repo_type="dataset")
     source = _hub_source(name, config or None, split or None, info)
-    if found := present(settings, source):
+    if found := find_opened(settings, source):
         return found
     progress(0, "Downloading")
     notes: list[str] = []

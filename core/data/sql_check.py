@@ -44,7 +44,7 @@ def one_select(sql: str) -> str:
         kind = token.lastgroup if token["tag"] is None else "text"
         if kind == "space":
             continue
-        # At the first one: to search the rest of the text once for each would take quadratic time.
+        # The first one ends the check: to search the rest of the text once for each would take quadratic time.
         if kind == "unclosed":
             raise StudioError(f"The SQL has {token[0][:40]} without its end. Close the comment or the quoted text.")
         if ended and kind != "end":

@@ -36,7 +36,7 @@ from core.system.jobs import Progress, ignore_progress
 
 SCHEMA = pa.schema([("split", pa.string()), ("row", pa.int64()), ("messages", MESSAGES)])
 _BATCH_ROWS = 5000
-# Of a progress bar, after counting tokens or comparing rows, and after selecting them.
+# Shares of the progress bar that are done after counting tokens or comparing rows, and after selecting them.
 _COUNTED_SHARE, _SELECTED_SHARE = 0.7, 0.8
 
 Record = tuple[str, int, list[Message]]
@@ -116,10 +116,10 @@ def free_name(settings: Settings, name: str, recipe: Recipe) -> str:
 def _create(settings: Settings, target: Path, recipe: Recipe, progress: Progress) -> Subset:
     name = target.name
     if (target / "recipe.json").is_file():
-        present = find(settings, name)
-        if present.recipe == recipe:
-            return present
-        raise StudioError(f"The subset {name!r} exists already ({present.describe()}) Choose another name.")
+        existing = find(settings, name)
+        if existing.recipe == recipe:
+            return existing
+        raise StudioError(f"The subset {name!r} exists already ({existing.describe()}) Choose another name.")
     rows = open_rows(settings, recipe, progress)
     progress(_COUNTED_SHARE, "Selecting the rows")
     chosen = select(rows, recipe)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from core.data import parse_rows, subset
 from core.data.formats import Message, Reading
-from core.data.ingest import ingest, present
+from core.data.ingest import find_opened, ingest
 from core.data.readers import SourceRow
 from core.data.table import Dataset, Source
 from core.settings import Settings
@@ -38,7 +38,7 @@ def open_subset(settings: Settings, name: str, progress: Progress = ignore_progr
     """
     found = subset.find(settings, name)
     source = source_of(found)
-    if opened := present(settings, source):
+    if opened := find_opened(settings, source):
         return opened
     total = max(1, found.rows + found.held_out)
     data = ingest(settings, source, _rows(settings, name, total, progress), reading=READING)

@@ -146,7 +146,7 @@ def opened_datasets(settings: Settings) -> list[Dataset]:
         try:
             found.append(Dataset.model_validate_json(path.read_text(encoding="utf-8")))
         except (FileNotFoundError, ValidationError):
-            # Of another layout, or deleted by another call meanwhile.
+            # It has another layout, or another call has deleted it meanwhile.
             continue
     return [d for d in found if visibility.can_see_dataset(settings, d.id, d.source.kind == "bundled")]
 

@@ -222,14 +222,14 @@ class Renderer:
             start = turn_end if is_merged else self._answer_start(locator, region, turn_end, notes)
             # White space at the end of the answer that the template has kept is part of the answer.
             end = region.end + common_length(region.trail, text[region.end : following])
-            closed = self.end_tokens.end_of(text, end, following)
-            if closed is None and is_last:
+            closed_at = self.end_tokens.end_of(text, end, following)
+            if closed_at is None and is_last:
                 # The template writes no end token after the last answer; without one, a model would not learn to stop.
                 text = text[:end] + self.end_tokens.appended if self.end_tokens.appended else text
                 following = len(text)
-                closed = max(end, len(text.rstrip()))
-            is_merged = closed is None
-            end = end if is_merged else closed
+                closed_at = max(end, len(text.rstrip()))
+            is_merged = closed_at is None
+            end = end if is_merged else closed_at
             has_loss = message.get("loss") is not False
             turn_end = _turn_end(text, end, following, self.end_tokens)
             spans += [("assistant", start, False), ("assistant", end, has_loss), ("assistant", turn_end, False)]
@@ -242,11 +242,11 @@ class Renderer:
     def _answer_start(self, locator: Locator, region: Region, turn_end: int, notes: list[str]) -> int:
         """Return where an answer begins in the text: at the end of its generation prompt."""
         text = locator.located.text
-        opened, missing = locator.generation_prompt_end(region.message)
+        opened_at, missing = locator.generation_prompt_end(region.message)
         if missing:
             notes.append(f"the generation prompt of the chat template ends with {missing!r}, which this answer lacks")
-        if opened is not None:
-            return opened
+        if opened_at is not None:
+            return opened_at
         # Without a usable generation prompt, the answer begins with those of its leading spaces that the text holds.
         before = text[turn_end : region.start][::-1]
         return region.start - common_length(region.lead[::-1], before)
@@ -266,10 +266,10 @@ def _turn_end(text: str, at: int, following: int, ends: EndTokens) -> int:
         following: Start of the next content, or the end of the text.
         ends: The end tokens of the template.
     """
-    closed = ends.end_of(text, at, following)
-    if closed is None and following < len(text):
+    closed_at = ends.end_of(text, at, following)
+    if closed_at is None and following < len(text):
         return at
-    at = at if closed is None else closed
+    at = at if closed_at is None else closed_at
     return at + len(text[at:following]) - len(text[at:following].lstrip())
 
 

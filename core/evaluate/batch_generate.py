@@ -1,8 +1,8 @@
 """Batched generation of the answers of all lanes to many prompts.
 
-Tasks are sorted by prompt length, the longest first, and finished sequences are replaced by the next ones.
-Neighbors therefore have similar lengths, which keeps padding low, and the largest memory need appears at the start.
-The number of concurrent sequences is limited by the memory that their keys and values may take.
+The missing answers are sorted by the length of their prompts, the longest first, and finished sequences are replaced by
+the next ones. Neighbors therefore have similar lengths, which keeps padding low, and the largest memory need appears at
+the start. The number of concurrent sequences is limited by the memory that their keys and values may take.
 """
 
 import hashlib

@@ -33,7 +33,7 @@ Status = Literal[
     "unreadable",
 ]  # fmt: skip
 ACTIVE: tuple[Status, ...] = ("preparing", "running", "pausing", "stopping")
-# Of these, the ones in which no answer is added.
+# Active statuses in which no answer is added.
 WAITING: tuple[Status, ...] = ("preparing", "pausing", "stopping")
 RESUMABLE: tuple[Status, ...] = ("paused", "stopped", "failed", "interrupted")
 

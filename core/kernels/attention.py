@@ -3,8 +3,8 @@
 Models use it as a transformers attention implementation.
 
 On a GPU that supports it, one kernel attends all rows: flash-attn's if that is installed, else PyTorch's own
-(torch.nn.attention.varlen). Elsewhere each row is attended by itself, with the same result. Training registers it with
-models; the chat's prefill calls it directly.
+(torch.nn.attention.varlen). Elsewhere each row is attended by itself, with the same result. Training sets it on the
+model (`core.train.layout`); the chat's prefill calls it directly.
 
     tokens       | row 0   | row 1       | row 2 |        query, key, value: (1, heads, tokens, head width)
     row_lengths    3         5             2

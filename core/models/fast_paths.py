@@ -26,7 +26,7 @@ _ACTIVATION = "silu"
 _LINEARS = ("Linear", "Linear4bit")
 _ATTENTION, _MLP = ("q_proj", "k_proj", "v_proj", "o_proj"), ("gate_proj", "up_proj", "down_proj")
 
-# Only for the CUDA decoder.
+# The limits of `_DECODER_…` concern only the CUDA decoder.
 _DECODER_DTYPES = ("torch.bfloat16", "torch.float16", "torch.float32")
 # Kinds of rotary embedding whose angles do not depend on the length of the text.
 _DECODER_ROTARY = ("default", "linear", "llama3", "yarn")

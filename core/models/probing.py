@@ -14,7 +14,7 @@ _WINDOW = 5
 _TOLERANCE = {"float64": 1e-6, "float32": 2e-4, "bfloat16": 0.08, "float16": 0.04}
 
 
-def close(one: "torch.Tensor", other: "torch.Tensor") -> bool:
+def are_close(one: "torch.Tensor", other: "torch.Tensor") -> bool:
     """Return whether two tensors of logits differ by no more than rounding does in the second one's dtype."""
     tolerance = _TOLERANCE[str(other.dtype).removeprefix("torch.")]
     one, other = one.float(), other.float()

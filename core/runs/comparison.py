@@ -16,7 +16,7 @@ from core.runs.store import Run, Status
 
 # The loss of one step depends mostly on its rows, so the final loss is the mean over the last tenth of the steps.
 _LAST_SHARE = 0.1
-# Begins the name of a setting where attributes of a summary are named, too; both have a "loss".
+# Prefix of a setting's name in lists that also name attributes of a summary: "loss" is the name of one of each.
 SETTING = "setting."
 
 
@@ -76,12 +76,12 @@ class Summaries:
         written = (events.st_size, events.st_mtime_ns) if events else (0, 0)
         kept = self._kept.get(run.folder)
         if kept is None or kept[0] != written:
-            kept = self._kept[run.folder] = (written, self._made(run))
+            kept = self._kept[run.folder] = (written, self._summarize(run))
         known, state = kept[1], run.state()
         # Status and name change without an event.
         return Summary(**{**vars(known), "title": run.title, "status": state.status, "created": state.created})
 
-    def _made(self, run: Run) -> Summary:
+    def _summarize(self, run: Run) -> Summary:
         timeline, state = self._timelines.of(run.events_file), run.saved_state()
         try:
             config = run.config()

@@ -50,7 +50,7 @@ class RunEvent(BaseModel):
 
 
 class StageEvent(RunEvent):
-    """A stage of the preparation, described for the user."""
+    """A stage of the preparation or of a long evaluation pass, described for the user."""
 
     event: Literal["stage"] = "stage"
     text: Text = ""
@@ -251,9 +251,9 @@ class EventReader:
             chunk = stream.read(end - self._offset)
         # The writer may be in the middle of the last line; it is left for the next update.
         complete = chunk.rfind(b"\n") + 1
-        following, self._offset = self._offset, self._offset + complete
+        next_start, self._offset = self._offset, self._offset + complete
         for line in chunk[:complete].split(b"\n"):
-            self.line_start, following = following, following + len(line) + 1
+            self.line_start, next_start = next_start, next_start + len(line) + 1
             if line.strip():
                 try:
                     values = json.loads(line)

@@ -197,7 +197,7 @@ def resume(store: RunStore, run: Run, **changes: Any) -> dict[str, tuple[Any, An
         total = _total_steps(events, fresh)
         _check_length(fresh, changed, last_step(run), total)
         trained = max((event.step for event in events if isinstance(event, StepEvent)), default=0)
-        # A finished run may have ended before its last step, so that other changes continue it, too.
+        # A finished run that ended before its last step (early stopping) is continued by any change, not only of Steps.
         if state.status not in RESUMABLE or (state.status == "finished" and not (changed and total > trained)):
             is_done = state.status == "finished"
             why = "There is nothing left to do; give it more steps." if is_done else "It has not ended."
@@ -206,7 +206,7 @@ def resume(store: RunStore, run: Run, **changes: Any) -> dict[str, tuple[Any, An
         run.stop_request.unlink(missing_ok=True)
         if changed:
             run.save_config(fresh)
-        # The worker writes the old values into the "resumed" event. If it never came that far, the oldest ones count.
+        # Old values that no "resumed" event has reported yet are in the state; they take precedence over newer ones.
         previous = {name: getattr(config, name) for name in changed} | state.previous
         update = {"status": "queued", "cause": "", "ended": None, "pid": None, "process": None, "resumes": True,
                   "previous": previous}  # fmt: skip

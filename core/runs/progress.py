@@ -12,7 +12,7 @@ class Progress:
     """Latest metrics and position of a run.
 
     Attributes:
-        stage: Latest stage of the preparation.
+        stage: What the worker does now; empty from the end of a stage on.
         base_loss: Held-out loss before the first update: the base model's, unless the initialization changes it.
         held_out_loss: Latest held-out loss.
         seconds_left: Estimate from the mean speed so far; None before the first step and after the last.
@@ -41,18 +41,19 @@ def progress(events: Iterable[RunEvent]) -> Progress:
     """Return the progress that the events of a run add up to."""
     last: dict[type[RunEvent], Any] = {}
     losses: list[float | str | None] = []
+    stage = ""
     for event in events:
         last[type(event)] = event
+        stage = event.text if isinstance(event, StageEvent) else ""
         if isinstance(event, EvalEvent):
             losses.append(event.loss)
-    stage: StageEvent | None = last.get(StageEvent)
     prepared: PreparedEvent | None = last.get(PreparedEvent)
     # Before the first step, only the preparation knows how many steps there will be.
     step: StepEvent = last.get(StepEvent) or StepEvent(step=0, total=prepared.total_steps if prepared else 0)
     seconds = step.seconds or 0.0
-    runs_on = step.step > 0 and EndEvent not in last
+    is_training = step.step > 0 and EndEvent not in last
     return Progress(
-        stage=stage.text if stage else "",
+        stage=stage,
         step=step.step,
         total=step.total,
         loss=step.loss,
@@ -61,7 +62,7 @@ def progress(events: Iterable[RunEvent]) -> Progress:
         base_loss=losses[0] if losses else None,
         held_out_loss=losses[-1] if losses else None,
         seconds=seconds,
-        seconds_left=seconds / step.step * (step.total - step.step) if runs_on else None,
+        seconds_left=seconds / step.step * (step.total - step.step) if is_training else None,
         prepared=prepared,
     )
 

@@ -18,10 +18,23 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from core.runs import checkpoints
 from core.runs.checkpoints import Checkpoint
 from core.runs.config import QLoRAConfig
-from core.runs.events import CheckpointEvent, EvalEvent, EventWriter, NoEvents, ResumedEvent, SampleEvent, StepEvent
+from core.runs.events import (
+    CheckpointEvent,
+    EvalEvent,
+    EventWriter,
+    NoEvents,
+    ResumedEvent,
+    SampleEvent,
+    StageEvent,
+    StepEvent,
+)
+from core.runs.progress import duration
 from core.runs.store import Run
 from core.train.samples import generate_answers
 from core.train.system_metrics import SystemMetrics
+
+# The stage of an evaluation pass is written after this time, and again when the time has grown by this factor.
+_FIRST_STAGE_SECONDS, _STAGE_INTERVAL_GROWTH = 2.0, 1.5
 
 
 @dataclass(frozen=True)
@@ -32,6 +45,39 @@ class _RankStep:
     rows: list[int]
     metrics: dict[str, Any]
     stop_requested: bool
+
+
+class PassProgress:
+    """Stage events of an evaluation pass that takes long: the rows that are done, and the time that is left.
+
+    The first is written after two seconds, each later one after half of the time so far, so that a pass of an hour
+    writes about twenty.
+    """
+
+    def __init__(self, events: EventWriter | NoEvents, step: int, rows: int):
+        """Begin the pass.
+
+        Args:
+            events: Where the stages are written.
+            step: The step at which it takes place; 0 is the base model.
+            rows: How many held-out rows there are.
+        """
+        self._events, self._rows = events, rows
+        self._about = "the base model's held-out loss" if step == 0 else "the held-out loss"
+        self._began, self._next = time.monotonic(), _FIRST_STAGE_SECONDS
+
+    def report(self, share: float) -> None:
+        """Write how far the pass is, if that was not done shortly before.
+
+        Args:
+            share: Of the pass, 0 to 1; rows are ordered by length, so the time left is underestimated at first.
+        """
+        seconds = time.monotonic() - self._began
+        if seconds >= self._next and share < 1:
+            self._next = seconds * _STAGE_INTERVAL_GROWTH
+            rows = f"row {round(share * self._rows):,} of {self._rows:,}"
+            left = duration(seconds / share * (1 - share))
+            self._events.write(StageEvent(text=f"Computing {self._about}, {rows}, about {left} left"))
 
 
 class Reporter(TrainerCallback):
@@ -156,13 +202,15 @@ class Reporter(TrainerCallback):
         step = state.global_step
         if self.held_out and step not in self._losses:
             started = time.monotonic()
-            loss = self.trainer.held_out_loss(self.held_out, self.config.rows_per_gpu)
+            stages = PassProgress(self.events, step, len(self.held_out))
+            loss = self.trainer.held_out_loss(self.held_out, self.config.rows_per_gpu, stages.report)
             seconds = round(time.monotonic() - started, 2)
             self.events.write(EvalEvent(step=step, loss=loss, rows=len(self.held_out), seconds=seconds))
             self._losses[step] = loss
             self._check_best(state, control)
         questions = self.config.questions
         if questions and self._ranks.is_main:
+            self.events.write(StageEvent(text="Answering the sample prompts"))
             answers = generate_answers(self.trainer, questions, self.config.sample_tokens)
             self.events.write(SampleEvent(step=step, prompts=questions, answers=answers))
         self._step_started = time.monotonic()

@@ -16,7 +16,7 @@ import torch
 
 from core.errors import StudioError
 from core.kernels.attention import PACKED, kernel_name
-from core.models.probing import close, short_windows
+from core.models.probing import are_close, short_windows
 from core.models.support import attention_for, length_limit
 from core.runs.config import QLoRAConfig
 from core.train.batches import pack, pad
@@ -115,7 +115,7 @@ class _Probe:
         finally:
             model.train(was_training)
         # A causal model gives the first tokens the same logits without the last one.
-        if not close(shorter, self._alone[1][:-1]):
+        if not are_close(shorter, self._alone[1][:-1]):
             raise StudioError(
                 f"{type(model).__name__} is not causal: its logits depend on later tokens, so it cannot be trained to "
                 "predict them. Choose another model."
@@ -147,7 +147,7 @@ class _Probe:
             return f"{name} fails ({type(error).__name__}: {str(error).strip().partition(chr(10))[0]})"
         finally:
             self._model.train(was_training)
-        if all(close(one, other) for one, other in zip(logits, self._alone, strict=True)):
+        if all(are_close(one, other) for one, other in zip(logits, self._alone, strict=True)):
             return ""
         return f"rows of {name} do not give the logits that each gives by itself"
 

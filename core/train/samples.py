@@ -20,7 +20,7 @@ def generate_answers(trainer: "StudioTrainer", questions: list[str], max_new_tok
     """
     renderer = trainer.renderer
     prompts = [renderer.prompt_ids([{"role": "user", "content": question}]) for question in questions]
-    # The probe of the layout found that some models read a padded row otherwise than alone.
+    # A layout of one row at a time means that the model reads a padded row differently from the row alone.
     batches = [[prompt] for prompt in prompts] if trainer.layout.kind == "single" else [prompts]
     base = trainer.model.get_base_model()
     used, was_training = base.config._attn_implementation, trainer.model.training

@@ -7,6 +7,7 @@ for all. Where the studio departs from what TRL does with quantized models, a co
 
 import contextlib
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from trl import SFTTrainer
 
 from core.data.tokens import IGNORE_INDEX, Renderer
 from core.models.loading import LoadedBase
-from core.models.probing import close
+from core.models.probing import are_close
 from core.models.tokenizer import padding_id
 from core.runs import targets
 from core.runs.adapter import lora_config
@@ -41,14 +42,9 @@ class StudioTrainer(SFTTrainer):
     """SFTTrainer on rows rendered beforehand, with the studio's own loss (`summed_loss`)."""
 
     def __init__(
-        self,
-        config: QLoRAConfig,
-        base: LoadedBase,
-        rows: list[dict[str, Any]],
-        renderer: Renderer | None = None,
-        ranks: RankGroup = SINGLE,
-        **options: Any,
-    ):
+        self, config: QLoRAConfig, base: LoadedBase, rows: list[dict[str, Any]], renderer: Renderer | None = None,
+        ranks: RankGroup = SINGLE, **options: Any,
+    ):  # fmt: skip
         """Build the trainer, with the adapter on the model.
 
         Args:
@@ -105,13 +101,13 @@ class StudioTrainer(SFTTrainer):
         self.blocks = []
         if config.kernels == "auto" and torch.cuda.is_available():
             self.blocks, notes = fuse_blocks(base)
-        self.recompute = Planner(config, base, self.blocks, rows, packed=self.layout.kind == "packed")
+        self.planner = Planner(config, base, self.blocks, rows, packed=self.layout.kind == "packed")
         if not self.ranks.is_single:
             notes.append(
                 f"{config.gpus} GPUs take {config.rows_per_gpu} of each pass's {config.batch_size} rows; their "
                 "gradients are summed once per update."
             )
-        return [self.layout.choice, *notes, self.recompute.longest.text]
+        return [self.layout.choice, *notes, self.planner.longest.text]
 
     def _add_noise(self, config: QLoRAConfig) -> Any:
         """Add NEFTune's noise to the embeddings if the run uses it; return its hook, or None."""
@@ -212,7 +208,7 @@ class StudioTrainer(SFTTrainer):
                 out = base.get_decoder()(input_ids=ids, use_cache=False)
                 # Some families have no decoder of their own, and return logits here.
                 hidden = getattr(out, "last_hidden_state", None)  # (1, 6, hidden)
-                return hidden is not None and close(head(hidden), base(input_ids=ids, use_cache=False).logits)
+                return hidden is not None and are_close(head(hidden), base(input_ids=ids, use_cache=False).logits)
         finally:
             self.model.train(was_training)
 
@@ -251,10 +247,10 @@ class StudioTrainer(SFTTrainer):
         return self.accelerator.autocast()
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
-        """Return a batch's share of the mean loss over the tokens with loss of the whole update, as Trainer expects."""
+        """Return a batch's summed loss divided by the number of tokens with loss in the update, as Trainer expects."""
         numbers = inputs.get("row_numbers", [])
         self._rows_seen += numbers
-        self.recompute.prepare(inputs["input_ids"].numel())
+        self.planner.prepare(inputs["input_ids"].numel())
         total, count = self.summed_loss(inputs, self.objective)
         self._tokens_seen += count_tokens(inputs) if numbers else 0
         return total / (count if num_items_in_batch is None else num_items_in_batch)
@@ -275,7 +271,9 @@ class StudioTrainer(SFTTrainer):
         self.model.zero_grad(set_to_none=True)
         self.model.train(was_training)
 
-    def held_out_loss(self, rows: list[dict[str, Any]], batch_size: int) -> float:
+    def held_out_loss(
+        self, rows: list[dict[str, Any]], batch_size: int, on_batch: Callable[[float], None] = lambda share: None
+    ) -> float:
         """Return the mean cross-entropy per token over `rows`.
 
         Sums are divided once at the end, so the result does not depend on how rows are batched.
@@ -283,6 +281,7 @@ class StudioTrainer(SFTTrainer):
         Args:
             rows: Tokenized rows, the same on all ranks.
             batch_size: Rows per forward pass.
+            on_batch: Called after each batch of this rank with the share of its batches that are done, 0 to 1.
         """
         # Rows of similar length together, so that little is padded. Each rank takes every world_size-th batch.
         ordered = sorted(rows, key=lambda row: len(row["input_ids"]))
@@ -291,10 +290,10 @@ class StudioTrainer(SFTTrainer):
         self.model.eval()
         total, count = 0.0, 0
         with torch.no_grad():
-            for start in starts:
-                batch = self._prepare_inputs(self.collate(ordered[start : start + batch_size]))
-                loss, tokens = self.summed_loss(batch)
+            for done, start in enumerate(starts, 1):
+                loss, tokens = self.summed_loss(self._prepare_inputs(self.collate(ordered[start : start + batch_size])))
                 total, count = total + loss.item(), count + tokens
+                on_batch(done / len(starts))
         self.model.train(was_training)
         sums, counts = zip(*self.ranks.all_gather((total, count)), strict=True)
         return sum(sums) / sum(counts)

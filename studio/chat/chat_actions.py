@@ -166,7 +166,8 @@ class ChatActions:
         """Generate answers to the last turn, and save them however they end.
 
         The page reads their texts by itself (studio/chat/live_answers.py): Gradio spends more on one update of its
-        components than the engine on a token. An update is sent when a card changes otherwise than by more text.
+        components than the engine on a token. An update is sent when more than the text and the figures of
+        a card changes.
         """
         answers = self.conversations.begin_answers(chat_id, lanes, request.session_hash or "", continued)
         try:
@@ -190,8 +191,8 @@ class ChatActions:
             previous = shape, hint
             shape, hint = board_shape(answers), THROTTLED_NOTICE if self.engine.throttle.is_active else ""
             if (shape, hint) != previous:
-                # Set busy every time: an update that was under way when the question was sent may arrive after
-                # the first one and enable the buttons again.
+                # Every update sets busy: an older update, which was on its way when the question was sent, may
+                # arrive after the first one of this stream and enable the buttons again.
                 yield self._render_progress(answers, hint if hint != previous[1] else None)
             if time.monotonic() - saved_at >= _SAVE_EVERY_SECONDS:
                 self.conversations.save(answers.snapshot("interrupted"))

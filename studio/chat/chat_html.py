@@ -64,7 +64,7 @@ def growing_cards(answers: AnswersInProgress, known: Mapping[str, int]) -> list[
 
 
 def board_shape(answers: AnswersInProgress) -> list[tuple[bool, bool, tuple[Action, ...], str]]:
-    """Return what decides about the cards being written apart from their texts and figures.
+    """Return all that decides how the cards being written look, except their texts and figures.
 
     While it stays the same, `growing_cards` brings the last board up to date.
     """
@@ -194,7 +194,7 @@ def _facts(answer: GenerationResult | Generation) -> str:
     speed = answer.tokens_per_second
     facts = [
         f"{answer.tokens} tokens",
-        # From Send on, as a reader waits.
+        # The time counts from Send on, because the reader has waited since then.
         f"first after {answer.waited_seconds + answer.first_token_seconds:.1f} s",
         f"{speed:.{0 if speed >= 10 else 1}f} tokens/s",
         END_LABELS[answer.end],

@@ -76,7 +76,8 @@ def connect_turns(parts: ChatParts, widgets: ChatWidgets) -> None:
     ]
     _list_chats_after(parts, widgets, events)
     connect_for_visitors(conversation.past.change, parts.chat_list.list_branches, chat_id, branch)
-    # The last turn changes with every update of a stream; branches only after it, so skip what comes meanwhile.
+    # While answers are streamed, the board of the last turn changes often and the branches do not. So changes that come
+    # while this call runs are skipped.
     connect_for_visitors(conversation.now.change, parts.chat_list.list_branches, chat_id, branch, trigger_mode="once")
 
 

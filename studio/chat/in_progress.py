@@ -23,7 +23,7 @@ class AnswersInProgress:
         settings: The settings that each lane's answer is written with, by lane.
         entry: The question in the engine's queue; None until it is made.
         stopped: Lanes that were stopped.
-        number: Differs for all answers of this server.
+        number: A number that no other answers of this server have.
         queue_position: Returns how many questions wait before an entry.
         began: When they were asked for, by `time.monotonic`.
         released: Set once the conversation can be changed again: its final state is on disk, unless that failed.

@@ -1,7 +1,7 @@
 """The texts of answers while they are written, for the pages that show them.
 
-A page asks a few times per second for what it does not have yet (components/static/live_texts.js). Whoever knows the
-random id of a conversation may read it, here as everywhere in the Chat tab.
+A page asks a few times per second for what it does not have yet (components/static/live_texts.js). A caller who
+knows the random id of a conversation may read it, here as everywhere in the Chat tab.
 """
 
 import json

@@ -15,7 +15,7 @@ from studio.train.marking import MarkWidgets, marks_fields
 from studio.train.preflight import Preflight
 from studio.train.start import Starter
 from studio.train.start_bar import PreflightWidgets, StartWidgets
-from studio.wiring import LATEST_ONLY, UNLIMITED, connect
+from studio.wiring import LATEST_ONLY, UNLIMITED, Named, connect
 
 
 @dataclass(frozen=True)
@@ -65,21 +65,21 @@ def connect_form(do: RunForm, side: LeftSide, run: gr.Dropdown, demo: gr.Blocks)
 
 
 def connect_start(
-    do: Starter, side: LeftSide, run: gr.Dropdown, with_archived: gr.Checkbox, changes: list[Callable[..., Any]]
+    do: Starter, side: LeftSide, shown: Named, with_archived: gr.Checkbox, changes: list[Callable[..., Any]]
 ) -> None:
     """Connect Start, its card, and the time of the run.
 
     Args:
         do: The handlers.
         side: The widgets.
-        run: Selects the run that was started.
+        shown: What shows the run that was started: `run`, which selects it, `starting`, `status` and `sent`.
         with_archived: Whether archived runs are listed.
         changes: Events after which the time may be another one, besides changes of the settings.
     """
     starting, fields, marks = side.starting, side.fields, side.marks
     values, parent = {"with_archived": with_archived, **fields}, {"parent": side.copy.parent}
     card = {**starting.card_outputs, **marks.outputs}
-    outputs = {"run": run, "stage": starting.stage, "checked": side.preflight.checked, **card}
+    outputs = {**shown, "stage": starting.stage, "checked": side.preflight.checked, **card}
     # A state is no argument of an API call, so it comes last.
     accepted = {**values, "accept_warnings": starting.accept_warnings, **parent}
     hidden = {"show_progress": "hidden"}

@@ -40,7 +40,7 @@ class Preflight:
         """Return the findings and the memory forecast, and offer a change when the run does not fit."""
         config, settings = parse_config(values), self.runs.settings
         findings, fitted = yield from follow_stages(
-            "stage",
+            {"stage": ""},
             lambda on_stage: (checks.check(settings, config, on_stage), fit.fit(settings, config)),
             "Checking the settings",
         )

@@ -21,6 +21,8 @@ def status_html(run: Run, state: RunState, progress: Progress) -> str:
         text = "waiting for the runs before it"
     elif state.status == "stopping":
         text = _stopping_text(run, progress)
+    elif state.status in ACTIVE and progress.total and progress.stage:
+        text += f": {progress.stage[0].lower()}{progress.stage[1:]}"
     elif state.status in ACTIVE and progress.seconds_left is not None:
         text += f", about {duration(progress.seconds_left)} left"
     elif state.status in ACTIVE and progress.total:

@@ -8,6 +8,7 @@ from gradio.blocks import Block
 from components.chart import build_chart
 from components.conversation import empty_html
 from components.download import Download, build_download
+from components.page_html import PageHTML
 from studio.train.run_html import skeleton_html
 from studio.train.run_view import METRIC_FIELDS
 from studio.train.step_rows import NO_STEP
@@ -18,6 +19,7 @@ class RunViewWidgets:
     """Widgets of the view of one run.
 
     Attributes:
+        starting: Stages of a start, until there is its run.
         label: The tags and the note.
         charts: The column with everything that is shown from the first step on.
         metric: Selects the metric of the second chart.
@@ -26,7 +28,8 @@ class RunViewWidgets:
         made: The accordion around `notes`.
     """
 
-    status: gr.HTML
+    starting: PageHTML
+    status: PageHTML
     label: gr.HTML
     tiles: gr.HTML
     alerts: gr.HTML
@@ -79,7 +82,8 @@ class RunViewWidgets:
 
 def build_run_view() -> RunViewWidgets:
     """Build the view in the open layout; the charts are hidden until there is a step."""
-    status = gr.HTML(skeleton_html(), elem_id="run-status", padding=False)
+    starting = PageHTML(elem_id="run-starting", padding=False)
+    status = PageHTML(skeleton_html(), elem_id="run-status", padding=False)
     label = gr.HTML(elem_id="run-label", padding=False)
     tiles = gr.HTML(elem_id="run-tiles", padding=False)
     alerts = gr.HTML(elem_id="run-alerts", padding=False)
@@ -112,6 +116,6 @@ def build_run_view() -> RunViewWidgets:
     with gr.Accordion("How this run was made", open=False, visible=False, elem_id="run-made") as made:
         notes = gr.HTML(elem_id="run-notes", padding=False)
     return RunViewWidgets(
-        status, label, tiles, alerts, charts, loss_chart, previous, metric, metric_chart, points, report_zip, made,
-        notes, samples_at, samples, row, as_tokens, step, row_view, exclude, log, read_log,
+        starting, status, label, tiles, alerts, charts, loss_chart, previous, metric, metric_chart, points, report_zip,
+        made, notes, samples_at, samples, row, as_tokens, step, row_view, exclude, log, read_log,
     )  # fmt: skip

@@ -45,7 +45,7 @@ COLUMNS = {
     "subset": _Column("Subset", lambda s: s.subset, kind="wide"),
     "created": _Column("Created", lambda s: datetime.fromtimestamp(s.created).strftime("%Y-%m-%d %H:%M")),
 }
-# Columns of which one value alone says something.
+# Columns that are shown even if all runs have the same value.
 _ALWAYS = ("title", "best_held_out", "loss", "seconds", "created")
 # Results whose difference to the baseline is shown.
 _DIFFERENCES = (*HELD_OUT_RESULTS[:2], "best_loss", "loss")
@@ -103,7 +103,7 @@ class RunsTable:
                 names.append(name)
         found = [(name, COLUMNS[name]) for name in names]
         settings = [(SETTING + name, _setting(name)) for name in settings_that_differ(self.summaries)[:_MAX_SETTINGS]]
-        # The settings that make the difference are beside the result that it makes.
+        # The settings that differ stand beside the held-out loss, which they may explain.
         return [*found[:2], *settings, *found[2:]]
 
     def _cell(

@@ -15,7 +15,7 @@ from core.errors import StudioError
 from core.runs import process
 from core.runs.config import TITLES
 from core.runs.findings import Finding, FindingsError
-from core.runs.progress import duration
+from core.runs.progress import Progress, duration
 from core.runs.store import RunStore
 from core.runs.time_estimate import Estimate, TimeEstimates
 from studio.handlers import ShownError, info
@@ -24,8 +24,13 @@ from studio.stages import follow_stages
 from studio.train.controls import RunControls
 from studio.train.duplicate import parent_of
 from studio.train.marking import mark, parse_config, still_invalid
+from studio.train.run_html import status_html
 
 UNKNOWN_TIME = "No comparable run has ended on this machine, so the time is unknown. A dry run measures two steps."
+
+# Outputs that show the stages of a start: at the button, and where the run will be.
+_STAGES = {"stage": "", "starting": "Starting. "}
+_NO_STAGE = dict.fromkeys(_STAGES, "")
 
 
 @dataclass(frozen=True)
@@ -35,7 +40,7 @@ class Refusal:
     Attributes:
         values: The form's values of that start.
         level: Level of the findings below.
-        at_fields: Sentences by field: of the problems about a setting, or of the warnings if there are none.
+        at_fields: Text of a finding, by the field that it is about: problems only, or warnings if there is no problem.
     """
 
     values: dict[str, Any]
@@ -60,21 +65,23 @@ class Starter:
         yield {**_hide_card(), **mark({}), "checked": gr.update(visible=False)}
         try:
             run = yield from follow_stages(
-                "stage",
+                _STAGES,
                 lambda on_stage: process.submit(self.runs, config, bool(accept_warnings), on_stage, parent_of(parent)),
                 "Checking the settings",
             )
         except FindingsError as error:
-            yield {**_show_card(error, values), "stage": ""}
+            yield {**_show_card(error, values), **_NO_STAGE}
             raise ShownError(str(error)) from error
         except StudioError:
-            yield {"stage": ""}
+            yield _NO_STAGE
             raise
         if run.state().status == "queued":
             info("It starts when the runs before it have ended.", title=f"Queued {run.title}")
         else:
             info("It continues when this page is closed.", title=f"Started {run.title}")
-        yield {"run": gr.update(choices=self.controls.choices(with_archived), value=run.id), "stage": ""}
+        # The rest of the run's view follows when the list has changed, which takes another call.
+        status = {"status": status_html(run, run.state(), Progress()), "sent": {}}
+        yield {"run": gr.update(choices=self.controls.choices(with_archived), value=run.id), **status, **_NO_STAGE}
 
     def start_anyway(self, with_archived: bool, **values: Any) -> Iterator[dict[str, Any]]:
         """Start a run in spite of its warnings."""

@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import time
 
 import pytest
 
@@ -82,6 +83,40 @@ def refuse_then_accept(page) -> None:
     page.locator("#field-max_length-error", has_text="will be truncated").wait_for()
     page.locator("#start").click()
     page.locator("#start-anyway").click()
+
+
+# Keeps what the run's side says, with the milliseconds since Start was pressed.
+WATCH_START = """() => {
+  const view = document.getElementById('train-views');
+  const said = [];
+  let pressed = 0;
+  document.getElementById('start').addEventListener('click', () => { pressed = performance.now(); }, true);
+  new MutationObserver(() => { if (pressed) said.push([performance.now() - pressed, view.innerText]); })
+    .observe(document.body, {childList: true, subtree: true, characterData: true, attributeFilter: ['aria-busy']});
+  window.said = said;
+}"""
+# A page that other tests slow down is given more than the second that tests/browser/test_waits.py demands.
+SETTLED_MS = 3_000
+
+
+def check_start(page) -> None:
+    """Check that the run's side soon says no more that there is no run, but that it starts."""
+    said = page.evaluate("window.said")
+    # The page alone removes the sentence; the stage comes with the server's first answer.
+    assert not [text for milliseconds, text in said if milliseconds > SETTLED_MS and "No run yet" in text]
+    starting = next(index for index, (_, text) in enumerate(said) if "Starting. " in text)
+    assert not [text for _, text in said[starting:] if "No run yet" in text]
+    assert any("preparing" in text or "running" in text for _, text in said[starting:])
+
+
+def reload_seconds(page) -> float:
+    """Load the page again, and return the seconds from opening the Train tab until it shows the run."""
+    page.reload(wait_until="domcontentloaded")
+    page.get_by_role("tab", name="Train", exact=True).click()
+    opened = time.monotonic()
+    page.locator("#run-status .running").wait_for()
+    assert page.get_by_text("No run yet").count() == 0
+    return time.monotonic() - opened
 
 
 def selected_run(page) -> str:
@@ -172,12 +207,15 @@ def test_all_runs_can_be_sorted_compared_and_opened(page, server):
     page.locator("#run-status .finished").wait_for()
 
 
-def test_train_queue_stop_resume_kill_label_and_delete(page, server):
+def test_train_queue_stop_resume_kill_label_and_delete(page, server, record_property):
     fill_tiny_run(page, 400)
     store = RunStore(server.settings)
+    page.get_by_text("No run yet").wait_for()
+    page.evaluate(WATCH_START)
     page.locator("#start").click()
     wait_until(lambda: len(store.runs()) == 1, page)
     page.locator("#run-status .running").wait_for()
+    check_start(page)
     first = store.runs()[0]
     fill(page, "max_steps", "3")
     page.locator("#start").click()
@@ -197,10 +235,13 @@ def test_train_queue_stop_resume_kill_label_and_delete(page, server):
     wait_until(lambda: any(event.event == "resumed" for event in first.events()), page)
     wait_until(lambda: max(e.step for e in first.events() if e.event == "step") > reached, page)
     assert not page.locator("#kill").is_visible(), "Stop comes first"
-    page.reload()
-    page.get_by_role("tab", name="Train", exact=True).click()
-    page.locator("#run-status .running").wait_for()
-    assert page.get_by_text("No run yet").count() == 0
+    # The worker pauses, so that the run does not end before the page is back.
+    worker = first.saved_state().pid
+    os.kill(worker, signal.SIGSTOP)
+    try:
+        record_property("seconds until a reloaded page shows the run", round(reload_seconds(page), 2))
+    finally:
+        os.kill(worker, signal.SIGCONT)
     page.locator("#stop").click()
     # A step of the tiny model may end before the button is there.
     wait_until(lambda: page.locator("#kill").is_visible() or first.state().status == "stopped", page)

@@ -24,6 +24,8 @@ Words of the kernels, one for each way to divide work:
     group        projections of a transformer block that share an input, merged: qkv, o, gate_up, down (weights)
     input group  256 inputs that a warp reads at once (nf4_gemv)
     lane group   4 threads of a warp with the same outputs or rank (tensor_core)
+    upper, lower the two nibbles of a byte (quantized_matmul), the two bytes of a 16-bit code (nf4_ptx), or the two
+                 outputs or ranks of a thread, 8 apart (tensor_core, nf4_gemv, lora)
     block        64 weights of an output, which share a scale (core/kernels/nf4.py); else a transformer block
 
 LoRA's x Aᵀ is `hidden` in a product and its kernels, and `lora_hidden` elsewhere.

@@ -47,12 +47,12 @@ def _sum_parts(projected, rows, row, total, column, inside, PARTS: tl.constexpr)
 
 @triton.jit
 def _combine_splits(
-    scratch, sums, first_entry, head_column, row_mask, head_mask, WIDTH: tl.constexpr, SPLITS: tl.constexpr
+    scratch, sums, first_entry, head_column, query_mask, head_mask, WIDTH: tl.constexpr, SPLITS: tl.constexpr
 ):
     """Combine the results of all splits of the query heads of a key head.
 
     scratch: float32, (rows * heads * SPLITS, WIDTH). sums: float32, (rows * heads * SPLITS, 2): maximum and sum.
-    first_entry: (QUERIES,), first entry of each head. head_column: (WIDTH,). row_mask: (QUERIES, 1). head_mask:
+    first_entry: (QUERIES,), first entry of each head. head_column: (WIDTH,). query_mask: (QUERIES, 1). head_mask:
     (QUERIES,). Returns (QUERIES, WIDTH), float32.
 
     The loads bypass the first-level cache (.cg), which may hold values from before the other programs wrote.
@@ -69,7 +69,7 @@ def _combine_splits(
         weight = tl.exp2(tl.load(sums + 2 * entry, mask=head_mask, other=0.0, cache_modifier=".cg") - maximum)
         denominator += weight * tl.load(sums + 2 * entry + 1, mask=head_mask, other=1.0, cache_modifier=".cg")
         split_result = tl.load(
-            scratch + entry[:, None] * WIDTH + head_column[None, :], mask=row_mask, other=0.0, cache_modifier=".cg"
+            scratch + entry[:, None] * WIDTH + head_column[None, :], mask=query_mask, other=0.0, cache_modifier=".cg"
         )
         accumulator += weight[:, None] * split_result
     return accumulator / denominator[:, None]
@@ -93,7 +93,7 @@ def _attend(
     width: tl.constexpr = 2 * HALF
     half_column, head_column = tl.arange(0, HALF), tl.arange(0, 2 * HALF)  # (HALF,) and (WIDTH,)
     shared_head = tl.arange(0, QUERIES)  # (QUERIES,): query heads of the key head
-    row_mask = (shared_head < SHARED)[:, None]  # (QUERIES, 1), bool
+    query_mask = (shared_head < SHARED)[:, None]  # (QUERIES, 1), bool
     # A slot with length -1 takes no part in the step, but its programs run: at position 0, without writing to the
     # cache. No NaN comes of it: split 0 attends to the new token alone, and the other splits have no tile, so their
     # maximum is -inf and their sum 0, which gives them the weight 0 when the splits are combined. The same holds for a
@@ -108,9 +108,9 @@ def _attend(
     )
     column = (head * SHARED + shared_head)[:, None] * width + half_column[None, :]
     # (QUERIES, HALF)
-    first_half = _sum_parts(projected, rows, row, total, column, row_mask, PARTS).to(dtype).to(tl.float32)
+    first_half = _sum_parts(projected, rows, row, total, column, query_mask, PARTS).to(dtype).to(tl.float32)
     # (QUERIES, HALF)
-    second_half = _sum_parts(projected, rows, row, total, column + HALF, row_mask, PARTS).to(dtype).to(tl.float32)
+    second_half = _sum_parts(projected, rows, row, total, column + HALF, query_mask, PARTS).to(dtype).to(tl.float32)
     # (QUERIES, HALF): query, first halves
     query_first = (first_half * cosine[None, :] - second_half * sine[None, :]).to(dtype)
     # (QUERIES, HALF): query, second halves
@@ -176,10 +176,10 @@ def _attend(
     column = query_head[:, None] * width + head_column[None, :]  # (QUERIES, WIDTH)
     out_pointers = out + row * HEADS * SHARED * width + compute_paired_index(column, PAIRED)
     if SPLITS == 1:
-        tl.store(out_pointers, (accumulator / denominator[:, None]).to(dtype), mask=row_mask)
+        tl.store(out_pointers, (accumulator / denominator[:, None]).to(dtype), mask=query_mask)
     else:
         offset = (row * HEADS * SHARED + query_head) * SPLITS  # (QUERIES,): entries in scratch and sums
-        tl.store(scratch + (offset + split)[:, None] * width + head_column[None, :], accumulator, mask=row_mask)
+        tl.store(scratch + (offset + split)[:, None] * width + head_column[None, :], accumulator, mask=query_mask)
         tl.store(sums + 2 * (offset + split), maximum, mask=shared_head < SHARED)
         tl.store(sums + 2 * (offset + split) + 1, denominator, mask=shared_head < SHARED)
         # All threads must have stored before this program counts itself as done.
@@ -187,9 +187,9 @@ def _attend(
         if tl.atomic_add(done + row * HEADS + head, 1, sem="acq_rel", scope="gpu") == SPLITS - 1:
             tl.store(
                 out_pointers,
-                _combine_splits(scratch, sums, offset, head_column, row_mask, shared_head < SHARED, width, SPLITS)
+                _combine_splits(scratch, sums, offset, head_column, query_mask, shared_head < SHARED, width, SPLITS)
                 .to(dtype),
-                mask=row_mask,
+                mask=query_mask,
             )  # fmt: skip
             # For the next launch: the next block's, or the next step's.
             tl.store(done + row * HEADS + head, 0)

@@ -44,7 +44,7 @@ from core.chat.cuda.weights import MergedLinears, Weights
 
 # Programs that a product is divided among, to keep a large GPU's memory busy.
 _TARGET_PROGRAMS = 1024
-# Rows from which on unpacking the weights and leaving the product to cuBLAS is faster.
+# From this number of rows on, it is faster to unpack the weights and to leave the product to cuBLAS.
 _UNPACK_MIN_ROWS = 33
 _MAX_PARTS = 8
 _MIN_PART_INPUTS = 512

@@ -22,7 +22,7 @@ from core.chat.decoder import Decoder, TokenSequence
 
 # Tokens of prompts that are read between two decode steps.
 CHUNK_TOKENS = 1024
-# The same if nobody waits for the next word: weights are unpacked a quarter as often.
+# The same if no user waits for the next word: weights are unpacked a quarter as often.
 OFFLINE_CHUNK_TOKENS = 4096
 
 
@@ -97,7 +97,8 @@ class CudaDecoder:
     def step(self) -> bool:
         """Read one chunk of waiting prompts, then decode one token of every sequence whose prompt is complete.
 
-        A sequence whose prompt the chunk completes gets its first token from it, and is decoded in the same step.
+        Where the chunk completes a prompt, its logits give the first token of the answer, and the same step decodes the
+        second one.
 
         An exception of a callback is passed on, and leaves the decoder unusable until `clear`.
 

@@ -46,9 +46,10 @@ def load_block_scale(
     """Return the scale of blocks: absmax, dequantized if NESTED.
 
     block: (threads,), int32: index of each thread's block. outer_block: (threads,), int32: number of the input group's
-    first block, counted so that outer_block // OUTER is its entry of outer_absmax. The input group's four blocks
-    share that entry, because an output has a multiple of four blocks, and OUTER is a multiple of four. offset: scalar,
-    float32. Returns (threads,), float32.
+    first block within its projection, plus OUTER for each entry of outer_absmax that belongs to the projections before.
+    So outer_block // OUTER is the entry of the block. The input group's four blocks share that entry, because an output
+    has a multiple of four blocks, and OUTER is a multiple of four. offset: scalar, float32. Returns (threads,),
+    float32.
     """
     scale = tl.load(absmax + block)  # (threads,), float32, or uint8 if NESTED
     if NESTED:

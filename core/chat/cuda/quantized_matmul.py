@@ -16,7 +16,7 @@ Data types: x, codes, A and B in the model's dtype; sums and outputs float32; ab
 scale (`weights`). One to eight rows over 4-bit weights have a kernel of their own (`nf4_gemv`).
 
 Measured on an H100 (bench/LOG.md), the four products of one transformer block of Llama-2-7B, floor 34 µs: two rows take
-407 µs with codes from a table and 109 with codes by byte permutes; with these, 16 rows take 107, 32 176, 128 363.
+407 µs with codes from a table and 109 with byte permutes. With these, 16 rows take 107, 32 take 176, 128 take 363.
 """
 
 import torch

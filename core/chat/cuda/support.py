@@ -1,4 +1,4 @@
-"""Check whether the CUDA decoder takes a model and its adapters on this machine, and give the reason if not.
+"""Check whether the CUDA decoder takes a model on this machine, and why not, and whether it takes an adapter.
 
 Which architectures and weights it is written for is declared in core/models/fast_paths.py.
 """

@@ -67,8 +67,8 @@ def detect(rows: Sequence[Row], prompts_only: bool = False) -> Detection | None:
     fitting = [proposal for proposal in proposals(rows, found) if proposal.rows]
     if prompts_only:
         fitting += [proposal for proposal in propose_prompts(rows, found) if proposal.rows]
-    sure = [proposal for proposal in fitting if proposal.sure and proposal.rows > _MAJORITY_SHARE * texts]
-    chosen = next((proposal for proposal in sure if _why_unusable(proposal, rows) is None), None)
+    certain = [proposal for proposal in fitting if proposal.is_certain and proposal.rows > _MAJORITY_SHARE * texts]
+    chosen = next((proposal for proposal in certain if _why_unusable(proposal, rows) is None), None)
     others = sorted((p for p in fitting if p is not chosen), key=lambda p: -p.rows)
     candidates = _candidates(chosen, others, found, rows)
     if chosen is None:
@@ -78,7 +78,7 @@ def detect(rows: Sequence[Row], prompts_only: bool = False) -> Detection | None:
             _describe(others[0], rows) if others else "",
             candidates,
         )
-    # Two proposals may be the same reading in the words of the user.
+    # The runner-up is another one in words, too: two readings may have the same description.
     second = next((words for other in others if (words := _describe(other, rows)) != _describe(chosen, rows)), "")
     return Detection(
         chosen.reading,
@@ -131,7 +131,7 @@ def _has_text(found: dict[str, Column]) -> bool:
 
 
 def _why_unusable(proposal: Proposal, rows: Sequence[Row]) -> str | None:
-    """Return why no row becomes a conversation, by the first one; None where at least one does."""
+    """Return why no row becomes a conversation: the reason of the first row. None if at least one row does."""
     reasons: list[str] = []
     for row in rows:
         try:
@@ -154,9 +154,9 @@ def _question(found: dict[str, Column], others: list[Proposal], rows: Sequence[R
     # The sentence has no full stop: the page and the errors that show it continue from here.
     shown = list_some(names, _SHOWN_COLUMNS)
     doubt = next((proposal.doubt for proposal in _unlikely_last(others, found, rows) if proposal.doubt), "")
-    if sure := next((proposal for proposal in others if proposal.sure), None):
-        label = get_format(sure.reading.format).label
-        doubt = f"no row can be used as {label} ({_why_unusable(sure, rows) or 'only some rows fit'})"
+    if certain := next((proposal for proposal in others if proposal.is_certain), None):
+        label = get_format(certain.reading.format).label
+        doubt = f"no row can be used as {label} ({_why_unusable(certain, rows) or 'only some rows fit'})"
     doubt = mixed_doubt(rows) or doubt or message_list_doubt(rows, found)
     if not any(get_format(proposal.reading.format).name != "text" for proposal in others):
         convert = "write one column with the question and one with the answer, such as prompt and completion"

@@ -41,7 +41,7 @@ class Proposal:
     doubt: str = ""
 
     @property
-    def sure(self) -> bool:
+    def is_certain(self) -> bool:
         """Return whether the detection may choose this reading without asking."""
         return not self.doubt
 

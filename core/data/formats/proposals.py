@@ -1,7 +1,7 @@
 """Proposals of readings with trees, preference pairs, lists of turns, or question and answer.
 
 `proposals` yields all proposals of the detection, the most specific first; those of a single text column are in
-`text_proposals`. Order matters: `detect` takes the first one that is sure, fits most rows and gives a usable row.
+`text_proposals`. Order matters: `detect` takes the first one that is certain, fits most rows and gives a usable row.
 """
 
 from collections.abc import Iterator

@@ -1,8 +1,8 @@
 """Marks of a template that most turns of a dataset share: at their ends, or at the beginning of a line.
 
-Whether "</s>" at the end of an answer is the mark of a template or a word of it, one row does not show. So the first
-rows are surveyed: a special token that begins or ends most answers, or most questions, is left out, and every other
-repeated mark is named in the notes of its rows and trained as text. `RepeatedMarks.apply` does both for each row.
+One row does not show whether "</s>" at the end of an answer is the mark of a template or a part of the text. So the
+first rows are surveyed: a special token that begins or ends most answers, or most questions, is left out, and every
+other repeated mark is named in the notes of its rows and trained as text. `RepeatedMarks.apply` does both for each row.
 """
 
 import re
@@ -106,8 +106,8 @@ class RepeatedMarks:
     """Marks that most turns of a dataset share.
 
     Attributes:
-        end: Treatment of a special token that ends an answer: "cut"; "weigh" where few answers end so, which leaves it
-            out only after a finished sentence; "keep".
+        end: Treatment of a special token that ends an answer. "cut" leaves it out. "weigh" leaves it out only after a
+            finished sentence, for datasets in which few answers end so. "keep" keeps it.
         answers: Marks of the answers.
         questions: Marks of the questions.
         texts: Marks of rows of plain text.
@@ -176,7 +176,12 @@ def find_repeated_marks(conversations: Iterable[list[Message]]) -> RepeatedMarks
 
 
 def _survey(texts: Sequence[str], inside: tuple[_Position, ...]) -> _Marks:
-    """Return the repeated marks of one kind of turns, inside the turns only at the positions `inside`."""
+    """Return the repeated marks of one kind of turns.
+
+    Args:
+        texts: The turns.
+        inside: Positions within the turns that are searched beside their two ends.
+    """
     begins, ends = _repeated(texts, "begins"), _repeated(texts, "ends")
     marks = _Marks(*(tuple(mark for mark in found if _CERTAIN.fullmatch(mark)) for found in (begins, ends)))
     named: list[tuple[_Position, str]] = [("begins", mark) for mark in begins if mark not in marks.begins]

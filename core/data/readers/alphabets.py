@@ -28,7 +28,7 @@ class _Alphabet(NamedTuple):
     letters: str
 
 
-# By the names of the encodings in Python; a superset comes after the narrower encoding.
+# Alphabets by the names of their encodings in Python; a superset comes after the narrower encoding.
 _ALPHABETS = {
     "shift_jis": _Alphabet("SHIFT_JIS", "Japanese", "ぁ-ヺー、。"),
     "cp932": _Alphabet("CP932", "Japanese", "ぁ-ヺー、。"),

@@ -18,7 +18,7 @@ from core.data.readers.lines import MARK, LineSource
 Content = Literal["JSON lines", "JSON", "a table"]
 # Characters at the start of the file that are judged.
 _HEAD_CHARACTERS = 2**18
-# So many, where the first line alone is longer.
+# The same number where the first line alone is longer than that.
 _LONG_HEAD_CHARACTERS = 2**24
 # Share of the lines that must be JSON objects, or have the number of cells of the header.
 _MIN_SHARE = 0.95

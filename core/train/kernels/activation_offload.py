@@ -67,7 +67,7 @@ class ActivationOffload:
         return x
 
     def _release_leaving(self, main: torch.cuda.Stream) -> None:
-        """Drop tensors that leave, once the main stream waits for their copies."""
+        """Make the main stream wait for the copies of the tensors that leave, and drop these tensors."""
         while self._leaving:
             _, ended = self._leaving.pop()
             main.wait_event(ended)

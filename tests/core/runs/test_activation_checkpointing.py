@@ -83,7 +83,7 @@ def trainer_of(tmp_path, tokenizer, fused: bool, **over) -> StudioTrainer:
     made = StudioTrainer(config, base, random_rows(LENGTHS), args=make_sft_config(config, str(tmp_path), total_steps=2))
     if fused:
         made.blocks, _ = fuse_blocks(made.model.get_base_model())
-        made.recompute = recomputing.Planner(config, made.model.get_base_model(), made.blocks, random_rows(LENGTHS))
+        made.planner = recomputing.Planner(config, made.model.get_base_model(), made.blocks, random_rows(LENGTHS))
     return made
 
 
@@ -113,7 +113,7 @@ def test_short_batch_recomputes_fewer_blocks_than_long_batch(tmp_path, tokenizer
 
     monkeypatch.setattr(recomputing, "plan", plan_by_length)
     planner = recomputing.Planner(
-        trainer.recompute._config, trainer.model.get_base_model(), trainer.blocks, random_rows([900, 900, 800, 900])
+        trainer.planner._config, trainer.model.get_base_model(), trainer.blocks, random_rows([900, 900, 800, 900])
     )
     layers = trainer.model.get_base_model().model.layers
 

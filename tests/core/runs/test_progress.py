@@ -28,8 +28,15 @@ def test_progress_without_events_is_empty():
 
 def test_progress_before_first_step_has_total_but_no_time_left():
     now = progress(parse([{"event": "stage", "text": "Loading"}, PREPARED, measured(0, 3.5)]))
-    assert (now.stage, now.step, now.total, now.seconds_left, now.share) == ("Loading", 0, 20, None, 0)
+    assert (now.stage, now.step, now.total, now.seconds_left, now.share) == ("", 0, 20, None, 0)
     assert now.base_loss == now.held_out_loss == 3.5
+
+
+@pytest.mark.parametrize("end", [PREPARED, step(3), measured(0, 3.5), {"event": "done"}])
+def test_stage_ends_with_the_next_event(end):
+    reported = [PREPARED, {"event": "stage", "text": "Computing the held-out loss, row 8 of 34, about 20 s left"}]
+    assert progress(parse(reported)).stage.startswith("Computing")
+    assert progress(parse([*reported, end])).stage == ""
 
 
 def test_progress_shows_last_step():

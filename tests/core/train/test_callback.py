@@ -7,7 +7,7 @@ from core.runs import checkpoints, events
 from core.runs.checkpoints import Checkpoint
 from core.runs.config import QLoRAConfig
 from core.runs.events import EventWriter, ResumedEvent
-from core.train.callback import Reporter
+from core.train.callback import PassProgress, Reporter
 from core.train.distributed import SINGLE
 
 NAN, INF = float("nan"), float("inf")
@@ -54,6 +54,19 @@ class Attempts:
                 break
         self.end_reason = reporter.end_reason
         return state.global_step
+
+
+def test_long_pass_reports_rows_and_time_left_ever_more_rarely(monkeypatch, tmp_path):
+    clock = iter(range(1000))
+    monkeypatch.setattr("core.train.callback.time.monotonic", lambda: float(next(clock)))
+    (tmp_path / events.FILE).touch()
+    stages = PassProgress(EventWriter(tmp_path / events.FILE), 0, 500)
+    for second in range(1, 101):
+        stages.report(second / 100)
+    texts = [event.text for event in events.read(tmp_path / events.FILE)]
+    assert texts[0] == "Computing the base model's held-out loss, row 10 of 500, about 1 min 38 s left"
+    assert len(texts) < 12
+    assert not any("row 500" in text for text in texts), "the loss itself reports the end"
 
 
 def passes(*losses):

@@ -85,6 +85,11 @@ def test_tiles_show_nan_as_text_and_missing_metrics_as_dashes():
         ({"status": "preparing", "ended": None}, [], "starting the worker"),
         ({"status": "preparing", "ended": None}, EVENTS[:1], "Loading it"),
         ({"status": "running", "ended": None}, EVENTS[:3], "step 0 of 10: evaluating the base model"),
+        (
+            {"status": "running", "ended": None},
+            [*EVENTS, {"event": "stage", "text": "Computing the held-out loss, row 8 of 34"}],
+            "step 2 of 10: computing the held-out loss, row 8 of 34",
+        ),
         ({"status": "running", "ended": None}, EVENTS, "step 2 of 10, about 16 s left"),
         ({"status": "finished"}, [*EVENTS, {"event": "done"}], "step 2 of 10, 4 s of training"),
         ({"status": "stopped", "cause": "Stopped on request."}, [*EVENTS, {"event": "done"}], "Stopped on request."),

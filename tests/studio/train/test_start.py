@@ -97,7 +97,10 @@ def test_start_behind_a_running_run_queues_and_shows_its_stages(ready, toasts):
     *updates, last = ready.start(False, False, **VALUES)
     stages = [update["stage"] for update in updates if "stage" in update]
     assert "Checking" in stages[0]
-    assert last["stage"] == ""
+    assert "Starting. Checking" in updates[1]["starting"]
+    assert last["stage"] == last["starting"] == ""
+    assert "waiting for the runs before it" in ParsedHtml(last["status"]).text
+    assert last["sent"] == {}
     assert "Queued" in toasts[0]
     assert [run.id for run in ready.runs.queue()] == [last["run"]["value"]]
     assert ready.runs.queue()[0].state().warnings == []
@@ -107,7 +110,7 @@ def test_start_beyond_a_quota_raises_and_ends_the_stage(do, a_run, monkeypatch):
     a_run()
     monkeypatch.setenv("STUDIO_QUOTA_RUNS", "1")
     shown = refused(do.start(False, False, **VALUES), StudioError, "1 are allowed")
-    assert shown["stage"] == ""
+    assert shown["stage"] == shown["starting"] == ""
 
 
 @pytest.mark.parametrize("text", HOSTILE)

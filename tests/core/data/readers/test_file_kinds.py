@@ -3,7 +3,6 @@
 import gzip
 import io
 import json
-import pickle
 import re
 import tarfile
 import zipfile
@@ -63,8 +62,8 @@ FILES = {
     "a Word document (.doc)": office("WordDocument"),
     "an archive of NumPy arrays": archive("a.npy"),
     "a NumPy array": b"\x93NUMPY\x01\x00",
-    "a Python pickle": pickle.dumps([{"a": 1}]),
-    "a Python pickle|old": pickle.dumps([{"a": 1}], 2),
+    "a Python pickle": b"\x80\x04\x95\r\x00\x00\x00\x00\x00\x00\x00]\x94}\x94\x8c\x01a\x94K\x01sa.",
+    "a Python pickle|old": b"\x80\x02]q\x00}q\x01X\x01\x00\x00\x00aq\x02K\x01sa.",
     "a TAR archive": tar(),
     "an SQLite database": b"SQLite format 3\x00" + bytes(64),
     "an Arrow file, although its name says text. Name it .arrow": b"ARROW1\x00\x00",
