@@ -26,6 +26,15 @@ def describe_trouble(read: SourceRow) -> str:
     return f"line {read.line} {read.trouble}" if not read.trouble.startswith("the ") else read.trouble
 
 
+def check_name(name: str, line: int) -> None:
+    """Raise StudioError if the name of a column, first seen in a line, is too long to be one."""
+    if len(name) > _MAX_NAME_CHARACTERS:
+        raise StudioError(
+            f"Line {line:,} names a column by {len(name):,} characters ({name[:40]!r}…). Expected at most "
+            f"{_MAX_NAME_CHARACTERS:,}: give the text a column of its own."
+        )
+
+
 class ColumnStatistics:
     """Counts of rows, splits and kinds of values, collected by the first pass.
 
@@ -58,16 +67,8 @@ class ColumnStatistics:
             self.complaints.append(describe_trouble(read))
 
     def count_cell(self, name: str, kind: str, line: int) -> None:
-        """Count a value of a column.
-
-        Raises:
-            StudioError: The name is too long to be one.
-        """
-        if len(name) > _MAX_NAME_CHARACTERS:
-            raise StudioError(
-                f"Line {line:,} names a column by {len(name):,} characters ({name[:40]!r}…). Expected at most "
-                f"{_MAX_NAME_CHARACTERS:,}: give the text a column of its own."
-            )
+        """Count a value of a column."""
+        check_name(name, line)
         if name not in self.kinds and len(self.kinds) >= _MAX_COUNTED_NAMES:
             self.uncounted += 1
             return
