@@ -59,9 +59,8 @@ def build(settings: Settings) -> AuthorizedBlocks:
                 owner = build_owner_tab(settings, engine.visitor_quota.quotas, engine.visitor_quota.tokens)
         build_api(runs)
         changes = [data.created.change, evaluate.evaluation.change, demo.load, tabs.select]
-        journey = JourneyBar(runs, evaluations, chat.compare_with_base)
         lists = {"tabs": tabs, "evaluated": evaluate.run, "exported": exported}
-        _connect_journey(journey, bar, changes, lists, train, chat)
+        _connect_journey(JourneyBar(runs, evaluations, chat.compare_with_base), bar, changes, lists, train, chat)
         _offer_new_subsets(data, train, tabs)
         _open_source_rows(chat, data, tabs)
         _poll_only_open_tab(tabs, {"Train": train.timer, "Evaluate": evaluate.timer})
