@@ -57,13 +57,7 @@ def build(settings: Settings) -> AuthorizedBlocks:
             with gr.Tab("Owner", id="owner", visible=demo.access.way is not Way.SPACE) as owner_tab:
                 owner = build_owner_tab(settings, engine.visitor_quota.quotas, engine.visitor_quota.tokens)
         build_api(runs)
-        lists = {
-            "tabs": tabs,
-            "subset": train.subset,
-            "run": train.run,
-            "evaluated": evaluate.run,
-            "exported": exported,
-        }
+        lists = {"tabs": tabs, "subset": train.subset, "run": train.run, "evaluated": evaluate.run, "exported": export}
         changes = [demo.load, tabs.select, train.runs_fingerprint.change, data.created.change, train.new_subset.change]
         connect_journey(JourneyBar(runs, evaluations), bar, [*changes, evaluate.evaluation.change], lists)
         _offer_new_subsets(data, train, tabs)
