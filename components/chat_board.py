@@ -111,7 +111,13 @@ def build_chat_board(elem_id: str, is_live: bool = False, value: str = "") -> gr
     Its events: `stop_lane`, `retry_lane`, `continue_answer`, `earlier_attempt`, `why`, `edit`, `vote`, `undo_vote`,
     `suggest`, and `returned`, which is sent when the browser window becomes visible again.
     """
-    return gr.HTML(value, js_on_load=_JS + (_LIVE_JS if is_live else ""), elem_id=elem_id, padding=False)
+    return gr.HTML(
+        value,
+        js_on_load=_JS + (_LIVE_JS if is_live else ""),
+        elem_id=elem_id,
+        padding=False,
+        elem_classes="qs-shows-waits",
+    )
 
 
 def live_cards(cards: Iterable[AnswerCard], known: Mapping[str, int]) -> list[dict[str, Any]]:
