@@ -53,13 +53,13 @@ def build(settings: Settings) -> AuthorizedBlocks:
                 changes = [train.runs_fingerprint.change, evaluate_tab.select]
                 evaluate = build_evaluate_tab(evaluations, jobs, demo, changes, data.dataset, tabs)
             with gr.Tab("Export", id="export") as export_tab:
-                export = build_export_tab(runs, demo, [train.runs_fingerprint.change, export_tab.select])
+                exported = build_export_tab(runs, demo, [train.runs_fingerprint.change, export_tab.select])
             with gr.Tab("Owner", id="owner", visible=demo.access.way is not Way.SPACE) as owner_tab:
                 owner = build_owner_tab(settings, engine.visitor_quota.quotas, engine.visitor_quota.tokens)
         build_api(runs)
-        lists = {"tabs": tabs, "subset": train.subset, "run": train.run, "evaluated": evaluate.run, "exported": export}
+        lists = {"subset": train.subset, "run": train.run, "evaluated": evaluate.run, "exported": exported}
         changes = [demo.load, tabs.select, train.runs_fingerprint.change, data.created.change, train.new_subset.change]
-        connect_journey(JourneyBar(runs, evaluations), bar, [*changes, evaluate.evaluation.change], lists)
+        connect_journey(JourneyBar(runs, evaluations), bar, changes, {"tabs": tabs, **lists})
         _offer_new_subsets(data, train, tabs)
         _open_source_rows(chat, data, tabs)
         _poll_only_open_tab(tabs, {"Train": train.timer, "Evaluate": evaluate.timer})

@@ -33,7 +33,7 @@ class EvaluateTab:
     Attributes:
         timer: Polls; active while the tab is visible.
         run: The run whose held-out rows are the prompts.
-        evaluation: Selects the evaluation; it changes when one is started or deleted.
+        evaluation: The selected evaluation, such as one that was just started.
     """
 
     timer: gr.Timer
