@@ -20,8 +20,12 @@ _JS = read_static("chat_board.js")
 LIVE_PATH = "/live/texts"
 _LIVE_JS = read_static("live_texts.js").replace("LIVE_PATH", LIVE_PATH)
 VERDICTS = ("left", "right", "tie", "both bad")
-# Each verdict with the key that casts it and the label of its button.
-_VOTE_BUTTONS = [(key, verdict, verdict.capitalize()) for key, verdict in enumerate(VERDICTS, 1)]
+# Labels on a narrow page, where the answers are below each other.
+_STACKED_LABELS = {"left": "First", "right": "Second"}
+# Each verdict with the key that casts it, and the labels of its button.
+_VOTE_BUTTONS = [
+    (key, verdict, verdict.capitalize(), _STACKED_LABELS.get(verdict, "")) for key, verdict in enumerate(VERDICTS, 1)
+]
 # The end of a text that may still change: an incomplete character, or the beginning of a stop word.
 _UNSETTLED_CHARACTERS = 128
 # Background of a token with probability 0; a stronger one would make the text hard to read.
@@ -51,6 +55,7 @@ class AnswerCard:
         actions: Its buttons.
         marked: The text in pieces, each with whether it is highlighted; None shows the text as it is.
         heat: The text in pieces, each with its probability; None shows the text as it is.
+        hint: Tooltip of the title, such as an id.
     """
 
     title: str
@@ -63,6 +68,7 @@ class AnswerCard:
     actions: Sequence[Action] = ()
     marked: Sequence[tuple[str, bool]] | None = None
     heat: Sequence[tuple[str, float]] | None = None
+    hint: str = ""
 
     @property
     def heat_spans(self) -> list[tuple[str, str, int]]:
@@ -105,7 +111,13 @@ def build_chat_board(elem_id: str, is_live: bool = False, value: str = "") -> gr
     Its events: `stop_lane`, `retry_lane`, `continue_answer`, `earlier_attempt`, `why`, `edit`, `vote`, `undo_vote`,
     `suggest`, and `returned`, which is sent when the browser window becomes visible again.
     """
-    return gr.HTML(value, js_on_load=_JS + (_LIVE_JS if is_live else ""), elem_id=elem_id, padding=False)
+    return gr.HTML(
+        value,
+        js_on_load=_JS + (_LIVE_JS if is_live else ""),
+        elem_id=elem_id,
+        padding=False,
+        elem_classes="qs-shows-waits",
+    )
 
 
 def live_cards(cards: Iterable[AnswerCard], known: Mapping[str, int]) -> list[dict[str, Any]]:

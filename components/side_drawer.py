@@ -1,7 +1,8 @@
-"""A column at the right of a page part that one button opens and closes; on a phone a sheet over the whole page.
+"""A column at the right of a page part that opens and closes; on a phone a sheet over the whole page.
 
-The browser opens and closes it without asking the server (static/side_drawer.js): with its button, with Close, with
-Escape, or when the drawer's element gets the DOM event "drawer-open".
+The browser opens and closes it without asking the server (static/side_drawer.js): with its button if it has one,
+with Close, with Escape, or when the drawer's element gets the DOM event "drawer-open" or "drawer-close". Opening one
+closes the others. The heading with Close stays in sight.
 """
 
 from collections.abc import Iterator

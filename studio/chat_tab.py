@@ -16,7 +16,7 @@ from core.chat.turns import MAX_LANES
 from core.errors import StudioError
 from studio.chat.api import build_chat_call
 from studio.chat.events import connect_asking, connect_cards, connect_for_visitors, connect_turns, turn_and_lane
-from studio.chat.layout import DRAWER, ChatWidgets, build_chat_widgets
+from studio.chat.layout import WHY_DRAWER, ChatWidgets, build_chat_widgets
 from studio.chat.live_answers import LiveAnswers
 from studio.chat.parts import ChatParts
 from studio.chat.view import Updates
@@ -199,12 +199,12 @@ def _connect_panels(parts: ChatParts, widgets: ChatWidgets) -> None:
 
 
 def _connect_why(parts: ChatParts, widgets: ChatWidgets) -> None:
-    """List the training rows nearest to an answer, in the drawer, and open one in the Data tab."""
+    """List the training rows nearest to an answer, in their drawer, and open one in the Data tab."""
     states, conversation, panels, chat_id = widgets.states, widgets.conversation, widgets.panels, widgets.states.chat_id
 
     def why(chat_id: str, event: gr.EventData) -> Iterator[Updates]:
         turn, lane = turn_and_lane(event)
-        yield {"nearest_rows": skeleton_html("Searching the training rows …"), "why_panel": gr.update(open=True)}
+        yield {"nearest_rows": skeleton_html("Searching the training rows …")}
         try:
             yield parts.nearest_rows.search(chat_id, turn, lane)
         except StudioError:
@@ -214,12 +214,9 @@ def _connect_why(parts: ChatParts, widgets: ChatWidgets) -> None:
     def open_row(rows_source: dict | None, event: gr.EventData) -> Updates:
         return {"row_wanted": parts.nearest_rows.open_row(rows_source, row_number(event))}
 
-    found = {"nearest_rows": panels.nearest_rows, "rows_source": states.rows_source, "why_panel": panels.why_panel}
+    found = {"nearest_rows": panels.nearest_rows, "rows_source": states.rows_source}
     for board in (conversation.past, conversation.now):
-        # The panel is shown at the click, and again once the rows are there.
-        show_why = read_static("show_why.js").replace("DRAWER", DRAWER)
-        board.why(None, js=show_why)
-        event = connect(board.why, why, {"chat_id": chat_id}, found, visitor=True, **PRIVATE, **HEAVY)
-        event.success(None, js=show_why)
+        board.why(None, js=read_static("show_why.js").replace("DRAWER", WHY_DRAWER))
+        connect(board.why, why, {"chat_id": chat_id}, found, visitor=True, **PRIVATE, **HEAVY)
     rows_source, row_wanted = {"rows_source": states.rows_source}, {"row_wanted": states.row_wanted}
     connect_for_visitors(panels.nearest_rows.open_row, open_row, rows_source, row_wanted)

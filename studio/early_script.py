@@ -6,7 +6,8 @@ Gradio's own option `head` adds scripts after its modules have read what these s
 from studio.html import read_static
 
 _HEAD = b"<head>"
-_SCRIPTS = "".join(f"<script>{read_static(name)}</script>" for name in ("slow_clock.js", "busy.js")).encode()
+_NAMES = ("slow_clock.js", "busy.js", "dropdown_keys.js")
+_SCRIPTS = "".join(f"<script>{read_static(name)}</script>" for name in _NAMES).encode()
 
 
 def with_early_script(html: bytes) -> bytes:

@@ -64,7 +64,7 @@ def build_evaluate_tab(
     _connect_form(StartForm(store), form, view, widgets, demo, changes)
     _connect_view(view, widgets, demo)
     _connect_actions(EvaluationActions(view, jobs), widgets, dataset, tabs)
-    return EvaluateTab(_connect_polling(view, widgets), form.fields["run"], widgets.evaluation)
+    return EvaluateTab(_connect_polling(view, widgets, changes), form.fields["run"], widgets.evaluation)
 
 
 def _connect_form(
@@ -72,8 +72,10 @@ def _connect_form(
     changes: list[Callable[..., Any]],
 ) -> None:  # fmt: skip
     fields = form.fields
-    chosen = {"run": fields["run"], "lanes": fields["lanes"]}
+    chosen = {"run": fields["run"], "lanes": fields["lanes"], "proposed": form.proposed}
     connect(partial(gr.on, [demo.load, *changes]), do.refresh_choices, chosen, form.choice_outputs, **UNLIMITED)
+    followed = {"lanes": fields["lanes"], "proposed": form.proposed}
+    connect(fields["run"].input, do.follow_run, chosen, followed, **UNLIMITED)
     prompts = {"prompts": fields["prompts"]}
     connect(fields["prompts"].change, do.update_visibility, prompts, form.visibility_outputs, **UNLIMITED)
     inputs = {"upload": form.upload, **fields}
@@ -113,12 +115,13 @@ def _connect_view(do: EvaluationView, widgets: EvaluationViewWidgets, demo: gr.B
     connect(widgets.table.open_row, show_prompt, evaluation, {"prompt": widgets.prompt}, **UNLIMITED)
 
 
-def _connect_polling(do: EvaluationView, widgets: EvaluationViewWidgets) -> gr.Timer:
+def _connect_polling(do: EvaluationView, widgets: EvaluationViewWidgets, changes: list[Callable[..., Any]]) -> gr.Timer:
     timer = gr.Timer(_POLL_SECONDS, active=False)
     seen = {"fingerprint": gr.State(""), "list_fingerprint": gr.State("")}
     evaluation, rows = {"evaluation_id": widgets.evaluation}, {"rows": widgets.pager.size}
     connect(
-        timer.tick,
+        # Also when the tab is opened: another page may have started an evaluation, and the first tick takes seconds.
+        partial(gr.on, [timer.tick, *changes]),
         do.poll,
         {**seen, **evaluation, "page": widgets.pager.page, **rows},
         {**seen, "evaluation": widgets.evaluation, **widgets.outputs},

@@ -10,7 +10,7 @@ from core.errors import StudioError
 from core.export.adapter import base_name, base_note, list_files, write_adapter
 from core.runs.store import Run, RunStore
 from studio.handlers import event_handler
-from studio.html import render
+from studio.html import read_static, render
 from studio.wiring import HEAVY, PRIVATE, UNLIMITED, connect
 
 _NO_RUN = "No run has an adapter yet. Train one first; its adapter can then be downloaded here."
@@ -81,7 +81,10 @@ def build_export_tab(runs: RunStore, demo: gr.Blocks, changes: list[Any]) -> gr.
             )
             download = build_download("Download adapter (ZIP)", "export-download", variant="primary", size="lg")
         with gr.Column(scale=2, min_width=300):
-            about = gr.HTML('<div class="qs-skeleton">Loading the runs …</div>', elem_id="export-about", padding=False)
+            about = gr.HTML(
+                '<div class="qs-skeleton">Loading the runs …</div>', js_on_load=read_static("copy_code.js"),
+                elem_id="export-about", padding=False,
+            )  # fmt: skip
     chosen = {"adapter": adapter, "about": about, "download": download.button}
     for event in (demo.load, *changes):
         connect(event, do.refresh_list, {"run_id": run}, {"run": run, **chosen}, visitor=True, **UNLIMITED)

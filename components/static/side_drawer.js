@@ -9,13 +9,20 @@ function setOpen(open) {
   button()?.setAttribute('aria-expanded', open);
 }
 
+// The control that opened the drawer gets the focus back: its button, or for a drawer without one what was pressed.
+let opener = null;
+
 function close() {
   setOpen(false);
-  button()?.focus();
+  (button() || (opener?.isConnected ? opener : null))?.focus();
 }
 
 function open() {
+  // One drawer at a time.
+  for (const other of document.querySelectorAll('.sd-drawer[data-open="true"]')) other.dispatchEvent(new Event('drawer-close'));
+  opener = document.activeElement;
   setOpen(true);
+  drawer.scrollTop = 0;
   element.querySelector('.sd-close').focus({preventScroll: true});
 }
 
@@ -25,6 +32,7 @@ button()?.setAttribute('aria-controls', drawer.id);
 setOpen(false);
 element.addEventListener('click', event => { if (event.target.closest('.sd-close')) close(); });
 drawer.addEventListener('drawer-open', () => { if (!isOpen()) open(); });
+drawer.addEventListener('drawer-close', () => setOpen(false));
 document.addEventListener('click', event => {
   const pressed = event.target.closest('button');
   if (drawer.isConnected && pressed && pressed === button()) { if (isOpen()) close(); else open(); }

@@ -15,7 +15,7 @@ from core.data.table import TRAIN
 from core.errors import StudioError
 from core.settings import Settings
 
-METHOD = "nearest by BM25: rare words in common with the rows' answers"
+METHOD = "BM25: the rarer a word that both texts have, the more it counts"
 # Data comes in all languages, and a word that is in every row weighs little anyway.
 _STOP_WORDS = None
 _CACHED_INDEXES = 4

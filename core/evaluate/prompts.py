@@ -105,18 +105,25 @@ def _usable_prompts(conversations: Iterator[tuple[int, list[Message]]], left_out
             left_out["there is no question"] += bool(messages)
 
 
-def _describe_source(config: EvaluationConfig) -> str:
+def _describe_source(config: EvaluationConfig, run_title: str = "") -> str:
     if config.prompts == "file":
         return f"the file {config.file!r}"
     if config.prompts == "subset":
         return f"the subset {config.subset!r}"
-    return f"the held-out rows of {config.prompt_run}"
+    return f"the held-out rows of {run_title or config.prompt_run}"
 
 
-def describe(config: EvaluationConfig) -> str:
-    """Return the source of the prompts in words."""
+def describe(config: EvaluationConfig, run_title: str = "") -> str:
+    """Return the source of the prompts in words.
+
+    Args:
+        config: The settings of the evaluation.
+        run_title: Display name of the run whose held-out rows are the prompts; empty for its id.
+    """
     rows = {"all": "all rows", "held-out": "the held-out rows", "train": "the training rows"}[config.split]
-    return f"{rows} of the subset {config.subset}" if config.prompts == "subset" else _describe_source(config)
+    return (
+        f"{rows} of the subset {config.subset}" if config.prompts == "subset" else _describe_source(config, run_title)
+    )
 
 
 def _read_rows(store: RunStore, config: EvaluationConfig) -> Iterator[tuple[int, list[Message]]]:

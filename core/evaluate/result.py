@@ -43,7 +43,7 @@ def iterate_rows(
     """
     config, prompts, answers = evaluation.config(), evaluation.prompts(), evaluation.answers()
     if not answers.finished:
-        raise StudioError("No prompt is answered by every lane yet. Wait for the first ones.")
+        raise StudioError("No prompt is answered by every model yet. Wait for the first ones.")
     titles, precision = evaluation.lane_titles(store.runs), evaluation.saved_state().precision
     for position, index in enumerate(sorted(answers.finished)):
         if position % 100 == 0:

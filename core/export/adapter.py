@@ -48,7 +48,10 @@ def base_note(run: Run) -> str:
     config = run.config()
     note = f"While it was trained, the base model was read in {config.quantization}."
     if config.model == embedded.NAME:
-        note += " Its weights here come from a 4-bit GGUF file (Q4_1) and differ from those of the Hub."
+        note += (
+            " Its weights here are 16-bit safetensors that were dequantized from a 4-bit GGUF file (Q4_1), so they "
+            "differ from those of the Hub."
+        )
     return f"{note} With other weights or another precision the answers may differ; that is not measured."
 
 

@@ -42,6 +42,9 @@ class ChatActions:
         """
         self.conversations, self.engine, self._base_of = conversations, conversations.engine, base_of
 
+    def _titles(self) -> dict[str, str]:
+        return self.engine.store.titles()
+
     # Show
 
     def render_view(self, chat_id: str, show: Sequence[str], **updates: Any) -> Updates:
@@ -53,7 +56,7 @@ class ChatActions:
             **updates: Further arguments of `view_updates`.
         """
         answers = self.conversations.in_progress(chat_id)
-        past, now = boards_html(self.conversations.find(chat_id), answers, show)
+        past, now = boards_html(self.conversations.find(chat_id), self._titles(), answers, show)
         state = {"busy": answers is not None, "is_stopping": bool(answers and answers.is_stopping)}
         return view_updates(past, now, **(state | updates))
 
@@ -171,7 +174,7 @@ class ChatActions:
         """
         answers = self.conversations.begin_answers(chat_id, lanes, request.session_hash or "", continued)
         try:
-            past, now = boards_html(answers.conversation, answers)
+            past, now = boards_html(answers.conversation, self._titles(), answers)
             yield view_updates(past, now, prompt=prompt, hint="", busy=True, editing=-1)
             answers.enter_queue(self._queue_entry(answers, seed_offset))
             yield from self._stream(answers)
@@ -222,9 +225,10 @@ class ChatActions:
         answers.released.wait()
         yield self.render_view(chat_id, show)
 
-    @staticmethod
-    def _render_progress(answers: AnswersInProgress, hint: str | None = None) -> Updates:
-        return view_updates(now=last_board_html(answers), hint=hint, busy=True, is_stopping=answers.is_stopping)
+    def _render_progress(self, answers: AnswersInProgress, hint: str | None = None) -> Updates:
+        return view_updates(
+            now=last_board_html(answers, self._titles()), hint=hint, busy=True, is_stopping=answers.is_stopping
+        )
 
     # Change what was asked
 

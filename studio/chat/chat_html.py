@@ -4,6 +4,7 @@ Decides what the board shows; components/chat_board.py renders it.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from markupsafe import Markup
@@ -32,10 +33,15 @@ _COMPARED_IN_PART = (
 )
 # Ends of answers that could be longer.
 _CAN_CONTINUE = ("length", "stopped", "interrupted")
+# Votes name answers by their order: on a narrow page the answers are below each other, so neither is left or right.
+_VOTED = {"left": "the first answer", "right": "the second answer"}
+
+# The display name of each run, by its id (`RunStore.titles`); a run without one was deleted and is named by its id.
+Titles = Mapping[str, str]
 
 
 def boards_html(
-    chat: Conversation, answers: AnswersInProgress | None = None, show: Sequence[str] = ()
+    chat: Conversation, titles: Titles, answers: AnswersInProgress | None = None, show: Sequence[str] = ()
 ) -> tuple[Markup, Markup]:
     """Render a conversation as two boards: all turns but the last, and the last.
 
@@ -43,18 +49,19 @@ def boards_html(
 
     Args:
         chat: The conversation.
+        titles: The runs' display names.
         answers: The answers being written into its last turn.
         show: Those of `SHOW_OPTIONS` that are ticked.
     """
-    past = [_board_turn(chat, index, None, show) for index in range(len(chat.turns) - 1)]
-    last = [_board_turn(chat, len(chat.turns) - 1, answers, show)] if chat.turns else []
+    past = [_board_turn(chat, index, titles, None, show) for index in range(len(chat.turns) - 1)]
+    last = [_board_turn(chat, len(chat.turns) - 1, titles, answers, show)] if chat.turns else []
     return board_html(past), board_html(last)
 
 
-def last_board_html(answers: AnswersInProgress) -> Markup:
+def last_board_html(answers: AnswersInProgress, titles: Titles) -> Markup:
     """Render only the last turn, while its answers are written."""
     chat = answers.conversation
-    return board_html([_board_turn(chat, len(chat.turns) - 1, answers, ())])
+    return board_html([_board_turn(chat, len(chat.turns) - 1, titles, answers, ())])
 
 
 def growing_cards(answers: AnswersInProgress, known: Mapping[str, int]) -> list[dict[str, Any]]:
@@ -72,31 +79,41 @@ def board_shape(answers: AnswersInProgress) -> list[tuple[bool, bool, tuple[Acti
     return [(bool(card.text), bool(card.facts), tuple(card.actions), card.note) for card in cards]
 
 
-def answer_name(answer: GenerationResult | None) -> str:
+def answer_name(answer: GenerationResult | None, titles: Titles) -> str:
     """Return the model that gave an answer, as the page names it; "" for no answer."""
-    if answer is None:
-        return ""
-    name = contender_name(answer)
-    return "Base" if name == "base" else name.replace("/", " · ")
+    return _model_name(contender_name(answer), titles) if answer else ""
 
 
-def tally_html(tallies: Sequence[Tally], note: str) -> Markup:
+def _model_name(contender: str, titles: Titles) -> str:
+    """Return the display name of a model that votes name "base" or "RUN/ADAPTER"."""
+    run, _, adapter = contender.partition("/")
+    return f"{titles.get(run, run)} · {adapter}" if adapter else run.capitalize()
+
+
+def tally_html(tallies: Sequence[Tally], note: str, titles: Titles) -> Markup:
     """Render the votes on each pair of models as a table.
 
     Args:
         tallies: One per pair.
         note: A warning below the table, or "".
+        titles: The runs' display names.
     """
-    return render("chat/tally", tallies=tallies, note=note)
+    pairs = [(_model_name(pair.first, titles), _model_name(pair.second, titles), pair) for pair in tallies]
+    return render("chat/tally", pairs=pairs, note=note)
 
 
-def _board_turn(chat: Conversation, index: int, answers: AnswersInProgress | None, show: Sequence[str]) -> BoardTurn:
+def _board_turn(
+    chat: Conversation, index: int, titles: Titles, answers: AnswersInProgress | None, show: Sequence[str]
+) -> BoardTurn:
     turn, lanes = chat.turns[index], len(chat.lanes)
     is_last = index == len(chat.turns) - 1
     # A past turn shows the lanes that answered then; the last one also those that can still answer.
     order = [lane for lane in turn.order if lane < lanes and (turn.answers[lane] or is_last)]
     marked = _marked_differences(turn, order) if DIFFERENCES in show and not answers else {}
-    cards = [_card(chat, index, lane, position, answers, marked, show) for position, lane in enumerate(order)]
+    cards = []
+    for position, lane in enumerate(order):
+        title, hint = _card_title(turn, lane, position, chat.lanes[lane], titles)
+        cards.append(replace(_card(chat, index, lane, title, answers, marked, show), hint=hint))
     if turn.reference:
         cards.append(AnswerCard("Reference, from the held-out row", turn.reference, kind="reference"))
     shown = [turn.shown(lane) for lane in order]
@@ -116,15 +133,14 @@ def _board_turn(chat: Conversation, index: int, answers: AnswersInProgress | Non
 def _vote_label(turn: Turn) -> str:
     """Return a turn's vote with the winner's name, which a blind round hid until then."""
     winner = f" ({turn.chosen})" if turn.chosen else ""
-    return f"Your vote: {turn.verdict}{winner}."
+    return f"Your vote: {_VOTED.get(turn.verdict, turn.verdict)}{winner}."
 
 
 def _card(
-    chat: Conversation, index: int, lane: int, position: int, answers: AnswersInProgress | None,
+    chat: Conversation, index: int, lane: int, title: str, answers: AnswersInProgress | None,
     marked: Mapping[int, Marked], show: Sequence[str],
 ) -> AnswerCard:  # fmt: skip
     turn = chat.turns[index]
-    title = f"Answer {'ABCD'[position]}" if turn.hidden else _lane_name(turn, lane, chat.lanes[lane])
     kind = "hidden" if turn.hidden else ("base" if title == "Base" else "tuned")
     key = f"{index} {lane}"
     if answers and lane in answers.lanes:
@@ -184,10 +200,13 @@ def _actions(chat: Conversation, index: int, lane: int, answer: GenerationResult
     return actions
 
 
-def _lane_name(turn: Turn, lane: int, choice: LaneChoice) -> str:
-    """Return the model that answered in a lane, or that would."""
+def _card_title(turn: Turn, lane: int, position: int, choice: LaneChoice, titles: Titles) -> tuple[str, str]:
+    """Return the name of the model that answered in a lane, or that would, and the id of its run."""
+    if turn.hidden:
+        return f"Answer {'ABCD'[position]}", ""
     run, adapter = choice.run_and_adapter
-    return answer_name(turn.shown(lane) or GenerationResult(run=run, adapter=adapter))
+    answer = turn.shown(lane) or GenerationResult(run=run, adapter=adapter)
+    return answer_name(answer, titles), answer.run
 
 
 def _facts(answer: GenerationResult | Generation) -> str:

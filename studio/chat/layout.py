@@ -1,7 +1,8 @@
 """The widgets of the Chat tab, and the names that event handlers use for them as outputs.
 
     chat-page ┬─ chat-main    models on top, the conversation, and the composer at the bottom, which is always in sight
-              └─ DRAWER       settings, training rows, votes and files, which the button Settings opens
+              ├─ DRAWER       settings, votes and files, which the button Settings opens
+              └─ WHY_DRAWER   training rows nearest to an answer, which its button Why? opens
 
 The first HTML is that of a page whose conversation and models are not known yet; it says nothing about them.
 """
@@ -25,7 +26,7 @@ from studio.chat.model_picker import ALL_LANES
 from studio.html import read_static, render
 
 _STORAGE_KEY = "qlora-studio-chats"
-DRAWER = "chat-settings"
+DRAWER, WHY_DRAWER = "chat-settings", "chat-why"
 _LOADING = skeleton_html("Loading the chat …")
 _LOADING_CHOICE = [("Loading …", "")]
 # Lanes whose widgets are visible before a page has opened its conversation.
@@ -91,13 +92,12 @@ class ConversationWidgets:
 
 @dataclass(frozen=True)
 class PanelWidgets:
-    """The parts of the drawer: other chats, settings, training rows, votes, files."""
+    """The parts of the drawers: other chats, settings, votes, files; training rows."""
 
     earlier: gr.Dropdown
     branch: gr.Dropdown
     scope: gr.Radio
     fields: dict[str, gr.components.Component]
-    why_panel: gr.Accordion
     nearest_rows: gr.HTML
     tally: gr.HTML
     preferences: Download
@@ -193,8 +193,10 @@ def build_chat_widgets() -> ChatWidgets:
     with gr.Row(elem_id="chat-page"):
         with gr.Column(scale=1, min_width=0, elem_id="chat-main"):
             lanes, conversation = _build_lanes(), _build_conversation()
+        with build_drawer("Why did it say that?", WHY_DRAWER):
+            nearest_rows = build_data_table("why", "row-shown")
         with build_drawer("Settings", DRAWER):
-            panels = _build_panels()
+            panels = _build_panels(nearest_rows)
     return ChatWidgets(states, lanes, conversation, panels)
 
 
@@ -247,19 +249,17 @@ def _build_conversation() -> ConversationWidgets:
     )
 
 
-def _build_panels() -> PanelWidgets:
+def _build_panels(nearest_rows: gr.HTML) -> PanelWidgets:
     earlier = gr.Dropdown(label="Earlier chats in this browser", visible=False, elem_id="earlier-chats")
     branch = gr.Dropdown(label="Branches of this chat", visible=False, elem_id="branches",
                          info="Turns that an edit or an undo replaced.")  # fmt: skip
     with gr.Accordion("Sampling", open=True, elem_id="chat-sampling"):
         scope = gr.Radio([ALL_LANES], value=ALL_LANES, label="Settings for", elem_id="settings-for",
                          info="A model's own settings override those of all models.")  # fmt: skip
-        system = build_fields(Sampling, ["system"])
+        texts = build_fields(Sampling, ["system", "stop"])
         with gr.Row(elem_id="chat-numbers", elem_classes="qs-even"):
-            fields = build_fields(Sampling, [name for name in Sampling.model_fields if name != "system"]) | system
+            fields = build_fields(Sampling, [name for name in Sampling.model_fields if name not in texts]) | texts
         fields = {name: fields[name] for name in Sampling.model_fields}
-    with gr.Accordion("Why did it say that?", open=False, elem_id="why-part") as why_panel:
-        nearest_rows = build_data_table("why", "row-shown")
     with gr.Accordion("Votes", open=False, elem_id="votes-part"):
         tally = gr.HTML(elem_id="tally", padding=False)
         preferences = build_download("Export as preference data", "export-votes")
@@ -270,6 +270,6 @@ def _build_panels() -> PanelWidgets:
         unload = gr.Button("Unload model", size="sm", elem_id="unload")
         prompts = gr.HTML(elem_id="prompts-read", padding=False)
     return PanelWidgets(
-        earlier, branch, scope, fields, why_panel, nearest_rows, tally, preferences, jsonl, markdown, show_prompts,
-        prompts, unload,
+        earlier, branch, scope, fields, nearest_rows, tally, preferences, jsonl, markdown, show_prompts, prompts,
+        unload,
     )  # fmt: skip

@@ -3,7 +3,6 @@
 import time
 from typing import Any
 
-import gradio as gr
 from markupsafe import Markup
 
 from components.data_table import TableColumn, TablePage, TableRow, table_html
@@ -16,14 +15,14 @@ from studio.html import render
 
 _COLUMNS = [
     TableColumn("row", "Row", numeric=True),
-    TableColumn("score", "BM25", numeric=True),
+    TableColumn("score", "Match", numeric=True),
     TableColumn("question", "Question", wide=True),
     TableColumn("answer", "Trained on", wide=True),
 ]
 
 
 class NearestRows:
-    """Event handlers of the panel "Why did it say that?"."""
+    """Event handlers of the drawer "Why did it say that?"."""
 
     def __init__(self, conversations: Conversations):
         self.conversations, self.settings = conversations, conversations.settings
@@ -33,7 +32,7 @@ class NearestRows:
         """Find the training rows nearest to the answer that a lane gave in a turn.
 
         Returns:
-            `nearest_rows`: the table; `rows_source`: the dataset that its rows are in; `why_panel`: opened.
+            `nearest_rows`: the table; `rows_source`: the dataset that its rows are in.
         """
         chat = self.conversations.find(chat_id)
         exists = 0 <= turn < len(chat.turns) and 0 <= lane < len(chat.lanes)
@@ -46,13 +45,16 @@ class NearestRows:
             TableRow(row.row, [f"{row.row:,}", f"{row.score:.1f}", row.prompt, row.answer])
             for row in nearest.nearest(self.settings, known.name, answer.text)
         ]
-        note = f"Rows of {known.name} that the answer of {answer.run} is {nearest.METHOD}. Click one to open it."
-        page = TablePage(_COLUMNS, rows, plain=True, empty="No training row has a word in common with this answer.")
+        title = self.store.titles().get(answer.run, answer.run)
+        note = (
+            f"The rows of {known.name}, which {title} was trained on, that share the most rare words with this answer."
+        )
+        empty = "No training row has a word in common with this answer."
+        found = Markup(table_html(TablePage(_COLUMNS, rows, plain=True, empty=empty)))
         return {
-            "nearest_rows": render("chat/nearest_rows", note=note, table=Markup(table_html(page))),
+            "nearest_rows": render("chat/nearest_rows", note=note, method=nearest.METHOD, table=found),
             # Not the whole recipe: it may list thousands of rows, and the page keeps this.
             "rows_source": known.recipe.model_dump(include={"dataset", "reading"}),
-            "why_panel": gr.update(open=True),
         }
 
     def open_row(self, rows_source: dict | None, row: int) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from core.data import sources, subset
 from core.data.table import HELD_OUT
 from core.errors import StudioError
 from core.models import embedded
+from core.runs import example
 from studio.chat.model_picker import ModelPicker
 from studio.chat.view import Updates
 
@@ -23,6 +24,10 @@ MAX_SUGGESTED_CHARACTERS = 10_000
 _INVITATION = (
     "All models answer the same question side by side; then you vote for the better answer or ask another question. "
     "Click a question to ask it now, or write your own below."
+)
+# The example is offered before anything was trained, to people who do not know what it was trained on.
+_ABOUT_EXAMPLE = (
+    "The example was taught the voice of a lighthouse keeper; its base model is the same model without those lessons. "
 )
 _LOADING_NOTE = "The first question loads the model, which takes a few seconds."
 _CONVERTING_NOTE = "The first question prepares the embedded model, once, which takes about half a minute."
@@ -47,10 +52,11 @@ class Suggestions:
         found = self.held_out_questions(run.config().subset if run else sources.BUNDLED)
         chosen = random.sample(found, min(_SUGGESTIONS, len(found)))
         labels = [_shorten(question) for question, _ in chosen]
+        invitation = (_ABOUT_EXAMPLE if run and example.is_example(run.id) else "") + _INVITATION
         return {
             "suggestions": gr.Dataset(samples=[[label] for label in labels], visible=bool(chosen)),
             "suggested": [list(pair) for pair in chosen],
-            "invitation": invitation_html(_INVITATION, labels[:_SUGGESTIONS_ON_BOARD], self._loading_note(chat_id)),
+            "invitation": invitation_html(invitation, labels[:_SUGGESTIONS_ON_BOARD], self._loading_note(chat_id)),
         }
 
     def _loading_note(self, chat_id: str) -> str:

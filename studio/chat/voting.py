@@ -53,7 +53,8 @@ class Voting:
                 chat=chat_id, turn=turn.id, messages=left, right_messages=right, answers=answers, verdict=verdict,
                 blind=turn.blind,
             ))  # fmt: skip
-            turn.verdict, turn.chosen = verdict, answer_name({"left": answers[0], "right": answers[1]}.get(verdict))
+            chosen = {"left": answers[0], "right": answers[1]}.get(verdict)
+            turn.verdict, turn.chosen = verdict, answer_name(chosen, self._titles())
         return self.actions.render_view(chat_id, show) | self.tally(chat_id)
 
     def undo_vote(self, chat_id: str, turn: int, show: list[str]) -> Updates:
@@ -73,7 +74,7 @@ class Voting:
         verdicts: Counter[str] = Counter()
         for ballot, count in found.items():
             verdicts[ballot.verdict] += count
-        return {"tally": tally_html(votes.tally_ballots(found), votes.side_note_of(verdicts))}
+        return {"tally": tally_html(votes.tally_ballots(found), votes.side_note_of(verdicts), self._titles())}
 
     def _visible(self, found: Counter[Ballot]) -> Counter[Ballot]:
         """Return the votes on runs that the caller may see; the store lists only those."""
@@ -108,6 +109,9 @@ class Voting:
     def blind_update(self, chat_id: str) -> dict[str, Any]:
         """Return `blind`: the checkbox as the conversation has it."""
         return {"blind": gr.update(value=self.conversations.find(chat_id).blind)}
+
+    def _titles(self) -> dict[str, str]:
+        return self.conversations.engine.store.titles()
 
     def _path(self, chat: Conversation) -> Path:
         # Files of earlier versions are named by the label of that time.

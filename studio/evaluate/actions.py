@@ -48,7 +48,7 @@ class EvaluationActions:
             raise StudioError(f"To delete this evaluation with its answers, type its id: {evaluation.id}")
         process.delete(self.store, evaluation)
         self.view.forget(evaluation.id)
-        info("Its prompts and answers are deleted.", title=f"Deleted {evaluation.id}")
+        info("Its prompts and answers are deleted.", title="Evaluation deleted")
         return {**self.view.list_evaluations(None), "typed": ""}
 
     def write_file(self, evaluation_id: str | None, kind: str) -> str:

@@ -1,11 +1,13 @@
 """HTML of an evaluation: its status, its lanes' metrics, its prompts with all answers, and its settings."""
 
+from collections.abc import Mapping
+
 from components.conversation import chips_html, conversation_html
 from components.data_table import TableColumn, TablePage, TableRow, table_html
 from core.chat.types import END_LABELS
 from core.evaluate import prompts, result
 from core.evaluate.answers_file import AnswerReader, Line
-from core.evaluate.config import EvaluationConfig
+from core.evaluate.config import EvaluationConfig, parse_lane
 from core.evaluate.prompts import Prompt
 from core.evaluate.store import ACTIVE, EvaluationState
 from core.runs.progress import duration
@@ -89,7 +91,7 @@ def answers_html(titles: list[str], finished: list[tuple[int, Prompt, list[Line]
     for index, prompt, lines in finished:
         texts = [prompt.question, *([prompt.reference] if has_reference else []), *(line["text"] for line in lines)]
         rows.append(TableRow(str(index), [f"{index:,}", *(text[:_MAX_CELL_CHARS] for text in texts)]))
-    empty = "No prompt is answered by every lane yet. The longest prompts are answered first."
+    empty = "No prompt is answered by every model yet. The longest prompts are answered first."
     return table_html(TablePage(columns, rows, empty=empty, plain=True))
 
 
@@ -121,7 +123,9 @@ def _answer_html(text: str) -> str:
     return conversation_html([{"role": "assistant", "content": text}])
 
 
-def notes_html(name: str, config: EvaluationConfig, state: EvaluationState, titles: list[str]) -> str:
+def notes_html(
+    name: str, config: EvaluationConfig, state: EvaluationState, titles: list[str], runs: Mapping[str, str]
+) -> str:
     """Return the prompts, the lanes, the settings, and the decisions that were made with their reasons.
 
     Args:
@@ -129,12 +133,21 @@ def notes_html(name: str, config: EvaluationConfig, state: EvaluationState, titl
         config: Its settings.
         state: Its saved state.
         titles: The lanes' titles, in the order of `config.lanes`.
+        runs: The runs' display names, by id.
     """
+    models = [_model_name(lane, runs) for lane in config.lanes]
     lines = [
-        f"{state.prompts:,} prompts: {prompts.describe(config)}.",
-        *(f"{title} is {lane}." for title, lane in zip(titles, config.lanes, strict=True) if title != lane),
+        f"{state.prompts:,} prompts: {prompts.describe(config, runs.get(config.prompt_run, ''))}.",
+        *(f"{title} is {model}." for title, model in zip(titles, models, strict=True) if title != model),
         f"Settings: {config.describe_settings()}, seed {config.seed}.",
         *state.choices,
         "Word F1 measures the words that an answer shares with the reference: similarity, not quality.",
     ]
     return render("evaluate/notes", name=name, lines=lines)
+
+
+def _model_name(lane: str, runs: Mapping[str, str]) -> str:
+    """Return the display name of a lane's model; a deleted run is named by its id."""
+    run, adapter = parse_lane(lane)
+    title = runs.get(run, run)
+    return lane if not run else title if adapter == "final" else f"{title}, {adapter}"

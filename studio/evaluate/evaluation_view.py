@@ -16,10 +16,11 @@ from components.download import Download, build_download
 from components.pager import Pager, build_pager, clamp_page, position_text
 from components.progress_bar import ProgressBar, build_progress_bar
 from core.errors import StudioError
-from core.evaluate import result
+from core.evaluate import prompts, result
 from core.evaluate.answers_file import AnswerReader
 from core.evaluate.prompts import Prompts
 from core.evaluate.store import ACTIVE, RESUMABLE, WAITING, Evaluation, EvaluationStore
+from core.runs.names import make_distinct
 from core.system.files import file_size
 from studio.evaluate.evaluation_html import (
     answers_html,
@@ -76,11 +77,16 @@ class EvaluationView:
 
     def list_evaluations(self, evaluation_id: str | None) -> dict[str, Any]:
         """Return the evaluations that exist now; the selected one stays selected, or else the newest is."""
-        choices = []
-        for evaluation in self.store.all():
-            state = evaluation.state()
-            choices.append((f"{evaluation.id} · {state.status} · {state.prompts:,} prompts", evaluation.id))
-        ids = [value for _, value in choices]
+        found, runs = self.store.all(), self.store.runs.titles()
+        states = [evaluation.state() for evaluation in found]
+        ids = [evaluation.id for evaluation in found]
+        sources = [_describe_source(evaluation, runs) for evaluation in found]
+        # Several evaluations have the same prompts, so the time is part of their names.
+        titles = make_distinct(sources, [state.created for state in states], ids)
+        choices = [
+            (f"{title} · {state.status} · {state.prompts:,} prompts", evaluation.id)
+            for title, state, evaluation in zip(titles, states, found, strict=True)
+        ]
         selected = evaluation_id if evaluation_id in ids else next(iter(ids), None)
         return {"evaluation": gr.update(choices=choices, value=selected)}
 
@@ -136,14 +142,14 @@ class EvaluationView:
         except StudioError as error:
             # An error here would leave the view as it is: it would show for ever that the answers are being loaded.
             return _empty(empty_html(str(error)))
-        answers, prompts = self.read(evaluation)
+        answers, asked = self.read(evaluation)
         titles = evaluation.lane_titles(self.store.runs)
         per_minute, seconds_left = result.measure_rate(evaluation, len(answers), time.time())
         return {
             "status": status_html(state, len(answers), len(config.lanes), per_minute, seconds_left, time.time()),
             "metrics": metrics_html(titles, answers),
-            "notes": notes_html(evaluation.id, config, state, titles),
-            **_page(answers, prompts, titles, page, rows),
+            "notes": notes_html(evaluation.id, config, state, titles, self.store.runs.titles()),
+            **_page(answers, asked, titles, page, rows, state.status),
             **_buttons(state.status, has_answers=bool(answers.finished)),
         }
 
@@ -152,7 +158,8 @@ class EvaluationView:
         if not evaluation_id:
             return {"table": "", "page": 1, "position": "no rows"}
         evaluation = self.store.find(evaluation_id)
-        return _page(*self.read(evaluation), evaluation.lane_titles(self.store.runs), page, rows)
+        titles, status = evaluation.lane_titles(self.store.runs), evaluation.state().status
+        return _page(*self.read(evaluation), titles, page, rows, status)
 
     def show_prompt(self, evaluation_id: str | None, number: str) -> dict[str, str]:
         """Return one prompt in full, with its reference and each lane's answer.
@@ -164,11 +171,11 @@ class EvaluationView:
         if not evaluation_id or not str(number).isdigit():
             return {"prompt": empty_html(NO_PROMPT)}
         evaluation = self.store.find(evaluation_id)
-        (answers, prompts), index = self.read(evaluation), int(number)
-        if index >= len(prompts):
-            raise StudioError(f"There is no prompt {index}. Expected 0 to {len(prompts) - 1}.")
+        (answers, asked), index = self.read(evaluation), int(number)
+        if index >= len(asked):
+            raise StudioError(f"There is no prompt {index}. Expected 0 to {len(asked) - 1}.")
         lanes = list(zip(evaluation.lane_titles(self.store.runs), answers.read(index), strict=True))
-        return {"prompt": prompt_html(index, prompts[index], lanes)}
+        return {"prompt": prompt_html(index, asked[index], lanes)}
 
 
 def _empty(status: str) -> dict[str, Any]:
@@ -176,12 +183,25 @@ def _empty(status: str) -> dict[str, Any]:
     return {"status": status, **cleared, **_buttons(None, has_answers=False)}
 
 
-def _page(answers: AnswerReader, prompts: Prompts, titles: list[str], page: float | None, rows: int) -> dict[str, Any]:
-    # In the order in which the prompts were finished: a page does not change while others are answered.
-    finished = list(answers.finished)
+def _describe_source(evaluation: Evaluation, runs: dict[str, str]) -> str:
+    """Return where an evaluation's prompts are from, as its name in the list; its id if its settings are damaged."""
+    try:
+        config = evaluation.config()
+    except StudioError:
+        # The view of the evaluation shows the error.
+        return evaluation.id
+    text = prompts.describe(config, runs.get(config.prompt_run, "")).removeprefix("the ")
+    return text[:1].upper() + text[1:]
+
+
+def _page(
+    answers: AnswerReader, asked: Prompts, titles: list[str], page: float | None, rows: int, status: str
+) -> dict[str, Any]:
+    # In the order in which the prompts were finished, until all are: a page does not change while others are answered.
+    finished = sorted(answers.finished) if status == "finished" else list(answers.finished)
     number = clamp_page(page, len(finished), rows)
     shown = finished[(number - 1) * rows : number * rows]
-    table = answers_html(titles, [(index, prompts[index], answers.read(index)) for index in shown])
+    table = answers_html(titles, [(index, asked[index], answers.read(index)) for index in shown])
     return {"table": table, "page": number, "position": position_text(number, len(finished), rows)}
 
 

@@ -15,7 +15,7 @@ from core.chat.turns import BASE, MAX_LANES
 from core.data import readers, subset
 from core.errors import StudioError, sentences
 from core.evaluate import process
-from core.evaluate.config import EvaluationConfig
+from core.evaluate.config import EvaluationConfig, parse_lane
 from core.evaluate.store import EvaluationStore
 from core.models import catalogue
 from core.runs.store import Run
@@ -63,32 +63,62 @@ class StartForm:
                 found.append((title if adapter == "final" else f"{title}, {adapter}", lane))
         return found
 
-    def refresh_choices(self, run: str | None, lanes: list[str] | None) -> dict[str, Any]:
-        """Return the runs, subsets, lanes and models that exist now, and keep what is selected.
+    def refresh_choices(
+        self, run: str | None, lanes: list[str] | None, proposed: dict[str, str] | None = None
+    ) -> dict[str, Any]:
+        """Return the runs, subsets, lanes and models that exist now, and keep what the user selected.
 
-        As long as no lane but the base model is selected, the newest run is proposed beside it.
+        The newest run with an adapter is proposed, and beside the base model the adapter of the run. What was only
+        proposed follows: the run a newer one, the lane the run.
 
         Args:
             run: The run whose held-out rows are the prompts.
             lanes: The selected lanes.
+            proposed: The `run` and the `lane` that the page itself selected, as the last call returned them.
         """
+        proposed = proposed or {}
         titles = self.store.runs.titles()
         runs = [(titles.get(run.id, run.title), run.id) for run in self.runs()]
         with_adapter = [each.id for each in self.runs() if "final" in each.adapters()]
         choices = self.lanes()
         selected = [lane for lane in lanes or [] if lane in dict(choices).values()]
+        is_chosen = run in dict(runs).values() and run != proposed.get("run")
+        chosen = run if is_chosen else next(iter(with_adapter), None)
+        lane = self._newest_lane(chosen) or next(iter(with_adapter), "")
         if not run or not any(lane != BASE for lane in selected):
-            selected = [BASE, *with_adapter[:1]]
-        run = run if run in dict(runs).values() else next(iter(with_adapter), None)
+            selected = [BASE, *([lane] if lane else [])]
+        elif lane and proposed.get("lane") in selected:
+            selected = _replace_lane(selected, proposed["lane"], lane)
+        else:
+            lane = ""
         subsets = [(f"{s.name} ({s.rows + s.held_out:,} rows)", s.name) for s in subset.subsets(self.store.settings)]
         models = [(model.label, model.name) for model in catalogue.available(self.store.settings) if model.local]
         return {
-            "run": gr.update(choices=runs, value=run),
+            "run": gr.update(choices=runs, value=chosen),
             "subset": gr.update(choices=subsets),
             "lanes": gr.update(choices=choices, value=selected),
             "model": gr.update(choices=models),
             "hint": gr.update(visible=not with_adapter),
+            "proposed": {"run": "" if is_chosen else chosen or "", "lane": lane},
         }
+
+    def follow_run(self, run: str | None, lanes: list[str] | None, proposed: dict[str, str]) -> dict[str, Any]:
+        """Select the adapter of a run that the user chose, in place of the lane that the page itself had selected."""
+        before, lane = proposed.get("lane", ""), self._newest_lane(run)
+        # Gradio sends the event also when the list is left as it was.
+        if not run or run == proposed.get("run"):
+            return {}
+        if not lane or before not in (lanes or []):
+            return {"proposed": {"run": "", "lane": before}}
+        return {
+            "lanes": gr.update(value=_replace_lane(lanes, before, lane)),
+            "proposed": {"run": "", "lane": lane},
+        }
+
+    def _newest_lane(self, run_id: str | None) -> str:
+        """Return the lane of a run's newest adapter; "" if it has none."""
+        of_run = [lane for _, lane in self.lanes() if lane != BASE and parse_lane(lane)[0] == run_id]
+        return next(iter(of_run), "")
 
     @staticmethod
     def update_visibility(prompts: str) -> dict[str, Any]:
@@ -101,8 +131,13 @@ class StartForm:
         config = parse_config(upload, values)
         evaluation = process.submit(self.store, config, Path(upload) if config.prompts == "file" else None)
         count = evaluation.saved_state().prompts
-        info(f"{count:,} prompts. It continues when this page is closed.", title=f"Started {evaluation.id}")
+        info(f"{count:,} prompts. It continues when this page is closed.", title="Evaluation started")
         return {"evaluation": evaluation.id}
+
+
+def _replace_lane(lanes: list[str], old: str, new: str) -> list[str]:
+    """Return lanes with one in place of another, none of them twice."""
+    return list(dict.fromkeys(new if lane == old else lane for lane in lanes))
 
 
 def parse_config(upload: str | None, values: dict[str, Any]) -> EvaluationConfig:
@@ -143,17 +178,23 @@ class StartFormWidgets:
         fields: By field name of EvaluationConfig.
         upload: The file of prompts.
         hint: Shown as long as no run has an adapter.
+        proposed: The run and the lane that the page itself selected (`StartForm.refresh_choices`).
     """
 
     fields: dict[str, Component]
     upload: gr.File
     hint: gr.Markdown
     start: gr.Button
+    proposed: gr.State
 
     @property
     def choice_outputs(self) -> dict[str, Component]:
         """Return the components that `refresh_choices` updates, by name."""
-        return {**{name: self.fields[name] for name in ("run", "subset", "lanes", "model")}, "hint": self.hint}
+        return {
+            **{name: self.fields[name] for name in ("run", "subset", "lanes", "model")},
+            "hint": self.hint,
+            "proposed": self.proposed,
+        }
 
     @property
     def visibility_outputs(self) -> dict[str, Component]:
@@ -187,7 +228,7 @@ def build_start_form() -> StartFormWidgets:
         for index in range(0, len(_PLAIN_FIELDS), 2):
             fields |= _row(_PLAIN_FIELDS[index : index + 2])
         fields["model"] = _field("model", [])
-    return StartFormWidgets(fields, upload, hint, start)
+    return StartFormWidgets(fields, upload, hint, start, gr.State({}))
 
 
 def _row(names: Sequence[str]) -> dict[str, Component]:

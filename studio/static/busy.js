@@ -53,10 +53,14 @@
     show();
   }
 
-  // A view that has a first part of its answer shows by itself how far it is.
+  // A view that has a first part of its answer shows by itself how far it is; one of the class qs-shows-waits does so
+  // until the end, and then the control that was pressed has nothing to add.
   function showFirstPart(key) {
     const call = calls.get(key);
-    if (call && call.views.length) { call.views = []; show(); }
+    if (!call || !call.views.length) return;
+    if (call.views.some(view => view?.classList.contains('qs-shows-waits'))) call.control = null;
+    call.views = [];
+    show();
   }
 
   function show() {

@@ -1,4 +1,1 @@
-() => {
-  document.getElementById('DRAWER').dispatchEvent(new Event('drawer-open'));
-  document.getElementById('why-part').scrollIntoView({block: 'start'});
-}
+() => document.getElementById('DRAWER').dispatchEvent(new Event('drawer-open'))

@@ -91,7 +91,7 @@ def test_conversation_streams_stops_retries_votes_and_survives_restart(page, run
     # Keys vote only while no text field has the focus.
     page.locator("h1").click()
     page.keyboard.press("2")
-    page.get_by_text(f"Your vote: right ({run.id} · final).").wait_for()
+    page.get_by_text(f"Your vote: the second answer ({run.title} · final).").wait_for()
     page.get_by_role("button", name="Undo vote").click()
     page.locator('#chat-now [data-event="vote"]').first.wait_for()
     page.keyboard.press("3")
@@ -102,9 +102,9 @@ def test_conversation_streams_stops_retries_votes_and_survives_restart(page, run
     page.get_by_text("And now a color.").wait_for()
     page.locator('#chat-now [data-event="vote"]').first.wait_for()
     assert cards(page).locator("header").all_inner_texts() == ["Answer A", "Answer B"]
-    assert run.id not in page.locator("#chat-now").inner_text()
+    assert run.title not in page.locator("#chat-now").inner_text()
     page.keyboard.press("1")
-    wait_until(lambda: run.id in page.locator("#chat-now").inner_text(), page)
+    wait_until(lambda: run.title in page.locator("#chat-now").inner_text(), page)
 
     before = page.locator("#chat-board").inner_text()
     page.reload(wait_until="domcontentloaded")

@@ -29,6 +29,9 @@ HAS_RING = """() => {
 }"""
 
 
+OPEN_LIST = "input[role=combobox][aria-expanded=true]"
+
+
 @pytest.fixture
 def parent(server, tokenizer):
     """A finished run of a tiny model, which the journey duplicates."""
@@ -70,6 +73,7 @@ def tab_to(page, selector: str, back: bool = False) -> None:
         page.keyboard.press("Shift+Tab" if back else "Tab")
         passed.append(describe_focus(page))
     assert page.evaluate(HAS_RING), f"no focus ring: {describe_focus(page)}"
+    assert page.locator(OPEN_LIST).count() == 0
 
 
 def open_tab_by_key(page, name: str) -> None:
@@ -141,6 +145,11 @@ def ask_both(page) -> None:
 def evaluate(page, store) -> None:
     open_tab_by_key(page, "Evaluate")
     page.locator("#evaluate-start").wait_for()
+    tab_to(page, "#evaluate-field-run input")
+    page.keyboard.press("Enter")
+    page.locator(f"#evaluate-field-run {OPEN_LIST}").wait_for()
+    page.keyboard.press("Escape")
+    page.locator(OPEN_LIST).wait_for(state="detached")
     type_over(page, "#evaluate-field-limit input", "2")
     type_over(page, "#evaluate-field-max_new_tokens input", "4")
     tab_to(page, "#evaluate-start")

@@ -24,7 +24,7 @@ def answer(text, run="", **more):
 
 
 def last_turn(chat, answers=None, show=()):
-    return boards_html(chat, answers, show)[1]
+    return boards_html(chat, {"s": "My run"}, answers, show)[1]
 
 
 def test_card_shows_model_speed_and_end():
@@ -32,14 +32,15 @@ def test_card_shows_model_speed_and_end():
         conversation_of(answer("A.", first_token_seconds=0.5, tokens_per_second=7), answer("B.", run="r"))
     )
     assert ">Base<" in shown
-    assert ">r · final<" in shown
+    assert ">r · final<" in shown, "a deleted run has no other name"
+    assert '<header title="s">My run · final<' in last_turn(conversation_of(answer("A."), answer("B.", run="s")))
     assert "2 tokens · first after 0.5 s · 7.0 tokens/s · ended by itself" in shown
 
 
 def test_actions_past_turn_has_no_retry_and_no_vote():
     chat = conversation_of(answer("A."), answer("B.", run="r"))
     chat.ask("And?").answers[0].append(answer("C."))
-    past, last = boards_html(chat)
+    past, last = boards_html(chat, {})
     assert "retry_lane" not in past
     assert 'data-event="vote"' not in past
     assert 'data-event="why" data-value="0 1"' in past
@@ -72,7 +73,7 @@ def test_blind_turn_hides_names_and_speed_until_the_vote():
     for hidden in (">Base<", "r · final", "tokens/s", 'data-event="why"'):
         assert hidden not in shown
     chat.turns[0].verdict, chat.turns[0].chosen = "left", "r · final"
-    assert "Your vote: left (r · final)." in last_turn(chat)
+    assert "Your vote: the first answer (r · final)." in last_turn(chat)
 
 
 def test_show_options_mark_differences_and_probabilities():
@@ -109,7 +110,7 @@ def in_progress(chat, *answers, lanes=(0, 1)):
 def test_in_progress_each_unfinished_lane_can_be_stopped():
     chat = conversation_of()
     progress = in_progress(chat, Generation(text="A", tokens=1, seconds=1), Generation(text="B", tokens=2, end="end"))
-    shown = last_board_html(progress)
+    shown = last_board_html(progress, {})
     assert 'data-event="stop_lane" data-value="0 0"' in shown
     assert 'data-event="stop_lane" data-value="0 1"' not in shown, "it has ended"
     assert 'data-event="vote"' not in shown
@@ -118,7 +119,7 @@ def test_in_progress_each_unfinished_lane_can_be_stopped():
 
 def test_in_progress_other_lane_keeps_its_answer_without_buttons():
     chat = conversation_of(answer("A."), answer("B.", run="r"))
-    shown = last_board_html(in_progress(chat, Generation(text="New", tokens=1, seconds=1), lanes=(1,)))
+    shown = last_board_html(in_progress(chat, Generation(text="New", tokens=1, seconds=1), lanes=(1,)), {})
     assert "A." in shown
     assert "New" in shown
     assert "B." not in shown
@@ -129,7 +130,7 @@ def test_in_progress_continued_answer_shows_earlier_text():
     chat = conversation_of(answer("Once upon", end="length"), None)
     progress = in_progress(chat, Generation(), lanes=(0,))
     progress.continued = {0: chat.turns[0].shown(0)}
-    assert "Once upon" in last_board_html(progress)
+    assert "Once upon" in last_board_html(progress, {})
 
 
 def test_card_shows_note_about_trimmed_history():

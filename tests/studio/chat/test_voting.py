@@ -38,8 +38,9 @@ def test_vote_saves_messages_answers_and_settings(parts, answered):
     assert [message["content"] for message in vote.messages] == ["Name a color."]
     assert [votes.contender_name(answer) for answer in vote.answers] == ["base", f"{run.id}/final"]
     assert vote.answers[0].settings["max_new_tokens"] == 6
-    assert "Your vote: right" in updates["now"]
-    assert f"<td>{run.id}/final</td><td>base</td><td>1</td><td>0</td>" in updates["tally"]
+    assert "Your vote: the second answer" in updates["now"]
+    names = f'<td title="{run.id}/final">{run.title} · final</td><td title="base">Base</td>'
+    assert f"{names}<td>1</td><td>0</td>" in updates["tally"]
 
 
 def test_undo_vote_removes_it_and_another_can_be_cast(parts, answered):
@@ -148,7 +149,7 @@ def test_vote_keeps_the_answers_that_were_voted_on(parts, answered):
     parts.picker.choose_checkpoint(chat_id, 1, 0)
     assert list(parts.actions.answer_checkpoint(chat_id, 1, [], PAGE)) == []
     parts.picker.choose_lane_count(chat_id, 4)
-    assert f"Your vote: right ({run.id} · final)." in parts.actions.render_view(chat_id, [])["now"]
+    assert f"Your vote: the second answer ({run.title} · final)." in parts.actions.render_view(chat_id, [])["now"]
 
 
 def test_vote_on_a_copy_of_voted_answers_in_another_branch_is_refused(parts, answered):

@@ -5,6 +5,7 @@ import pytest
 
 from core.errors import StudioError
 from core.evaluate.answers_file import AnswerWriter
+from core.evaluate.config import EvaluationConfig
 from core.evaluate.store import EvaluationState
 from core.system.files import write_json
 from studio.evaluate.evaluation_html import NO_EVALUATION
@@ -37,7 +38,9 @@ def test_render_shows_finished_prompts_in_the_order_of_their_answers(do, evaluat
     assert "<th>base</th><th>tuned</th>" in shown["metrics"]
     assert "<th>ended before the limit</th><td>67%</td><td>100%</td>" in shown["metrics"]
     assert "<th>word F1</th><td>0.500</td><td>0.500</td>" in shown["metrics"]
-    assert f"tuned is {evaluated.config().lanes[1]}." in shown["notes"]
+    run = do.store.runs.run(evaluated.config().lanes[1])
+    assert f"tuned is {run.title}." in shown["notes"]
+    assert run.id not in shown["notes"]
     assert "5 prompts: all rows of the subset keeper." in shown["notes"]
     table = shown["table"]
     assert table.index('data-value="3"') < table.index('data-value="1"')
@@ -47,6 +50,23 @@ def test_render_shows_finished_prompts_in_the_order_of_their_answers(do, evaluat
     assert enabled_buttons(shown) == {"resume", "open"}
     page = do.show_page(evaluated.id, 2, 1)
     assert (page["page"], page["position"]) == (2, "rows 2 to 2 of 2, page 2 of 2")
+
+
+def test_render_finished_evaluation_is_in_the_order_of_its_prompts(do, evaluated):
+    evaluated.save_state(evaluated.saved_state().model_copy(update={"status": "finished"}))
+    for table in (do.render(evaluated.id, 1, 25)["table"], do.show_page(evaluated.id, 1, 25)["table"]):
+        assert table.index('data-value="1"') < table.index('data-value="3"')
+
+
+def test_list_evaluations_names_the_prompts_and_no_id(do, evaluated, a_run):
+    run = a_run()
+    do.store.create(EvaluationConfig(subset="keeper", lanes=["base"], limit=5))
+    config = EvaluationConfig(prompts="held-out", run=run.id, lanes=["base"], limit=2)
+    do.store.create(config)
+    labels = [label for label, _ in do.list_evaluations(None)["evaluation"]["choices"]]
+    assert labels[0].startswith(f"Held-out rows of {do.store.runs.titles()[run.id]} · ")
+    assert all(label.startswith("All rows of the subset keeper · ") for label in labels[1:])
+    assert len(set(labels)) == 3
 
 
 def test_render_hostile_answers_stay_text(do, evaluated):

@@ -45,6 +45,20 @@ def test_refresh_choices_selects_the_newest_adapter_and_keeps_a_selection(do, a_
     assert selection(do.refresh_choices(old.id, [old.id, "gone"])) == (old.id, [old.id])
 
 
+def test_proposed_lane_follows_the_run_and_a_chosen_one_stays(do, a_run):
+    old = with_adapter(a_run(created=1.0))
+    first = do.refresh_choices(None, [BASE])
+    assert first["proposed"] == {"run": old.id, "lane": old.id}
+    new = with_adapter(a_run(created=2.0))
+    second = do.refresh_choices(old.id, [BASE, old.id], first["proposed"])
+    assert selection(second) == (new.id, [BASE, new.id]), "what was only proposed moves on to the newer run"
+    followed = do.follow_run(old.id, [BASE, new.id], second["proposed"])
+    assert followed["lanes"]["value"] == [BASE, old.id]
+    assert selection(do.refresh_choices(old.id, [BASE, old.id], followed["proposed"])) == (old.id, [BASE, old.id])
+    assert do.follow_run(new.id, [BASE, new.id], second["proposed"]) == {}, "the list was left as it was"
+    assert "lanes" not in do.follow_run(old.id, [BASE], second["proposed"]), "the user removed the proposed lane"
+
+
 @pytest.mark.parametrize(
     ("prompts", "visible"), [("held-out", {"run"}), ("subset", {"subset", "split"}), ("file", {"upload"})]
 )
