@@ -12,6 +12,7 @@ from core.system.jobs import Jobs
 from studio.data.created_card import CreatedCard
 from studio.data.open_dataset import OpenDataset, OpenDatasetWidgets
 from studio.data.reading_form import ReadingForm
+from studio.data.reading_preview import preview
 from studio.data.reading_widgets import ReadingWidgets
 from studio.data.sql import SqlWidgets
 from studio.data.subset_export import ExportSubset, ExportSubsetWidgets
@@ -88,19 +89,24 @@ def connect_reading(
 ) -> None:
     """Connect the question, the form and the list of unread columns."""
     page, fields = {"state": state.page}, widgets.fields
+    shown = partial(
+        connect, handler=partial(preview, do.settings), inputs={**page, **fields}, outputs={"preview": widgets.preview},
+        visitor=True, **PRIVATE, **LATEST_ONLY,
+    )  # fmt: skip
+    for event in (widgets.form_box.expand, *(fields[name].input for name in fields if name != "format")):
+        shown(event)
     adapted = {name: fields[name] for name in ("columns", "roles", "prompt", "labels")}
-    connect(
+    formatted = connect(
         fields["format"].input, do.show_format, {**page, "form": fields["format"]}, adapted, visitor=True, **PRIVATE
     )
-    connect(
+    filled = connect(
         widgets.choices.input, do.fill_in, {**page, "choice": widgets.choices}, dict(fields), visitor=True, **PRIVATE
     )
+    for changed in (formatted, filled):
+        shown(changed.success)
     read = partial(connect, handler=do.read_again, inputs={**page, **fields}, outputs=followed, show_progress="hidden")
     read(widgets.read.click, api_name="read_as")
-    answered = read(widgets.read_choice.click, api_visibility="private")
-    connect(
-        answered.success, lambda: {"form_box": gr.update(open=False)}, outputs={"form_box": widgets.form_box}, **PRIVATE
-    )
+    read(widgets.read_choice.click, api_visibility="private")
 
     def use_columns(extra: str, event: gr.EventData) -> dict[str, Any]:
         return do.use_columns(extra, table_value(event))

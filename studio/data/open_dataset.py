@@ -17,7 +17,7 @@ from core.errors import StudioError
 from core.settings import Settings, inside
 from core.system.jobs import Job, Jobs
 from studio.choices import SUBSET_PREFIX, dataset_choices
-from studio.data.page_state import State, open_source_row, parse_state
+from studio.data.page_state import State, open_source_row, parse_state, reading_on_opening
 from studio.data.row_pane import linked_row
 from studio.handlers import info, warn
 from studio.job_progress import follow
@@ -132,15 +132,18 @@ class OpenDataset:
 
     def _notify(self, data: Dataset) -> None:
         """Show how many rows of an opened dataset can be used, or what is left to decide."""
-        parsed = parse_rows.parse_dataset(self.settings, data, data.detected)
+        chosen = reading_on_opening(self.settings, data.id)
+        reading = chosen or data.detected
+        parsed = parse_rows.parse_dataset(self.settings, data, reading)
         title = f"Opened {data.source.name}"
-        if data.detected.format == "undecided":
+        if reading.format == "undecided":
             warn("The format is not certain, so no row is usable yet. Answer the question below.", title=title)
         elif not parsed.usable:
             reason = next(iter(parsed.problems), "no text")
             warn(f"No row can be used as it is read now ({reason}). Choose another format below.", title=title)
         else:
-            info(f"{data.rows:,} rows, {parsed.usable:,} usable: {data.evidence}.", title=title)
+            evidence = "read as you chose last" if chosen else data.evidence
+            info(f"{data.rows:,} rows, {parsed.usable:,} usable: {evidence}.", title=title)
 
 
 @dataclass(frozen=True)

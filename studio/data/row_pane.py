@@ -11,7 +11,7 @@ from components.html import render as render_text
 from core.data import table
 from core.errors import StudioError
 from core.settings import Settings
-from studio.data.page_state import PageState, State, parse_state
+from studio.data.page_state import PageState, State, parse_state, reading_on_opening
 from studio.data.row_changes import Changes, changes_of
 from studio.data.row_edits import RowEditsWidgets, build_row_edits
 from studio.data.row_view import VIEWS, row_html
@@ -56,7 +56,7 @@ def linked_row(settings: Settings, query: Mapping[str, str]) -> dict[str, Any] |
     if not (row.isascii() and row.isdigit() and len(row) <= _MAX_DIGITS):
         raise StudioError(f"The link names no row ({row[:40]!r}). Open it without “{ROW}=” to see the dataset.")
     number = PageState(dataset=dataset).existing_row(settings, int(row))
-    return {"dataset": dataset, "row": number}
+    return {"dataset": dataset, "row": number, "reading": reading_on_opening(settings, dataset)}
 
 
 @dataclass(frozen=True)
