@@ -43,7 +43,9 @@ def connect_open_dataset(
     connect(demo.load, do.reattach, outputs=opened, **PRIVATE)
     # A large file must not keep others from opening theirs; `MAX_OPENINGS` bounds how many are read at once.
     followed = partial(connect, outputs=opened, show_progress="hidden", concurrency_limit=None)
-    followed(widgets.upload.upload, do.open_file, {"upload": widgets.upload}, api_name="open_file")
+    uploaded = followed(widgets.upload.upload, do.open_file, {"upload": widgets.upload}, api_name="open_file")
+    # Another file can be dropped at once in place of one that could not be opened.
+    connect(uploaded.failure, lambda: {"upload": None}, outputs={"upload": widgets.upload}, **PRIVATE)
     followed(widgets.open_hub.click, do.open_hub, widgets.hub, api_name="open_hub")
     followed(widgets.open_folder.click, do.open_folder, {"name": widgets.folder}, api_name="open_folder")
     # Visitors choose in this list, too, so the handler itself refuses what only the owner may open.

@@ -1,5 +1,6 @@
 """Open a dataset from a file, a folder or the Hub: the top of the Data tab."""
 
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ import gradio as gr
 
 from components.html import render
 from components.progress_bar import ProgressBar, build_progress_bar, hide_progress
+from components.upload_file import UploadFile
 from core.access import roles
 from core.access.quotas import Quotas
 from core.data import delimiter, parse_rows, readers, sources, subset, subset_rows
@@ -65,8 +67,23 @@ class OpenDataset:
         if not upload:
             raise StudioError(f"No file was chosen. Choose one that ends in {', '.join(readers.SUFFIXES)}.")
         path = Path(upload)
-        readers.check_kind(path.name, path)
-        yield from self._follow(self._start(path.name, path, sources.open_file, path))
+        try:
+            readers.check_kind(path.name, path)
+        except StudioError:
+            self._discard(path)
+            raise
+        job = self._start(path.name, path, sources.open_file, path)
+        try:
+            yield from self._follow(job)
+        finally:
+            if job.status in ("failed", "cancelled"):
+                self._discard(path)
+
+    def _discard(self, upload: Path) -> None:
+        """Remove an uploaded file that was not opened, so that it takes nothing of the quota."""
+        # Gradio gives each upload a folder of its own. A file elsewhere was named by a call of the owner.
+        if upload.parent.parent == self.settings.uploads_dir:
+            shutil.rmtree(upload.parent, ignore_errors=True)
 
     def open_folder(self, name: str | None) -> Iterator[dict[str, Any]]:
         """Open a folder that `datasets` saved, below STUDIO_HOME/folders."""
@@ -177,7 +194,7 @@ def build_open_dataset() -> OpenDatasetWidgets:
             close = gr.Button("Close", size="sm", scale=0, min_width=80, elem_id="open-close")
         with gr.Row():
             with gr.Column(min_width=260):
-                upload = gr.File(
+                upload = UploadFile(
                     label="JSONL, JSON, CSV, TSV, Parquet, Arrow, text; .gz, .zst", file_types=_UPLOAD_SUFFIXES,
                     height=150, elem_id="upload",
                 )  # fmt: skip
