@@ -186,7 +186,7 @@ def _build_widgets() -> _Widgets:
             browse = build_browse()
         with gr.Column(scale=7, min_width=320, elem_id="data-pane"):
             with gr.Tabs(elem_id="data-tools", overflow_behavior="wrap", selected=ROW_TOOL) as tools:
-                with gr.Tab("Row", id=ROW_TOOL):
+                with gr.Tab("Row", id=ROW_TOOL, elem_id="tool-row"):
                     row = build_row_pane()
                 with gr.Tab("Token statistics", id="numbers"):
                     stats = build_token_stats()
