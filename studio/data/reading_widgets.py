@@ -11,10 +11,14 @@ from core.data.formats import Reading
 
 FIELDS = ("format", "reasoning", "columns", "extra", "roles", "prompt", "labels", "placeholders")
 # The line that opens the form.
-FORM_TITLE = "Read as"
+FORM_TITLE, FORM_ID = "Read as", "reading"
 _FORMATS = [(form.label, form.name) for form in formats.FORMATS if form.name != "undecided"]
 _REASONING = [("train on it, in <think> tags", "think"), ("leave it out", "leave out")]
 FIELD_HELP = {name: field.description for name, field in Reading.model_fields.items()}
+# Elements that sentences of the page name by their titles; chips that name one open it.
+TARGETS = {FORM_TITLE: "field-format"} | {
+    field.title: f"field-{name}" for name, field in Reading.model_fields.items() if field.title
+}
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,7 @@ def build_reading_form() -> ReadingWidgets:
             )  # fmt: skip
             split = gr.Button("Split into columns", size="sm", scale=0, min_width=150, elem_id="split-column")
     uses = build_choice_list("column-uses")
-    box = gr.Accordion(FORM_TITLE, open=False, elem_id="reading", elem_classes="qs-quiet")
+    box = gr.Accordion(FORM_TITLE, open=False, elem_id=FORM_ID, elem_classes="qs-quiet")
     with box, gr.Row(elem_id="reading-parts"):
         with gr.Column(scale=3, min_width=280):
             fields = _fields()

@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 
 import gradio as gr
 
+from components.conversation import OPEN_TARGET
 from components.html import render as render_text
 from core.data import table
 from core.errors import StudioError
@@ -80,5 +81,6 @@ def build_row_pane() -> RowPaneWidgets:
     view = gr.Radio(VIEWS, value=VIEWS[0], label="Show row as", show_label=False, container=False, elem_id="row-view")
     edits = build_row_edits()
     loading = render_text("text", css_class="qs-skeleton", direction="", text="Loading the row …")
-    row = gr.HTML(loading, js_on_load=read_static("data_row.js"), elem_id="row-shown", padding=False, table="rows")
+    script = read_static("data_row.js") + OPEN_TARGET
+    row = gr.HTML(loading, js_on_load=script, elem_id="row-shown", padding=False, table="rows")
     return RowPaneWidgets(previous, forward, view, title, row, edits)
