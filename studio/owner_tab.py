@@ -78,7 +78,7 @@ class OwnerActions:
              f"up to {limits.visitors_tokens:,} together, {limits.visitor_tokens:,} per visitor"),
             ("Saved chats", f"{len(list((self.settings.home / 'chats').glob('*.json'))):,}",
              f"up to {limits.visitor_chats:,} of visitors; yours without a limit"),
-            ("Disk", f"{format_size(size_of(self.settings.home)[0])} in STUDIO_HOME",
+            ("Disk", f"{format_size(size_of(self.settings.home)[0])} in the studio's home folder",
              f"{format_size(disk.free)} are free, and {format_size(limits.free_gib * GIB)} must stay free"),
         ]  # fmt: skip
         return render("usage", rows=rows)
@@ -182,19 +182,26 @@ def build_owner_tab(settings: Settings, quotas: Quotas, tokens: Tokens) -> Owner
         elem_classes="qs-title",
     )
     usage = gr.HTML(elem_id="use", padding=False)
-    gr.Markdown("### Free disk space\nList the files first. Nothing is removed before you press “Delete these files”.",
-                elem_classes="qs-title")  # fmt: skip
-    with gr.Row():
-        kinds = gr.CheckboxGroup(list(cleanup.KINDS), value=["uploads", "leftovers"], label="Kinds", elem_id="kinds")
-        days = gr.Number(30, minimum=0, label="Older than (days)", min_width=120, elem_id="clean-days")
-        mib = gr.Number(0, minimum=0, label="Larger than (MiB)", min_width=120, elem_id="clean-mib")
-    with gr.Row(elem_classes="ow-action"):
-        look = gr.Button("List files", size="sm", elem_id="clean-look")
-        confirm = gr.Button("Delete these files", variant="stop", size="sm", interactive=False, elem_id="clean-sure")
+    filters, look, confirm = _build_cleanup()
     found, seen = gr.HTML(elem_id="clean-found", padding=False), gr.State([])
-    filters = {"kinds": kinds, "days": days, "mib": mib}
     listed = {"found": found, "seen": seen, "confirm": confirm}
     connect(publish.click, do.publish, {"runs": runs, "datasets": datasets}, api_name="publish")
     connect(look.click, do.list_items, filters, listed, **PRIVATE)
     connect(confirm.click, do.remove, {**filters, "seen": seen}, {**listed, "usage": usage}, **PRIVATE)
     return OwnerTab(do.fill, {"runs": runs, "datasets": datasets, "usage": usage})
+
+
+def _build_cleanup() -> tuple[dict[str, gr.components.Component], gr.Button, gr.Button]:
+    """Build the filters of old files, and the buttons that list and delete them."""
+    gr.Markdown("### Free disk space\nList the files first. Nothing is removed before you press “Delete these files”.",
+                elem_classes="qs-title")  # fmt: skip
+    with gr.Row():
+        kinds = gr.CheckboxGroup(
+            list(cleanup.KINDS), value=["uploads", "leftovers"], label="Kinds", min_width=300, elem_id="kinds"
+        )
+        days = gr.Number(30, minimum=0, label="Older than (days)", min_width=120, elem_id="clean-days")
+        mib = gr.Number(0, minimum=0, label="Larger than (MiB)", min_width=120, elem_id="clean-mib")
+    with gr.Row(elem_classes="ow-action"):
+        look = gr.Button("List files", size="sm", elem_id="clean-look")
+        confirm = gr.Button("Delete these files", variant="stop", size="sm", interactive=False, elem_id="clean-sure")
+    return {"kinds": kinds, "days": days, "mib": mib}, look, confirm

@@ -19,6 +19,8 @@ def list_some(examples: Sequence[object] | Iterable[object], most: int, total: i
 
 def of_first_rows(count: int, rows: int) -> str:
     """Return how many of the first rows something is about: "3 of the first 200 rows", "all of the first 200 rows"."""
+    if rows == count == 1:
+        return "the only row"
     return f"{'all' if count == rows else f'{count:,}'} of the first {rows:,} row{'s' * (rows != 1)}"
 
 

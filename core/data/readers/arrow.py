@@ -52,8 +52,7 @@ def read_arrow(
                 progress(share)
     except (pa.ArrowException, OSError) as error:
         raise StudioError(
-            f"{name!r} is not a readable Arrow file ({reason_of(error)}). Save its rows as .parquet, and open that "
-            "file."
+            f"{name!r} is not a readable Arrow file ({reason_of(error)}). Save its rows as .parquet and open that file."
         ) from error
     # The position in a stream is that of its last batch, before the mark of its end.
     progress(1.0)
