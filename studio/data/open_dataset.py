@@ -8,6 +8,7 @@ from typing import Any
 
 import gradio as gr
 
+from components.conversation import OPEN_TARGET
 from components.html import render
 from components.progress_bar import ProgressBar, build_progress_bar, hide_progress
 from components.upload_file import UploadFile
@@ -203,12 +204,12 @@ def build_open_dataset() -> OpenDatasetWidgets:
             with gr.Column(min_width=260):
                 folder = gr.Dropdown(
                     label="A folder saved with datasets", allow_custom_value=True, elem_id="folder",
-                    info="Folders in “folders” of STUDIO_HOME.",
+                    info="Subfolders of “folders” in the studio's home folder.",
                 )  # fmt: skip
                 open_folder = gr.Button("Open folder", size="sm", elem_id="open-folder-button")
     bar = build_progress_bar("opening")
     loading = render("text", css_class="qs-second", direction="", text="Loading the dataset …")
-    summary = gr.HTML(loading, elem_id="data-summary", padding=False)
+    summary = gr.HTML(loading, js_on_load=OPEN_TARGET, elem_id="data-summary", padding=False)
     return OpenDatasetWidgets(dataset, show, close, panel, upload, hub, open_hub, folder, open_folder, bar, summary)
 
 
@@ -216,7 +217,10 @@ def _build_hub() -> tuple[dict[str, gr.Textbox], gr.Button]:
     """Build the fields of a dataset of the Hub: its id, and in a closed part what few need."""
     fields = {
         "hub_id": gr.Textbox(
-            label="From the Hugging Face Hub", placeholder="timdettmers/openassistant-guanaco", elem_id="hub-id"
+            label="From the Hugging Face Hub",
+            placeholder="timdettmers/openassistant-guanaco",
+            elem_id="hub-id",
+            info="Owner/name, as in the dataset's address.",
         )
     }
     button = gr.Button("Open from the Hub", size="sm", elem_id="open-hub-button")

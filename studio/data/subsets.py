@@ -205,7 +205,7 @@ def build_create_subset() -> CreateSubsetWidgets:
     """Build the widgets in the open layout."""
     recipe = build_fields(Recipe, FIELDS[:2])
     recipe["stratify_by"] = build_field(Recipe, "stratify_by", [], visible=False)
-    with gr.Row():
+    with gr.Row(elem_classes="qs-ends"):
         recipe |= build_fields(Recipe, ["seed", "held_out_share"])
     recipe |= build_fields(Recipe, ["duplicates", "leaks"])
     recipe_text = gr.HTML(elem_id="recipe-words", padding=False)
