@@ -95,7 +95,10 @@ def connect_reading(
         connect, handler=partial(preview, do.settings), inputs={**page, **fields}, outputs={"preview": widgets.preview},
         visitor=True, **PRIVATE, **LATEST_ONLY,
     )  # fmt: skip
-    for event in (widgets.form_box.expand, *(fields[name].input for name in fields if name != "format")):
+    texts = [field for field in fields.values() if isinstance(field, gr.Textbox)]
+    # A text that is pasted with the mouse is no input to Gradio, so it is read when the field is left.
+    edited = [event for text in texts for event in (text.input, text.blur)]
+    for event in (widgets.form_box.expand, fields["reasoning"].input, *edited):
         shown(event)
     adapted = {name: fields[name] for name in ("columns", "roles", "prompt", "labels")}
     formatted = connect(
