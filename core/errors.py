@@ -16,6 +16,9 @@ from pydantic import BaseModel, ValidationError
 _SHOWN = reprlib.Repr()
 _SHOWN.maxstring = _SHOWN.maxother = 200
 _SHOWN.maxlist = _SHOWN.maxtuple = 20
+# Its limits hold at each level, so that a list of lists could have 20 to the power of the levels.
+_SHOWN.maxlevel = 3
+_SHOWN_CHARACTERS = 500
 
 
 class StudioError(Exception):
@@ -68,6 +71,16 @@ def plain_reason(problem: Mapping[str, Any]) -> str:
     return problem["msg"].removeprefix("Value error, ").replace("Input should ", "must ", 1)
 
 
+def shorten_value(given: Any) -> str:
+    """Return a rejected value as a message shows it."""
+    try:
+        shown = _SHOWN.repr(given)
+    # Python converts no number of more than 4,300 digits to text.
+    except ValueError:
+        return f"a number of {given.bit_length():,} bits" if isinstance(given, int) else type(given).__name__
+    return shown if len(shown) <= _SHOWN_CHARACTERS else f"{shown[:_SHOWN_CHARACTERS]}…"
+
+
 def sentence(title: str, problem: Mapping[str, Any]) -> str:
     """Return one problem of a pydantic error as a sentence with the rejected value.
 
@@ -79,7 +92,7 @@ def sentence(title: str, problem: Mapping[str, Any]) -> str:
     follows = "" if reason.startswith(("must ", "is ")) else ":"
     given = problem.get("input")
     # A whole configuration is no value that anybody entered.
-    shown = "" if isinstance(given, (dict, BaseModel)) else f" (given: {_SHOWN.repr(given)})"
+    shown = "" if isinstance(given, (dict, BaseModel)) else f" (given: {shorten_value(given)})"
     return f"{title}{follows} {reason}{shown}."
 
 

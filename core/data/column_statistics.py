@@ -9,11 +9,14 @@ from collections.abc import Sequence
 
 from core.data.readers import SourceRow
 from core.data.table import SHOWN_COMPLAINTS, Column
+from core.errors import StudioError
 
 # Further columns are stored in `raw` only.
 MAX_COLUMNS = 256
 # Column names that are counted. A file in which every row has new names would need unbounded memory.
 _MAX_COUNTED_NAMES = 10_000
+# Names are repeated in many parts of the page.
+_MAX_NAME_CHARACTERS = 1_000
 # A number of at most this form; points beside the comma would separate thousands.
 _COMMA_NUMBER = re.compile(r"[+-]?\d{1,15}(?:,\d{1,15})?")
 
@@ -21,6 +24,15 @@ _COMMA_NUMBER = re.compile(r"[+-]?\d{1,15}(?:,\d{1,15})?")
 def describe_trouble(read: SourceRow) -> str:
     """Return the trouble of a row as a sentence with its line."""
     return f"line {read.line} {read.trouble}" if not read.trouble.startswith("the ") else read.trouble
+
+
+def check_name(name: str, line: int) -> None:
+    """Raise StudioError if the name of a column, first seen in a line, is too long to be one."""
+    if len(name) > _MAX_NAME_CHARACTERS:
+        raise StudioError(
+            f"Line {line:,} names a column by {len(name):,} characters ({name[:40]!r}…). Expected at most "
+            f"{_MAX_NAME_CHARACTERS:,}: give the text a column of its own."
+        )
 
 
 class ColumnStatistics:
@@ -56,6 +68,7 @@ class ColumnStatistics:
 
     def count_cell(self, name: str, kind: str, line: int) -> None:
         """Count a value of a column."""
+        check_name(name, line)
         if name not in self.kinds and len(self.kinds) >= _MAX_COUNTED_NAMES:
             self.uncounted += 1
             return

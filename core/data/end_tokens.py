@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from core.data.formats import Message
 from core.data.locate import Locator, Render
 from core.data.templates import TemplateError
+from core.models.tokenizer import encode
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -79,7 +80,7 @@ def find_end_tokens(tokenizer: "PreTrainedTokenizerBase", render: Render, templa
         return EndTokens((), frozenset({tokenizer.eos_token_id}), (), eos, note, note)
     shown = " or ".join(texts)
     if stop_strings:
-        count = len(tokenizer(stop_strings[0], add_special_tokens=False)["input_ids"])
+        count = len(encode(tokenizer, stop_strings[0])["input_ids"])
         note = f"Answers end with {shown}, which is {count} tokens of this tokenizer and not one."
         return EndTokens(texts, frozenset(one.values()), stop_strings, texts[0], note, note)
     return EndTokens(texts, frozenset(one.values()), (), texts[0], f"Answers end with {shown}.")

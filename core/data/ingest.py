@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
 from core.data import formats, one_column
-from core.data.column_statistics import MAX_COLUMNS, ColumnStatistics, describe_trouble
+from core.data.column_statistics import MAX_COLUMNS, ColumnStatistics, check_name, describe_trouble
 from core.data.readers import SourceRow, encoding, kind_of
 from core.data.split_columns import SplitColumns
 from core.data.table import GROUP_BYTES, GROUP_ROWS, LAYOUT, READING_FILE, Column, Dataset, Source, dataset_id, find
@@ -155,6 +155,9 @@ def _first_rows(source: Source, rows: Rows, notes: Sequence[str]) -> list[tuple[
         if advice := encoding.advice_in(notes):
             raise StudioError(f"{error} The file is not UTF-8 text. {advice}") from error
         raise
+    # Before the detection, which looks at every name in many ways.
+    for column, line in ((column, read.line) for _, read in head for column in read.row or ()):
+        check_name(column, line)
     if all(read.row is None for _, read in head):
         complaints = "; ".join(describe_trouble(read) for _, read in head[:3]) or "it holds no rows"
         raise StudioError(f"Nothing in {source.name!r} can be read: {complaints}. {_expected(source, notes)}")

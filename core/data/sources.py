@@ -13,7 +13,7 @@ from typing import Any
 from core.data import parse_rows
 from core.data.formats import Reading
 from core.data.ingest import find_opened, ingest
-from core.data.readers import SUFFIXES, SourceRow, columnar, json_tables, read_rows
+from core.data.readers import SUFFIXES, SourceRow, columnar, json_tables, read_rows, saved
 from core.data.table import HELD_OUT, TRAIN, Dataset, Source
 from core.errors import StudioError
 from core.hub import client
@@ -26,8 +26,6 @@ BUNDLED_FOLDER = Path(__file__).parent / "bundled" / BUNDLED
 BUNDLED_LICENSE = "cc-by-4.0"
 # Names of splits for evaluation, which become the held-out split.
 _HELD_OUT_SPLITS = json_tables.SPLIT_NAMES - {"train", "training"}
-# A folder written by `save_to_disk` contains one of these files.
-_SAVED_FILES = ("dataset_info.json", "dataset_dict.json")
 
 # Share of the progress bar for importing the rows; parsing them takes about as long.
 _INGEST_SHARE = 0.5
@@ -100,24 +98,19 @@ def _is_held_out(name: str) -> bool:
     return lower in _HELD_OUT_SPLITS or re.split(r"[_\-. ]", lower)[0] in _HELD_OUT_SPLITS
 
 
-def is_saved(path: Path) -> bool:
-    """Return whether a folder was written by `save_to_disk`."""
-    return any((path / name).is_file() for name in _SAVED_FILES)
-
-
 def open_folder(settings: Settings, path: Path, progress: Progress = ignore_progress) -> Dataset:
     """Open a folder that `datasets` wrote with `save_to_disk`; its splits are treated like those of the Hub.
 
     Raises:
         StudioError: It is not such a folder, or contains no text.
     """
-    if not is_saved(path):
+    if not saved.is_saved(path):
         raise StudioError(f"{str(path)!r} was not saved by datasets. Expected a folder made by save_to_disk.")
     files = sorted(p for p in path.rglob("*") if p.is_file())
     key = hashlib.sha256("".join(f"{p.relative_to(path)}{sha256_of(p)}" for p in files).encode()).hexdigest()
     source = Source(kind="folder", name=path.resolve().name, key=key)
     notes: list[str] = []
-    return _open(settings, source, _rows_of(columnar.load_saved(path), progress, notes), progress, notes)
+    return _open(settings, source, _rows_of(saved.load_saved(path), progress, notes), progress, notes)
 
 
 def check_hub_id(name: str) -> str:
@@ -217,7 +210,7 @@ def _rows_of(splits: dict[str, Any], progress: Progress, notes: list[str]) -> It
     for index, (title, table) in enumerate(ordered):
         split = HELD_OUT if index and _is_held_out(title) else TRAIN
         converter.use_schema(table.features.arrow_schema)
-        for row in table:
+        for row in saved.rows_of(table, title, converter):
             number += 1
             if number % 1000 == 0:
                 progress(_INGEST_SHARE * number / total, "Reading the rows")

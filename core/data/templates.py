@@ -39,6 +39,8 @@ CHATML_TEMPLATE = (
 TemplateName = Literal["auto", "tool_use", "llama2", "chatml"]
 _BUILT_IN = {"llama2": (LLAMA2_TEMPLATE, "Llama 2's chat template"), "chatml": (CHATML_TEMPLATE, "ChatML")}
 _OWN = "the model's own chat template"
+# What a template raises beside Jinja's own errors, also by calling itself or by asking for more memory than there is.
+_REFUSALS = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError, MemoryError)
 
 
 class TemplateError(StudioError, ValueError):
@@ -98,11 +100,16 @@ def apply_template(
     # Templates expect these two fields only: `loss` is ours.
     turns = [{"role": message["role"], "content": message["content"]} for message in messages]
     try:
-        return tokenizer.apply_chat_template(
+        text = tokenizer.apply_chat_template(
             turns, chat_template=template, tokenize=False, add_generation_prompt=is_prompt
         )
-    except (JinjaError, TypeError, ValueError, LookupError, AttributeError, ArithmeticError) as error:
+        # Half of a surrogate pair, which a template may write, is no character of a text.
+        text.encode()
+    except _REFUSALS as error:
+        raise TemplateError(f"{name} refuses it: {error or type(error).__name__}") from error
+    except JinjaError as error:
         raise TemplateError(f"{name} refuses it: {error}") from error
+    return text
 
 
 @lru_cache(maxsize=64)

@@ -11,16 +11,17 @@ prompts with it, so the preview, training and chat agree token by token.
 An answer begins where its generation prompt ends, so the same tokens precede it in training and in chat.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from core.data import templates
 from core.data.end_tokens import EndTokens, find_end_tokens, special_tokens
 from core.data.formats import Message, is_plain, until_last_answer
 from core.data.locate import Locator, Region, common_length
 from core.data.templates import CHATML_TEMPLATE, LLAMA2_TEMPLATE, TemplateError, TemplateName
+from core.models.tokenizer import encode
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -148,7 +149,7 @@ class Renderer:
 
     def prompt_ids(self, messages: list[Message]) -> list[int]:
         """Return the token ids of a conversation followed by the generation prompt."""
-        ids = self.tokenizer(self.render_text(messages, is_prompt=True), add_special_tokens=False)["input_ids"]
+        ids = self._encode(self.render_text(messages, is_prompt=True))["input_ids"]
         self._reject_unknown_ids(ids)
         return ids
 
@@ -175,7 +176,7 @@ class Renderer:
         else:
             text, spans, masked = self._locate_spans(messages, notes)
         # The template has written the beginning-of-text token where the model expects one.
-        encoded = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+        encoded = self._encode(text, return_offsets_mapping=True)
         ids, offsets = encoded["input_ids"], encoded["offset_mapping"]
         self._reject_unknown_ids(ids)
         roles, in_loss = zip(*_label_tokens(offsets, spans), strict=True) if ids else ((), ())
@@ -185,6 +186,12 @@ class Renderer:
         kept = slice(0, max_length)
         shown = ids[kept], labels[kept], offsets[kept], list(roles[kept])
         return Rendered(text, *shown, len(ids), tuple(dict.fromkeys(notes)), _are_all_masked(messages))
+
+    def _encode(self, text: str, **options: bool) -> Mapping[str, Any]:
+        try:
+            return encode(self.tokenizer, text, **options)
+        except ValueError as error:
+            raise TemplateError(str(error)) from error
 
     def _reject_unknown_ids(self, ids: list[int]) -> None:
         if self.vocabulary is None or not ids or max(ids) < self.vocabulary:

@@ -12,7 +12,9 @@ from core.errors import StudioError
 from core.hardware import cpu
 from core.hub import client
 from core.models.catalogue import Model
+from core.models.model_files import check_attention, check_files
 from core.models.support import attention_for
+from core.models.tokenizer import is_panic
 
 if TYPE_CHECKING:
     import torch
@@ -115,8 +117,14 @@ def load_base(model: Model, precision: Precision, attention: str = "auto") -> Lo
     dtype = getattr(torch, name)
     options = _load_options(model, precision, attention, dtype)
     with client.explained("model", model.name), _readable(model):
-        loaded = AutoModelForCausalLM.from_pretrained(
-            model.path, revision=model.revision, trust_remote_code=False, **options
+        check_files(model)
+        loaded, report = AutoModelForCausalLM.from_pretrained(
+            model.path, revision=model.revision, trust_remote_code=False, output_loading_info=True, **options
+        )
+    if missing := sorted(report["missing_keys"]):
+        raise StudioError(
+            f"The files of the model {model.name!r} lack weights, such as {missing[0]} ({len(missing)} in all), which "
+            "would be random numbers. Download it again, or choose another model."
         )
     loaded.requires_grad_(False)
     base = LoadedBase(loaded, tokenizer, [f"Matrix products are computed in {name} ({why})."])
@@ -130,12 +138,10 @@ def _load_options(model: Model, precision: Precision, attention: str, dtype: "to
     from transformers import AutoConfig
 
     options: dict[str, Any] = {"dtype": dtype, "use_safetensors": True}
-    chosen: str | None = attention
-    if attention == "auto":
-        with client.explained("model", model.name), _readable(model):
-            chosen = attention_for(
-                AutoConfig.from_pretrained(model.path, revision=model.revision, trust_remote_code=False)
-            )
+    with client.explained("model", model.name), _readable(model):
+        config = AutoConfig.from_pretrained(model.path, revision=model.revision, trust_remote_code=False)
+    check_attention(model, config)
+    chosen = attention_for(config) if attention == "auto" else attention
     if chosen is not None:
         options["attn_implementation"] = chosen
     if precision.quantization != "none":
@@ -154,15 +160,25 @@ class _readable:
     def __enter__(self) -> None: ...
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        if (
-            isinstance(error, (OSError, ValueError, KeyError))
-            and client.explanation(error, "model", self.model.name) is None
-        ):
+        if error is not None and _is_of_files(error) and client.explanation(error, "model", self.model.name) is None:
             reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise StudioError(
                 f"The model {self.model.name!r} could not be loaded: {reason} "
                 "Expected a causal language model with config.json, tokenizer.json and safetensors weights."
             ) from error
+
+
+def _is_of_files(error: BaseException) -> bool:
+    """Return whether an error while loading comes from the files: anything but a lack of memory and a stop.
+
+    Libraries raise every kind of exception for damaged files, and tokenizers' panics are no Exception. CUDA raises
+    RuntimeError.
+    """
+    if isinstance(error, (StudioError, MemoryError)) or (
+        isinstance(error, RuntimeError) and not isinstance(error, RecursionError)
+    ):
+        return False
+    return isinstance(error, Exception) or is_panic(error)
 
 
 def _bitsandbytes(precision: Precision, dtype: "torch.dtype") -> Any:

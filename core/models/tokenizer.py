@@ -10,7 +10,8 @@ pre-tokenizer, model, decoder and added tokens replace the rebuilt ones. Special
 post-processor stay as transformers reads them from tokenizer_config.json.
 """
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -46,6 +47,31 @@ def padding_id(tokenizer: "PreTrainedTokenizerBase", vocabulary: int) -> int:
     """
     candidates = (tokenizer.pad_token_id, tokenizer.eos_token_id, 0)
     return next(token for token in candidates if token is not None and token < vocabulary)
+
+
+def is_panic(error: BaseException) -> bool:
+    """Return whether an error is a panic of the `tokenizers` library, which is no `Exception`."""
+    return type(error).__name__ == "PanicException"
+
+
+def encode(tokenizer: "PreTrainedTokenizerBase", text: str, **options: bool) -> Mapping[str, Any]:
+    """Return the tokens of a text, without the special tokens that the tokenizer itself would add.
+
+    Args:
+        tokenizer: The tokenizer.
+        text: The text.
+        options: Passed on to the tokenizer.
+
+    Raises:
+        ValueError: The tokenizer fails on the text, as with a pattern that needs too many steps.
+    """
+    try:
+        return tokenizer(text, add_special_tokens=False, **options)
+    # The library's own errors have no type of their own, and its panics would end a thread that catches exceptions.
+    except BaseException as error:
+        if type(error) is not Exception and not is_panic(error):
+            raise
+        raise ValueError(f"the tokenizer fails on it: {str(error).strip()[:200]}") from error
 
 
 def _restore(tokenizer: "PreTrainedTokenizerBase", file: str) -> None:

@@ -19,6 +19,8 @@ EXIT_REASONS = {
     -signal.SIGABRT: "the file is damaged, or asks for more memory than reading a file may take "
     "(STUDIO_QUOTA_PARSE_GIB)",
 }
+# At the hard limit of CPU time, Linux kills with a signal that gives no reason; the soft one comes first.
+_GRACE_SECONDS = 5
 MEMORY_REASON = "it asks for more memory than reading a file may take (STUDIO_QUOTA_PARSE_GIB)"
 
 
@@ -41,17 +43,18 @@ class Limits:
         # RLIMIT_AS counts address space, most of which threads and libraries reserve without using it.
         now = psutil.Process().memory_info().vms
         _lower(resource.RLIMIT_AS, now + self.memory)
-        _lower(resource.RLIMIT_CPU, self.seconds)
+        _lower(resource.RLIMIT_CPU, self.seconds, self.seconds + _GRACE_SECONDS)
         _lower(resource.RLIMIT_FSIZE, self.written)
         # A crash must not write a core file, which could hold other users' data.
         _lower(resource.RLIMIT_CORE, 0)
 
 
-def _lower(kind: int, limit: int) -> None:
+def _lower(kind: int, limit: int, last: int | None = None) -> None:
+    """Lower a limit; `last` is the hard limit, if it is another one."""
     _, hard = resource.getrlimit(kind)
     # A hard limit that was set from outside can only be lowered.
-    lowered = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
-    resource.setrlimit(kind, (lowered, lowered))
+    soft, last = (one if hard == resource.RLIM_INFINITY else min(one, hard) for one in (limit, last or limit))
+    resource.setrlimit(kind, (soft, last))
 
 
 def size_limit() -> int | None:

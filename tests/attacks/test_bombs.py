@@ -19,7 +19,7 @@ import zstandard
 from core.data import sources
 from core.errors import StudioError
 from core.system.jobs import Jobs
-from core.system.process_limits import Limits
+from core.system.process_limits import EXIT_REASONS, Limits
 from tests.helpers.app_server import PageClient
 from tests.helpers.space_server import AUTHOR, signed_in_headers
 
@@ -203,11 +203,17 @@ def test_process_limits_apply_to_children():
         "import resource as r, subprocess, sys; from core.system.process_limits import Limits; "
         "Limits(2**30, 50, 2**20).apply(); "
         "print(r.getrlimit(r.RLIMIT_CPU)[0], r.getrlimit(r.RLIMIT_FSIZE)[0], flush=True); "
-        "subprocess.run([sys.executable, '-c', 'import resource as r; print(r.getrlimit(r.RLIMIT_CPU)[1])'])"
+        "subprocess.run([sys.executable, '-c', 'import resource as r; print(*r.getrlimit(r.RLIMIT_CPU))'])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=dict(os.environ),
                           cwd=Path(__file__).parents[2])  # fmt: skip
-    assert done.stdout.split() == ["50", str(2**20), "50"], done.stderr
+    assert done.stdout.split() == ["50", str(2**20), "50", "55"], done.stderr
+
+
+def test_process_out_of_time_ends_with_a_signal_that_says_so():
+    code = "from core.system.process_limits import Limits\nLimits(2**30, 1, 2**20).apply()\nwhile True: pass"
+    done = subprocess.run([sys.executable, "-c", code], timeout=60, cwd=Path(__file__).parents[2])
+    assert "CPU time" in EXIT_REASONS[done.returncode]
 
 
 def test_many_empty_frames_are_read_in_linear_time(settings, tmp_path):

@@ -44,7 +44,10 @@ def test_sentences_shortens_a_long_or_deeply_nested_value():
     deep: list = []
     for _ in range(100_000):
         deep = [deep]
-    for given in ("x" * 100_000, deep, ["y"] * 100_000):
+    wide: list = ["z"] * 20
+    for _ in range(20):
+        wide = [wide] * 20
+    for given in ("x" * 100_000, deep, ["y"] * 100_000, wide, 10**5_000):
         with pytest.raises(ValidationError) as caught:
             QLoRAConfig(max_length=given)
-        assert len(sentences(caught.value)) < 400
+        assert len(sentences(caught.value)) < 600

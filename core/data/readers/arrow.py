@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from core.data.readers.columnar import Converter, check_ratio
+from core.data.readers.columnar import Converter, check_columns, check_ratio
 from core.data.readers.file_kinds import ARROW, HEAD_BYTES, kind_of_bytes, kind_of_file
-from core.data.readers.lines import MAX_COLUMNS, SourceRow
+from core.data.readers.lines import SourceRow
 from core.errors import StudioError, reason_of
 
 # Rows that are Python objects at the same time.
@@ -40,10 +40,10 @@ def read_arrow(
     try:
         with pa.OSFile(str(path)) as source:
             for batch, share in _batches(source, is_file, packed):
-                _check_columns(batch.schema, name)
+                check_columns(batch.schema.names, name)
                 batch.validate(full=True)
                 converter.use_schema(batch.schema)
-                for row in _rows(batch):
+                for row in _rows(batch, converter):
                     number += 1
                     read = converter.row(number, row)
                     unpacked += len(read.raw)
@@ -89,11 +89,6 @@ def _batches(source: Any, is_file: bool, size: int) -> Iterator[tuple[Any, float
             yield batch, min(1.0, source.tell() / max(1, size))
 
 
-def _rows(batch: Any) -> Iterator[dict[str, Any]]:
+def _rows(batch: Any, converter: Converter) -> Iterator[dict[str, Any]]:
     for start in range(0, batch.num_rows, _SLICE_ROWS):
-        yield from batch.slice(start, _SLICE_ROWS).to_pylist(maps_as_pydicts="lossy")
-
-
-def _check_columns(schema: Any, name: str) -> None:
-    if len(schema) > MAX_COLUMNS:
-        raise StudioError(f"{name!r} has {len(schema):,} columns. Expected at most {MAX_COLUMNS:,}.")
+        yield from converter.rows(batch.slice(start, _SLICE_ROWS))

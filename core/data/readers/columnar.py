@@ -4,10 +4,11 @@ Arrow gives every struct all fields of its column, so a call of one tool has the
 Therefore null fields inside a struct are treated as absent. Bytes that are UTF-8 become text; other bytes are left out.
 """
 
+import contextlib
 import json
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date, datetime, time
 from functools import lru_cache
 from pathlib import Path
@@ -23,6 +24,9 @@ _BATCH_BYTES = 16 * 2**20
 _BATCH_ROWS = 100
 # Lists and structs nested deeper than this are converted to text.
 _MAX_DEPTH = 100
+# What pyarrow raises for a value that Python cannot hold: a date after the year 9999, a time zone without rules, a map
+# with lists as keys or with one key twice, two fields of one name, text that is not UTF-8. pytz's error is a KeyError.
+_NO_VALUE = (ValueError, OverflowError, TypeError, LookupError)
 
 
 class Converter:
@@ -31,11 +35,32 @@ class Converter:
     def __init__(self) -> None:
         self._as_text: Counter[str] = Counter()
         self._left_out: Counter[str] = Counter()
+        self._unreadable: Counter[str] = Counter()
         self._short: dict[str, Any] = {}
 
     def use_schema(self, schema: Any) -> None:
         """Convert the numbers of the next rows by the types of their Arrow schema."""
         self._short = {field.name: field.type for field in schema if has_short_floats(field.type)}
+
+    def rows(self, batch: Any) -> Iterator[dict[str, Any]]:
+        """Yield the rows of an Arrow batch or table as Python values; those that Python cannot hold are left out."""
+        try:
+            yield from batch.to_pylist(maps_as_pydicts="strict")
+        except _NO_VALUE:
+            columns = zip(batch.schema.names, batch.columns, strict=True)
+            cells = [[self._value(cell, name) for cell in column] for name, column in columns]
+            yield from (dict(zip(batch.schema.names, row, strict=True)) for row in zip(*cells, strict=True))
+
+    def _value(self, cell: Any, column: str) -> Any:
+        """Return the Python value of an Arrow scalar, or None if there is none.
+
+        A map is an object, or, where a key is no text or occurs twice, a list of pairs.
+        """
+        for maps in ("strict", None):
+            with contextlib.suppress(_NO_VALUE):
+                return cell.as_py(maps_as_pydicts=maps)
+        self._unreadable[column] += 1
+        return None
 
     def row(self, number: int, row: dict[str, Any]) -> SourceRow:
         """Return a row of Python values with its number, from 1."""
@@ -51,6 +76,8 @@ class Converter:
               for name, count in self._as_text.items()),
             *(f"the column {name!r} holds bytes that are no text; {count:,} values are left out"
               for name, count in self._left_out.items()),
+            *(f"the column {name!r} holds values that cannot be read, such as a date after the year 9999 or text in no "
+              f"encoding; {count:,} are left out" for name, count in self._unreadable.items()),
         ]  # fmt: skip
 
     def _plain(self, value: Any, column: str, depth: int = 0) -> Any:
@@ -143,6 +170,22 @@ def check_ratio(name: str, unpacked: int, packed: int) -> None:
         )
 
 
+def check_columns(names: Sequence[str], name: str) -> None:
+    """Check that a file's columns can be told apart, and are few enough.
+
+    Args:
+        names: Names of its columns.
+        name: Name of the file for the user.
+
+    Raises:
+        StudioError: They are too many, or two have the same name, so that a row would lose one of them.
+    """
+    if len(names) > MAX_COLUMNS:
+        raise StudioError(f"{name!r} has {len(names):,} columns. Expected at most {MAX_COLUMNS:,}.")
+    if twice := next((column for column, count in Counter(names).items() if count > 1), None):
+        raise StudioError(f"{name!r} has two columns called {twice!r}. Rename one of them, and open the file again.")
+
+
 def _batch_rows(file: Any) -> int:
     """Return how many rows of a `ParquetFile` to read at once.
 
@@ -181,12 +224,11 @@ def read_parquet(
     converter = Converter()
     try:
         with pq.ParquetFile(path, buffer_size=2**20) as file:
-            if (columns := len(file.schema_arrow)) > MAX_COLUMNS:
-                raise StudioError(f"{name!r} has {columns:,} columns. Expected at most {MAX_COLUMNS:,}.")
+            check_columns(file.schema_arrow.names, name)
             converter.use_schema(file.schema_arrow)
             number, unpacked, packed = 0, 0, path.stat().st_size
             for batch in file.iter_batches(batch_size=_batch_rows(file)):
-                for row in batch.to_pylist(maps_as_pydicts="lossy"):
+                for row in converter.rows(batch):
                     number += 1
                     read = converter.row(number, row)
                     unpacked += len(read.raw)
@@ -200,20 +242,3 @@ def read_parquet(
         ) from error
     for words in converter.notes():
         note(words)
-
-
-def load_saved(folder: Path) -> dict[str, Any]:
-    """Return the tables of a folder written by `save_to_disk` by split; a single table is the split "train".
-
-    Raises:
-        StudioError: The folder cannot be loaded.
-    """
-    from datasets import Dataset, load_from_disk
-
-    try:
-        loaded = load_from_disk(str(folder))
-    except (OSError, ValueError, KeyError) as error:
-        raise StudioError(
-            f"{folder.name!r} was not saved by datasets ({reason_of(error)}). Expected one made by save_to_disk."
-        ) from error
-    return {"train": loaded} if isinstance(loaded, Dataset) else dict(loaded)

@@ -5,7 +5,6 @@ mailbox as paragraphs with their times and headers.
 """
 
 import re
-import zipfile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -104,6 +103,12 @@ _MAILBOX = re.compile(r"From \S+.*\r?\n(?:[\w-]+: .*\r?\n|[ \t]+.*\r?\n)*?(?:Fro
 _NOTEBOOK = re.compile(r'\s*\{\s*"(?:cells|metadata|nbformat(?:_minor)?)"\s*:(?=[\s\S]*"(?:cell_type|nbformat)"\s*:)')
 # Names of a ZIP archive that are looked at.
 _MAX_NAMES = 1000
+_ZIP_LIST_BYTES = 2**18
+# The record at the end of an archive, and the longest comment behind it.
+_ZIP_END_RECORD = 22
+_ZIP_END_BYTES = _ZIP_END_RECORD + 2**16
+# An entry of the list, or the header before a file.
+_ZIP_ENTRY = re.compile(rb"PK(?:\x01\x02|\x03\x04)")
 
 
 def kind_of_bytes(head: bytes) -> FileKind | None:
@@ -124,16 +129,36 @@ def kind_in_zip(path: Path) -> FileKind:
 
     Only the list of names is read, nothing is unpacked.
     """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()[:_MAX_NAMES]
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
-        return _ZIP
+    names = _names_in_zip(path)
     for sign, kind in _IN_ZIP.items():
         ends = (f"/{sign}", sign) if sign.startswith(".") else (f"/{sign}",)
         if any(name.startswith(sign) or name.endswith(ends) for name in names):
             return kind
     return _ZIP
+
+
+def _names_in_zip(path: Path) -> list[str]:
+    """Return the first names of a ZIP archive's list; empty if it has none, as a damaged archive.
+
+    `zipfile` reads the whole list, which in an archive of many empty files is as large as the archive.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        file.seek(max(0, size - _ZIP_END_BYTES))
+        tail = file.read()
+        end = tail[tail.rfind(b"PK\x05\x06") :] if b"PK\x05\x06" in tail else b""
+        start = int.from_bytes(end[16:20], "little") if len(end) >= _ZIP_END_RECORD else size
+        # An archive of more than 4 GiB has its list elsewhere; its first files are named at its start, too.
+        file.seek(start if start < size else 0)
+        listed = file.read(_ZIP_LIST_BYTES)
+    names = []
+    for entry in _ZIP_ENTRY.finditer(listed):
+        # The length of the name is at another place in the list than before a file.
+        at, length = (28, 46) if entry[0][2] == 1 else (26, 30)
+        found = entry.start()
+        end_of_name = found + length + int.from_bytes(listed[found + at : found + at + 2], "little")
+        names.append(listed[found + length : end_of_name].decode("utf-8", "replace"))
+    return names[:_MAX_NAMES]
 
 
 def kind_in_office(path: Path) -> FileKind:

@@ -23,7 +23,8 @@ _CLOSING = "\"'”’»)]*_ "
 _MAX_CODE = 40
 _IDENTIFIER = re.compile(r"[A-Za-z]+(?:_[A-Za-z]+)+|[a-z]{2,}(?:[A-Z][a-z]+)+")
 # An answer or a question by its number; a shorter word with a number may be a code such as ID-77.
-_NUMBERED = re.compile(r"([^\W\d]{4,})[\s_-]*\d{1,2}")
+# Possessive: underscores are in both parts, so that many of them would be divided in every way.
+_NUMBERED = re.compile(r"([^\W\d]{4,}+)[\s_-]*+\d{1,2}")
 # What a cell of a column of numbers may say in place of one.
 _NO_NUMBERS = ("na", "nan", "nil", "none", "null", "unknown", "missing", "inf", "infinity")
 # Names of columns in other languages than English, folded.

@@ -193,3 +193,13 @@ def test_ingest_killed_leaves_no_dataset_and_next_one_cleans_up(settings):
     made = ingest.ingest(settings, Source(kind="upload", name="a", key="k" * 64), rows)
     assert table.opened_datasets(settings) == [made]
     assert not list(settings.datasets_dir.glob(".ingest-*"))
+
+
+@pytest.mark.parametrize("at", [0, 300])
+def test_ingest_of_a_name_that_is_a_text_is_refused_with_its_line(settings, tmp_path, at):
+    path = tmp_path / "rows.jsonl"
+    rows = [{"prompt": f"Why {number}?", "completion": "So."} for number in range(301)]
+    rows[at]["x" * 1_001] = "y"
+    path.write_text(json_lines(rows))
+    with pytest.raises(StudioError, match=f"Line {at + 1} names a column by 1,001 characters"):
+        sources.open_file(settings, path)

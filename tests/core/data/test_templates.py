@@ -5,7 +5,7 @@ import re
 from typing import get_args
 
 import pytest
-from tokenizers import AddedToken
+from tokenizers import AddedToken, Regex, pre_tokenizers
 
 from core.data.templates import CHATML_TEMPLATE, TemplateError, TemplateName, select_template
 from core.data.tokens import Renderer
@@ -246,3 +246,30 @@ def test_render_with_failing_template_raises_template_error(template):
     for call in (renderer.render_text, renderer.render, renderer.prompt_ids):
         with pytest.raises(StudioError, match="the model's own chat template refuses it"):
             call(TALK)
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{% macro again() %}{{ again() }}{% endmacro %}{{ again() }}", "{{ " + "(" * 5_000 + "1" + ")" * 5_000 + " }}",
+        "{{ 'x' * 10**18 }}", "{{ 'x'|center(10**18) }}", "{{ messages[0].content ~ '\\ud800' }}",
+    ],
+    ids=["calls itself", "nested", "repeated", "padded", "surrogate"],
+)  # fmt: skip
+def test_render_of_a_hostile_template_is_a_template_error(template):
+    tokenizer = FAMILY["chatml"].tokenizer()
+    tokenizer.chat_template = template
+    with pytest.raises(TemplateError, match="the model's own chat template refuses it"):
+        Renderer(tokenizer).render_text(TALK)
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [pre_tokenizers.FixedLength(0), pre_tokenizers.Split(Regex("(a+)+$"), "isolated")],
+    ids=["length", "pattern"],
+)
+def test_render_with_a_tokenizer_that_panics_is_a_template_error(pattern):
+    tokenizer = FAMILY["chatml"].tokenizer()
+    tokenizer.backend_tokenizer.pre_tokenizer = pattern
+    with pytest.raises(TemplateError, match="the tokenizer fails on it"):
+        Renderer(tokenizer).render([user("a" * 30 + "!"), answer("Yes.")])

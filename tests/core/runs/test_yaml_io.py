@@ -42,6 +42,10 @@ def test_yaml_is_grouped():
         ("lora_rank: 0\nmax_length: 3\n", "Rank"),
         ("rank: 8\n", "rank"),
         ("!!python/object/apply:os.system ['true']", "not valid YAML"),
+        ("a: &a [1]\nlora_rank: *a\n", "not valid YAML in line 2"),
+        ("seed: 1\nseed: 2\n", "names 'seed' twice"),
+        ("seed: 0x" + "f" * 20_000, "Seed must be less than 4294967296 .given: a number of 80,000 bits"),
+        *((f"seed: !!{tag}", "not valid YAML") for tag in ('int ""', 'float ""', "bool x", "timestamp x")),
     ],
 )
 def test_invalid_yaml_is_rejected_with_reason(text, why):

@@ -6,7 +6,7 @@ from decimal import Decimal
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from datasets import Dataset, DatasetDict, Features, Value
+from datasets import Dataset, Features, Value
 
 from core.data.readers import columnar, read_rows
 from core.errors import StudioError
@@ -31,19 +31,6 @@ def test_read_parquet_of_damaged_file_is_rejected(tmp_path):
     path.write_bytes(b"PAR1" + b"\0" * 100)
     with pytest.raises(StudioError, match="not a readable Parquet file"):
         list(read_rows(path, path.name))
-
-
-def test_load_saved_returns_splits(tmp_path):
-    one, two = Dataset.from_list([{"text": "a"}]), Dataset.from_list([{"text": "b"}])
-    one.save_to_disk(str(tmp_path / "one"))
-    DatasetDict(train=one, test=two).save_to_disk(str(tmp_path / "both"))
-    assert list(columnar.load_saved(tmp_path / "one")) == ["train"]
-    assert {name: rows[0]["text"] for name, rows in columnar.load_saved(tmp_path / "both").items()} == {
-        "train": "a",
-        "test": "b",
-    }
-    with pytest.raises(StudioError, match="was not saved by datasets"):
-        columnar.load_saved(tmp_path)
 
 
 def read_back(tmp_path, table: pa.Table) -> tuple[list[dict], list[str]]:
@@ -128,3 +115,45 @@ def test_converter_writes_short_floats_of_saved_datasets_with_their_own_digits()
     converter = columnar.Converter()
     converter.use_schema(table.features.arrow_schema)
     assert converter.row(1, table[0]).row == {"score": 0.1}
+
+
+def stamps(value: int, kind: pa.DataType) -> pa.Array:
+    return pa.array([value], pa.int64()).cast(pa.int32() if kind.bit_width == 32 else pa.int64()).view(kind)
+
+
+# Values that Arrow holds and Python does not.
+NO_VALUES = {
+    "date": stamps(2**31 - 1, pa.date32()),
+    "duration": stamps(2**62, pa.duration("s")),
+    "time zone": stamps(1, pa.timestamp("us", tz="../../etc/passwd")),
+    "text": pa.StringArray.from_buffers(1, pa.array([0, 3], pa.int32()).buffers()[1], pa.py_buffer(b"a\xff\xfe")),
+    "fields of one name": pa.StructArray.from_arrays([pa.array(["a"]), pa.array(["b"])], names=["k", "k"]),
+}
+
+
+@pytest.mark.parametrize("name", NO_VALUES)
+def test_read_parquet_leaves_out_and_counts_what_python_cannot_hold(tmp_path, name):
+    rows, notes = read_back(tmp_path, pa.table({"prompt": ["Why?"], "odd": NO_VALUES[name]}))
+    assert rows == [{"prompt": "Why?", "odd": None}]
+    assert len(notes) == 1
+    assert "'odd' holds values that cannot be read" in notes[0]
+    assert "1 are left out" in notes[0]
+
+
+@pytest.mark.parametrize(
+    ("pairs", "key", "expected"),
+    [
+        ([("a", 1), ("b", 2)], pa.string(), {"a": 1, "b": 2}),
+        ([("a", 1), ("a", 2)], pa.string(), [["a", 1], ["a", 2]]),
+        ([([1], 1)], pa.list_(pa.int32()), [[[1], 1]]),
+    ],
+)
+def test_read_parquet_keeps_every_entry_of_a_map(tmp_path, pairs, key, expected):
+    rows, notes = read_back(tmp_path, pa.table({"m": pa.array([pairs], pa.map_(key, pa.int32()))}))
+    assert rows == [{"m": expected}]
+    assert notes == []
+
+
+def test_check_columns_refuses_two_of_one_name():
+    with pytest.raises(StudioError, match=r"'a\.arrow' has two columns called 'output'"):
+        columnar.check_columns(["prompt", "output", "output"], "a.arrow")

@@ -11,7 +11,7 @@ import pytest
 import zstandard
 from PIL import Image
 
-from core.data.readers import read_rows
+from core.data.readers import file_kinds, read_rows
 from core.errors import StudioError
 
 
@@ -140,3 +140,25 @@ def test_text_that_begins_like_a_signature_is_read(tmp_path, text):
     path = tmp_path / "rows.csv"
     path.write_text(text)
     assert len(list(read_rows(path, path.name))) == 1
+
+
+def test_kind_of_an_archive_reads_only_the_beginning_of_its_list(tmp_path, monkeypatch):
+    path = tmp_path / "many.bin"
+    with zipfile.ZipFile(path, "w") as archive:
+        for number in range(3_000):
+            archive.writestr(zipfile.ZipInfo(f"word/{number}"), b"")
+    assert file_kinds.kind_in_zip(path).name == "a Word document (.docx)"
+    assert len(file_kinds._names_in_zip(path)) == 1_000
+    monkeypatch.setattr(file_kinds, "_ZIP_LIST_BYTES", 1_000)
+    assert 5 < len(file_kinds._names_in_zip(path)) < 30
+
+
+@pytest.mark.parametrize("start", [2**32 - 1, 7])
+def test_kind_of_an_archive_with_a_wrong_start_of_its_list_is_an_archive_or_better(tmp_path, start):
+    path = tmp_path / "book.bin"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("xl/workbook.xml", b"x")
+    data = path.read_bytes()
+    at = data.rindex(b"PK\x05\x06") + 16
+    path.write_bytes(data[:at] + start.to_bytes(4, "little") + data[at + 4 :])
+    assert file_kinds.kind_in_zip(path).name == "an Excel workbook (.xlsx)"

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.data.readers import read_rows
+from core.data.readers import first_line, read_rows
 
 WORDS = st.sampled_from(
     ["the", "tide", "is", "late", "who", "keeps", "a", "light", "salt,", "answer", "text", "I'm", "海"]
@@ -114,3 +114,13 @@ def test_line_that_may_be_a_row_is_read_as_names_with_a_note(tmp_path, name):
     assert notes == [
         f"line 1 ({shown}) is read as the names of the columns; if it is a row, write a line of names above it"
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "stem"), [("text_1", "text_"), ("answer12", "answer"), ("über - 3", "über"), ("a1", None)]
+)
+def test_numbered_name_is_found_in_linear_time(name, stem):
+    found = first_line._NUMBERED.fullmatch(name)
+    assert (found and found[1]) == stem
+    # Seven minutes if each way to divide the underscores is tried.
+    assert first_line._NUMBERED.fullmatch("_" * 200_000) is None

@@ -1,0 +1,58 @@
+"""Checks of a model's files before transformers reads them, which would follow what they name to elsewhere."""
+
+from pathlib import Path
+from typing import Any
+
+from core.errors import StudioError
+from core.models.catalogue import Model
+from core.system.files import read_json
+
+_ADAPTER, _INDEX = "adapter_config.json", "model.safetensors.index.json"
+
+
+def check_files(model: Model) -> None:
+    """Check that a base model is one by itself, whose weights are in its own safetensors files.
+
+    transformers merges an adapter beside a model into it, or takes the base that the adapter names in its place.
+
+    Raises:
+        StudioError: The model has an adapter, or names weights elsewhere or of another kind.
+    """
+    from transformers.utils import cached_file
+
+    if cached_file(model.path, _ADAPTER, revision=model.revision, _raise_exceptions_for_missing_entries=False):
+        raise StudioError(
+            f"The model {model.name!r} has an adapter among its files ({_ADAPTER}), which would change it. Choose the "
+            "base model itself."
+        )
+    # The files of the Hub's repositories are downloaded by their names there.
+    index = Path(model.path) / _INDEX
+    if not model.local or not index.is_file():
+        return
+    for name in read_json(index)["weight_map"].values():
+        if Path(name).name != name or not name.endswith(".safetensors"):
+            raise StudioError(
+                f"The model {model.name!r} names the file {name!r} for its weights. Expected the name of a .safetensors"
+                " file in its own folder."
+            )
+
+
+def check_attention(model: Model, config: Any) -> None:
+    """Check that a model's config names no attention that transformers would fetch as code from a repository.
+
+    Args:
+        model: The model.
+        config: Its `PretrainedConfig`.
+
+    Raises:
+        StudioError: It names one.
+    """
+    from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+    parts = [config, *(getattr(config, name, None) for name in config.sub_configs)]
+    for name in {getattr(part, "_attn_implementation", None) for part in parts}:
+        if name not in (None, "eager", *ALL_ATTENTION_FUNCTIONS.valid_keys()):
+            raise StudioError(
+                f"The config.json of the model {model.name!r} names the attention {name!r}, which may be code of a "
+                "repository. No foreign code is run: remove attn_implementation from it, or choose another model."
+            )
