@@ -20,11 +20,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
-from core.data import formats, one_column
+from core.data import formats, one_column, saved_reading
 from core.data.column_statistics import MAX_COLUMNS, ColumnStatistics, check_name, describe_trouble
 from core.data.readers import SourceRow, encoding, kind_of
 from core.data.split_columns import SplitColumns
-from core.data.table import GROUP_BYTES, GROUP_ROWS, LAYOUT, READING_FILE, Column, Dataset, Source, dataset_id, find
+from core.data.table import GROUP_BYTES, GROUP_ROWS, LAYOUT, Column, Dataset, Source, dataset_id, find
 from core.errors import StudioError
 from core.settings import Settings, inside
 from core.system.files import write_json
@@ -83,10 +83,7 @@ def ingest(
             write_json(scratch / "about.json", about.model_dump())
             # `find_opened` did not accept the existing folder: it has an older layout, or was left by a crash.
             if target.exists():
-                # The content is the same, so the user's choice still applies.
-                if (chosen := target / READING_FILE).is_file():
-                    shutil.copyfile(chosen, scratch / READING_FILE)
-                shutil.rmtree(target)
+                saved_reading.take_over(target, scratch)
             scratch.rename(target)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)

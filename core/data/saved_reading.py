@@ -5,6 +5,9 @@
 A subset does not use it: its recipe has the reading under which it was created.
 """
 
+import shutil
+from pathlib import Path
+
 from pydantic import ValidationError
 
 from core.data import table
@@ -40,3 +43,10 @@ def load(settings: Settings, data: Dataset) -> Reading | None:
             f"The saved reading of {data.source.name!r} cannot be used: {path.name} is no reading of this version. Its "
             "rows are read as detected. Choose how to read them again under “Read as”."
         ) from error
+
+
+def take_over(old: Path, new: Path) -> None:
+    """Remove the folder of a dataset, after its stored reading is copied to the same content that is imported again."""
+    if (path := old / table.READING_FILE).is_file():
+        shutil.copyfile(path, new / table.READING_FILE)
+    shutil.rmtree(old)

@@ -68,6 +68,16 @@ def test_applied_reading_is_kept_for_new_pages_until_the_detected_one_is_applied
     assert reading_on_opening(settings, dataset) is None
 
 
+def test_kept_reading_stays_when_the_dataset_is_imported_again(do, settings, tmp_path, films):
+    read(do, films, **values_of(do.fields(films)) | {"labels": "0 = bad\n1 = good"})
+    about = table.folder(settings, films["dataset"]) / "about.json"
+    about.write_text(about.read_text().replace(f'"layout": {table.LAYOUT}', f'"layout": {table.LAYOUT - 1}'))
+    rows = [{"text": f"a film of number {i} and length", "label": i % 2} for i in range(40)]
+    assert open_dataset(settings, tmp_path, rows).id == films["dataset"]
+    assert f'"layout": {table.LAYOUT}' in about.read_text()
+    assert reading_on_opening(settings, films["dataset"]).labels == {"0": "bad", "1": "good"}
+
+
 def test_kept_reading_of_another_version_is_reported(settings, films, toasts):
     path = table.folder(settings, films["dataset"]) / table.READING_FILE
     path.write_text('{"format": "no such format"}')
