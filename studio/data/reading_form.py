@@ -106,6 +106,8 @@ class ReadingForm:
             "question_text": secondary_html(text),
             "choices": gr.update(choices=choices, value=None, visible=bool(choices)),
             "form_box": gr.update(label=f"{FORM_TITLE}: not decided", open=True),
+            # The one of the dataset shown before would stay.
+            "runner_up": "",
             **self._split_question(data),
         }
 

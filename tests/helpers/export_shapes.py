@@ -23,6 +23,7 @@ from tests.helpers.shapes import (
     rows_of_shape as _rows,
 )
 
+CALL = {"type": "function", "function": {"name": "tide", "arguments": '{"port": "Bergen"}'}}
 OPTIONS = ["The wind", "The sun", "The moon", "The ships"]
 CHOSEN: Turns = [
     ("user", f"{ASK}\n\nA. The wind\nB. The sun\nC. The moon\nD. The ships"),
@@ -86,4 +87,24 @@ EXPORT_SHAPES: tuple[Shape, ...] = (
           _rows(lambda i: {"prompt": _n(ASK, i), "response": [{"value": "Not yet.", "status": "draft"},
                                                               {"value": ANSWER, "status": "submitted"}]}),
           "undecided", asks=("[1].value would be used",)),
+    Shape("Customer Support on Twitter",
+          _rows(lambda i: {"tweet_id": 2 * i, "author_id": f"{i}x", "inbound": True, "text": _n(ASK, i),
+                           "response_tweet_id": 2 * i - 2, "in_response_to_tweet_id": None}),
+          "undecided", asks=("'response_tweet_id' names the 'tweet_id' of another row",)),
+    Shape("A log of requests with tool calls",
+          _rows(lambda i: {"request": {"messages": [{"role": "user", "content": _n(ASK, i)}], "tools": [CALL]},
+                           "response": {"choices": [{"message": {"role": "assistant", "content": None,
+                                                                 "tool_calls": [CALL, CALL]}}]}}),
+          "undecided", asks=("choices[0].message would be used",)),
+    Shape("Questions and answers in two languages",
+          _rows(lambda i: {"question": {"en": _n(ASK, i), "de": f"Warum {i}?"},
+                           "answer": {"en": _n(ANSWER, i), "de": f"Darum {i}."}}),
+          "undecided", asks=("objects with the fields 'en', 'de'",)),
+    Shape("Turns with their number, in another order",
+          _rows(lambda i: {"turns": [{"turn": 2, "role": "assistant", "content": ANSWER},
+                                     {"turn": 1, "role": "user", "content": _n(ASK, i)}]}),
+          "messages", PAIR, notes=("sorted by their field 'turn'",)),
+    Shape("Turns as lists, stored by datasets",
+          _rows(lambda i: {"messages": {"role": ["user", "assistant"], "content": [_n(ASK, i), ANSWER]}}),
+          "messages", PAIR),
 )  # fmt: skip

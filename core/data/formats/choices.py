@@ -6,6 +6,7 @@ trained, and the question is followed by all choices, one per line.
 """
 
 import re
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from core.data.formats.cells import Cells, Row
@@ -95,7 +96,15 @@ def _from_object(value: dict[str, Any], note: Note) -> list[Choice] | None:
     keys = [str(name) for name in value]
     if len(value) < 2 or not all(len(name) <= 2 for name in keys) or not all(map(_is_text, value.values())):
         return None
+    _note_empty(value.values(), note)
     return [Choice(name, str(text)) for name, text in zip(keys, value.values(), strict=True) if not is_missing(text)]
+
+
+def _note_empty(texts: Iterable[Any], note: Note) -> None:
+    """Note the choices that spell a missing value, such as "None", which may be meant as a choice."""
+    for text in texts:
+        if isinstance(text, str) and text.strip() and is_missing(text):
+            note(f"the choice {text.strip()!r} is read as empty")
 
 
 def _field(value: dict[str, Any], wanted: tuple[str, ...]) -> str | None:
@@ -150,6 +159,7 @@ def row_choices(cells: Cells) -> list[Choice]:
     if name and (columns := choice_columns(name, cells.row)) and not isinstance(nested(value), (list, dict)):
         cells.used.update(columns)
         values = [cells.row[column] for column in columns]
+        _note_empty(values, cells.note)
         while values and is_missing(values[-1]):
             values.pop()
         texts = ["" if is_missing(one) else text_of(one, "a choice", cells.note) for one in values]

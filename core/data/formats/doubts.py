@@ -21,6 +21,7 @@ from core.data.formats.proposal import (
     make_proposal,
 )
 from core.data.formats.reading import Reading
+from core.data.formats.reply_rows import reply_doubt
 from core.data.formats.turns import CONTENT_KEYS, ROLE_KEYS, is_conversation
 from core.data.formats.values import is_absent, nested
 
@@ -153,7 +154,7 @@ def message_doubt(rows: Rows, found: Columns) -> str:
                 f"each row is one message (columns {speaker!r} and {content!r}); put all messages of a conversation, "
                 "in order, into one row as a list of objects with role and content"
             )
-    return chat_doubt(rows, found)
+    return chat_doubt(rows, found) or reply_doubt(rows, found)
 
 
 def message_list_doubt(rows: Rows, found: Columns) -> str:

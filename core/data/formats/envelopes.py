@@ -6,9 +6,9 @@ A text is certain if lists of one value and objects with one field of text lead 
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from core.data.formats.columns import Row
+from core.data.formats.columns import TOOL_NAMES, Row
 from core.data.formats.conversation import UnusableRow
-from core.data.formats.values import is_missing, nested
+from core.data.formats.values import is_missing, nested, optional_text
 
 # Fields that hold nothing but a list or an object on the way to a text.
 _WRAPPERS = ("choices", "message", "annotations", "result", "value", "responses", "candidates", "parts", "generations")
@@ -61,6 +61,48 @@ def find_text(value: Any) -> tuple[str, str] | None:
             return None
         value, path = value[key], f"{path}.{key}" if path else key
     return (path, value) if path and value.strip() else None
+
+
+def find_call(value: Any) -> tuple[str, dict[str, Any]] | None:
+    """Return the path and the message of a nested value that leads to one message with tool calls, or None.
+
+    Such a message has no text, or one beside the calls, so that `find_text` finds none.
+    """
+    path = ""
+    while not isinstance(value, dict) or not _is_call(value):
+        if isinstance(value, list) and len(value) == 1:
+            value, path = value[0], f"{path}[0]"
+            continue
+        key = _key(value) if isinstance(value, dict) else None
+        if key is None or key not in _WRAPPERS:
+            return None
+        value, path = value[key], f"{path}.{key}" if path else key
+    return path, value
+
+
+def tools_prompt(tools: str) -> str:
+    """Return the part of a system prompt that lists the tools of a conversation."""
+    return f"You may call these tools:\n{tools}"
+
+
+def take_tools(value: Any, note: Callable[[str], None]) -> tuple[Any, list[str]]:
+    """Return the messages of a request to a model without its tools, and the part of the system prompt that lists them.
+
+    Args:
+        value: An object with messages, or any other value, which is returned unchanged.
+        note: Callback for a sentence about the tools.
+    """
+    has_turns = isinstance(value, dict) and isinstance(value.get("messages"), list)
+    if not has_turns or (name := next((name for name in TOOL_NAMES if name in value), None)) is None:
+        return value, []
+    tools = optional_text(value[name], f"the field {name!r} of the conversation", note)
+    rest = {key: part for key, part in value.items() if key != name}
+    return rest, [tools_prompt(tools)] if tools else []
+
+
+def _is_call(value: dict[str, Any]) -> bool:
+    calls = value.get("tool_calls")
+    return isinstance(value.get("role"), str) and isinstance(calls, list) and bool(calls)
 
 
 def _index(value: list[Any]) -> int | None:

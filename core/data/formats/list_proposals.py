@@ -53,7 +53,7 @@ def propose_lists(rows: Rows, found: Columns) -> Iterator[Proposal]:
     lists = [name for name in lists if not is_wrong_name(name) and not has_no_answers(rows, name)]
     for name in lists:
         texts = [other for other in found if found[other].kind in ("prose", "short")]
-        question = find_column(texts, QUESTION_NAMES)
+        question = find_column(texts, QUESTION_NAMES) or _only_prose(found)
         if question and not is_reasoning_name(name):
             slots = {"prompt": question, "completion": name, "system": find_column(list(found), names.SYSTEM_NAMES)}
             evidence = f"a question in {question!r} and a list in {name!r}, of which the first text is the answer"
@@ -65,6 +65,12 @@ def propose_lists(rows: Rows, found: Columns) -> Iterator[Proposal]:
             continue
         doubt = f"the column {name!r} is a list of texts; they may be turns or answers to choose from"
         yield from _alternating(rows, found, name, rank_doubt(rows, found, name) or doubt)
+
+
+def _only_prose(found: Columns) -> str | None:
+    """Return the only column of prose, such as the source of several translations; None if there are several."""
+    prose = [name for name, column in found.items() if column.kind == "prose" and not is_reasoning_name(name)]
+    return prose[0] if len(prose) == 1 else None
 
 
 def _alternating(rows: Rows, found: Columns, name: str, doubt: str) -> Iterator[Proposal]:

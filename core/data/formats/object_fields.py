@@ -10,7 +10,7 @@ from typing import Any
 from core.data.formats.answer_lists import is_answer_list
 from core.data.formats.columns import TEXT_NAMES, Row, find_column, profile
 from core.data.formats.conversation import usual_role
-from core.data.formats.envelopes import find_text, holds_answer, spelled_envelope
+from core.data.formats.envelopes import find_call, find_text, holds_answer, spelled_envelope
 from core.data.formats.proposal import QUESTION_NAMES, Columns, Rows
 from core.data.formats.turns import is_conversation
 from core.data.formats.values import is_missing, nested, unfold
@@ -48,6 +48,13 @@ def field_pairs(rows: Rows, found: Columns) -> Iterator[tuple[str, str, str]]:
         fields = _text_fields(rows, name) if not set(texts) - {name} else []
         if 2 <= len(fields) <= _MOST_TEXTS:
             yield from ((name, first, second) for first, second in permutations(fields, 2))
+
+
+def common_fields(rows: Rows, prompt: str, answer: str) -> list[str]:
+    """Return the fields of text that the objects of a question and an answer have in common, such as languages."""
+    answers = _text_fields(rows, answer)
+    fields = [field for field in _text_fields(rows, prompt) if field in answers]
+    return fields if len(fields) > 1 else []
 
 
 def annotated_texts(rows: Rows, found: Columns) -> Iterator[tuple[str, str]]:
@@ -131,7 +138,7 @@ def spells_objects(rows: Rows, name: str) -> bool:
 def _use(rows: Rows, name: str) -> str:
     """Return how objects would be read, for a doubt."""
     value = next((nested(value) for value in _present(rows, name)), None)
-    if found := find_text(value):
+    if found := find_text(value) or find_call(value):
         return f"; {found[0]} would be used"
     if field := text_field(rows, name):
         return f"; a reading with the field {field!r} is offered, and one that writes the object as JSON"

@@ -13,7 +13,7 @@ from core.data.formats.cells import Cells, Format, with_system
 from core.data.formats.chat_trees import current_turns, is_node_map
 from core.data.formats.choices import choice_turns
 from core.data.formats.conversation import Message, UnusableRow
-from core.data.formats.envelopes import spelled_envelope, unwrap_text
+from core.data.formats.envelopes import find_call, spelled_envelope, take_tools, tools_prompt, unwrap_text
 from core.data.formats.flag_answers import answer_of_flags
 from core.data.formats.marks import parse_guanaco, parse_llama2, parse_marked
 from core.data.formats.options import ReadingOptions
@@ -27,7 +27,7 @@ def _with_columns(messages: list[Message], cells: Cells) -> list[Message]:
     """Add the system prompt and the tools that are in columns of their own to the system turn."""
     texts = [text] if (text := _system(cells)).strip() else []
     if tools := cells.text("tools"):
-        texts.append(f"You may call these tools:\n{tools}")
+        texts.append(tools_prompt(tools))
     return with_system(messages, texts)
 
 
@@ -53,11 +53,12 @@ def _conversation(cells: Cells, slot: str) -> list[Message]:
 
 def _turns(value: Any, cells: Cells) -> list[Message]:
     """Return the messages of a list of turns, and note answers that may stand for none."""
+    value, tools = take_tools(nested(value), cells.note)
     messages = read_turns(value, cells.note, cells.think, cells.role)
     for message in messages:
         if message["role"] == "assistant":
             note_empty_answer(message["content"], "an answer", cells.note)
-    return messages
+    return with_system(messages, tools)
 
 
 def _messages(cells: Cells) -> list[Message]:
@@ -86,6 +87,10 @@ def _answer(value: Any, slot: str, cells: Cells) -> str:
     if is_answer_list(value, cells.role):
         value = best_answer(value, slot, cells.note)
     value = spelled_envelope(value)
+    if found := find_call(value):
+        path, message = found
+        cells.note(f"of {slot}, the message{f' in {path}' if path else ''} is used, with its tool calls")
+        return read_turn(message, cells.note, cells.think, cells.role)["content"]
     return answer_of(unwrap_text(value, slot, cells.note), slot, cells.note)
 
 

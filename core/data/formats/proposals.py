@@ -10,7 +10,7 @@ from typing import Any
 
 from core.data.formats import columns as names
 from core.data.formats.answer_choice import are_flags
-from core.data.formats.answer_doubts import other_answers, rank_doubt
+from core.data.formats.answer_doubts import REFERENCE_NAMES, other_answers, rank_doubt
 from core.data.formats.answer_lists import holds_rated_answers
 from core.data.formats.choice_proposals import choices_doubt, propose_choices
 from core.data.formats.columns import find_column
@@ -23,7 +23,15 @@ from core.data.formats.empty_answers import has_no_answers, is_wrong_name
 from core.data.formats.envelopes import find_text, holds_answer
 from core.data.formats.flag_labels import propose_flags
 from core.data.formats.list_proposals import paired_doubt, propose_lists, propose_paired
-from core.data.formats.object_fields import annotated_texts, field_pairs, is_object, object_doubt, text_field, unfolded
+from core.data.formats.object_fields import (
+    annotated_texts,
+    common_fields,
+    field_pairs,
+    is_object,
+    object_doubt,
+    text_field,
+    unfolded,
+)
 from core.data.formats.options import FormatName
 from core.data.formats.preference_proposals import propose_preference
 from core.data.formats.proposal import (
@@ -44,6 +52,7 @@ from core.data.formats.turn_proposals import propose_trees, propose_turns
 from core.data.formats.turns import is_conversation, is_turn
 from core.data.formats.values import is_missing, nested
 from core.data.formats.worded_pairs import TITLE_NAMES, propose_titled, propose_worded
+from core.data.listing import list_some
 
 _INSTRUCTION_NAMES = ("instruction", "instructions", "definition", "task_description")
 _INPUT_NAMES = ("input", "inputs", *names.CONTEXT_NAMES)
@@ -51,6 +60,7 @@ _INPUT_NAMES = ("input", "inputs", *names.CONTEXT_NAMES)
 _QUESTION_WORDS = 3
 # A text is this many times as long as its title, its summary and the like together.
 _LONGER_TIMES = 2
+_SHOWN_FIELDS = 4
 _KIND_WORDS = {"id": "ids", "constant": "one value", "number": "numbers", "category": "categories"}
 
 
@@ -116,6 +126,7 @@ def _pairs(rows: Rows, found: Columns) -> Iterator[Proposal]:
     # The comments of a post with a title are read by `propose_titled`.
     if not find_column(filled, TITLE_NAMES):
         answers += [name for name in filled if holds_rated_answers(rows, name)]
+    yield from _referenced(rows, found, answers)
     for answer in dict.fromkeys(answers):
         if is_wrong_name(answer) or has_no_answers(rows, answer):
             continue
@@ -138,9 +149,33 @@ def _pairs(rows: Rows, found: Columns) -> Iterator[Proposal]:
         if (other := second_question(rows, found, prompt, answer)) and found[prompt].kind == "constant":
             yield constant_as_system(rows, found, prompt, other, answer)
         is_alpaca = instruction is not None
+        yield from _common(rows, prompt, answer, is_alpaca)
         if fields := _text_of_objects(rows, found, prompt, answer):
             yield _pair(*unfolded(rows, fields), *fields, is_instruction=is_alpaca, doubt=doubt, other=other)
         yield _pair(rows, found, prompt, answer, is_instruction=is_alpaca, doubt=doubt, other=other)
+
+
+def _referenced(rows: Rows, found: Columns, answers: list[str]) -> Iterator[Proposal]:
+    """Propose a reference as the answer to a column of turns that end with a question, always with doubt."""
+    prompt = find_column(list(found), names.PROMPT_NAMES)
+    if answers or not prompt or 2 * count_filled(rows, prompt, is_conversation) <= len(rows):
+        return
+    for answer in found:
+        if find_column([answer], REFERENCE_NAMES) and found[answer].kind != "empty":
+            doubt = f"{answer!r} may be the answer to the turns in {prompt!r}"
+            yield _pair(rows, found, prompt, answer, is_instruction=False, doubt=doubt)
+
+
+def _common(rows: Rows, prompt: str, answer: str, is_instruction: bool) -> Iterator[Proposal]:
+    """Propose each field that the objects of a question and an answer share, such as a language, always with doubt."""
+    fields = common_fields(rows, prompt, answer)
+    doubt = (
+        f"{prompt!r} and {answer!r} hold objects with the fields {list_some(map(repr, fields), _SHOWN_FIELDS)}, of "
+        "which a reading uses one; to train on all, write a row for each"
+    )
+    for field in fields:
+        pair = (f"{prompt}.{field}", f"{answer}.{field}")
+        yield _pair(*unfolded(rows, pair), *pair, is_instruction=is_instruction, doubt=doubt)
 
 
 def _text_of_objects(rows: Rows, found: Columns, prompt: str, answer: str) -> tuple[str, str] | None:
@@ -173,8 +208,8 @@ def _two_texts(rows: Rows, found: Columns) -> Iterator[Proposal]:
     if len(texts) == 2 and not any(map(is_wrong_name, texts)):
         doubt = f"{texts[0]!r} and {texts[1]!r} may be a question and its answer"
         yield _pair(rows, found, texts[0], texts[1], is_instruction=False, doubt=doubt)
-        if not _asks(texts[0], texts[1]) and not _asks(texts[1], texts[0]):
-            # Of two languages or two spellings, either may be the question.
+        if _asks(texts[0], texts[1]) == _asks(texts[1], texts[0]):
+            # Of two languages, or of a question and its query in SQL, either may be the question.
             yield _pair(rows, found, texts[1], texts[0], is_instruction=False, doubt=doubt)
 
 

@@ -55,6 +55,7 @@ _LABEL = re.compile(
     re.MULTILINE,
 )
 _TOKEN = re.compile(r"<\|[^|<>\s]{1,40}\|>|<｜[^｜<>\s]{1,40}｜>")
+_BRACKETS = re.compile(r"\[(?:EOS|EOT|EOD|BOS|PAD|SEP|CLS)\]")
 _TAG = re.compile(r"</?([A-Za-z_][\w-]{0,30})>")
 # Tags of HTML, and those of reasoning and of tool calls, which models are trained to write.
 _HTML_TAG = re.compile(
@@ -167,7 +168,8 @@ def find_repeated_marks(conversations: Iterable[list[Message]]) -> RepeatedMarks
     marks = RepeatedMarks(
         answers=_survey(turns["assistant"], ("begins a line of", "is in")),
         questions=_survey(turns["user"], ("is in",)),
-        texts=_survey(turns["text"], ()),
+        # Labels and tags are words of a text. A token that ends one separates the documents packed into a row.
+        texts=_survey(turns["text"], ("is in",), certain_only=True),
     )
     if len(turns["assistant"]) < _MIN_TURNS:
         return marks
@@ -175,12 +177,13 @@ def find_repeated_marks(conversations: Iterable[list[Message]]) -> RepeatedMarks
     return replace(marks, end="cut" if 2 * ended > len(turns["assistant"]) else "weigh")
 
 
-def _survey(texts: Sequence[str], inside: tuple[_Position, ...]) -> _Marks:
+def _survey(texts: Sequence[str], inside: tuple[_Position, ...], certain_only: bool = False) -> _Marks:
     """Return the repeated marks of one kind of turns.
 
     Args:
         texts: The turns.
         inside: Positions within the turns that are searched beside their two ends.
+        certain_only: Whether only special tokens that begin or end texts count inside the turns.
     """
     begins, ends = _repeated(texts, "begins"), _repeated(texts, "ends")
     marks = _Marks(*(tuple(mark for mark in found if _CERTAIN.fullmatch(mark)) for found in (begins, ends)))
@@ -189,7 +192,8 @@ def _survey(texts: Sequence[str], inside: tuple[_Position, ...]) -> _Marks:
     rest = [marks.apply(text, "", lambda sentence: None) for text in texts]
     for position in inside:
         known = {mark for _, mark in named}
-        named += [(position, mark) for mark in _repeated(rest, position) if mark not in known]
+        fresh = [mark for mark in _repeated(rest, position) if mark not in known]
+        named += [(position, mark) for mark in fresh if not certain_only or _CERTAIN.fullmatch(mark)]
     return replace(marks, named=tuple(named))
 
 
@@ -209,7 +213,7 @@ def _found_at(position: _Position, text: str) -> set[str]:
         tags = (
             set() if _is_markup(head) else {tag[0] for tag in _TAG.finditer(head) if not _MODEL_TAG.fullmatch(tag[1])}
         )
-        return {*_TOKEN.findall(head), *tags}
+        return {*_TOKEN.findall(head), *_BRACKETS.findall(head), *tags}
     text = text.strip()
     found = _AT_BEGIN.match(text) if position == "begins" else _AT_END.search(text, max(0, len(text) - _END_CHARACTERS))
     if not found or found[0] == text:

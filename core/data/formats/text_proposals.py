@@ -24,6 +24,7 @@ from core.data.formats.proposal import (
     make_proposal,
 )
 from core.data.formats.reading import Reading, get_format
+from core.data.formats.text_layouts import layout_doubt
 from core.data.formats.values import is_missing
 from core.data.listing import list_some
 
@@ -43,7 +44,7 @@ _TEXT_SHARE = 0.8
 _LINE_LABEL = re.compile(r"^[ \t#*>|\[(<-]{0,6}([^\W\d_][\w ]{0,23}?)[\])>|*# ]{0,4}[:：]", re.MULTILINE)
 _SPEAKER_LABEL = re.compile(r"(?<!\w)(question|answer|q|a|user|assistant|bot|human|prompt|response)\s?:", re.IGNORECASE)
 _TOKEN = re.compile(
-    r"<\|[^|<>\s]{1,40}\|>|<｜[^｜<>\s]{1,40}｜>|\[/?[A-Z_]{2,20}\]|</?(?:user|assistant|human|bot|system|question|answer|prompt|response)>"
+    r"<\|[^|<>\s]{1,40}\|>|<｜[^｜<>\s]{1,40}｜>|\[/?[A-Z_]{2,20}\]|</?(?:user|assistant|human|bot|system|question|answer|prompt|response|instruction|input|output|query|completion)>"
 )
 # Characters of a text in which marks are looked for.
 _MARK_CHARACTERS = 20_000
@@ -79,7 +80,9 @@ def propose_labeled(rows: Rows, found: Columns) -> Iterator[Proposal]:
         text = find_column([t for t in texts if t != name], names.TEXT_NAMES) or max(
             (t for t in texts if t != name), key=lambda t: found[t].characters, default=None
         )
-        labels = _labels(rows, name, named=is_rating or folded_name(name) in usual)
+        # Beside the only text, few different values are hardly anything else than its label.
+        named = is_rating or folded_name(name) in usual or _is_only_category(found, name)
+        labels = _labels(rows, name, named)
         if text is None or not labels:
             continue
         # The text must be clearly longer than its label, or the two are rather a question and its answer.
@@ -99,6 +102,11 @@ def propose_labeled(rows: Rows, found: Columns) -> Iterator[Proposal]:
         evidence = f"{len(labels)} different values in the column {name!r} ({shown}) beside the text in {text!r}"
         columns = {"text": text, "label": name}
         yield Proposal(Reading(format="label", columns=columns), evidence, count_present(rows, text, name), doubt)
+
+
+def _is_only_category(found: Columns, name: str) -> bool:
+    """Return whether a column of categories stands beside one other column, as in a file of labels and texts."""
+    return found[name].kind == "category" and sum(column.kind != "empty" for column in found.values()) == 2
 
 
 def _only_label(value: Any) -> Any:
@@ -141,12 +149,16 @@ def propose_plain(rows: Rows, found: Columns) -> Iterator[Proposal]:
     texts = [name for name in texts if name == usual or not spells_json(rows, name)]
     missing = _missing_part(rows, found)
     kinds = ("category", "number")
-    label = next((name for name in found if found[name].kind in kinds and _labels(rows, name, named=False)), "")
+    label = next(
+        (n for n in found if found[n].kind in kinds and _labels(rows, n, named=_is_only_category(found, n))), ""
+    )
     for name in sorted(texts, key=lambda n: (n != usual, -found[n].characters)):
         doubt = missing
         if not doubt and len(open_kinds) > 1 and not (name == usual and found[name].characters >= _TEXT_SHARE * total):
             doubt = f"{len(open_kinds)} columns may hold the text to train on"
-        if not doubt and (marks := _find_unlisted_marks([row[name] for row in rows if isinstance(row.get(name), str)])):
+        cells = [row[name] for row in rows if isinstance(row.get(name), str)]
+        doubt = doubt or layout_doubt(cells)
+        if not doubt and (marks := _find_unlisted_marks(cells)):
             doubt = (
                 f"{marks[0]!r} and {marks[1]!r} may mark turns; rewrite them as columns or as one of the marks known"
             )

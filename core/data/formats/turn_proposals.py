@@ -24,6 +24,7 @@ from core.data.formats.proposal import (
 from core.data.formats.rated_proposals import verdict_column
 from core.data.formats.reading import get_format
 from core.data.formats.row_doubts import question_part_doubt
+from core.data.formats.turn_order import order_doubt
 from core.data.formats.turns import has_usual_speaker, is_conversation, is_turn
 from core.data.formats.values import nested
 from core.data.formats.worded_pairs import is_path_of_question
@@ -90,4 +91,4 @@ def _doubt_beside(rows: Rows, found: Columns, name: str, others: list[str]) -> s
     doubt = f"{name!r} and {others[0]!r} both hold conversations" if others else ""
     unread = {other for other in found if not find_column([other], ("message", "preamble"))}
     doubt = doubt or question_part_doubt(rows, found, unread)
-    return doubt or text_outside_doubt(rows, found, name) or turn_doubt(rows, name)
+    return doubt or text_outside_doubt(rows, found, name) or turn_doubt(rows, name) or order_doubt(rows, name)

@@ -11,6 +11,7 @@ from typing import Any
 from core.data.formats.channels import join_channels
 from core.data.formats.conversation import Message, Role, UnusableRow, usual_role
 from core.data.formats.loss_flags import LOSS_KEYS, SKIP_KEYS, UNCLEAR_KEYS, loss_flag
+from core.data.formats.turn_order import in_order
 from core.data.formats.turn_parts import Parts, note_unused
 from core.data.formats.turn_spellings import is_private, visibility_flags, with_role
 from core.data.formats.values import Note, is_absent, is_missing, nested, optional_text, text_of
@@ -115,7 +116,7 @@ def read_turns(value: Any, note: Note, think: bool = True, role_of: RoleOf = usu
         note("the texts of a list are read as turns by their position: user, assistant, user and so on")
         return [{"role": ("user", "assistant")[i % 2], "content": text} for i, text in enumerate(value)]
     messages: list[Message] = []
-    for turn in join_channels(list(value)):
+    for turn in join_channels(list(in_order(value, note))):
         if is_private(turn):
             note("internal notes (public = false and the like) are left out")
             continue

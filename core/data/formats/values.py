@@ -38,6 +38,10 @@ _NUMPY_JOIN = re.compile(r"\}\s*\n\s*\{")
 _NUMPY_TEXTS = re.compile(r"""('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")\s+(?=['"])""")
 _NUMPY_ARRAY = re.compile(r"\barray\(\[|\],\s*dtype=\w+\)")
 
+# Fields of an object of lists that hold the speakers and the texts of turns.
+_LISTED_ROLES = ("role", "from", "speaker", "sender", "author")
+_LISTED_TEXTS = ("content", "value", "text", "utterance", "message")
+
 
 def is_absent(value: Any) -> bool:
     """Return whether a value is None or NaN; the text "none" is a value, for example a label."""
@@ -67,10 +71,11 @@ def is_missing(value: Any) -> bool:
 def nested(value: Any) -> Any:
     """Return the list or object that a text spells as JSON or as a Python literal; any other value unchanged.
 
-    Only text that begins and ends like a list, an object or a NumPy array is parsed, which keeps prose cheap.
+    Only text that begins and ends like a list, an object or a NumPy array is parsed, which keeps prose cheap. An object
+    of lists that holds turns is returned as a list of turns.
     """
     if not isinstance(value, str):
-        return value
+        return _turns_of_lists(value) if isinstance(value, dict) else value
     text = value.strip().removeprefix("\ufeff")
     if not text or text[0] not in "[{a" or text[-1] not in "]})":
         return value
@@ -80,8 +85,24 @@ def nested(value: Any) -> Any:
         except (ValueError, SyntaxError, RecursionError, MemoryError):
             continue
         if isinstance(found, (list, dict)) and not is_too_deep(found):
-            return found
+            return _turns_of_lists(found) if isinstance(found, dict) else found
     return value
+
+
+def _turns_of_lists(value: dict[str, Any]) -> Any:
+    """Return the turns in an object of lists, as `datasets` stores a sequence of objects; other objects unchanged.
+
+    {"role": ["user", "assistant"], "content": ["Why?", "So."]} holds two turns.
+    """
+    role = next((name for name in _LISTED_ROLES if name in value), None)
+    content = next((name for name in _LISTED_TEXTS if name in value), None)
+    if role is None or content is None or not all(isinstance(items, list) for items in value.values()):
+        return value
+    if not value[role] or not all(isinstance(name, str) for name in value[role]):
+        return value
+    if len({len(items) for items in value.values()}) != 1:
+        return value
+    return [dict(zip(value, items, strict=True)) for items in zip(*value.values(), strict=True)]
 
 
 def unfold(row: Mapping[str, Any], names: Iterable[str]) -> Mapping[str, Any]:

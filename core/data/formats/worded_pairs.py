@@ -16,6 +16,8 @@ from core.data.formats.proposal import Columns, Proposal, Rows, count_present, m
 
 _QUESTION_WORDS = frozenset(("question", "questions", "prompt", "query", "instruction", "problem", "request", "ask"))
 _ANSWER_WORDS = frozenset(("answer", "answers", "response", "reply", "completion", "output", "solution"))
+# A header of so many words is a sentence, as in a form.
+_MIN_SENTENCE_WORDS = 6
 # Words of a column about the answer.
 _REMARK_WORDS = frozenset(("status", "user", "users", "id", "ids", "score", "date"))
 TITLE_NAMES = ("title", "subject", "headline", "topic")
@@ -24,11 +26,12 @@ _BODY_NAMES = ("body", "description", "text", "content", "post", "details", "sel
 _FILLERS = frozenset(("text", "body", "content", "string", "str", "value", "full", "raw", "clean", "cleaned", "en"))
 # Fields of a question or an answer that hold all of it.
 _TURN_FIELDS = ("messages", "message", "content", "text", "value", "output", "input")
-# Who asks and who answers.
+# Who asks and who answers, and the two sides of a card to learn from.
 _PEOPLE = (
     ("patient", "doctor"), ("customer", "agent"), ("client", "therapist"), ("student", "teacher"), ("student", "tutor"),
     ("user", "bot"), ("caller", "operator"), ("interviewer", "candidate"), ("customer", "support"),
-    ("interviewer", "interviewee"), ("user", "system"), ("seeker", "supporter"),
+    ("interviewer", "interviewee"), ("user", "system"), ("seeker", "supporter"), ("front", "back"),
+    ("term", "definition"), ("word", "definition"), ("expression", "meaning"),
 )  # fmt: skip
 
 
@@ -113,8 +116,8 @@ def is_path_of_question(name: str, names_beside: Iterable[str]) -> bool:
 
 def _is_worded(name: str, usual: tuple[str, ...], words: frozenset[str], others: frozenset[str]) -> bool:
     found = set(name_words(name))
-    # Numbers tell several answers apart.
-    if re.search(r"\d", name):
+    # Numbers tell several answers apart, except those in a sentence, such as "How do you answer it (2-3 sentences)?".
+    if re.search(r"\d", name) and len(name_words(name)) < _MIN_SENTENCE_WORDS:
         return False
     # Logs of requests name a column by its path: input.messages, output.content.
     before, _, last = name.rpartition(".")

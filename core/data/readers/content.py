@@ -14,6 +14,7 @@ from core.data.readers import json_repairs
 from core.data.readers.first_line import is_row
 from core.data.readers.header import are_column_names, has_known_name
 from core.data.readers.lines import MARK, LineSource
+from core.data.readers.remarks import count_remarks_above
 
 Content = Literal["JSON lines", "JSON", "a table"]
 # Characters at the start of the file that are judged.
@@ -85,6 +86,7 @@ def _decoded(text: str) -> Any:
 def _table_in(head: str, is_cut: bool) -> Content | None:
     """Return "a table" if a header with a known name is above records of its width; cells between tabs do not count."""
     lines = io.StringIO(head, newline="").readlines()
+    lines = lines[count_remarks_above(lines) :]
     for delimiter in _DELIMITERS:
         # The last line may be cut in the middle of a quoted text.
         records = _records(lines[:-1] if is_cut else lines, delimiter)

@@ -4,9 +4,11 @@ The object may hold splits, a table of pandas or of the Hub, or a list in one of
 one layout. Fields beside the rows, which are not read, are reported in a note.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 from core.data.listing import list_some
+from core.data.readers.header import has_known_name
 from core.data.readers.json_keys import TURN_KEYS, Note, Rows, rows_by_key
 
 # Names of splits in lower case.
@@ -14,6 +16,10 @@ SPLIT_NAMES = {
     "train", "training", "test", "testing", "validation", "valid", "val", "dev", "eval", "evaluation", "heldout",
     "held-out", "held_out",
 }  # fmt: skip
+# Levels of objects in which a list of rows is searched, and the fewest rows of such a list.
+_MAX_LEVELS, _MIN_NESTED_ROWS = 3, 2
+# An object with a text of so many words is a row itself.
+_MIN_TEXT_WORDS = 4
 
 
 def rows_in(value: dict[str, Any], note: Note) -> Rows | None:
@@ -23,13 +29,13 @@ def rows_in(value: dict[str, Any], note: Note) -> Rows | None:
         value: The object.
         note: Callback for sentences about the layout and about fields that are not read.
     """
-    for find in (_splits, _hub_rows, _split_table, _index_table, _column_table, rows_by_key, _one_list):
+    for find in (_splits, _hub_rows, _split_table, _index_table, _column_table, rows_by_key, _squad, _one_list):
         if (found := find(value, note)) is not None:
             return found
     # A single field with an object in it may contain the rows one level deeper.
     if len(value) == 1 and isinstance(inner := next(iter(value.values())), dict):
         return rows_in(inner, note)
-    return None
+    return _nested_list(value, note)
 
 
 def _is_rows(value: Any) -> bool:
@@ -107,3 +113,59 @@ def _one_list(value: dict[str, Any], note: Note) -> Rows | None:
         return None
     _note_rest(value, set(lists), note)
     return [(None, row) for row in value[lists[0]]]
+
+
+def _squad(value: dict[str, Any], note: Note) -> Rows | None:
+    """Find the questions of SQuAD's own files: {"data": [{"title": …, "paragraphs": [{"context": …, "qas": […]}]}]}."""
+    articles = value.get("data")
+    if not _is_rows(articles) or not all(_is_rows(article.get("paragraphs")) for article in articles):
+        return None
+    found: Rows = []
+    for article in articles:
+        for paragraph in article["paragraphs"]:
+            if not isinstance(paragraph, dict) or not isinstance(paragraph.get("qas"), list):
+                return None
+            above = {"title": article.get("title")} | {name: paragraph[name] for name in paragraph if name != "qas"}
+            found += [(None, above | _as_on_hub(item)) for item in paragraph["qas"] if isinstance(item, dict)]
+    note("the questions of all paragraphs are the rows, with the title and the context of each, as in SQuAD")
+    _note_rest(value, {"data"}, note)
+    return found or None
+
+
+def _as_on_hub(question: dict[str, Any]) -> dict[str, Any]:
+    """Return a question of SQuAD with its answers as one object of lists, as the Hub has them."""
+    lists = {name: question[name] for name in ("answers", "plausible_answers") if isinstance(question.get(name), list)}
+    return question | {
+        name: {key: [answer.get(key) for answer in answers] for key in ("text", "answer_start")}
+        for name, answers in lists.items()
+        if all(isinstance(answer, dict) for answer in answers)
+    }
+
+
+def _nested_list(value: dict[str, Any], note: Note) -> Rows | None:
+    """Find the only list of objects deeper in an object without texts of its own, such as an answer of a search."""
+    lists = dict(_lists_in(value, _MAX_LEVELS))
+    is_row = any(_is_text(name, part) for name, part in value.items())
+    if not lists or is_row or any(TURN_KEYS & rows[0].keys() for rows in lists.values()):
+        return None
+    if len(lists) > 1:
+        shown = list_some([f"{path!r} ({len(rows):,})" for path, rows in lists.items()], 5)
+        note(f"the file is one object with several lists: {shown}; save the list of rows as a file of its own")
+        return None
+    [(path, rows)] = lists.items()
+    if len(rows) < _MIN_NESTED_ROWS:
+        return None
+    note(f"the rows are the list in {path!r}; the rest of the file is not read")
+    return [(None, row) for row in rows]
+
+
+def _lists_in(value: dict[str, Any], levels: int, path: str = "") -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    for name, part in value.items():
+        if _is_rows(part):
+            yield f"{path}{name}", part
+        elif isinstance(part, dict) and levels:
+            yield from _lists_in(part, levels - 1, f"{path}{name}.")
+
+
+def _is_text(name: str, value: Any) -> bool:
+    return isinstance(value, str) and (len(value.split()) >= _MIN_TEXT_WORDS or has_known_name([name]))

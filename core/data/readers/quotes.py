@@ -109,3 +109,21 @@ def _records(lines: list[str], delimiter: str, habit: Quotes) -> list[list[str]]
     except csv.Error as error:
         return records if "unexpected end of data" in str(error) else []
     return records
+
+
+def are_quotes_text(lines: list[str], widths: set[int]) -> bool:
+    """Return whether quotes are ordinary characters: some stand inside a cell that is not quoted, and none is doubled.
+
+    A program that quotes cells quotes each one with a quote inside. Then '"Yes."' is a text with its quotes.
+
+    Args:
+        lines: The lines at the start of a tab-separated file.
+        widths: Numbers of cells of its records, with quoted cells.
+    """
+    records = list(csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE))
+    # Cells that span lines are quoted.
+    if {len(record) for record in records} - {0} != widths - {0}:
+        return False
+    quoting = [cell for record in records for cell in record if '"' in cell]
+    is_bare = any(not cell.startswith('"') for cell in quoting)
+    return is_bare and not any(cell.startswith('"') and '""' in cell[1:-1] for cell in quoting)

@@ -1,8 +1,9 @@
 """Reader of CSV and TSV files with a header; records that do not match it are reported.
 
 Two habits of Excel are supported: a first line `sep=;` names the delimiter, and a delimiter at the end of a row does
-not make a column. Otherwise the delimiter is detected: the one under which most rows of a sample have the width of the
-header. Title lines above the header are skipped with a note.
+not make a column. Remarks above the header that begin with "#" are skipped with a note, and the directives of an export
+of Anki are followed. Otherwise the delimiter is detected: the one under which most rows of a sample have the width of
+the header. Title lines above the header are skipped with a note.
 """
 
 import contextlib
@@ -13,10 +14,18 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from core.data.readers.first_line import are_certain_names, describe_first_line, is_row
-from core.data.readers.header import are_column_names, column_names, count_named, count_remarks, count_titles
+from core.data.readers.header import (
+    are_column_names,
+    column_names,
+    count_named,
+    count_remarks,
+    count_titles,
+    has_known_name,
+)
 from core.data.readers.line_feed import LineFeed, TooLong
 from core.data.readers.lines import MARK, ROW_LIMIT, LineSource, SourceRow
-from core.data.readers.quotes import USUAL, quotes_of
+from core.data.readers.quotes import USUAL, are_quotes_text, quotes_of
+from core.data.readers.remarks import Remarks, read_remarks
 from core.errors import StudioError, reason_of
 
 _DELIMITERS = (",", ";", "\t", "|")
@@ -44,11 +53,11 @@ def read(source: LineSource, is_tsv: bool = False) -> Iterator[SourceRow]:
     """
     csv.field_size_limit(ROW_LIMIT)
     feed = LineFeed(source)
-    delimiter, quoting = _dialect(feed, source, is_tsv or ".tsv" in source.name.lower())
+    delimiter, quoting, header = _begin(feed, source, is_tsv or ".tsv" in source.name.lower())
     reader = _reader(feed, source, delimiter, quoting)
-    header: list[str] | None = None
     names, repeats, nulls = None, [], 0
-    _skip(feed, reader, _count_titles(feed, delimiter, quoting, source), source, _ABOVE)
+    if header is None:
+        _skip(feed, reader, _count_titles(feed, delimiter, quoting, source), source, _ABOVE)
     while True:
         feed.begin()
         try:
@@ -72,6 +81,34 @@ def read(source: LineSource, is_tsv: bool = False) -> Iterator[SourceRow]:
         yield (row := _row(source, feed, header, record))
         nulls += list((row.row or {}).values()).count(None) if _NULL in record else 0
     _note_counts(source, repeats, nulls)
+
+
+def _begin(feed: LineFeed, source: LineSource, is_tsv: bool) -> tuple[str, int, list[str] | None]:
+    """Return the delimiter, the treatment of quotes, and the header if lines above the table name the columns."""
+    feed.fill(_SAMPLE_LINES, _SAMPLE_CHARACTERS)
+    above = _take_remarks(feed, source, is_tsv)
+    if not above.delimiter:
+        return *_dialect(feed, source, is_tsv), None
+    sample = _sample(feed.waiting, above.delimiter, csv.QUOTE_MINIMAL)
+    return above.delimiter, csv.QUOTE_MINIMAL, column_names(above.names, sample, source.name)
+
+
+def _take_remarks(feed: LineFeed, source: LineSource, is_tsv: bool) -> Remarks:
+    """Take the remarks above a table from the lines that are read ahead, with a note; nothing if they may be rows."""
+    lines = [line or "" for _, line in feed.waiting]
+    found = read_remarks(lines)
+    if found.count and not found.delimiter:
+        rest = lines[found.count :]
+        delimiter = "\t" if is_tsv else _detect_delimiter(rest)
+        [first, *_] = _sample(enumerate(rest), delimiter, csv.QUOTE_MINIMAL) or [[]]
+        widths = {len(record) for record in _sample(enumerate(lines[: found.count]), delimiter, csv.QUOTE_NONE)}
+        if len(first) < 2 or (len(first) in widths and not has_known_name(first)):
+            return Remarks()
+    for _ in range(found.count):
+        feed.waiting.popleft()
+    for words in found.notes:
+        source.note(words)
+    return found
 
 
 def _reader(feed: LineFeed, source: LineSource, delimiter: str, quoting: int) -> Iterator[list[str]]:
@@ -197,7 +234,6 @@ def _sample(lines: Iterable[tuple[int, str | None]], delimiter: str, quoting: in
 
 def _dialect(feed: LineFeed, source: LineSource, is_tsv: bool) -> tuple[str, int]:
     """Return the delimiter and the csv constant for the treatment of quotes."""
-    feed.fill(_SAMPLE_LINES, _SAMPLE_CHARACTERS)
     if feed.waiting and (found := _SEP_LINE.match((feed.waiting[0][1] or "").rstrip("\r\n").lstrip(f"{MARK} "))):
         feed.waiting.popleft()
         source.note(f"the first line names {found[1]!r} as the delimiter")
@@ -253,4 +289,4 @@ def _quoting_of_tabs(lines: list[str]) -> int:
         widths = {len(record) for record in csv.reader(lines[:-1] or lines, delimiter="\t", strict=True)}
     except csv.Error:
         return csv.QUOTE_NONE
-    return csv.QUOTE_MINIMAL if len(widths - {0}) == 1 else csv.QUOTE_NONE
+    return csv.QUOTE_MINIMAL if len(widths - {0}) == 1 and not are_quotes_text(lines, widths) else csv.QUOTE_NONE

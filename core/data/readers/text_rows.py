@@ -1,6 +1,7 @@
 """Reader of plain text: one row per paragraph if there are empty lines, otherwise one per line.
 
-A table of cells between tabs below a header, which Excel saves as "Unicode Text", is read like a .tsv file.
+A table of cells between tabs below a header, which Excel saves as "Unicode Text", is read like a .tsv file, and so is
+an export of Anki.
 """
 
 import io
@@ -10,6 +11,7 @@ from collections.abc import Iterator
 
 from core.data.readers import separated
 from core.data.readers.lines import ROW_LIMIT, TOO_LONG, LineSource, SourceRow, head_lines
+from core.data.readers.remarks import count_remarks_above, read_remarks
 
 # Size of the samples in which a table and empty lines are searched for.
 _TABLE_CHARACTERS = 2**18
@@ -18,7 +20,11 @@ _SAMPLE_LINES, _SAMPLE_CHARACTERS = 2000, 2**20
 
 def read(source: LineSource) -> Iterator[SourceRow]:
     """Yield the paragraphs or lines of a file, or the rows of a table."""
-    cells, has_header = separated.count_tab_cells(_whole_lines(source.head(_TABLE_CHARACTERS)))
+    sample = _whole_lines(source.head(_TABLE_CHARACTERS))
+    if read_remarks(sample).names:
+        yield from separated.read(source)
+        return
+    cells, has_header = separated.count_tab_cells(sample[count_remarks_above(sample) :])
     if cells > 1 and has_header:
         source.note(f"{source.name!r} is a table of {cells} cells per line between tabs; it is read like a .tsv file")
         yield from separated.read(source, is_tsv=True)

@@ -84,6 +84,7 @@ def test_form_names_the_format_its_evidence_and_the_runner_up(do, settings, page
 
 def test_undecided_dataset_asks_a_question_and_counts_nothing_as_usable(do, settings, undecided):
     shown = do.question(undecided)
+    assert shown["runner_up"] == ""
     assert shown["question"]["visible"]
     assert shown["form_box"]["open"]
     assert "'premise' and 'hypothesis' may both belong to the question" in html.unescape(shown["question_text"])

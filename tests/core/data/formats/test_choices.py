@@ -128,3 +128,11 @@ def test_parse_choices_with_letters_of_their_own_keeps_them():
 @pytest.mark.parametrize("name", ["a_b", "B", "data", "option_b", "text_a"])
 def test_choice_columns_other_names_are_none(name):
     assert choice_columns(name, dict.fromkeys([name, "C", "option_c", "text_b", "datb"], "x")) == []
+
+
+@pytest.mark.parametrize(
+    "row", [{"A": "Gull", "B": "Tern", "C": "None"}, {"choices": {"A": "Gull", "B": "Tern", "C": "None"}}]
+)
+def test_choice_spelled_like_a_missing_value_is_noted(row):
+    found = Reading(format="multiple_choice").read({"question": "Which bird?", "answer": "A", **row})
+    assert "the choice 'None' is read as empty" in found.notes

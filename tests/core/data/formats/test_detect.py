@@ -59,3 +59,12 @@ def test_detect_second_choice_is_another_than_the_first():
     found = formats.detect(rows)
     assert found.is_sure
     assert found.evidence not in found.runner_up
+
+
+def test_detect_few_values_beside_the_only_text_may_be_its_label():
+    rows = [{"v1": ("ham", "spam")[i % 2], "v2": f"The ship number {i} has left the port.", "": ""} for i in range(12)]
+    found = formats.detect(rows)
+    assert found.reading.format == "undecided"
+    assert "'v1' may be a label or a remark" in found.evidence
+    assert [reading.format for reading in found.candidates] == ["label", "text"]
+    assert formats.detect([{"text": row["v2"], "source": row["v1"]} for row in rows]).reading.format == "text"

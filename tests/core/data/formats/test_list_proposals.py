@@ -121,3 +121,10 @@ def test_best_answer_is_the_flagged_or_best_rated_one(more, text, note):
 )
 def test_other_lists_are_no_answers_to_choose_from(value):
     assert not is_answer_list(value, usual_role)
+
+
+@pytest.mark.parametrize("name", ["references", "translations", "ref_texts"])
+def test_detect_offers_the_first_of_several_references_for_the_only_text(name):
+    rows = rows_of(source_text=QUESTIONS, n=[2, 2, 2, 2], **{name: [[text, f"{text} Truly."] for text in PROSE]})
+    offered = [reading for reading in detect(rows).candidates if reading.format == "prompt_completion"]
+    assert [message["content"] for message in offered[0].parse(rows[0])] == [QUESTIONS[0], PROSE[0]]

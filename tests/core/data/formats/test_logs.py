@@ -5,6 +5,7 @@ import json
 import pytest
 
 from core.data.formats.detect import detect
+from core.data.formats.reading import Reading
 
 ASKED = [f"What is the number {i} of all?" for i in range(6)]
 GIVEN = [f"It is the number {i}, of course." for i in range(6)]
@@ -89,3 +90,56 @@ def test_read_answer_that_repeats_the_prompt_has_it_once():
     parsed = detect([row] * 3).reading.read(row)
     assert [m["content"] for m in parsed.messages] == [ASKED[0], GIVEN[0]]
     assert any("repeated in the completion" in note for note in parsed.notes)
+
+
+CALLS = [
+    {"id": "c1", "type": "function", "function": {"name": "tide", "arguments": '{"port": "Bergen"}'}},
+    {"id": "c2", "type": "function", "function": {"name": "wind", "arguments": '{"port": "Bergen"}'}},
+]
+TOOLS = [{"type": "function", "function": {"name": "tide"}}, {"type": "function", "function": {"name": "wind"}}]
+
+
+def request(text):
+    return {"model": "m", "messages": [turn("user", text)], "tools": TOOLS}
+
+
+def message(content, **more):
+    return {"role": "assistant", "content": content, "tool_calls": CALLS, **more}
+
+
+@pytest.mark.parametrize("content", [None, "Let me look."])
+@pytest.mark.parametrize("write", [json.dumps, lambda value: value], ids=["text", "object"])
+@pytest.mark.parametrize("wrap", [lambda found: {"choices": [{"index": 0, "message": found}]}, lambda found: found])
+def test_parallel_tool_calls_are_the_answer_and_the_tools_of_the_request_its_system_prompt(content, write, wrap):
+    row = {"prompt": write(request("When is high tide?")), "completion": write(wrap(message(content)))}
+    found = Reading(format="prompt_completion").read(row)
+    assert [one["role"] for one in found.messages] == ["system", "user", "assistant"]
+    assert found.messages[0]["content"] == f"You may call these tools:\n{json.dumps(TOOLS)}"
+    text, _, calls = found.messages[-1]["content"].rpartition("\n\n")
+    assert (text or None) == content
+    assert json.loads(calls) == CALLS
+    assert any("with its tool calls" in note for note in found.notes)
+    assert any("'model' of the conversation is not used" in note for note in found.notes)
+
+
+def test_detect_logs_of_tool_calls_offer_the_message():
+    rows = [{"request": request(text), "response": {"choices": [{"message": message(None)}]}} for text in ASKED]
+    found = detect(rows)
+    assert "choices[0].message would be used" in found.evidence
+    assert json.loads(found.candidates[0].parse(rows[0])[-1]["content"]) == CALLS
+
+
+def test_several_messages_with_tool_calls_are_no_answer():
+    row = {"prompt": "Why?", "completion": {"choices": [{"message": message(None)}, {"message": message(None)}]}}
+    assert Reading(format="prompt_completion").parse(row)[-1]["content"].startswith('{"choices"')
+
+
+@pytest.mark.parametrize("name", ["ideal", "reference", "ground_truth"])
+def test_detect_reference_beside_turns_of_a_question_is_offered_as_the_answer(name):
+    rows = [
+        {"input": [turn("system", "Be brief."), turn("user", q)], name: [a]} for q, a in zip(ASKED, GIVEN, strict=True)
+    ]
+    found = detect(rows)
+    assert found.reading.format == "undecided", found.evidence
+    offered = next(reading for reading in found.candidates if reading.format == "prompt_completion")
+    assert [one["content"] for one in offered.parse(rows[0])] == ["Be brief.", ASKED[0], GIVEN[0]]

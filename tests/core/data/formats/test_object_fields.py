@@ -33,6 +33,18 @@ def test_detect_offers_two_texts_of_an_object_in_both_directions(objects):
         assert set(forth.read(row).unread) <= {"id", "translation.id"}
 
 
+def test_detect_offers_question_and_answer_of_each_language_first():
+    rows = rows_of(
+        question=[{"en": text, "de": f"Frage: {text}"} for text in QUESTIONS],
+        answer=[{"en": text, "de": other} for text, other in zip(PROSE, GERMAN, strict=True)],
+    )
+    found = detect(rows)
+    assert found.reading.format == "undecided"
+    assert "hold objects with the fields 'en', 'de', of which a reading uses one" in found.evidence
+    assert found.candidates[:2] == [pair("question.en", "answer.en"), pair("question.de", "answer.de")]
+    assert set(found.candidates[0].read(rows[0]).unread) == {"question.de", "answer.de"}
+
+
 def test_detect_offers_a_named_question_and_answer_of_an_object_in_one_direction():
     rows = rows_of(record=[{"question": q, "answer": a} for q, a in zip(QUESTIONS, PROSE, strict=True)])
     offered = [reading for reading in detect(rows).candidates if reading.format == "prompt_completion"]

@@ -217,6 +217,15 @@ def test_marks_around_most_rows_of_plain_text_are_left_out(pattern):
     assert [reading.read(row, marks).messages[0]["content"] for row in rows] == ANSWERS
 
 
+@pytest.mark.parametrize("mark", ["<|endoftext|>", "</s>", "<eos>", "[SEP]", "<｜end▁of▁sentence｜>"])
+def test_marks_between_packed_documents_are_noted(mark):
+    rows = [{"text": f"{text}{mark}{text}"} for text in ANSWERS]
+    reading = Reading(format="text")
+    found = reading.read(rows[0], reading.find_marks(rows))
+    assert found.messages[0]["content"] == rows[0]["text"]
+    assert f"{mark!r} is in a text, as in most rows; it is trained as text" in found.notes
+
+
 def test_plain_text_with_labels_and_tags_is_unchanged_without_a_note():
     rows = [{"text": f"User: {text}\nTOOL: x\n<|tag|> <name>\n### End of all"} for text in ANSWERS]
     marks = Reading(format="text").find_marks(rows)

@@ -155,3 +155,38 @@ def test_answer_of_notes_error_or_filler_as_whole_answer(value):
 @pytest.mark.parametrize("value", ["#1", "# Title!", "Nothing.", "0", "false", "No", "#REF! is lost.", "Au", "[x]"])
 def test_answer_of_notes_no_short_answer(value):
     assert answer_of(value, "output", pytest.fail) == value
+
+
+LISTED = [{"role": "user", "content": "Why?"}, {"role": "assistant", "content": "So."}]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"role": ["user", "assistant"], "content": ["Why?", "So."]},
+        '{"role": ["user", "assistant"], "content": ["Why?", "So."]}',
+        "{'role': ['user', 'assistant'], 'content': ['Why?', 'So.']}",
+    ],
+)
+def test_nested_object_of_lists_holds_turns(value):
+    assert nested(value) == LISTED
+
+
+def test_nested_object_of_lists_keeps_other_fields_of_turns():
+    value = {"speaker": ["user", "bot"], "utterance": ["Why?", "So."], "weight": [0, 1]}
+    assert nested(value)[1] == {"speaker": "bot", "utterance": "So.", "weight": 1}
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"role": ["user"], "content": ["Why?", "So."]},
+        {"role": [0, 1], "content": ["Why?", "So."]},
+        {"role": [], "content": []},
+        {"role": ["user"], "content": ["Why?"], "id": 3},
+        {"role": "user", "content": "Why?"},
+        {"title": ["a"], "content": ["b"]},
+    ],
+)
+def test_nested_other_objects_stay(value):
+    assert nested(value) is value

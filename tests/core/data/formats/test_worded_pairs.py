@@ -32,6 +32,13 @@ def test_detect_words_of_names_are_read(pair):
 
 OFFERED = {
     "a form": named("What is your question?", "What is the best answer?", Timestamp=["1/1/2026 10:00:00"] * 4),
+    "a long form": named(
+        "What question do you hear from most of your customers?",
+        "How would you answer it in your own words? (2-3 sentences)",
+        sure=[1, 2, 3, 4],
+    ),
+    "Anki": named("Front", "Back", Tags=["a b"] * 4),
+    "Quizlet": named("term", "definition"),
     "a patient": named("Patient", "Doctor", Description=[f"Q. {text}" for text in QUESTIONS]),
     "a customer": named("customer", "agent"),
     "a student": named("Student", "Tutor", id=[1, 2, 3, 4]),
@@ -79,3 +86,10 @@ def test_detect_two_languages_offer_both_directions():
         {"prompt": "en", "completion": "fr"},
         {"prompt": "fr", "completion": "en"},
     ]
+
+
+def test_detect_two_names_of_questions_offer_both_directions():
+    rows = rows_of(query=[f"SELECT {i} FROM sea" for i in range(4)], question=QUESTIONS)
+    offered = [reading for reading in detect(rows).candidates if reading.format == "prompt_completion"]
+    pairs = [[message["content"] for message in reading.parse(rows[0])] for reading in offered]
+    assert pairs == [["SELECT 0 FROM sea", QUESTIONS[0]], [QUESTIONS[0], "SELECT 0 FROM sea"]]

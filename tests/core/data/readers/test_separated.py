@@ -67,6 +67,21 @@ def test_read_tsv_keeps_ordinary_quotes(tmp_path):
     assert [r.row["text"] for r in found] == ['"Good" film', 'A "bad" one']
 
 
+@pytest.mark.parametrize(
+    ("lines", "first"),
+    [
+        (['"Yes."', 'He said "No."'], '"Yes."'),
+        (['"Yes."', '"No."'], "Yes."),
+        (['"He said ""Yes""."', 'A 5" pipe'], 'He said "Yes".'),
+        (['"Two\nlines"', 'A 5" pipe'], "Two\nlines"),
+    ],
+)
+def test_read_tsv_quotes_of_cells_are_text_where_others_stand_inside(tmp_path, lines, first):
+    found = read(tmp_path, "text\tlabel\n" + "".join(f"{line}\t1\n" for line in lines), "rows.tsv")
+    assert found[0].row["text"] == first
+    assert len(found) == len(lines)
+
+
 def test_read_csv_accepts_200_columns_nul_and_mark(tmp_path):
     names = [f"c{i}" for i in range(200)]
     data = b"\xef\xbb\xbf" + ",".join(names).encode() + b"\n" + b",".join(b"a\x00b" for _ in names) + b"\n"

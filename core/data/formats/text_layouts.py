@@ -1,0 +1,85 @@
+"""Lines that look like plain text: of fastText, LIBSVM and CoNLL, of a chat, and pairs between tabs, bars or arrows.
+
+Trained as they are, such lines teach a model their layout. So the page asks, and the doubt says how to convert them.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+_MIN_TEXTS = 3
+# Characters of a text that are judged.
+_SURVEYED_CHARACTERS = 20_000
+# Share of the texts that must have the same number of cells.
+_MIN_SHARE = 0.95
+_FASTTEXT = re.compile(r"\s*__label__\S+")
+_VECTOR = re.compile(r"\s*[+-]?\d+(?:\.\d+)?(?:\s+\d+:[+-]?[\d.]+(?:[eE][+-]?\d+)?)+\s*")
+# The last column of tagged words: the tag of a name, or a part of speech of Penn or the Universal Dependencies.
+_NAME_TAG = re.compile(r"O|[BIESLU]-\S+")
+# Signs between two cells. A dash or an ellipsis is one of prose.
+_BETWEEN = re.compile(r"\t| (?!-+ )[|+#$~^:=*<>@&/\\-]{2,} (?=\S)")
+_TIME = r"\d{1,2}:\d\d(?::\d\d)?(?:[.,]\d+)?(?:\s?[AaPp]\.?[Mm]\.?)?"
+_DATE = r"\d{1,4}[./-]\d{1,2}[./-]\d{1,4}"
+# WhatsApp, Signal and IRC: a time, a speaker and the text in one line.
+_CHAT_LINE = re.compile(
+    rf"[\ufeff\u200e\u200f\s]*[\[(]?(?:{_DATE}[,T]?\s+)?{_TIME}[\])]?\s*[-–|]?\s*(?:<[^<>\n]{{1,40}}>|[^:<>\n]{{1,40}}:\s)"
+)
+# Transcripts of meetings: the speaker and the time above the text.
+_SPOKEN = re.compile(rf"[^\n:]{{1,40}}\s{{1,3}}[\[(]?{_TIME}[\])]?[ \t]*\n\s*\S")
+
+
+def layout_doubt(texts: Sequence[str]) -> str:
+    """Return the doubt that texts are lines of another tool; "" if they are not.
+
+    Args:
+        texts: The texts of a column in the first rows.
+    """
+    if len(texts) < _MIN_TEXTS:
+        return ""
+    texts = [text[:_SURVEYED_CHARACTERS] for text in texts]
+    tests: tuple[tuple[Callable[[str], bool], str], ...] = (
+        (
+            lambda text: _FASTTEXT.match(text) is not None,
+            "'__label__' begins the texts, as in a file for fastText; write the label and the text as two columns",
+        ),
+        (lambda text: _VECTOR.fullmatch(text) is not None, "the texts are vectors of numbers, as in a file for LIBSVM"),
+        (
+            _is_tagged,
+            "the texts are words with tags, one per line (CoNLL), and no format reads tags; write the words of a "
+            "sentence as the question and what to find as the answer",
+        ),
+    )
+    found = next((doubt for test, doubt in tests if 2 * sum(map(test, texts)) > len(texts)), "")
+    return found or _chat_doubt(texts) or _cells_doubt(texts)
+
+
+def _is_tagged(text: str) -> bool:
+    lines = [line.split() for line in text.splitlines() if line.strip()]
+    widths = {len(line) for line in lines}
+    return (
+        len(lines) > 1 and len(widths) == 1 and min(widths) > 1 and all(_NAME_TAG.fullmatch(line[-1]) for line in lines)
+    )
+
+
+def _cells_doubt(texts: Sequence[str]) -> str:
+    """Return the doubt that texts are cells between tabs, or between signs such as " ||| " and " => "."""
+    lines = [line for text in texts if "\n" not in (line := text.strip())]
+    counts = [Counter(_BETWEEN.findall(line)) for line in lines]
+    for between in dict.fromkeys(mark for count in counts[:_MIN_TEXTS] for mark in count):
+        [(count, same)] = Counter(found[between] for found in counts).most_common(1)
+        if count and same >= _MIN_SHARE * len(texts):
+            shown = "tabs" if between == "\t" else repr(between)
+            return f"the texts have {count + 1} cells between {shown}, which may be a question and its answer"
+    return ""
+
+
+def _chat_doubt(texts: Sequence[str]) -> str:
+    lines = [line for text in texts for line in text.splitlines() if line.strip()]
+    heads = sum(_CHAT_LINE.match(line) is not None for line in lines)
+    spoken = sum(_SPOKEN.match(text) is not None for text in texts)
+    if 2 * heads <= len(lines) and 2 * spoken <= len(texts):
+        return ""
+    return (
+        "the texts are messages of a chat or a transcript, with their time and speaker; put all messages of a "
+        "conversation, in order, into one row as a list of objects with role and content"
+    )
