@@ -9,6 +9,8 @@ from components.highlight import highlight
 from components.html import read_static, render
 
 CSS = read_static("conversation.css")
+# Script of an element whose facts are buttons (`chips_html`).
+OPEN_TARGET = read_static("open_target.js")
 
 
 def conversation_html(messages: Sequence[Mapping[str, Any]], search: str = "") -> Markup:
@@ -45,13 +47,20 @@ def raw_html(text: str, search: str = "") -> Markup:
     return render("text", css_class="qs-raw", direction="auto", text=highlight(text, search))
 
 
-def chips_html(chips: Iterable[tuple[str, str, bool]]) -> Markup:
+def chips_html(
+    chips: Iterable[tuple[str, str, bool]], targets: Mapping[str, str] | None = None, box: str = ""
+) -> Markup:
     """Render a line of facts.
 
     Args:
         chips: Number, label and whether it is a warning, of each fact.
+        targets: Id of an element by the title with which a label names it in quotation marks, “Title”. Such a fact is
+            a button, which `static/open_target.js` lets focus that element.
+        box: Id of the accordion that holds these elements, which is opened first.
     """
-    return render("chips", chips=chips)
+    named = {f"“{title}”": target for title, target in (targets or {}).items()}
+    shown = [(*chip, next((target for name, target in named.items() if name in chip[1]), "")) for chip in chips]
+    return render("chips", chips=shown, box=box)
 
 
 def empty_html(text: str) -> Markup:

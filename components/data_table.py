@@ -98,6 +98,7 @@ class TablePage:
         opened: Key of the open row.
         filters: Text and value of each filter that is on.
         empty: Shown if there are no rows.
+        clear: Title of a button below it, which sends `drop_filter` without a filter; empty for no button.
         plain: Whether rows can only be opened, not ticked or sorted; on a phone each is a card then.
         search: A text whose occurrences in long texts are highlighted.
     """
@@ -110,6 +111,7 @@ class TablePage:
     opened: int | str | None = None
     filters: Sequence[tuple[str, str]] = ()
     empty: str = "No rows."
+    clear: str = ""
     plain: bool = False
     search: str = ""
 

@@ -79,7 +79,7 @@ def _bars(
                 "width": f"{max(1.0, scale.x(high) - scale.x(low) - 1):.1f}",
                 "height": f"{height:.1f}",
                 "is_past": limit is not None and low >= limit,
-                "text": f"{low:,} to {high:,}{more} {unit}: {count:,} rows",
+                "text": f"{low:,} to {high:,}{more} {unit}: {count:,} row{'s' * (count != 1)}",
             }
         )
     return bars

@@ -25,6 +25,11 @@ class StudioError(Exception):
     """Error with a message for the user."""
 
 
+def reason_of(error: Exception) -> str:
+    """Return the message of a library's exception as a part of a sentence: without line breaks and its full stop."""
+    return " ".join(str(error).split()).rstrip(".")
+
+
 # Predicates by pydantic's type of an error, filled with its context.
 _REASONS = {
     "greater_than_equal": "must be at least {ge}",

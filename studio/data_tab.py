@@ -25,7 +25,7 @@ from studio.data.events import (
     connect_stats,
 )
 from studio.data.open_dataset import OpenDataset, OpenDatasetWidgets, build_open_dataset
-from studio.data.page_state import PageState, State, parse_state
+from studio.data.page_state import PageState, State, parse_state, reading_on_opening
 from studio.data.reading_form import ReadingForm
 from studio.data.reading_widgets import ReadingWidgets, build_reading_form
 from studio.data.row_edits import RowEdits
@@ -119,7 +119,8 @@ def _connect_opening(
     opened = connect_open_dataset(opener, widgets.open_dataset, job, state, demo)
     connect_split(opener, widgets.reading, opened, state)
     connect_browse_subset(opener, widgets.export, widgets.created, opened, state)
-    connect_reading(reading_form, widgets.reading, {**job, "state": state.page}, state)
+    applied = {**job, "state": state.page, "form_box": widgets.reading.form_box}
+    connect_reading(reading_form, widgets.reading, applied, state)
 
 
 def _created_outputs(widgets: _Widgets, state: TabState) -> dict[str, gr.blocks.Block]:
@@ -185,7 +186,7 @@ def _build_widgets() -> _Widgets:
             browse = build_browse()
         with gr.Column(scale=7, min_width=320, elem_id="data-pane"):
             with gr.Tabs(elem_id="data-tools", overflow_behavior="wrap", selected=ROW_TOOL) as tools:
-                with gr.Tab("Row", id=ROW_TOOL):
+                with gr.Tab("Row", id=ROW_TOOL, elem_id="tool-row"):
                     row = build_row_pane()
                 with gr.Tab("Token statistics", id="numbers"):
                     stats = build_token_stats()
@@ -228,11 +229,13 @@ def _connect_choice(settings: Settings, widgets: _Widgets, state: TabState) -> N
             return {}
         # The tokenizer is kept, but a view of another dataset would name columns that are not there.
         fresh = PageState(
-            dataset=name, model=known.model, template=known.template, max_length=known.max_length, batch=known.batch
-        )
-        # This refuses the name of a dataset that is not open.
+            dataset=name, model=known.model, template=known.template, max_length=known.max_length, batch=known.batch,
+            # This refuses the name of a dataset that is not open.
+            reading=reading_on_opening(settings, name),
+        )  # fmt: skip
         opened = 0 if fresh.find_dataset(settings).rows else None
-        return {"state": fresh.model_dump(), "ticked": [], "opened": opened, "search": "", "row_kind": ALL_ROWS}
+        return {"state": fresh.model_dump(), "ticked": [], "opened": opened, "search": "", "row_kind": ALL_ROWS,
+                "form_box": gr.update(open=False)}  # fmt: skip
 
     dataset = widgets.open_dataset.dataset
     outputs = {
@@ -241,6 +244,7 @@ def _connect_choice(settings: Settings, widgets: _Widgets, state: TabState) -> N
         "opened": state.opened,
         "search": widgets.browse.search,
         "row_kind": widgets.browse.row_kind,
+        "form_box": widgets.reading.form_box,
     }
     connect(
         dataset.change, choose, {"name": dataset, "state": state.page}, outputs, visitor=True,

@@ -9,6 +9,7 @@ from components.download import build_download
 from core.errors import StudioError
 from core.export.adapter import base_name, base_note, list_files, write_adapter
 from core.runs.store import Run, RunStore
+from core.system.sizes import format_size
 from studio.handlers import event_handler
 from studio.html import read_static, render
 from studio.wiring import HEAVY, PRIVATE, UNLIMITED, connect
@@ -57,7 +58,7 @@ class ExportActions:
 
 
 def _about_html(run: Run, adapter: str) -> str:
-    files = [(name, f"{size / 1024:,.1f} KiB") for name, size in list_files(run, adapter)]
+    files = [(name, format_size(size)) for name, size in list_files(run, adapter)]
     return render(
         "export_about", title=run.title, adapter=adapter, base=base_name(run), rank=run.config().lora_rank,
         note=base_note(run), files=files,

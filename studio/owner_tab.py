@@ -14,6 +14,7 @@ from core.errors import StudioError
 from core.runs import cleanup, example
 from core.runs.store import RunStore
 from core.settings import Settings
+from core.system.sizes import format_size
 from studio.handlers import info
 from studio.html import render
 from studio.wiring import PRIVATE, connect
@@ -67,16 +68,18 @@ class OwnerActions:
         uploads, files = size_of(self.settings.uploads_dir)
         disk, used, limits = shutil.disk_usage(self.settings.home), self.tokens.used(), self.quotas
         rows = [
-            ("Uploads", f"{files:,} files, {uploads / GIB:.2f} GiB",
-             f"{limits.uploads:,} files, {limits.uploads_gib:g} GiB; {limits.upload_mib:,} MiB each"),
-            ("Runs", f"{len(self.runs.runs()):,}, {len(self.runs.queue()):,} waiting",
-             f"{limits.runs:,}, {limits.waiting_runs:,} waiting, {limits.run_hours:g} hours each"),
-            ("Visitors' tokens today", f"{sum(used.values()):,} by {len(used):,} visitors",
-             f"{limits.visitors_tokens:,}; {limits.visitor_tokens:,} each"),
+            ("Uploads", f"{_count(files, 'file')}, {format_size(uploads)}",
+             f"up to {_count(limits.uploads, 'file')} and {format_size(limits.uploads_gib * GIB)} together, "
+             f"{format_size(limits.upload_mib * _MIB)} per file"),
+            ("Runs", f"{_count(len(self.runs.runs()), 'run')}, {len(self.runs.queue()):,} of them waiting",
+             f"up to {_count(limits.runs, 'run')}, {limits.waiting_runs:,} of them waiting, {limits.run_hours:g} hours "
+             "per run"),
+            ("Visitors' tokens today", f"{sum(used.values()):,} by {_count(len(used), 'visitor')}",
+             f"up to {limits.visitors_tokens:,} together, {limits.visitor_tokens:,} per visitor"),
             ("Saved chats", f"{len(list((self.settings.home / 'chats').glob('*.json'))):,}",
-             f"{limits.visitor_chats:,} of visitors"),
-            ("Disk", f"{size_of(self.settings.home)[0] / GIB:.2f} GiB in STUDIO_HOME, {disk.free / GIB:.1f} GiB free",
-             f"{limits.free_gib:g} GiB stay free"),
+             f"up to {limits.visitor_chats:,} of visitors; yours without a limit"),
+            ("Disk", f"{format_size(size_of(self.settings.home)[0])} in the studio's home folder",
+             f"{format_size(disk.free)} are free, and {format_size(limits.free_gib * GIB)} must stay free"),
         ]  # fmt: skip
         return render("usage", rows=rows)
 
@@ -116,7 +119,7 @@ class OwnerActions:
         known = set(seen)
         items = [item for item in self._find_items(kinds, days, mib) if item.name in known]
         freed = cleanup.remove(self.settings, items)
-        info(f"{freed / _MIB:,.1f} MiB were freed.", title=f"{len(items):,} removed")
+        info(f"{format_size(freed)} were freed.", title=f"{len(items):,} removed")
         return {"found": "", "seen": [], "confirm": gr.update(interactive=False), "usage": self.usage_html()}
 
 
@@ -130,15 +133,17 @@ def items_html(items: list[cleanup.Item]) -> str:
         {
             "kind": item.kind,
             "name": item.name,
-            "mib": f"{item.size / _MIB:,.1f}",
+            "size": format_size(item.size),
             "days": f"{item.age / _DAY_SECONDS:,.1f}",
         }
         for item in items[:_MAX_LISTED]
     ]
-    total = sum(item.size for item in items) / _MIB
-    return render(
-        "cleanup", items=listed, count=f"{len(items):,}", total=f"{total:,.1f}", more=len(items) > len(listed)
-    )
+    total = format_size(sum(item.size for item in items))
+    return render("cleanup", items=listed, count=f"{len(items):,}", total=total, more=len(items) > len(listed))
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'s' * (number != 1)}"
 
 
 @dataclass(frozen=True)
@@ -164,28 +169,39 @@ def build_owner_tab(settings: Settings, quotas: Quotas, tokens: Tokens) -> Owner
     """
     do = OwnerActions(RunStore(settings), quotas, tokens)
     gr.Markdown(
-        "### Visible to visitors\nThe bundled data and the example run, and what is chosen here.",
+        "### Visible to visitors\nVisitors see the bundled data, the example run, and the runs and datasets that you "
+        "publish here.",
         elem_classes="qs-title",
     )
     with gr.Row():
         runs = gr.Dropdown(label="Published runs", multiselect=True, elem_id="published-runs", min_width=280)
         datasets = gr.Dropdown(label="Published datasets", multiselect=True, elem_id="published-data", min_width=280)
     publish = gr.Button("Publish selection", size="sm", elem_id="publish", elem_classes="ow-action")
-    gr.Markdown("### Usage\nThe environment variables STUDIO_QUOTA_… set the limits.", elem_classes="qs-title")
+    gr.Markdown(
+        "### Usage\nThe limits are set by environment variables STUDIO_QUOTA_…, which docs/deploy.md lists.",
+        elem_classes="qs-title",
+    )
     usage = gr.HTML(elem_id="use", padding=False)
-    gr.Markdown("### Free disk space\nFiles are listed first; nothing is removed before you confirm.",
-                elem_classes="qs-title")  # fmt: skip
-    with gr.Row():
-        kinds = gr.CheckboxGroup(list(cleanup.KINDS), value=["uploads", "leftovers"], label="Kinds", elem_id="kinds")
-        days = gr.Number(30, minimum=0, label="Older than (days)", min_width=120, elem_id="clean-days")
-        mib = gr.Number(0, minimum=0, label="Larger than (MiB)", min_width=120, elem_id="clean-mib")
-    with gr.Row(elem_classes="ow-action"):
-        look = gr.Button("List files", size="sm", elem_id="clean-look")
-        confirm = gr.Button("Delete these files", variant="stop", size="sm", interactive=False, elem_id="clean-sure")
+    filters, look, confirm = _build_cleanup()
     found, seen = gr.HTML(elem_id="clean-found", padding=False), gr.State([])
-    filters = {"kinds": kinds, "days": days, "mib": mib}
     listed = {"found": found, "seen": seen, "confirm": confirm}
     connect(publish.click, do.publish, {"runs": runs, "datasets": datasets}, api_name="publish")
     connect(look.click, do.list_items, filters, listed, **PRIVATE)
     connect(confirm.click, do.remove, {**filters, "seen": seen}, {**listed, "usage": usage}, **PRIVATE)
     return OwnerTab(do.fill, {"runs": runs, "datasets": datasets, "usage": usage})
+
+
+def _build_cleanup() -> tuple[dict[str, gr.components.Component], gr.Button, gr.Button]:
+    """Build the filters of old files, and the buttons that list and delete them."""
+    gr.Markdown("### Free disk space\nList the files first. Nothing is removed before you press “Delete these files”.",
+                elem_classes="qs-title")  # fmt: skip
+    with gr.Row():
+        kinds = gr.CheckboxGroup(
+            list(cleanup.KINDS), value=["uploads", "leftovers"], label="Kinds", min_width=300, elem_id="kinds"
+        )
+        days = gr.Number(30, minimum=0, label="Older than (days)", min_width=120, elem_id="clean-days")
+        mib = gr.Number(0, minimum=0, label="Larger than (MiB)", min_width=120, elem_id="clean-mib")
+    with gr.Row(elem_classes="ow-action"):
+        look = gr.Button("List files", size="sm", elem_id="clean-look")
+        confirm = gr.Button("Delete these files", variant="stop", size="sm", interactive=False, elem_id="clean-sure")
+    return {"kinds": kinds, "days": days, "mib": mib}, look, confirm

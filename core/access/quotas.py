@@ -22,6 +22,7 @@ from core.errors import StudioError
 from core.settings import Settings
 from core.system.files import read_json, write_json
 from core.system.process_limits import Limits
+from core.system.sizes import format_size
 
 GIB = 2**30
 
@@ -112,7 +113,7 @@ def room_for_upload(settings: Settings, quotas: Quotas, folder: Path, size: int 
         )
     # A multipart request is a little larger than its file.
     if size > quotas.upload_mib * 2**20 + 2**16:
-        raise StudioError(f"The upload has {size / 2**20:,.0f} MiB, and {quotas.upload_mib:,} MiB are allowed.")
+        raise StudioError(f"The upload has {format_size(size)}, and {quotas.upload_mib:,} MiB are allowed.")
     held, count = size_of(folder) if folder.is_dir() else (0, 0)
     if count >= quotas.uploads:
         raise StudioError(f"{count:,} uploads are kept, and {quotas.uploads:,} are allowed. Remove uploads first.")

@@ -22,6 +22,7 @@ from core.data.formats import Message
 from core.errors import StudioError
 from core.settings import Settings, inside
 from core.system.files import modified_ns, read_json, write_json, write_text
+from core.system.sizes import format_size
 
 # Limits of visitors. A browser remembers as many conversations; an answer of 256 tokens takes about 10 KB.
 MAX_CHATS_OF_A_VISITOR, MAX_BRANCHES, MAX_CHAT_BYTES = 50, 50, 2**20
@@ -190,7 +191,7 @@ def check_size(conversation: Conversation) -> None:
     """
     if conversation.is_visitors and (size := byte_count(conversation)) >= MAX_CHAT_BYTES:
         raise StudioError(
-            f"This chat takes {size / 2**20:.1f} MiB, and a visitor's may take {MAX_CHAT_BYTES / 2**20:g}. "
+            f"This chat takes {format_size(size)}, and a visitor's may take {format_size(MAX_CHAT_BYTES)}. "
             "Press New chat to go on; this one is kept."
         )
 

@@ -19,6 +19,7 @@ from core.chat import votes
 from core.chat.conversation import VISITOR_PREFIX
 from core.chat.votes import Ballot, Vote
 from core.errors import StudioError
+from core.system.sizes import format_size
 
 MAX_VOTES_PER_DAY = 200
 MAX_VISITORS_VOTES = 5_000
@@ -181,8 +182,8 @@ class VoteLog:
             return
         if new.size > MAX_VOTE_BYTES:
             raise StudioError(
-                f"A vote stores the conversation, and this one takes {new.size / 1024:,.0f} KiB; a visitor's may take "
-                f"{MAX_VOTE_BYTES // 1024}. Press New chat, and vote on a shorter one."
+                f"A vote stores the conversation, and this one takes {format_size(new.size)}; a visitor's may take "
+                f"{format_size(MAX_VOTE_BYTES)}. Press New chat, and vote on a shorter one."
             )
         own = (entry for entry in index.entries if entry.is_visitors and entry.owner == new.owner)
         today = sum(self._is_today(entry.time) for entry in own) + self._undone[new.owner]

@@ -6,6 +6,7 @@ from pydantic_settings import CliPositionalArg
 from core.export.adapter import write_adapter
 from core.runs.store import RunStore
 from core.settings import Settings
+from core.system.sizes import format_size
 
 
 class Export(BaseModel):
@@ -18,4 +19,4 @@ class Export(BaseModel):
         """Write the zip, and print where it is and which base model it needs."""
         settings = Settings().prepare()
         written = write_adapter(settings, RunStore(settings).run(self.run), self.adapter)
-        print(f"{written.path} ({written.size / 2**20:.1f} MiB), an adapter for {written.base}")
+        print(f"{written.path} ({format_size(written.size)}), an adapter for {written.base}")

@@ -10,7 +10,7 @@ from core.data.formats.answer_doubts import REFERENCE_NAMES
 from core.data.formats.columns import CHOSEN_NAMES, COMPLETION_NAMES, REJECTED_NAMES, find_column
 from core.data.formats.options import ExtraUse
 from core.data.formats.reasoning_columns import is_reasoning_name
-from core.data.listing import list_some
+from core.data.listing import list_some, of_first_rows
 from core.data.parse_rows import ParsedDataset
 from core.data.report import ColumnUse, Report, build_report
 from core.data.table import Dataset
@@ -84,7 +84,7 @@ def _print_counts(data: Dataset, read: ParsedDataset, about: Report) -> None:
     if about.undecided:
         _print_question(about)
     elif about.runner_up:
-        print(printable(f"Second choice: {about.runner_up}."))
+        print(printable(f"It could also be {about.runner_up}."))
     if read.ends_on_user:
         print(f"{read.ends_on_user:,} end on a user turn: the turns after their last answer are left out.")
     if read.duplicates:
@@ -111,7 +111,7 @@ def _print_notes(data: Dataset, read: ParsedDataset) -> None:
 def _print_question(about: Report) -> None:
     print(printable(f"{about.evidence[0].upper()}{about.evidence[1:]}:"))
     for candidate in about.candidates:
-        print(printable(f"  {candidate.label}: {candidate.usable:,} of the first {candidate.rows:,} rows usable"))
+        print(printable(f"  {candidate.label}: {of_first_rows(candidate.usable, candidate.rows)} usable"))
         print(f"    {read_command(about.dataset, candidate.reading)}")
     if not about.candidates:
         print(f"  python -m core data read {about.dataset} --format FORMAT --columns PART=COLUMN")

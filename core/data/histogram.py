@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import BaseModel
 
+from core.data.listing import number_range
 from core.data.rows import Rows
 from core.data.view import Filter, View, ViewField, get_field, where_clause
 
@@ -124,7 +125,7 @@ def _numbers(rows: Rows, column: ViewField, view: View, by_length: bool = False)
 def _bar(name: str, low: float, width: float, last: bool, high: float, count: int, whole: bool, by_length: bool) -> Bar:
     end = high if last else low + width
     shown_end = end if last else end - 1 if whole else end
-    label = format_number(low) if whole and shown_end == low else f"{_shown(low, whole)} to {_shown(shown_end, whole)}"
+    label = number_range(_shown(low, whole), _shown(shown_end, whole))
     return Bar(
         label=label,
         count=count,

@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
-from core.data import formats, one_column
+from core.data import formats, one_column, saved_reading
 from core.data.column_statistics import MAX_COLUMNS, ColumnStatistics, check_name, describe_trouble
 from core.data.readers import SourceRow, encoding, kind_of
 from core.data.split_columns import SplitColumns
@@ -83,7 +83,7 @@ def ingest(
             write_json(scratch / "about.json", about.model_dump())
             # `find_opened` did not accept the existing folder: it has an older layout, or was left by a crash.
             if target.exists():
-                shutil.rmtree(target)
+                saved_reading.take_over(target, scratch)
             scratch.rename(target)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)

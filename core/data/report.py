@@ -22,6 +22,7 @@ from core.settings import Settings
 
 SHOWN_CANDIDATES = 6
 _SHOWN_NAMES = 20
+_MAX_LABEL_CODES = 20
 _KINDS: tuple[ColumnKind, ...] = ("prose", "short", "category", "constant", "id", "number", "nested", "empty")
 TEXT_KINDS = frozenset(_KINDS[:4])
 
@@ -178,6 +179,18 @@ def _first_notes(reading: Reading, rows: Sequence[dict[str, Any]]) -> list[str]:
 
 def _column(form: Format, reading: Reading, slot: str, rows: Sequence[dict[str, Any]]) -> str | None:
     return next((name for row in rows[:5] if (name := Cells(row, form, reading).column(slot))), None)
+
+
+def label_codes(settings: Settings, data: Dataset, reading: Reading) -> list[str]:
+    """Return the numbers that stand for labels in the first rows, in order, so that each can be given a name.
+
+    Empty if the labels are words already, or if there are more of them than a classifier has.
+    """
+    form, rows = get_format("label"), first_rows(settings, data)
+    name = _column(form, reading, "label", rows)
+    found = {row[name] for row in rows if name in row and isinstance(row[name], (int, str))} if name else set()
+    codes = sorted({text for value in found if (text := str(value).strip()).isdecimal()}, key=int)
+    return codes if len(codes) == len(found) <= _MAX_LABEL_CODES else []
 
 
 def column_uses(settings: Settings, data: Dataset, read: ParsedDataset) -> list[ColumnUse]:

@@ -13,7 +13,7 @@ from core.data import lengths, near_duplicates, sql_box
 from core.data.recipe import Recipe
 from core.data.rows import Rows
 from core.data.table import HELD_OUT, TRAIN, find
-from core.data.view import View, get_field
+from core.data.view import get_field
 from core.errors import StudioError
 from core.settings import Settings
 from core.system.jobs import Progress, ignore_progress
@@ -134,13 +134,22 @@ def _count_wanted(rows: Rows, recipe: Recipe, available: int) -> int:
 
 def _too_few(rows: Rows, recipe: Recipe, wanted: int, available: int) -> str:
     name = rows.about.source.name
-    among = "" if recipe.view == View() and not recipe.sql else " that pass the filters"
+    among = _describe_view(recipe)
     if not available:
         return f"{name!r} has no usable rows to train on{among}."
     return (
         f"The recipe asks for {wanted:,} rows, but {name!r} has {available:,} usable rows to train on{among}. "
         f"Ask for 1 to {available:,}."
     )
+
+
+def _describe_view(recipe: Recipe) -> str:
+    """Return what the rows of a recipe have in common, as the end of "usable rows"; "" if all are meant."""
+    if recipe.sql:
+        return " that the query selects"
+    parts = [f"contain “{recipe.view.search}”"] if recipe.view.search else []
+    parts += ["pass the filters"] if recipe.view.filters else []
+    return f" that {' and '.join(parts)}" if parts else ""
 
 
 def _candidates(rows: Rows, recipe: Recipe, chosen: Selection) -> list[int]:

@@ -3,6 +3,7 @@
     datasets/<id>/about.json               source, columns, counts, complaints, the detected reading
     datasets/<id>/rows.parquet             row, line, split, raw (the row as in the file), trouble, and the columns of
                                            the source with the prefix "c."
+    datasets/<id>/reading.json             the reading that the owner applied last (core.data.saved_reading)
     datasets/<id>/readings/<key>/          rows parsed under one reading (core.data.parse_rows)
     datasets/<id>/readings/<key>/tokens/   their lengths under a tokenizer and template (core.data.lengths)
 
@@ -23,6 +24,7 @@ from core.settings import Settings, inside, slug
 from core.system.files import modified_ns
 
 TRAIN, HELD_OUT = "train", "held-out"
+READING_FILE = "reading.json"
 # Version of the files below datasets/<id> and of the readers that fill them. A source whose folder has an older one is
 # imported again when it is opened.
 LAYOUT = 6

@@ -5,6 +5,7 @@ import threading
 from core.access.fair_share import surplus
 from core.chat.conversation import Conversation
 from core.errors import StudioError
+from core.system.sizes import format_size
 
 # A page has one, and a visitor may have some tabs open. Most take about 1 KB; long system prompts take more.
 _MAX_OF_A_VISITOR = 10
@@ -37,8 +38,8 @@ class Drafts:
         text = chat.model_dump_json().encode()
         if len(text) > _MAX_BYTES:
             raise StudioError(
-                f"A chat without an answer takes {len(text) / 1024:,.1f} KiB, settings included, and a visitor's may "
-                f"take {_MAX_BYTES // 1024}. Shorten the question or the system prompts."
+                f"A chat without an answer takes {format_size(len(text))}, settings included, and a visitor's may "
+                f"take {format_size(_MAX_BYTES)}. Shorten the question or the system prompts."
             )
         with self._lock:
             self._remove(chat.id)

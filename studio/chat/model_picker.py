@@ -14,6 +14,7 @@ from core.errors import StudioError
 from core.runs import example
 from core.runs.store import Run
 from core.system.markdown import plain
+from core.system.sizes import format_size
 from studio.chat.conversations import Conversations
 from studio.chat.view import Updates
 from studio.handlers import info
@@ -109,7 +110,7 @@ class ModelPicker:
             raise StudioError("No model is loaded, so there is nothing to unload.")
         name = self.engine.loaded.model
         freed = self.engine.unload()
-        info(f"{freed / 2**30:.2f} GiB were freed. The next question loads the model again.", f"{name} is unloaded")
+        info(f"{format_size(freed)} were freed. The next question loads the model again.", f"{name} is unloaded")
 
     # Lanes
 

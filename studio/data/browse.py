@@ -59,9 +59,9 @@ class Browse:
         page = parse_state(state)
         if chosen is None:
             view = View(sort=page.view.sort, descending=page.view.descending)
-        else:
-            kept = [f for f in page.view.filters if f != Filter.model_validate(chosen)]
-            view = page.view.model_copy(update={"filters": kept})
+            return {"state": page.replace(view=view), "row_kind": ALL_ROWS, "search": ""}
+        kept = [f for f in page.view.filters if f != Filter.model_validate(chosen)]
+        view = page.view.model_copy(update={"filters": kept})
         return {"state": page.replace(view=view), "row_kind": ALL_ROWS}
 
     def show_kind(self, state: State, kind: str) -> dict[str, Any]:

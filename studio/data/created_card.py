@@ -36,7 +36,7 @@ def build_created_card() -> CreatedCard:
     with gr.Column(visible=False, elem_id="created-card") as card:
         text = PageHTML(elem_id="created-text", padding=False)
         with gr.Row():
-            train = gr.Button("Train on it", size="sm", min_width=90, elem_id="created-train")
+            train = gr.Button("Train on it", variant="primary", size="sm", min_width=90, elem_id="created-train")
             browse = gr.Button("Browse", size="sm", min_width=80, elem_id="created-browse")
             export = gr.Button("Export", size="sm", min_width=80, elem_id="created-export")
             dismiss = gr.Button("Dismiss", size="sm", min_width=80, elem_id="created-dismiss")

@@ -12,6 +12,7 @@ from core.system.jobs import Jobs
 from studio.data.created_card import CreatedCard
 from studio.data.open_dataset import OpenDataset, OpenDatasetWidgets
 from studio.data.reading_form import ReadingForm
+from studio.data.reading_preview import preview
 from studio.data.reading_widgets import ReadingWidgets
 from studio.data.sql import SqlWidgets
 from studio.data.subset_export import ExportSubset, ExportSubsetWidgets
@@ -42,7 +43,9 @@ def connect_open_dataset(
     connect(demo.load, do.reattach, outputs=opened, **PRIVATE)
     # A large file must not keep others from opening theirs; `MAX_OPENINGS` bounds how many are read at once.
     followed = partial(connect, outputs=opened, show_progress="hidden", concurrency_limit=None)
-    followed(widgets.upload.upload, do.open_file, {"upload": widgets.upload}, api_name="open_file")
+    uploaded = followed(widgets.upload.upload, do.open_file, {"upload": widgets.upload}, api_name="open_file")
+    # Another file can be dropped at once in place of one that could not be opened.
+    connect(uploaded.failure, lambda: {"upload": None}, outputs={"upload": widgets.upload}, **PRIVATE)
     followed(widgets.open_hub.click, do.open_hub, widgets.hub, api_name="open_hub")
     followed(widgets.open_folder.click, do.open_folder, {"name": widgets.folder}, api_name="open_folder")
     # Visitors choose in this list, too, so the handler itself refuses what only the owner may open.
@@ -88,19 +91,27 @@ def connect_reading(
 ) -> None:
     """Connect the question, the form and the list of unread columns."""
     page, fields = {"state": state.page}, widgets.fields
+    shown = partial(
+        connect, handler=partial(preview, do.settings), inputs={**page, **fields}, outputs={"preview": widgets.preview},
+        visitor=True, **PRIVATE, **LATEST_ONLY,
+    )  # fmt: skip
+    texts = [field for field in fields.values() if isinstance(field, gr.Textbox)]
+    # A text that is pasted with the mouse is no input to Gradio, so it is read when the field is left.
+    edited = [event for text in texts for event in (text.input, text.blur)]
+    for event in (widgets.form_box.expand, fields["reasoning"].input, *edited):
+        shown(event)
     adapted = {name: fields[name] for name in ("columns", "roles", "prompt", "labels")}
-    connect(
+    formatted = connect(
         fields["format"].input, do.show_format, {**page, "form": fields["format"]}, adapted, visitor=True, **PRIVATE
     )
-    connect(
+    filled = connect(
         widgets.choices.input, do.fill_in, {**page, "choice": widgets.choices}, dict(fields), visitor=True, **PRIVATE
     )
+    for changed in (formatted, filled):
+        shown(changed.success)
     read = partial(connect, handler=do.read_again, inputs={**page, **fields}, outputs=followed, show_progress="hidden")
     read(widgets.read.click, api_name="read_as")
-    answered = read(widgets.read_choice.click, api_visibility="private")
-    connect(
-        answered.success, lambda: {"form_box": gr.update(open=False)}, outputs={"form_box": widgets.form_box}, **PRIVATE
-    )
+    read(widgets.read_choice.click, api_visibility="private")
 
     def use_columns(extra: str, event: gr.EventData) -> dict[str, Any]:
         return do.use_columns(extra, table_value(event))

@@ -1,5 +1,6 @@
 """Open a dataset from a file, a folder or the Hub: the top of the Data tab."""
 
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,8 +8,10 @@ from typing import Any
 
 import gradio as gr
 
+from components.conversation import OPEN_TARGET
 from components.html import render
 from components.progress_bar import ProgressBar, build_progress_bar, hide_progress
+from components.upload_file import UploadFile
 from core.access import roles
 from core.access.quotas import Quotas
 from core.data import delimiter, parse_rows, readers, sources, subset, subset_rows
@@ -17,7 +20,7 @@ from core.errors import StudioError
 from core.settings import Settings, inside
 from core.system.jobs import Job, Jobs
 from studio.choices import SUBSET_PREFIX, dataset_choices
-from studio.data.page_state import State, open_source_row, parse_state
+from studio.data.page_state import State, open_source_row, parse_state, reading_on_opening
 from studio.data.row_pane import linked_row
 from studio.handlers import info, warn
 from studio.job_progress import follow
@@ -65,8 +68,23 @@ class OpenDataset:
         if not upload:
             raise StudioError(f"No file was chosen. Choose one that ends in {', '.join(readers.SUFFIXES)}.")
         path = Path(upload)
-        readers.check_kind(path.name, path)
-        yield from self._follow(self._start(path.name, path, sources.open_file, path))
+        try:
+            readers.check_kind(path.name, path)
+        except StudioError:
+            self._discard(path)
+            raise
+        job = self._start(path.name, path, sources.open_file, path)
+        try:
+            yield from self._follow(job)
+        finally:
+            if job.status in ("failed", "cancelled"):
+                self._discard(path)
+
+    def _discard(self, upload: Path) -> None:
+        """Remove an uploaded file that was not opened, so that it takes nothing of the quota."""
+        # Gradio gives each upload a folder of its own. A file elsewhere was named by a call of the owner.
+        if upload.parent.parent == self.settings.uploads_dir:
+            shutil.rmtree(upload.parent, ignore_errors=True)
 
     def open_folder(self, name: str | None) -> Iterator[dict[str, Any]]:
         """Open a folder that `datasets` saved, below STUDIO_HOME/folders."""
@@ -132,15 +150,18 @@ class OpenDataset:
 
     def _notify(self, data: Dataset) -> None:
         """Show how many rows of an opened dataset can be used, or what is left to decide."""
-        parsed = parse_rows.parse_dataset(self.settings, data, data.detected)
+        chosen = reading_on_opening(self.settings, data.id)
+        reading = chosen or data.detected
+        parsed = parse_rows.parse_dataset(self.settings, data, reading)
         title = f"Opened {data.source.name}"
-        if data.detected.format == "undecided":
+        if reading.format == "undecided":
             warn("The format is not certain, so no row is usable yet. Answer the question below.", title=title)
         elif not parsed.usable:
             reason = next(iter(parsed.problems), "no text")
             warn(f"No row can be used as it is read now ({reason}). Choose another format below.", title=title)
         else:
-            info(f"{data.rows:,} rows, {parsed.usable:,} usable: {data.evidence}.", title=title)
+            evidence = "read as you chose last" if chosen else data.evidence
+            info(f"{data.rows:,} rows, {parsed.usable:,} usable: {evidence}.", title=title)
 
 
 @dataclass(frozen=True)
@@ -174,7 +195,7 @@ def build_open_dataset() -> OpenDatasetWidgets:
             close = gr.Button("Close", size="sm", scale=0, min_width=80, elem_id="open-close")
         with gr.Row():
             with gr.Column(min_width=260):
-                upload = gr.File(
+                upload = UploadFile(
                     label="JSONL, JSON, CSV, TSV, Parquet, Arrow, text; .gz, .zst", file_types=_UPLOAD_SUFFIXES,
                     height=150, elem_id="upload",
                 )  # fmt: skip
@@ -183,12 +204,12 @@ def build_open_dataset() -> OpenDatasetWidgets:
             with gr.Column(min_width=260):
                 folder = gr.Dropdown(
                     label="A folder saved with datasets", allow_custom_value=True, elem_id="folder",
-                    info="Folders in “folders” of STUDIO_HOME.",
+                    info="Subfolders of “folders” in the studio's home folder.",
                 )  # fmt: skip
                 open_folder = gr.Button("Open folder", size="sm", elem_id="open-folder-button")
     bar = build_progress_bar("opening")
     loading = render("text", css_class="qs-second", direction="", text="Loading the dataset …")
-    summary = gr.HTML(loading, elem_id="data-summary", padding=False)
+    summary = gr.HTML(loading, js_on_load=OPEN_TARGET, elem_id="data-summary", padding=False)
     return OpenDatasetWidgets(dataset, show, close, panel, upload, hub, open_hub, folder, open_folder, bar, summary)
 
 
@@ -196,7 +217,10 @@ def _build_hub() -> tuple[dict[str, gr.Textbox], gr.Button]:
     """Build the fields of a dataset of the Hub: its id, and in a closed part what few need."""
     fields = {
         "hub_id": gr.Textbox(
-            label="From the Hugging Face Hub", placeholder="timdettmers/openassistant-guanaco", elem_id="hub-id"
+            label="From the Hugging Face Hub",
+            placeholder="timdettmers/openassistant-guanaco",
+            elem_id="hub-id",
+            info="Owner/name, as in the dataset's address.",
         )
     }
     button = gr.Button("Open from the Hub", size="sm", elem_id="open-hub-button")

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
-from core.data import lengths, near_duplicates, table
+from core.data import lengths, near_duplicates, saved_reading, table
 from core.data.formats import Reading
 from core.data.lengths import TokenizerSpec
 from core.data.rows import Rows
@@ -20,6 +20,7 @@ from core.errors import StudioError
 from core.models import embedded
 from core.settings import Settings
 from studio.event_values import MAX_ENTRIES
+from studio.handlers import warn
 
 # A PageState as the page keeps it.
 State = dict[str, Any]
@@ -126,6 +127,21 @@ class PageState(BaseModel):
             self.token_counts_file(settings),
             self.near_duplicates_file(settings),
         )
+
+
+def reading_on_opening(settings: Settings, dataset: str) -> Reading | None:
+    """Return how a page reads a dataset that it opens: as it was read last; None as detected.
+
+    Raises:
+        StudioError: There is no such dataset.
+    """
+    data = table.find(settings, dataset)
+    try:
+        return saved_reading.load(settings, data)
+    except StudioError as error:
+        # The dataset opens all the same.
+        warn(str(error), title="Read as detected")
+        return None
 
 
 def parse_state(state: State | None) -> PageState:

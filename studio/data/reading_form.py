@@ -13,8 +13,10 @@ import gradio as gr
 from components.choice_list import Choice, choices_html
 from components.conversation import secondary_html
 from components.model_form import non_empty_values
-from core.data import delimiter, one_column, parse_rows, tasks
+from core.data import delimiter, one_column, parse_rows, saved_reading, tasks
 from core.data.formats import Reading, get_format
+from core.data.listing import of_first_rows
+from core.data.parse_rows import ParsedDataset
 from core.data.report import (
     ColumnUse,
     Report,
@@ -24,6 +26,7 @@ from core.data.report import (
     column_names,
     column_uses,
     join_names,
+    label_codes,
 )
 from core.data.table import Dataset
 from core.errors import StudioError
@@ -32,6 +35,7 @@ from core.system.jobs import Job, Jobs
 from core.system.markdown import plain
 from studio.data.page_state import PageState, State, parse_state
 from studio.data.reading_widgets import FIELD_HELP, FORM_TITLE
+from studio.handlers import info, warn
 from studio.job_progress import follow
 
 MAX_LISTED_COLUMNS = 20
@@ -47,6 +51,20 @@ _USES_HELP = (
     "Context is added to the first question, reasoning in <think> tags before the last answer. Ignore leaves a column "
     "out and hides its note."
 )
+
+
+def reading_of(values: dict[str, Any]) -> Reading:
+    """Return the reading that the form's values describe.
+
+    The form lists every placeholder and every numbered label; those left empty stay in the rows as they are.
+
+    Raises:
+        pydantic.ValidationError: A value is invalid.
+    """
+    reading = Reading(**non_empty_values(values))
+    reading.placeholders = {name: text for name, text in reading.placeholders.items() if text}
+    reading.labels = {name: text for name, text in reading.labels.items() if text}
+    return reading
 
 
 class ReadingForm:
@@ -71,14 +89,13 @@ class ReadingForm:
             return hidden
         data = page.find_dataset(self.settings)
         if page.effective_reading(self.settings).format != "undecided":
-            # The form of another dataset is closed; a form that was just used stays as it is.
-            open_or_not = {} if page.reading else {"open": False}
             about = self._report(page)
-            line = f"{FORM_TITLE}: {about.label} ({about.evidence}) · change"
-            second = secondary_html(f"Second choice: {about.runner_up}.") if about.runner_up else ""
-            return {**hidden, "form_box": gr.update(label=line, **open_or_not), "runner_up": second}
+            evidence = f"{about.evidence}, kept with the dataset" if about.chosen else about.evidence
+            line = f"{FORM_TITLE}: {about.label} ({evidence}) · change"
+            second = secondary_html(f"It could also be {about.runner_up}.") if about.runner_up else ""
+            return {**hidden, "form_box": gr.update(label=line), "runner_up": second}
         choices = [
-            (f"{one.label}: {one.usable:,} of the first {one.rows:,} rows usable", str(index))
+            (f"{one.label}: {of_first_rows(one.usable, one.rows)} usable", str(index))
             for index, one in enumerate(candidates(self.settings, data))
         ]
         text = f"{data.evidence[0].upper()}{data.evidence[1:]}. No row counts as usable until you choose."
@@ -128,29 +145,38 @@ class ReadingForm:
 
     def _form_values(self, page: PageState, reading: Reading) -> dict[str, Any]:
         data = page.find_dataset(self.settings)
-        placeholders = parse_rows.parse_dataset(self.settings, data, page.effective_reading(self.settings)).placeholders
+        parsed = parse_rows.parse_dataset(self.settings, data, page.effective_reading(self.settings))
+        placeholders = {**dict.fromkeys(parsed.placeholders, ""), **reading.placeholders}
+        has_others = bool(parsed.unread or reading.extra or parsed.reading.format == "undecided")
         is_undecided, has_labels = reading.format == "undecided", reading.format == "label"
         return {
             "format": None if is_undecided else reading.format,
             "reasoning": reading.reasoning,
             "roles": gr.update(value=_lines(reading.roles), visible=get_format(reading.format).names_speakers),
             "columns": gr.update(value=_lines(reading.columns), info=self._columns_help(page, reading.format)),
-            "extra": _lines(reading.extra),
+            # Of the fields that few rows need, those that do not concern this dataset are hidden.
+            "extra": gr.update(value=_lines(reading.extra), visible=has_others),
             "prompt": gr.update(value=reading.prompt, visible=has_labels),
-            "labels": gr.update(value=_lines(reading.labels), visible=has_labels),
-            "placeholders": _lines({**dict.fromkeys(placeholders, ""), **reading.placeholders}),
+            "labels": gr.update(value=self._label_lines(data, reading) if has_labels else "", visible=has_labels),
+            "placeholders": gr.update(value=_lines(placeholders), visible=bool(placeholders)),
         }
+
+    def _label_lines(self, data: Dataset, reading: Reading) -> str:
+        """Return a line per named label, and one to fill in per number that stands for a label."""
+        return _lines({**dict.fromkeys(label_codes(self.settings, data, reading), ""), **reading.labels})
 
     def show_format(self, state: State, form: str | None) -> dict[str, Any]:
         """Adapt columns, prompt and labels to another format; what it does not read is emptied.
 
         A hidden field with a value of its own would make the reading invalid for a reason that the page does not show.
         """
-        shown = {"columns": gr.update(info=self._columns_help(parse_state(state), form))}
+        page = parse_state(state)
+        shown = {"columns": gr.update(info=self._columns_help(page, form))}
         has_speakers = form is not None and get_format(form).names_speakers
         shown["roles"] = gr.update(visible=True) if has_speakers else gr.update(value="", visible=False)
         if form == "label":
-            return {**shown, "prompt": gr.update(visible=True), "labels": gr.update(visible=True)}
+            lines = self._label_lines(page.find_dataset(self.settings), Reading(format="label")) if page.dataset else ""
+            return {**shown, "prompt": gr.update(visible=True), "labels": gr.update(value=lines, visible=True)}
         default = Reading.model_fields["prompt"].default
         return {
             **shown,
@@ -176,18 +202,22 @@ class ReadingForm:
         data = page.find_dataset(self.settings)
         if not values.get("format"):
             raise StudioError("No format is chosen. Choose one of the readings, or a format under “Read as”.")
-        reading = Reading(**non_empty_values(values))
-        # The form lists every placeholder; those left empty stay in the rows as they are.
-        reading.placeholders = {name: text for name, text in reading.placeholders.items() if text}
+        reading = reading_of(values)
         check_reading(data, reading)
         job = self.jobs.start(
             f"read/{data.id}", f"Reading {data.source.name}", tasks.parse_dataset, self.settings, data, reading
         )
 
         def finish(done: Job) -> dict[str, Any]:
+            saved_reading.save(self.settings, data, reading)
+            _notify(data, done.result)
             # Filters may name columns or values that exist under the old reading only.
             view = page.view.model_copy(update={"filters": []})
-            return {"state": page.replace(reading=reading, view=view)}
+            # Without a usable row there is more to choose.
+            return {
+                "state": page.replace(reading=reading, view=view),
+                "form_box": gr.update(open=not done.result.usable),
+            }
 
         yield from follow(job, finish)
 
@@ -236,6 +266,17 @@ class ReadingForm:
         if not page.dataset:
             raise StudioError("No dataset is chosen. Choose one first: /choose.")
         return {"report": json.loads(self._report(page).model_dump_json())}
+
+
+def _notify(data: Dataset, parsed: ParsedDataset) -> None:
+    """Show how many rows are usable under the reading that was applied, and that it is kept."""
+    title = f"Applied to {data.source.name}"
+    kept = "The dataset keeps this reading, for new pages too; subsets keep theirs."
+    if parsed.usable:
+        info(f"{parsed.usable:,} of {data.rows:,} rows are usable. {kept}", title=title)
+    else:
+        reason = next(iter(parsed.problems), "no text")
+        warn(f"No row can be used as it is read now ({reason}). Choose another format or other columns.", title=title)
 
 
 def _note(column: ColumnUse) -> str:

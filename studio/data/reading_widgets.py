@@ -11,10 +11,14 @@ from core.data.formats import Reading
 
 FIELDS = ("format", "reasoning", "columns", "extra", "roles", "prompt", "labels", "placeholders")
 # The line that opens the form.
-FORM_TITLE = "Read as"
+FORM_TITLE, FORM_ID = "Read as", "reading"
 _FORMATS = [(form.label, form.name) for form in formats.FORMATS if form.name != "undecided"]
 _REASONING = [("train on it, in <think> tags", "think"), ("leave it out", "leave out")]
 FIELD_HELP = {name: field.description for name, field in Reading.model_fields.items()}
+# Elements that sentences of the page name by their titles; chips that name one open it.
+TARGETS = {FORM_TITLE: "field-format"} | {
+    field.title: f"field-{name}" for name, field in Reading.model_fields.items() if field.title
+}
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,7 @@ class ReadingWidgets:
     split: gr.Button
     column_uses: gr.HTML
     form_box: gr.Accordion
+    preview: gr.HTML
     runner_up: gr.HTML
     fields: dict[str, gr.components.Component]
     read: gr.Button
@@ -50,10 +55,14 @@ def build_reading_form() -> ReadingWidgets:
             )  # fmt: skip
             split = gr.Button("Split into columns", size="sm", scale=0, min_width=150, elem_id="split-column")
     uses = build_choice_list("column-uses")
-    with gr.Accordion(FORM_TITLE, open=False, elem_id="reading", elem_classes="qs-quiet") as box:
-        runner_up = gr.HTML(elem_id="runner-up", padding=False)
-        fields = _fields()
-        read = gr.Button("Apply", elem_id="read-again")
+    box = gr.Accordion(FORM_TITLE, open=False, elem_id=FORM_ID, elem_classes="qs-quiet")
+    with box, gr.Row(elem_id="reading-parts"):
+        with gr.Column(scale=3, min_width=280):
+            fields = _fields()
+        with gr.Column(scale=2, min_width=280, elem_id="reading-result"):
+            shown = gr.HTML(elem_id="reading-preview", padding=False)
+            runner_up = gr.HTML(elem_id="runner-up", padding=False)
+            read = gr.Button("Apply", variant="primary", elem_id="read-again")
     return ReadingWidgets(
         question,
         text,
@@ -64,6 +73,7 @@ def build_reading_form() -> ReadingWidgets:
         split,
         uses,
         box,
+        shown,
         runner_up,
         fields,
         read,
@@ -73,21 +83,16 @@ def build_reading_form() -> ReadingWidgets:
 
 def _fields() -> dict[str, gr.components.Component]:
     titles = {name: field.title for name, field in Reading.model_fields.items()}
-    with gr.Row(elem_classes="qs-ends"):
-        fields: dict[str, gr.components.Component] = {
-            "format": gr.Dropdown(
-                _FORMATS, value=None, label=titles["format"], info=FIELD_HELP["format"], filterable=False,
-                elem_id="field-format",
-            ),
-            "reasoning": gr.Dropdown(
-                _REASONING, value="think", label=titles["reasoning"], info=FIELD_HELP["reasoning"], filterable=False,
-                elem_id="field-reasoning",
-            ),
-        }  # fmt: skip
-    with gr.Row(elem_classes="qs-ends"):
+    fields: dict[str, gr.components.Component] = {}
+    with gr.Row(elem_classes="qs-ends", elem_id="reading-fields"):
+        for name, choices in (("format", _FORMATS), ("reasoning", _REASONING)):
+            fields[name] = gr.Dropdown(
+                choices, value=None if name == "format" else "think", label=titles[name], info=FIELD_HELP[name],
+                filterable=False, elem_id=f"field-{name}", min_width=200,
+            )  # fmt: skip
         for name in FIELDS[2:]:
             fields[name] = gr.Textbox(
-                label=titles[name], info=FIELD_HELP[name], lines=3, max_lines=8, elem_id=f"field-{name}",
-                visible=name not in ("prompt", "labels"), min_width=240,
+                label=titles[name], info=FIELD_HELP[name], lines=2, max_lines=8, elem_id=f"field-{name}",
+                visible=name not in ("prompt", "labels"), min_width=200,
             )  # fmt: skip
     return fields

@@ -7,11 +7,12 @@ from urllib.parse import urlencode
 
 import gradio as gr
 
+from components.conversation import OPEN_TARGET
 from components.html import render as render_text
 from core.data import table
 from core.errors import StudioError
 from core.settings import Settings
-from studio.data.page_state import PageState, State, parse_state
+from studio.data.page_state import PageState, State, parse_state, reading_on_opening
 from studio.data.row_changes import Changes, changes_of
 from studio.data.row_edits import RowEditsWidgets, build_row_edits
 from studio.data.row_view import VIEWS, row_html
@@ -56,7 +57,7 @@ def linked_row(settings: Settings, query: Mapping[str, str]) -> dict[str, Any] |
     if not (row.isascii() and row.isdigit() and len(row) <= _MAX_DIGITS):
         raise StudioError(f"The link names no row ({row[:40]!r}). Open it without “{ROW}=” to see the dataset.")
     number = PageState(dataset=dataset).existing_row(settings, int(row))
-    return {"dataset": dataset, "row": number}
+    return {"dataset": dataset, "row": number, "reading": reading_on_opening(settings, dataset)}
 
 
 @dataclass(frozen=True)
@@ -80,5 +81,6 @@ def build_row_pane() -> RowPaneWidgets:
     view = gr.Radio(VIEWS, value=VIEWS[0], label="Show row as", show_label=False, container=False, elem_id="row-view")
     edits = build_row_edits()
     loading = render_text("text", css_class="qs-skeleton", direction="", text="Loading the row …")
-    row = gr.HTML(loading, js_on_load=read_static("data_row.js"), elem_id="row-shown", padding=False, table="rows")
+    script = read_static("data_row.js") + OPEN_TARGET
+    row = gr.HTML(loading, js_on_load=script, elem_id="row-shown", padding=False, table="rows")
     return RowPaneWidgets(previous, forward, view, title, row, edits)

@@ -7,6 +7,7 @@ from core.data.tokens import Renderer, TemplateError
 from core.models import catalogue
 from core.settings import Settings
 from studio.data.page_state import PageState, State, parse_state
+from studio.data.reading_widgets import FORM_ID, TARGETS
 from studio.data.row_changes import RowChanges
 from studio.data.summary import Chip, note_chips
 
@@ -39,14 +40,14 @@ def row_html(settings: Settings, state: State, opened: int | None, view: str, ch
         chips.append(("Edited", "for the next subset", False))
     messages = changes.edited.get(opened, row["messages"])
     if view == "Raw":
-        return _joined(chips_html(chips), raw_html(row["raw"], page.view.search))
+        return _joined(chips_html(chips, TARGETS, FORM_ID), raw_html(row["raw"], page.view.search))
     if row["problem"]:
         # A row without a conversation has nothing else to show.
         chips.append(("⚠", f"Cannot be used: {row['problem']}", True))
-        return _joined(chips_html(chips), raw_html(row["raw"], page.view.search))
+        return _joined(chips_html(chips, TARGETS, FORM_ID), raw_html(row["raw"], page.view.search))
     if view == "Tokens":
         return tokens_view_html(settings, page, messages, chips)
-    return _joined(chips_html(chips), conversation_html(messages, page.view.search))
+    return _joined(chips_html(chips, TARGETS, FORM_ID), conversation_html(messages, page.view.search))
 
 
 def tokens_view_html(settings: Settings, page: PageState, messages: list[dict[str, Any]], chips: list[Chip]) -> str:
@@ -80,7 +81,7 @@ def tokens_view_html(settings: Settings, page: PageState, messages: list[dict[st
     ]
     if rendered.length > page.max_length:
         chips.append((f"{rendered.length - page.max_length:,}", f"truncated at {page.max_length:,}", True))
-    return _joined(chips_html(chips), tokens_html(tokens, page.max_length))
+    return _joined(chips_html(chips, TARGETS, FORM_ID), tokens_html(tokens, page.max_length))
 
 
 def _joined(*pieces: str) -> str:

@@ -4,7 +4,9 @@ import pandas as pd
 
 from components.data_table import TableBar, TableColumn, TablePage, TableRow, table_html
 from core.data.histogram import Histogram, format_number
+from core.data.listing import number_range
 from core.data.rows import Rows
+from core.data.view import View
 from studio.data.page_state import PageState
 
 TITLES = {
@@ -46,9 +48,23 @@ def rows_html(
             opened=opened,
             filters=[(chosen.describe(), chosen.model_dump_json()) for chosen in page.view.filters],
             search=page.view.search,
-            empty="No rows match. Remove a filter, or search for something else.",
+            empty=_describe_no_match(page.view),
+            clear=_clear_title(page.view),
         )
     )
+
+
+def _describe_no_match(view: View) -> str:
+    """Return what hides all rows: the search, the filters, or both."""
+    if view.search and view.filters:
+        return f"No row that passes the filters contains “{view.search}”."
+    return f"No row contains “{view.search}”." if view.search else "No row passes the filters."
+
+
+def _clear_title(view: View) -> str:
+    """Return the title of the button that shows all rows again; "" if nothing hides any."""
+    titles = [title for title, is_on in (("search", view.search), ("filters", view.filters)) if is_on]
+    return f"Clear {' and '.join(titles)}" if titles else ""
 
 
 def _column(page: PageState, rows: Rows, name: str, found: Histogram | None) -> TableColumn:
@@ -83,8 +99,8 @@ def _note(found: Histogram) -> str:
     if found.kind == "values":
         return f"{len(found.bars)} values{empty}" if len(found.bars) > 1 else f"{found.bars[0].label}{empty}"
     low, high = found.bars[0].chosen.low or 0, found.bars[-1].chosen.high or 0
-    unit = " characters" if found.kind == "lengths" else ""
-    return f"{format_number(low)} to {format_number(high)}{unit}{empty}"
+    unit = "characters" if found.kind == "lengths" else ""
+    return number_range(format_number(low), format_number(high), unit) + empty
 
 
 def _cell(rows: Rows, name: str, record: dict, problem: str | None) -> str:

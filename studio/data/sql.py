@@ -77,7 +77,7 @@ def build_sql() -> SqlWidgets:
         elem_id="sql-rows", datatype="str",
     )  # fmt: skip
     columns = gr.HTML(elem_classes="qs-note", elem_id="sql-columns", padding=False)
-    with gr.Row():
-        name = gr.Textbox(label="Subset of these rows", placeholder="Name", min_width=140, elem_id="sql-name")
-        create = gr.Button("Create subset", size="sm", min_width=120, scale=0, elem_id="sql-cut")
+    with gr.Row(elem_classes="qs-bottom"):
+        name = gr.Textbox(label="Name of a subset of the result", min_width=140, elem_id="sql-name")
+        create = gr.Button("Create subset of the result", size="sm", min_width=190, scale=0, elem_id="sql-cut")
     return SqlWidgets(sql, run, result_text, result, columns, name, create)

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from components.conversation import chips_html, empty_html
 from components.model_form import build_field, build_fields, form_validator, non_empty_values
 from components.progress_bar import ProgressBar, build_progress_bar
+from components.upload_file import UploadFile
 from core.data import lengths, subset, table, tasks
 from core.data.recipe import Recipe
 from core.data.subset import Subset
@@ -25,6 +26,10 @@ from studio.data.sql import check_sql
 from studio.job_progress import follow
 
 FIELDS = ["rows", "method", "stratify_by", "seed", "held_out_share", "duplicates", "leaks"]
+_QUICK_HELP = (
+    "Without the settings above: 1,000 random rows of the whole dataset, nothing held out, written as a ZIP like "
+    "guanaco-llama2-1k."
+)
 # Fields that are checked against each other, so no single widget shows their problem.
 _FIELDS_IN_PAIRS = ("method", "stratify_by")
 # A subset of a larger dataset takes more than a second, so it is created in the background with a progress bar.
@@ -200,15 +205,17 @@ def build_create_subset() -> CreateSubsetWidgets:
     """Build the widgets in the open layout."""
     recipe = build_fields(Recipe, FIELDS[:2])
     recipe["stratify_by"] = build_field(Recipe, "stratify_by", [], visible=False)
-    with gr.Row():
+    with gr.Row(elem_classes="qs-ends"):
         recipe |= build_fields(Recipe, ["seed", "held_out_share"])
     recipe |= build_fields(Recipe, ["duplicates", "leaks"])
     recipe_text = gr.HTML(elem_id="recipe-words", padding=False)
     name = gr.Textbox(label="Name", info="Suggested from the recipe; change it as you like.", elem_id="subset-name")
     create = gr.Button("Create subset", variant="primary", elem_id="cut")
     bar = build_progress_bar("creating")
-    quick = gr.Button("Create 1,000 rows in Llama 2 format", elem_id="quick-cut")
-    with gr.Accordion("Create from a recipe file", open=False, elem_id="recipe-file-box", elem_classes="qs-quiet"):
-        recipe_file = gr.File(label="recipe.json", file_types=[".json"], height=100, elem_id="recipe-file")
+    more = "Other ways: 1,000 rows in Llama 2 format, or a recipe file"
+    with gr.Accordion(more, open=False, elem_id="recipe-file-box", elem_classes="qs-quiet"):
+        gr.Markdown(_QUICK_HELP, elem_classes="qs-note")
+        quick = gr.Button("Create 1,000 rows in Llama 2 format", elem_id="quick-cut")
+        recipe_file = UploadFile(label="recipe.json", file_types=[".json"], height=100, elem_id="recipe-file")
         run_file = gr.Button("Create from recipe", elem_id="run-recipe")
     return CreateSubsetWidgets(recipe, recipe_text, name, create, quick, bar, recipe_file, run_file)

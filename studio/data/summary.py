@@ -10,7 +10,7 @@ from core.data.report import build_report
 from core.data.table import Dataset
 from core.settings import Settings
 from studio.data.page_state import State, parse_state
-from studio.data.reading_widgets import FORM_TITLE
+from studio.data.reading_widgets import FORM_ID, FORM_TITLE, TARGETS
 
 # Maximum number of notes, and of problems; a dataset may have far more.
 _MAX_CHIPS = 6
@@ -36,7 +36,7 @@ def summary_html(settings: Settings, state: State) -> str:
     if not about.undecided:
         chips += _row_chips(data, parsed)
     chips += _complaint_chips(data)
-    return chips_html(chips)
+    return chips_html(chips, TARGETS, FORM_ID)
 
 
 def _row_chips(data: Dataset, parsed: ParsedDataset) -> list[Chip]:

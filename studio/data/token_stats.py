@@ -163,7 +163,7 @@ class TokenStatsWidgets:
 def build_token_stats() -> TokenStatsWidgets:
     """Build the widgets in the open layout."""
     defaults = QLoRAConfig()
-    with gr.Row():
+    with gr.Row(elem_classes="qs-even"):
         model = gr.Dropdown(
             [embedded.NAME], value=embedded.NAME, label="Tokenizer", allow_custom_value=True, min_width=150, scale=3,
             elem_id="stats-model",
@@ -172,7 +172,7 @@ def build_token_stats() -> TokenStatsWidgets:
             _TEMPLATES, value="auto", label="Chat template", filterable=False, min_width=120, scale=2,
             elem_id="stats-template",
         )  # fmt: skip
-    with gr.Row():
+    with gr.Row(elem_classes="qs-even"):
         max_length = gr.Number(
             defaults.max_length, precision=0, label="Maximum length", min_width=110, elem_id="stats-length"
         )

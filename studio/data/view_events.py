@@ -53,7 +53,7 @@ def connect_view(do: Browse, widgets: BrowseWidgets, state: TabState) -> None:
     filtered = {**page, "row_kind": widgets.row_kind}
     own(widgets.table.sort_by, sort, page, page)
     own(widgets.table.pick_bar, toggle_filter, page, filtered)
-    own(widgets.table.drop_filter, remove_filter, page, filtered)
+    own(widgets.table.drop_filter, remove_filter, page, {**filtered, "search": widgets.search})
     own(widgets.table.tick_row, tick, {**page, "ticked": state.ticked}, {"ticked": state.ticked})
 
 

@@ -10,6 +10,7 @@ from gradio.components import Component
 from pydantic import ValidationError
 
 from components.model_form import build_field
+from components.upload_file import UploadFile
 from core.chat.sampling import Sampling
 from core.chat.turns import BASE, MAX_LANES
 from core.data import readers, subset
@@ -211,7 +212,7 @@ def build_start_form() -> StartFormWidgets:
         "subset": _field("subset", [], visible=False),
         "split": _field("split", visible=False),
     }
-    upload = gr.File(
+    upload = UploadFile(
         label="Text, JSON, CSV, TSV, Parquet or Arrow",
         file_types=_FILE_TYPES, height=110, visible=False, elem_id="evaluate-upload",
     )  # fmt: skip

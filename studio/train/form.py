@@ -12,6 +12,7 @@ import gradio as gr
 from gradio.components import Component
 
 from components.model_form import build_fields
+from components.upload_file import UploadFile
 from core.errors import StudioError
 from core.models import catalogue
 from core.runs.config import QLoRAConfig, applies, group_of, is_basic
@@ -217,7 +218,7 @@ def build_settings(form: FormWidgets) -> SettingsWidgets:
     gr.Markdown("Settings that have no effect with the current choices are hidden.", elem_classes="qs-note")
     with gr.Accordion("Import / export settings", open=False, elem_id="sharing"):
         copy_run = gr.Button("Copy settings of the selected run", size="sm", elem_id="same-as-run")
-        yaml_file = gr.File(label="Import YAML", file_types=[".yaml", ".yml"], height=90, elem_id="yaml-file")
+        yaml_file = UploadFile(label="Import YAML", file_types=[".yaml", ".yml"], height=90, elem_id="yaml-file")
         export = gr.Button("Show as YAML and command", size="sm", elem_id="share")
         code = gr.Code(language="yaml", label="YAML", lines=6, max_lines=20, interactive=False, elem_id="yaml")
         command = gr.Code(language="shell", label="Command", lines=2, interactive=False, elem_id="command")

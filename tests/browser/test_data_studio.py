@@ -113,6 +113,7 @@ def test_subset_of_picked_rows_contains_only_these(page, server):
 
 def test_quick_subset_in_llama2_format_can_be_downloaded(page, tmp_path):
     open_tool(page, "Create subset")
+    page.locator("#recipe-file-box > button").click()
     page.locator("#quick-cut").click()
     open_tool(page, "Export")
     link = page.locator("#download a[download]").first

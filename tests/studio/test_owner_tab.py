@@ -58,7 +58,7 @@ def test_remove_deletes_only_what_was_listed(do):
     listed = do.list_items(["uploads"], 30, 0)
     names = listed["seen"]
     assert sorted(names) == [f"{do.settings.uploads_dir.name}/old", f"{do.settings.uploads_dir.name}/other"]
-    assert (listed["confirm"]["interactive"], "2 would be removed" in listed["found"]) == (True, True)
+    assert (listed["confirm"]["interactive"], "2 files or folders would be removed" in listed["found"]) == (True, True)
     left = do.remove(["uploads"], 30, 0, names[:1])
     assert [f"{path.parent.name}/{path.name}" for path in do.settings.uploads_dir.iterdir()] == names[1:]
     assert "Disk" in left["usage"]

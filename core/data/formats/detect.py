@@ -19,7 +19,7 @@ from core.data.formats.proposals import proposals
 from core.data.formats.reading import Reading, get_format
 from core.data.formats.text_proposals import propose_prompts
 from core.data.formats.values import is_missing, nested
-from core.data.listing import list_some
+from core.data.listing import list_some, of_first_rows
 
 # A format is chosen only if it fits more than this share of the rows that hold text.
 _MAJORITY_SHARE = 0.5
@@ -82,7 +82,7 @@ def detect(rows: Sequence[Row], prompts_only: bool = False) -> Detection | None:
     second = next((words for other in others if (words := _describe(other, rows)) != _describe(chosen, rows)), "")
     return Detection(
         chosen.reading,
-        f"{chosen.evidence}, in {chosen.rows} of the first {len(rows)} rows",
+        f"{chosen.evidence}, in {of_first_rows(chosen.rows, len(rows))}",
         second,
         candidates,
     )
@@ -146,7 +146,7 @@ def _why_unusable(proposal: Proposal, rows: Sequence[Row]) -> str | None:
 
 def _describe(proposal: Proposal, rows: Sequence[Row]) -> str:
     label = get_format(proposal.reading.format).label
-    return f"{label}: {proposal.evidence}, in {proposal.rows} of the first {len(rows)} rows"
+    return f"{label}: {proposal.evidence}, in {of_first_rows(proposal.rows, len(rows))}"
 
 
 def _question(found: dict[str, Column], others: list[Proposal], rows: Sequence[Row]) -> str:

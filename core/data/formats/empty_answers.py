@@ -8,6 +8,7 @@ from typing import Any
 from core.data.formats.columns import name_words
 from core.data.formats.proposal import Rows
 from core.data.formats.values import is_absent, is_empty_answer, nested
+from core.data.listing import of_first_rows
 
 # Words in the name of a column of wrong answers, which must not be trained on.
 _WRONG_WORDS = frozenset(
@@ -35,7 +36,7 @@ def empty_answers_doubt(rows: Rows, name: str) -> str:
     if 2 * len(empty) <= len(answers):
         return ""
     return (
-        f"{name!r} is {empty[0].strip()!r} or the like in {len(empty)} of the first {len(rows)} rows, which may stand "
+        f"{name!r} is {empty[0].strip()!r} or the like in {of_first_rows(len(empty), len(rows))}, which may stand "
         "for no answer; choose another column, or leave such rows out"
     )
 

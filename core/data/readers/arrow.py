@@ -11,7 +11,7 @@ from typing import Any
 from core.data.readers.columnar import Converter, check_columns, check_ratio
 from core.data.readers.file_kinds import ARROW, HEAD_BYTES, kind_of_bytes, kind_of_file
 from core.data.readers.lines import SourceRow
-from core.errors import StudioError
+from core.errors import StudioError, reason_of
 
 # Rows that are Python objects at the same time.
 _SLICE_ROWS = 100
@@ -52,7 +52,7 @@ def read_arrow(
                 progress(share)
     except (pa.ArrowException, OSError) as error:
         raise StudioError(
-            f"{name!r} is not a readable Arrow file ({error}). Save its rows as .parquet, and open that file."
+            f"{name!r} is not a readable Arrow file ({reason_of(error)}). Save its rows as .parquet and open that file."
         ) from error
     # The position in a stream is that of its last batch, before the mark of its end.
     progress(1.0)

@@ -17,7 +17,7 @@ from typing import Any
 from core.data.readers.file_kinds import HEAD_BYTES, PARQUET, kind_of_bytes, kind_of_file
 from core.data.readers.lines import MAX_COLUMNS, SourceRow
 from core.data.readers.unpack import MAX_RATIO, RATIO_FREE_BYTES
-from core.errors import StudioError
+from core.errors import StudioError, reason_of
 
 _BATCH_BYTES = 16 * 2**20
 # A repeated value of 1 MB takes hardly any space in the file, and all of it in memory.
@@ -237,7 +237,8 @@ def read_parquet(
                 progress(number / max(1, file.metadata.num_rows))
     except (pa.ArrowException, OSError) as error:
         raise StudioError(
-            f"{name!r} is not a readable Parquet file ({error}). Write it again and try once more."
+            f"{name!r} is not a readable Parquet file ({reason_of(error)}). Save it as Parquet again, and "
+            "open that file."
         ) from error
     for words in converter.notes():
         note(words)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from core.data.readers.columnar import Converter, check_columns
-from core.errors import StudioError
+from core.errors import StudioError, reason_of
 from core.system.files import read_json
 
 # Rows that are Python objects at the same time.
@@ -42,7 +42,7 @@ def load_saved(folder: Path) -> dict[str, Any]:
             table.data.table.validate(full=True)
     except (OSError, ValueError, TypeError, LookupError, AttributeError, ImportError, pa.ArrowException) as error:
         raise StudioError(
-            f"{folder.name!r} was not saved by datasets ({error}). Expected one made by save_to_disk."
+            f"{folder.name!r} was not saved by datasets ({reason_of(error)}). Expected one made by save_to_disk."
         ) from error
     return tables
 

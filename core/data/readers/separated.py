@@ -26,7 +26,7 @@ from core.data.readers.line_feed import LineFeed, TooLong
 from core.data.readers.lines import MARK, ROW_LIMIT, LineSource, SourceRow
 from core.data.readers.quotes import USUAL, are_quotes_text, quotes_of
 from core.data.readers.remarks import Remarks, read_remarks
-from core.errors import StudioError
+from core.errors import StudioError, reason_of
 
 _DELIMITERS = (",", ";", "\t", "|")
 # For a file of one column, whose text may contain all of the others: a noncharacter of Unicode, which no text has.
@@ -148,7 +148,9 @@ def _skip(feed: LineFeed, reader: Iterator[list[str]], count: int, source: LineS
         try:
             record = next(reader)
         except (csv.Error, TooLong) as error:
-            raise StudioError(f"{source.name!r} has no readable line beside its header ({error}).") from error
+            raise StudioError(
+                f"{source.name!r} has no readable line beside its header ({reason_of(error)})."
+            ) from error
         count -= bool(record)
         if text := " ".join(filter(None, map(str.strip, record))).strip(MARK):
             source.note(f"line {feed.first} ({text[:60]!r}) {reason}; it is skipped")
@@ -189,7 +191,7 @@ def _unreadable(
         StudioError: It is the header.
     """
     if header is None:
-        raise StudioError(f"{source.name!r} has no readable header in line 1 ({error}).") from error
+        raise StudioError(f"{source.name!r} has no readable header in line 1 ({reason_of(error)}).") from error
     return _read_quotes_as_text(source, feed, header, delimiter) or feed.reject_first(str(error))
 
 

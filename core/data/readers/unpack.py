@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 import zstandard
 
 from core.data.readers.file_kinds import GZIP, HEAD_BYTES, ZSTANDARD, FileKind, kind_of_bytes, kind_of_file
-from core.errors import StudioError
+from core.errors import StudioError, reason_of
 from core.system.process_limits import size_limit
 
 COMPRESSED = (".gz", ".zst")
@@ -84,7 +84,9 @@ class Unpacked(io.RawIOBase):
         return found if self.size else kind_of_file(found, self._path)
 
     def _damaged(self, error: Exception) -> StudioError:
-        return StudioError(f"{self._name!r} cannot be unpacked ({error}). Compress it again, or upload it as it is.")
+        return StudioError(
+            f"{self._name!r} cannot be unpacked ({reason_of(error)}). Compress it again, or upload it as it is."
+        )
 
     def readable(self) -> bool:
         """Return True; io.BufferedReader asks for it."""

@@ -221,7 +221,7 @@ def test_check_size_refuses_a_large_conversation_of_a_visitor():
     for one in (chat, owners):
         conversation.check_size(one)
         one.ask("x" * conversation.MAX_CHAT_BYTES)
-    with pytest.raises(StudioError, match=r"takes 1\.0 MiB, and a visitor's may take 1\. Press New chat"):
+    with pytest.raises(StudioError, match=r"takes 1\.0 MiB, and a visitor's may take 1\.0 MiB\. Press New chat"):
         conversation.check_size(chat)
     conversation.check_size(owners)
 

@@ -81,7 +81,7 @@ def test_data_about_undecided_dataset_offers_commands_that_work(ok, run_command,
     out = ok("data", "about", dataset)
     assert f"{dataset}: 6 rows, 0 usable, not chosen yet." in out
     assert "The column 'prompt' is a list of texts" in out
-    assert "messages (messages = prompt): 6 of the first 6 rows usable" in out
+    assert "messages (messages = prompt): all of the first 6 rows usable" in out
     assert f"{dataset}: 6 rows, not chosen yet (see the choices: python -m core data about {dataset})" in ok(
         "data", "list"
     )
@@ -101,7 +101,7 @@ def test_data_about_undecided_dataset_offers_commands_that_work(ok, run_command,
 def test_data_about_unused_column_offers_a_command_that_uses_it(ok, opened):
     dataset = opened(DOLLY)
     out = ok("data", "about", dataset)
-    assert "Second choice: text with a label: " in out
+    assert "It could also be text with a label: " in out
     assert "The column 'category' is not used (40 rows)." in out
     [words] = commands(out)
     assert words[-2:] == ["--extra", "category=context"]

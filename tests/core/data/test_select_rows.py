@@ -139,7 +139,7 @@ def test_select_with_own_held_out_split_removes_leaks(settings, tmp_path):
 def test_select_of_too_many_rows_is_rejected_with_available_number(rows):
     with pytest.raises(StudioError, match=r"The recipe asks for 101 rows.*100 usable rows.*Ask for 1 to 100"):
         select_rows(rows, rows=101)
-    with pytest.raises(StudioError, match="no usable rows to train on that pass the filters"):
+    with pytest.raises(StudioError, match="no usable rows to train on that contain “nowhere”"):
         select_rows(rows, view=View(search="nowhere"))
     with pytest.raises(StudioError, match="There is no column 'nope'"):
         select_rows(rows, method="stratified", stratify_by="nope")

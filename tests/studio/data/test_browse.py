@@ -66,7 +66,17 @@ def test_search_sort_and_filters_change_the_rows(do, state):
     picked = do.toggle_filter(state, bar)["state"]
     assert all(number % 2 for number in numbers(table(do, picked)))
     assert do.toggle_filter(picked, bar)["state"] == do.remove_filter(picked, bar)["state"] == state
-    assert do.remove_filter(do.search(picked, "x")["state"], None)["state"] == state
+    both = do.search(picked, "zzz")["state"]
+    for shown, why, clear in (
+        (both, "No row that passes the filters contains “zzz”.", "Clear search and filters"),
+        (do.search(state, "zzz")["state"], "No row contains “zzz”.", "Clear search"),
+    ):
+        table_html = pages(do, shown)[-1]["table"]
+        assert (
+            f'{why} <button class="dt-chip" data-event="drop_filter" data-value="null">{clear}</button>' in table_html
+        )
+    cleared = do.remove_filter(both, None)
+    assert (cleared["state"], cleared["search"]) == (state, "")
 
 
 def test_search_counts_and_highlights_what_it_found(do, state):

@@ -76,6 +76,18 @@ def test_open_file_that_cannot_be_read_is_refused(do, settings, tmp_path, name, 
     assert table.opened_datasets(settings) == []
 
 
+@pytest.mark.parametrize(("name", "content"), [("x.exe", b"x"), ("x.jsonl", b"oops"), ("x.parquet", b"PAR1 nonsense")])
+def test_upload_that_cannot_be_opened_leaves_no_file(do, settings, monkeypatch, name, content):
+    monkeypatch.delenv("GRADIO_TEMP_DIR", raising=False)
+    path = settings.uploads_dir / "a1b2" / name
+    path.parent.mkdir(parents=True)
+    path.write_bytes(content)
+    with pytest.raises(StudioError) as refused:
+        list(do.open_file(str(path)))
+    assert ".)" not in str(refused.value)
+    assert list(settings.uploads_dir.iterdir()) == []
+
+
 def test_open_without_a_choice_is_refused(do):
     with pytest.raises(StudioError, match="No file was chosen"):
         list(do.open_file(None))

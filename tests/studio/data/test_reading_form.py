@@ -79,7 +79,7 @@ def test_form_names_the_format_its_evidence_and_the_runner_up(do, settings, page
     assert "5 rows: the rejected answer is not trained" in shown
     asked = do.question(state)
     assert asked["form_box"]["label"].startswith("Read as: preference pairs (")
-    assert '<div class="qs-second">Second choice: plain text: ' in text(asked["runner_up"])
+    assert '<div class="qs-second">It could also be plain text: ' in text(asked["runner_up"])
 
 
 def test_undecided_dataset_asks_a_question_and_counts_nothing_as_usable(do, settings, undecided):
@@ -89,7 +89,7 @@ def test_undecided_dataset_asks_a_question_and_counts_nothing_as_usable(do, sett
     assert shown["form_box"]["open"]
     assert "'premise' and 'hypothesis' may both belong to the question" in html.unescape(shown["question_text"])
     assert shown["choices"]["choices"][0] == (
-        "text with a label (text = premise, label = label): 9 of the first 9 rows usable",
+        "text with a label (text = premise, label = label): all of the first 9 rows usable",
         "0",
     )
     assert "9 rows" in text(summary_html(settings, undecided))
@@ -104,7 +104,7 @@ def test_candidate_fills_the_form_in_and_one_more_click_reads_the_rows(do, setti
     state = read(do, undecided, **filled)
     assert "9 usable" in text(summary_html(settings, state))
     shown = do.question(state)
-    assert shown["form_box"]["label"] == "Read as: text with a label (chosen by you) · change"
+    assert shown["form_box"]["label"] == "Read as: text with a label (chosen by you, kept with the dataset) · change"
     assert (shown["question"]["visible"], shown["choices"]["choices"], "open" in shown["form_box"]) == (
         False,
         [],
@@ -212,7 +212,7 @@ def test_help_of_columns_shows_a_hostile_name_as_text(do, settings, tmp_path):
 
 def test_format_without_labels_empties_what_it_does_not_read(do, state):
     shown = do.show_format(state, "label")
-    assert shown["prompt"] == shown["labels"] == gr.update(visible=True)
+    assert (shown["prompt"], shown["labels"]) == (gr.update(visible=True), gr.update(value="", visible=True))
     shown = do.show_format(state, "alpaca")
     assert "Parts: instruction, input, output" in shown["columns"]["info"]
     assert (shown["prompt"]["visible"], shown["labels"]["value"]) == (False, "")

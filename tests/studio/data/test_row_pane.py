@@ -21,8 +21,8 @@ def test_pane_highlights_the_search_in_conversation_and_raw_text(settings, state
 
 
 def test_linked_row_is_checked_like_every_value_from_outside(settings, data):
-    assert linked_row(settings, {"dataset": data.id, "row": "7"}) == {"dataset": data.id, "row": 7}
-    assert linked_row(settings, {"dataset": data.id}) == {"dataset": data.id, "row": 0}
+    assert linked_row(settings, {"dataset": data.id, "row": "7"}) == {"dataset": data.id, "row": 7, "reading": None}
+    assert linked_row(settings, {"dataset": data.id}) == {"dataset": data.id, "row": 0, "reading": None}
     assert linked_row(settings, {"__theme": "dark"}) is None
     for row in ("60", "-1", "1.5", "²", "<b>", "9" * 400):
         with pytest.raises(StudioError, match=r"names no row|no row 60"):
