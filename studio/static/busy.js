@@ -7,7 +7,7 @@
 (() => {
   const SHOW_AFTER_MS = 250, CHAIN_MS = 1000, TAIL_CHARACTERS = 200;
   const PARTS = 'button, [role="button"], a, summary, tr, th, label';
-  // Events that nobody triggers.
+  // Events that no person triggers.
   const OWN_EVENTS = new Set(['tick', 'load', 'unload']);
   // After these, no more messages come for any call.
   const LAST = /"msg":\s*"(close_stream|unexpected_error|server_stopped)"/;

@@ -88,12 +88,12 @@ def refuse_then_accept(page) -> None:
 # Keeps what the run's side says, with the milliseconds since Start was pressed.
 WATCH_START = """() => {
   const view = document.getElementById('train-views');
-  const said = [];
+  const shown = [];
   let pressed = 0;
   document.getElementById('start').addEventListener('click', () => { pressed = performance.now(); }, true);
-  new MutationObserver(() => { if (pressed) said.push([performance.now() - pressed, view.innerText]); })
+  new MutationObserver(() => { if (pressed) shown.push([performance.now() - pressed, view.innerText]); })
     .observe(document.body, {childList: true, subtree: true, characterData: true, attributeFilter: ['aria-busy']});
-  window.said = said;
+  window.shown = shown;
 }"""
 # A page that other tests slow down is given more than the second that tests/browser/test_waits.py demands.
 SETTLED_MS = 3_000
@@ -101,12 +101,12 @@ SETTLED_MS = 3_000
 
 def check_start(page) -> None:
     """Check that the run's side soon says no more that there is no run, but that it starts."""
-    said = page.evaluate("window.said")
+    shown = page.evaluate("window.shown")
     # The page alone removes the sentence; the stage comes with the server's first answer.
-    assert not [text for milliseconds, text in said if milliseconds > SETTLED_MS and "No run yet" in text]
-    starting = next(index for index, (_, text) in enumerate(said) if "Starting. " in text)
-    assert not [text for _, text in said[starting:] if "No run yet" in text]
-    assert any("preparing" in text or "running" in text for _, text in said[starting:])
+    assert not [text for milliseconds, text in shown if milliseconds > SETTLED_MS and "No run yet" in text]
+    starting = next(index for index, (_, text) in enumerate(shown) if "Starting. " in text)
+    assert not [text for _, text in shown[starting:] if "No run yet" in text]
+    assert any("preparing" in text or "running" in text for _, text in shown[starting:])
 
 
 def reload_seconds(page) -> float:

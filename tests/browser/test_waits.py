@@ -41,7 +41,7 @@ KINDS = {
     "tabs": {"select"},
     "textbox": {"change", "submit"},
 }  # fmt: skip
-# Types whose events nobody triggers.
+# Types whose events no person triggers.
 OWN_TYPES = {None, "state", "timer"}
 # Presses a button, and returns whether the button itself shows a sign.
 PRESS = """async ([id, looks]) => {

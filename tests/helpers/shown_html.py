@@ -1,4 +1,4 @@
-"""What HTML shows: its text, and whether it has other tags than those of a run's view."""
+"""The text of some HTML, and whether it has other tags than those of a run's view."""
 
 import html.parser
 
