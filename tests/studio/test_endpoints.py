@@ -175,8 +175,10 @@ def test_start_with_a_maximum_length_of_0_is_refused(app, client):
 def test_start_without_a_client_library_is_refused_as_well(app, client, page):
     parameters = client.view_api(return_format="dict", print_info=False)["named_endpoints"]["/start"]["parameters"]
     data = [0 if p["parameter_name"] == "max_length" else p["parameter_default"] for p in parameters]
-    # A page also sends the place of its state.
-    assert "given: 0" in page.call("start", *data, None)["error"]
+    # A page also sends the places of its states.
+    event = next(event for event in page.events if event["api_name"] == "start")
+    states = [None] * (len(event["inputs"]) - len(data))
+    assert "given: 0" in page.call("start", *data, *states)["error"]
     for way in ("run/start", "api/start"):
         answer = httpx.post(f"{app.url}/gradio_api/{way}", json={"data": data, "session_hash": "raw"})
         assert answer.is_error, f"{way} answered {answer.status_code}: {answer.text}"
