@@ -60,4 +60,6 @@ def test_column_used_as_context_is_in_the_conversation(page, upload):
     page.locator("#row-shown .qs-turn.user").get_by_text("closed_qa").wait_for()
     page.locator("#reading").get_by_text("chosen by you").wait_for()
     assert page.locator("#column-uses select").input_value() == "context"
+    # The form closes once it has been applied.
+    page.locator("#reading > .label-wrap").click()
     assert page.locator("#field-extra textarea").input_value() == "category = context"
