@@ -66,7 +66,7 @@ def serve(home: Path, environment: dict[str, str]) -> tuple[subprocess.Popen, st
 
 def open_tab(page: Page, name: str) -> None:
     """Open a tab, and wait until its charts are drawn."""
-    page.get_by_role("tab", name=name).click()
+    page.get_by_role("tab", name=name, exact=True).first.click()
     page.wait_for_timeout(1200)
 
 
@@ -117,6 +117,10 @@ def train(pages: dict[str, Page]) -> None:
         before(page, suffix)
     page = pages[""]
     page.locator("#start").click()
+    page.locator("#run-status .running").wait_for(timeout=600_000)
+    # A page keeps the run that it shows; a reloaded one shows the newest.
+    pages["-phone"].reload(wait_until="domcontentloaded")
+    open_tab(pages["-phone"], "Train")
     for suffix, each in pages.items():
         each.wait_for_function(_STEP_REACHED, arg=20, timeout=600_000)
         if not suffix:
