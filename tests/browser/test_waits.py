@@ -23,6 +23,7 @@ MAX_LOOKS = 50
 SHOWN = (b'"visible":false', b'"open":false', b'"interactive":false')
 # Kinds of events that a person triggers, by the type of the component; a new kind needs a case below.
 KINDS = {
+    "accordion": {"expand"},
     "button": {"click"},
     "checkbox": {"change", "input"},
     "checkboxgroup": {"change", "input"},
@@ -39,7 +40,7 @@ KINDS = {
     "slider": {"input"},
     "tabitem": {"select"},
     "tabs": {"select"},
-    "textbox": {"change", "submit"},
+    "textbox": {"blur", "change", "input", "submit"},
 }  # fmt: skip
 # Types whose events no person triggers.
 OWN_TYPES = {None, "state", "timer"}
@@ -175,6 +176,7 @@ ACTIONS = [
     ("turn the page", "Data", lambda page: page.locator("#page-next").click(), "#page-next, #rows"),
     ("search", "Data", lambda page: page.locator("#search :is(input, textarea)").fill("tide"), "#rows, #search"),
     ("show raw", "Data", lambda page: page.locator("#row-view label", has_text="Raw").click(), "#row-view, #row-shown"),
+    ("open the reading", "Data", lambda page: page.locator("#reading > .label-wrap").click(), "#reading"),
     ("choose a preset", "Train", lambda page: choose(page, "#preset"), "#preset"),
     ("change a setting", "Train", lambda page: page.locator("#field-lora_rank input").first.fill("7"), "#train-row"),
     ("show all settings", "Train", lambda page: page.locator("#extent label").last.click(), "#extent"),
