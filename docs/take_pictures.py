@@ -137,6 +137,7 @@ def refuse_and_compare(pages: dict[str, Page]) -> None:
     """Take the pictures of a setting that is refused at its field, and of all runs in the table."""
     for suffix, page in pages.items():
         page.locator("#extent label", has_text="All settings").click()
+        page.locator("#train-groups").get_by_role("button", name="LoRA").first.click()
         targets = page.locator("#field-lora_targets input, #field-lora_targets textarea").first
         targets.wait_for(timeout=30_000)
         # The settings that were shown are filled once more.
@@ -221,9 +222,9 @@ def owner_publishes(pages: dict[str, Page]) -> None:
     open_tab(page, "Owner")
     runs = page.locator("#published-runs")
     # It may be published already.
-    if not runs.get_by_text("smollm2").count():
+    if not runs.get_by_text("Quick demo").count():
         runs.locator("input").click()
-        page.get_by_role("option", name="smollm2").first.click()
+        page.get_by_role("option", name="Quick demo").first.click()
         page.keyboard.press("Escape")
     page.locator("#publish").click()
     page.locator(".toast-close").click()
