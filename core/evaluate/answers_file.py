@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from core.evaluate.metrics import LaneMetrics
+from core.evaluate.metrics.running import LaneMetrics
 from core.system.files import file_size
 
 FILE = "answers.jsonl"
