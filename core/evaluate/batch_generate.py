@@ -18,7 +18,7 @@ import psutil
 from core.chat.types import Generation, LaneRequest
 from core.data.tokens import TemplateError
 from core.errors import StudioError
-from core.evaluate.answers_file import Line
+from core.evaluate.line_file import Line
 from core.evaluate.metrics.overlap import exact_match, word_f1
 from core.evaluate.prompts import Prompt, Prompts
 from core.hardware import gpu

@@ -1,5 +1,7 @@
 """Metrics of an answer by itself: its length, its end, repetition, and its language."""
 
+import itertools
+
 import numpy as np
 
 from core.evaluate.metrics.words import split_words
@@ -29,14 +31,14 @@ def form_scores(answer: str, tokens: int, end: str) -> dict[str, float]:
 
 def bigrams(words: tuple[str, ...]) -> set[tuple[str, str]]:
     """Return the different pairs of neighboring words."""
-    return set(zip(words, words[1:], strict=False))
+    return set(itertools.pairwise(words))
 
 
 def longest_loop(words: tuple[str, ...]) -> int:
     """Return the number of words in the longest stretch that repeats one unit, at least twice; 0 if none does.
 
-    A stretch of period p is a run of positions i with words[i] == words[i + p]. A run of length r spans r + p words, and
-    at least two repetitions need r >= p.
+    A stretch of period p is a run of positions i with words[i] == words[i + p]. A run of length r spans r + p words,
+    and at least two repetitions need r >= p.
     """
     numbers: dict[str, int] = {}
     ids = np.array([numbers.setdefault(word, len(numbers)) for word in words], dtype=np.int32)  # (words,)

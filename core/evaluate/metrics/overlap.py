@@ -62,8 +62,8 @@ def overlap_scores(answer: str, reference: str) -> dict[str, float]:
 class CorpusScorer:
     """BLEU and chrF of the rows of one lane, and of the lane as a whole from the sums of their counts.
 
-    Counting is by far the most work, so the counts of each row serve both. sacrebleu gives them through the methods that
-    its metrics implement for `corpus_score` and `sentence_score`.
+    Counting is by far the most work, so the counts of each row serve both. sacrebleu gives them through the methods
+    that its metrics implement for `corpus_score` and `sentence_score`.
     """
 
     def __init__(self):
@@ -126,5 +126,3 @@ class _Words:
     def tokenize(self, text: str) -> tuple[str, ...]:
         """Return the words of a text."""
         return self._split(text)
-
-

@@ -25,7 +25,7 @@ def source_scores(answer: str, source: str) -> dict[str, float]:
 
 
 def copied_spans(words: tuple[str, ...], source: tuple[str, ...]) -> list[tuple[str, ...]]:
-    """Return the extractive fragments of an answer: from left to right, the longest spans that also stand in the source.
+    """Return the extractive fragments of an answer: from left to right, the longest spans that the source has as well.
 
     Args:
         words: Words of the answer.
