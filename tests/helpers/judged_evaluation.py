@@ -2,8 +2,8 @@
 
 import json
 
-from core.evaluate.answers_file import AnswerWriter
 from core.evaluate.config import EvaluationConfig
+from core.evaluate.line_file import LineWriter
 from core.evaluate.store import EvaluationStore
 
 PROMPTS = 30
@@ -21,7 +21,7 @@ def judged_evaluation(settings, folder):
     store = EvaluationStore(settings)
     config = EvaluationConfig(file="prompts.jsonl", lanes=["base", "run-1"])
     evaluation = store.create(config, questions)
-    writer = AnswerWriter(evaluation.answers_file)
+    writer = LineWriter(evaluation.answers_file)
     for prompt in range(PROMPTS):
         for lane, text in enumerate(("plain", "good")):
             line = {"prompt": prompt, "lane": lane, "text": text, "tokens": 1, "end": "end", "note": ""}

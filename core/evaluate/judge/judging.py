@@ -14,9 +14,9 @@ from pathlib import Path
 
 from core.data.formats import Message
 from core.errors import StudioError
-from core.evaluate.answers_file import AnswerWriter
 from core.evaluate.judge.endpoint import JudgeError
 from core.evaluate.judge.pairwise import Choice, Question, build_questions, parse_choice
+from core.evaluate.line_file import LineWriter
 from core.evaluate.store import Evaluation
 from core.system.jobs import Progress, ignore_progress
 
@@ -100,7 +100,7 @@ def judge(
     questions = list(_missing_questions(evaluation, pair))
     path = judgments_file(evaluation, pair)
     path.parent.mkdir(exist_ok=True)
-    writer = AnswerWriter(path)
+    writer = LineWriter(path)
     failed = 0
     try:
         for done, line in enumerate(_ask_all(questions, ask), 1):
