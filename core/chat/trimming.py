@@ -36,13 +36,7 @@ def fit_prompt(
     Raises:
         StudioError: Not even the last question fits.
     """
-    system_count = next((at for at, message in enumerate(messages) if message["role"] != "system"), len(messages))
-    system, turns, notes = messages[:system_count], messages[system_count:], []
-    if sampling.system.strip():
-        if system:
-            notes.append(OWN_SYSTEM_NOTE)
-        else:
-            system = [{"role": "system", "content": sampling.system}]
+    system, turns, notes = split_system(messages, sampling)
     ids = render([*system, *turns])
     if limit is None or len(ids) <= limit:
         return ids, notes
@@ -53,6 +47,17 @@ def fit_prompt(
         f"The question has {len(ids):,} tokens, and with an answer of up to {sampling.max_new_tokens:,} it "
         f"exceeds what the model can read ({context:,}). Shorten it, or lower the length."
     )
+
+
+def split_system(messages: list[Message], sampling: Sampling) -> tuple[list[Message], list[Message], list[str]]:
+    """Return the system turns, with the system prompt of the settings if there are none; the other turns; and notes."""
+    system_count = next((at for at, message in enumerate(messages) if message["role"] != "system"), len(messages))
+    system, turns = messages[:system_count], messages[system_count:]
+    if not sampling.system.strip():
+        return system, turns, []
+    if system:
+        return system, turns, [OWN_SYSTEM_NOTE]
+    return [{"role": "system", "content": sampling.system}], turns, []
 
 
 def _shorten(

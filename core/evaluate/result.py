@@ -15,7 +15,7 @@ from core.data import export, sources
 from core.data.formats import Reading
 from core.data.table import Dataset
 from core.errors import StudioError
-from core.evaluate.metrics import LaneMetrics
+from core.evaluate.metrics.running import LaneMetrics
 from core.evaluate.store import ACTIVE, Evaluation, EvaluationStore
 from core.system.files import replacing
 from core.system.jobs import Progress, ignore_progress

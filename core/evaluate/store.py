@@ -80,6 +80,11 @@ class Evaluation(WorkFolder[EvaluationState]):
         """Return the file of the answers."""
         return self.folder / FILE
 
+    @property
+    def losses_file(self) -> Path:
+        """Return the file of the losses of the references."""
+        return self.folder / "losses.jsonl"
+
     def config(self) -> EvaluationConfig:
         """Return the settings.
 

@@ -14,8 +14,8 @@ from core.chat import arbiter
 from core.chat.types import ResolvedLanes
 from core.errors import StudioError
 from core.evaluate import process
-from core.evaluate.answers_file import AnswerWriter
 from core.evaluate.batch_generate import BatchGenerator
+from core.evaluate.line_file import LineWriter
 from core.evaluate.store import Evaluation, EvaluationStore
 from core.models import catalogue
 from core.models.loading import load_base
@@ -47,7 +47,7 @@ class Worker:
             answered,
             lambda index: self._stage(f"Reading prompt {index:,} of {len(prompts):,}") if index % 1000 == 0 else None,
         )
-        writer = AnswerWriter(self.evaluation.answers_file)
+        writer = LineWriter(self.evaluation.answers_file)
         writer.write(generator.failures)
         if missing:
             budget = generator.plan_batch(missing[0].tokens)

@@ -6,7 +6,8 @@ from components.conversation import chips_html, conversation_html
 from components.data_table import TableColumn, TablePage, TableRow, table_html
 from core.chat.types import END_LABELS
 from core.evaluate import prompts, result
-from core.evaluate.answers_file import AnswerReader, Line
+from core.evaluate.answers_file import AnswerReader
+from core.evaluate.line_file import Line
 from core.evaluate.config import EvaluationConfig, parse_lane
 from core.evaluate.prompts import Prompt
 from core.evaluate.store import ACTIVE, EvaluationState

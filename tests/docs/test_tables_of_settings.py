@@ -11,7 +11,7 @@ from core.access.quotas import Quotas
 from core.chat.sampling import Sampling
 from core.data.formats import EXPORT_FORMATS
 from core.evaluate.config import EvaluationConfig
-from core.evaluate.metrics import LaneMetrics
+from core.evaluate.metrics.running import LaneMetrics
 from core.evaluate.result import format_metrics
 from core.models import embedded
 from core.runs import events

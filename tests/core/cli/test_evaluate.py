@@ -2,8 +2,8 @@
 
 import pytest
 
-from core.evaluate.answers_file import AnswerWriter
 from core.evaluate.config import EvaluationConfig
+from core.evaluate.line_file import LineWriter
 from core.evaluate.store import EvaluationStore
 
 
@@ -11,7 +11,7 @@ from core.evaluate.store import EvaluationStore
 def evaluation(home):
     made = EvaluationStore(home).create(EvaluationConfig(subset="keeper", limit=2))
     line = {"prompt": 1, "lane": 0, "text": "Aye.", "tokens": 3, "end": "end", "note": "", "exact": False, "f1": 0.25}
-    AnswerWriter(made.answers_file).write([line])
+    LineWriter(made.answers_file).write([line])
     return made
 
 

@@ -4,8 +4,8 @@ import time
 import pytest
 
 from core.errors import StudioError
-from core.evaluate.answers_file import AnswerWriter
 from core.evaluate.config import EvaluationConfig
+from core.evaluate.line_file import LineWriter
 from core.evaluate.store import EvaluationState
 from core.system.files import write_json
 from studio.evaluate.evaluation_html import NO_EVALUATION
@@ -91,7 +91,7 @@ def test_poll_updates_only_what_changed(do, evaluated):
     assert {"evaluation", "status", "table", "list_fingerprint"} <= set(first)
     known = (first["fingerprint"], first["list_fingerprint"])
     assert do.poll(*known, evaluated.id, 1, 25) == {}
-    AnswerWriter(evaluated.answers_file).write([{"prompt": 0, "lane": 1, "text": "", "tokens": 0, "end": "end"}])
+    LineWriter(evaluated.answers_file).write([{"prompt": 0, "lane": 1, "text": "", "tokens": 0, "end": "end"}])
     updates = do.poll(*known, evaluated.id, 1, 25)
     assert not {"evaluation", "list_fingerprint"} & set(updates)
     assert updates["fingerprint"] != first["fingerprint"]

@@ -1,35 +1,9 @@
-"""Metrics of answers by counting: how they ended, how long they are, and their overlap with a reference.
+"""Running sums over the answers of one lane, shown while answers are still being written.
 
-Exact match and word F1 are those of SQuAD (Rajpurkar et al. 2016, section 6.1), but English articles are not removed.
-They measure how similar two texts are, not which is better.
+The scores of all metrics (`core.evaluate.scores`) take their place once the evaluation has ended.
 """
 
-import re
-from collections import Counter
 from dataclasses import dataclass
-
-_WORD = re.compile(r"\w+")
-
-
-def split_words(text: str) -> list[str]:
-    """Return the words of a text, without case and punctuation."""
-    return _WORD.findall(text.casefold())
-
-
-def exact_match(answer: str, reference: str) -> bool:
-    """Return whether both texts have the same words in the same order, ignoring case and punctuation."""
-    return split_words(answer) == split_words(reference)
-
-
-def word_f1(answer: str, reference: str) -> float:
-    """Return the harmonic mean of word precision and recall, 0 to 1; repeated words count as often as they occur."""
-    predicted, expected = split_words(answer), split_words(reference)
-    if not predicted or not expected:
-        # Precision or recall would divide by zero: two empty texts agree, and one empty text shares nothing.
-        return float(predicted == expected)
-    common = sum((Counter(predicted) & Counter(expected)).values())
-    # 2PR / (P + R) with P = common / predicted and R = common / expected.
-    return 2 * common / (len(predicted) + len(expected))
 
 
 @dataclass
