@@ -27,12 +27,14 @@ class Interval:
         low: Lower end of the interval.
         high: Upper end of the interval.
         extent: The scale goes from -extent to extent.
+        is_judged: Whether one side is better than the other.
     """
 
     value: float
     low: float
     high: float
     extent: float
+    is_judged: bool = True
 
     def percent(self, value: float) -> float:
         """Return the position of a value on the scale, 0 to 100; beyond the scale, its end."""
@@ -42,10 +44,10 @@ class Interval:
 
     @property
     def tone(self) -> Tone:
-        """Return the side of zero that holds the whole interval; "unclear" if none does."""
-        if self.low > 0:
-            return "better"
-        return "worse" if self.high < 0 else "unclear"
+        """Return the side of zero that holds the whole interval; "unclear" if none does, or neither is better."""
+        if not self.is_judged or self.low <= 0 <= self.high:
+            return "unclear"
+        return "better" if self.low > 0 else "worse"
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,7 @@ class IntervalRow:
         interval: None for a row without a plot.
         note: Text in place of the plot, such as the reason why there is none, or below the title if there is one.
         is_main: Whether the row is emphasized.
+        help: Explanation of the measure, as a tooltip.
     """
 
     key: str
@@ -67,6 +70,7 @@ class IntervalRow:
     interval: Interval | None = None
     note: str = ""
     is_main: bool = False
+    help: str = ""
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,9 @@ function tell(from) {
   if (at.dataset.event === 'open_row') {
     mark(at);
     focusOn(at, document.activeElement?.closest('tr') === at);
-    const detail = document.getElementById(props.detail);
-    if (detail && detail.getBoundingClientRect().top > innerHeight * 0.8)
+    const detail = document.getElementById(props.detail), drawer = detail?.closest('.sd-drawer');
+    if (drawer) drawer.dispatchEvent(new Event('drawer-open'));
+    else if (detail && detail.getBoundingClientRect().top > innerHeight * 0.8)
       detail.scrollIntoView({block: 'start', behavior: 'smooth'});
   }
   if (at.dataset.event === 'tick_row') {

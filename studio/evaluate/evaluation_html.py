@@ -1,14 +1,14 @@
 """HTML of an evaluation: its status, its lanes' metrics, its prompts with all answers, and its settings."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from components.conversation import chips_html, conversation_html
 from components.data_table import TableColumn, TablePage, TableRow, table_html
 from core.chat.types import END_LABELS
 from core.evaluate import prompts, result
 from core.evaluate.answers_file import AnswerReader
-from core.evaluate.line_file import Line
 from core.evaluate.config import EvaluationConfig, parse_lane
+from core.evaluate.line_file import Line
 from core.evaluate.prompts import Prompt
 from core.evaluate.store import ACTIVE, EvaluationState
 from core.runs.progress import duration
@@ -17,6 +17,7 @@ from studio.html import render
 # Characters of a text that a cell of the table shows.
 _MAX_CELL_CHARS = 240
 NO_EVALUATION = "No evaluation yet"
+NO_PROMPT = "Click a row to read its answers in full."
 _FAILED = ("failed", "interrupted", "unreadable")
 
 
@@ -76,22 +77,30 @@ def metrics_html(titles: list[str], answers: AnswerReader) -> str:
     return render("evaluate/metrics", titles=titles, rows=rows) if rows else ""
 
 
-def answers_html(titles: list[str], finished: list[tuple[int, Prompt, list[Line]]]) -> str:
+def answers_html(
+    titles: list[str], finished: list[tuple[int, Prompt, list[Line]]], change: str = "",
+    changes: Sequence[str] | None = None,
+) -> str:  # fmt: skip
     """Return one page of the table: a row per prompt, a column per lane.
 
     Args:
         titles: The lanes' titles.
         finished: Index, prompt and one answer per lane.
+        change: Heading of the column of changes.
+        changes: Text of the change of each row; None for no such column.
     """
     has_reference = any(prompt.reference for _, prompt, _ in finished)
     columns = [TableColumn("prompt", "#", numeric=True), TableColumn("question", "prompt", wide=True)]
     if has_reference:
         columns.append(TableColumn("reference", "reference", wide=True))
     columns += [TableColumn(f"lane {number}", title, wide=True) for number, title in enumerate(titles)]
+    if changes is not None:
+        columns.insert(1, TableColumn("change", change, numeric=True))
     rows = []
-    for index, prompt, lines in finished:
+    for at, (index, prompt, lines) in enumerate(finished):
         texts = [prompt.question, *([prompt.reference] if has_reference else []), *(line["text"] for line in lines)]
-        rows.append(TableRow(str(index), [f"{index:,}", *(text[:_MAX_CELL_CHARS] for text in texts)]))
+        cells = [f"{index:,}", *([changes[at]] if changes is not None else [])]
+        rows.append(TableRow(str(index), [*cells, *(text[:_MAX_CELL_CHARS] for text in texts)]))
     empty = "No prompt is answered by every model yet. The longest prompts are answered first."
     return table_html(TablePage(columns, rows, empty=empty, plain=True))
 
@@ -142,9 +151,9 @@ def notes_html(
         *(f"{title} is {model}." for title, model in zip(titles, models, strict=True) if title != model),
         f"Settings: {config.describe_settings()}, seed {config.seed}.",
         *state.choices,
-        "Word F1 measures the words that an answer shares with the reference: similarity, not quality.",
+        f"On the command line it is called {name}.",
     ]
-    return render("evaluate/notes", name=name, lines=lines)
+    return render("evaluate/notes", lines=lines)
 
 
 def _model_name(lane: str, runs: Mapping[str, str]) -> str:
