@@ -69,16 +69,20 @@ class ClusterSums:
         return float(np.sqrt((count - 1) / count * (shifts**2).sum()))
 
 
-def sum_by_cluster(first: np.ndarray, second: np.ndarray, clusters: np.ndarray) -> ClusterSums:
-    """Return the sums of second − first per cluster.
-
-    Args:
-        first: Scores of the reference lane, (n,), finite.
-        second: Scores of the judged lane, (n,), finite.
-        clusters: Number of each row's cluster, (n,).
-    """
+def subtract(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Return second − first, (n,), float64, with 0 in place of rounding errors; both are finite."""
     differences = second - first
     scale = np.maximum(np.abs(first), np.abs(second))
     differences[np.abs(differences) <= _ROUNDING * scale] = 0
+    return differences
+
+
+def sum_by_cluster(differences: np.ndarray, clusters: np.ndarray) -> ClusterSums:
+    """Return the sums of differences per cluster.
+
+    Args:
+        differences: Difference of each row, (n,).
+        clusters: Number of each row's cluster, (n,).
+    """
     _, numbers, sizes = np.unique(clusters, return_inverse=True, return_counts=True)
     return ClusterSums(np.bincount(numbers, differences, len(sizes)), sizes.astype(np.float64))

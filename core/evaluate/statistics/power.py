@@ -59,13 +59,12 @@ def spread_of(scores: PairedScores) -> PairedSpread | None:
     kept = scores.select(scores.has_both)
     if len(np.unique(kept.clusters)) < 2:
         return None
-    differences = kept.second - kept.first
+    differences = kept.differences
     rows, deviation = len(differences), float(differences.std(ddof=1))
     if not deviation:
         return None
-    error = sum_by_cluster(kept.first, kept.second, kept.clusters).jackknife_error
-    is_binary = bool(np.isin(kept.first, (0, 1)).all() and np.isin(kept.second, (0, 1)).all())
-    discordance = float(np.count_nonzero(differences) / rows) if is_binary else None
+    error = sum_by_cluster(differences, kept.clusters).jackknife_error
+    discordance = float(np.count_nonzero(differences) / rows) if kept.is_binary else None
     return PairedSpread(deviation, discordance, max(1.0, error**2 * rows / deviation**2))
 
 
@@ -89,9 +88,12 @@ def _power_of_mean(difference: float, rows: float, deviation: float) -> float:
     """Return the power of the two-sided paired t-test."""
     from scipy.stats import nct, t
 
-    shift, limit = difference * rows**0.5 / deviation, float(t.ppf(1 - LEVEL / 2, rows - 1))
-    # Beyond this shift the power is 1, and the noncentral distribution has numerical trouble.
-    return 1.0 if abs(shift) > limit + 10 else float(nct.sf(limit, rows - 1, shift) + nct.cdf(-limit, rows - 1, shift))
+    shift, limit = abs(difference) * rows**0.5 / deviation, float(t.ppf(1 - LEVEL / 2, rows - 1))
+    if shift > limit + 10:
+        return 1.0
+    # Beyond 5 the other tail is below 1e-9, and scipy gives NaN for some of it.
+    other = nct.cdf(-limit, rows - 1, shift) if shift < 5 else 0.0
+    return float(nct.sf(limit, rows - 1, shift) + other)
 
 
 def _power_of_share(difference: float, rows: int, discordance: float) -> float:
