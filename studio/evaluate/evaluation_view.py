@@ -11,7 +11,7 @@ import gradio as gr
 
 from components.conversation import empty_html
 from core.errors import StudioError
-from core.evaluate import prompts, result
+from core.evaluate import prompts, result, scores
 from core.evaluate.answers_file import AnswerReader
 from core.evaluate.prompts import Prompts
 from core.evaluate.store import ACTIVE, RESUMABLE, WAITING, Evaluation, EvaluationStore
@@ -156,7 +156,7 @@ class EvaluationView:
         return {
             "status": status_html(state, len(answers), len(config.lanes), per_minute, seconds_left, time.time()),
             # The table of differences has the same numbers with their intervals.
-            "metrics": "" if verdict["differences"] else metrics_html(titles, answers),
+            "metrics": "" if verdict["differences"] else metrics_html(titles, answers, scores.find(evaluation)),
             "notes": notes_html(evaluation.id, config, state, titles, self.store.runs.titles()),
             **verdict,
             **self._page(evaluation, page, rows, selection, compared),
