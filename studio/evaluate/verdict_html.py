@@ -47,15 +47,18 @@ def differences_html(verdict: Verdict, first: str, second: str) -> Markup:
     extents = {metric.scale: 0.0 for metric, _ in found}
     for metric, difference in found:
         extents[metric.scale] = max(extents[metric.scale], _extent(difference))
-    rows = [
-        IntervalRow(
-            metric.name, metric.title, _cells(metric, difference), _interval(metric, difference, extents[metric.scale]),
-            note=_why_no_plot(difference) or ("Neither direction is better." if metric.better == "neither" else ""),
-            is_main=metric == verdict.primary, help=metric.explanation,
-        )
-        for metric, difference in found
-    ]  # fmt: skip
-    return interval_table_html(IntervalTable(["", first, second, "change"], rows))
+    rows: dict[bool, list[IntervalRow]] = {True: [], False: []}
+    for metric, difference in found:
+        interval = _interval(metric, difference, extents[metric.scale])
+        row = IntervalRow(metric.name, metric.title, _cells(metric, difference), interval, _why_no_plot(difference),
+                          is_main=metric == verdict.primary, help=metric.explanation)  # fmt: skip
+        rows[metric.better != "neither" or metric == verdict.primary].append(row)
+    columns = ["", first, second, "change"]
+    judged = interval_table_html(IntervalTable(columns, rows[True]))
+    if not rows[False]:
+        return judged
+    described = interval_table_html(IntervalTable(columns, rows[False], "less", "more"))
+    return Markup("").join([judged, render("evaluate/described", count=len(rows[False]), table=described)])
 
 
 def groups_html(metric: Metric, groups: Sequence[GroupDifference], first: str, second: str) -> Markup:

@@ -114,7 +114,7 @@ class VerdictView:
         groups = [group for group in verdict.groups if group.grouping == grouping]
         lanes = [(title, str(lane)) for lane, title in enumerate(titles)]
         metrics = [
-            ("The metric that suits the prompts", AUTO),
+            ("Automatic", AUTO),
             *((metric.title, metric.name) for metric in found.metrics),
         ]
         return {
