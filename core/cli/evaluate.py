@@ -11,7 +11,7 @@ from pydantic_settings import CliApp, CliPositionalArg, CliSubCommand
 from core.cli.reading import print_about, print_progress
 from core.data import subset
 from core.errors import StudioError
-from core.evaluate import process, prompts, result
+from core.evaluate import process, prompts, result, scoring
 from core.evaluate.config import EvaluationConfig
 from core.evaluate.store import ACTIVE, Evaluation, EvaluationStore
 from core.runs.progress import duration
@@ -80,9 +80,7 @@ class EvaluateShow(_OneEvaluation):
         print(f"{config.describe_settings()}, seed {config.seed}")
         for choice in state.choices:
             print(choice)
-        for title, lane in zip(evaluation.lane_titles(store.runs), answers.metrics, strict=True):
-            metrics = ", ".join(f"{value} {name}" for name, value in result.format_metrics(lane).items())
-            print(f"{title}: {lane.answers:,} answers, {metrics}".rstrip(", "))
+        _print_metrics(store, evaluation)
         if state.status == "failed":
             print(evaluation.log_tail())
 
@@ -162,6 +160,24 @@ class Evaluate(BaseModel):
     def cli_cmd(self) -> None:
         """Run the chosen subcommand."""
         CliApp.run_subcommand(self)
+
+
+def _print_metrics(store: EvaluationStore, evaluation: Evaluation) -> None:
+    """Print a table of the metrics, a column per lane; missing scores of an ended evaluation are made now."""
+    answers, titles = evaluation.answers(), evaluation.lane_titles(store.runs)
+    scores = None
+    if len(answers) and evaluation.state().status not in ACTIVE:
+        scores = scoring.load(evaluation, print_progress)
+    lanes = [result.format_metrics(metrics, scores, lane) for lane, metrics in enumerate(answers.metrics)]
+    names = list(dict.fromkeys(name for metrics in lanes for name in metrics))
+    rows = [("", *titles), ("Answers", *(f"{metrics.answers:,}" for metrics in answers.metrics))]
+    rows += [(name, *(metrics.get(name, "–") for metrics in lanes)) for name in names]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for first, *cells in rows:
+        right = (cell.rjust(width) for cell, width in zip(cells, widths[1:], strict=True))
+        print("  ".join([first.ljust(widths[0]), *right]))
+    for note in scores.notes if scores else ():
+        print(note)
 
 
 def _follow(evaluation: Evaluation) -> None:

@@ -51,6 +51,11 @@ class EvaluationConfig(Sampling):
         title="Max prompts",
         description="Only the first prompts of the set are used.",
     )
+    turns: Literal["last", "every"] = Field(
+        "last", title="Turns",
+        description="The last answer of each conversation is asked for, or every answer of it, each after the turns "
+        "before it.",
+    )  # fmt: skip
     rows: int = Field(
         0, ge=0, le=256, title="Batch size",
         description="Number of answers that decode together; 0 chooses it by memory and device.",

@@ -1,8 +1,10 @@
 """Evaluations on disk; their folders are the only interface between the worker and everything else.
 
     evaluations/<id>/config.json     the EvaluationConfig, with schema_version; written once
-    evaluations/<id>/prompts.jsonl   the prompts, written once: messages, reference, row in the source
+    evaluations/<id>/prompts.jsonl   the prompts, written once: messages, reference, row and columns of the source
     evaluations/<id>/answers.jsonl   one flushed line per answer: prompt, lane, text, tokens, end, note, exact, f1
+    evaluations/<id>/losses.jsonl    one flushed line per reference and lane (core.evaluate.likelihood)
+    evaluations/<id>/scores.parquet  all metrics of all rows (core.evaluate.scores); replaced atomically
     evaluations/<id>/state.json      status, the worker's process, cause; replaced atomically
     evaluations/<id>/worker.log      the output of the worker
     evaluations/<id>/control/        requests to the worker: pause, stop
@@ -47,6 +49,7 @@ class EvaluationState(WorkState):
         started: When the worker was started last, in seconds since the epoch.
         since: When answering began after the last start, in seconds since the epoch.
         had: Number of answers at that time.
+        answered: When the last answer was written, in seconds since the epoch; losses and scores follow.
         choices: Decisions that were made for the user, each with its reason.
         precision: Quantization and compute dtype of the base weights; empty until they are loaded.
     """
@@ -57,6 +60,7 @@ class EvaluationState(WorkState):
     started: float | None = None
     since: float | None = None
     had: int = 0
+    answered: float | None = None
     choices: list[str] = Field(default_factory=list)
     precision: str = ""
 

@@ -7,9 +7,11 @@ from components.data_table import TableColumn, TablePage, TableRow, table_html
 from core.chat.types import END_LABELS
 from core.evaluate import prompts, result
 from core.evaluate.answers_file import AnswerReader
-from core.evaluate.line_file import Line
 from core.evaluate.config import EvaluationConfig, parse_lane
+from core.evaluate.line_file import Line
+from core.evaluate.metrics import METRICS
 from core.evaluate.prompts import Prompt
+from core.evaluate.scores import Scores
 from core.evaluate.store import ACTIVE, EvaluationState
 from core.runs.progress import duration
 from studio.html import render
@@ -67,9 +69,15 @@ def waiting_html(text: str) -> str:
     return render("evaluate/waiting", text=text)
 
 
-def metrics_html(titles: list[str], answers: AnswerReader) -> str:
-    """Return the metrics of all lanes side by side; empty until there is an answer."""
-    lanes = [result.format_metrics(metrics) for metrics in answers.metrics]
+def metrics_html(titles: list[str], answers: AnswerReader, scores: Scores | None = None) -> str:
+    """Return the metrics of all lanes side by side; empty until there is an answer.
+
+    Args:
+        titles: The lanes' titles.
+        answers: The answers written so far.
+        scores: The scores of all answers; None while the evaluation runs.
+    """
+    lanes = [result.format_metrics(metrics, scores, lane) for lane, metrics in enumerate(answers.metrics)]
     # A metric may exist for some lanes only, in the order in which the lanes first have it.
     names = list(dict.fromkeys(name for metrics in lanes for name in metrics))
     rows = [(name, [metrics.get(name, "–") for metrics in lanes]) for name in names]
@@ -113,7 +121,7 @@ def prompt_html(index: int, prompt: Prompt, lanes: list[tuple[str, Line | None]]
             continue
         facts = [(title, "", False), (f"{line['tokens']:,}", f"tokens, {END_LABELS[line['end']]}", False)]
         if line.get("f1") is not None:
-            facts.append((f"{line['f1']:.3f}", "word F1", False))
+            facts.append((METRICS["word_f1"].format(line["f1"]), METRICS["word_f1"].title, False))
         if line["note"]:
             facts.append(("!", line["note"], True))
         parts += [chips_html(facts), _answer_html(line["text"])]

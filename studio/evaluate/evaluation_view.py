@@ -16,7 +16,7 @@ from components.download import Download, build_download
 from components.pager import Pager, build_pager, clamp_page, position_text
 from components.progress_bar import ProgressBar, build_progress_bar
 from core.errors import StudioError
-from core.evaluate import prompts, result
+from core.evaluate import prompts, result, scores
 from core.evaluate.answers_file import AnswerReader
 from core.evaluate.prompts import Prompts
 from core.evaluate.store import ACTIVE, RESUMABLE, WAITING, Evaluation, EvaluationStore
@@ -147,7 +147,7 @@ class EvaluationView:
         per_minute, seconds_left = result.measure_rate(evaluation, len(answers), time.time())
         return {
             "status": status_html(state, len(answers), len(config.lanes), per_minute, seconds_left, time.time()),
-            "metrics": metrics_html(titles, answers),
+            "metrics": metrics_html(titles, answers, scores.find(evaluation)),
             "notes": notes_html(evaluation.id, config, state, titles, self.store.runs.titles()),
             **_page(answers, asked, titles, page, rows, state.status),
             **_buttons(state.status, has_answers=bool(answers.finished)),

@@ -33,7 +33,7 @@ _TEXT_FIELDS = ("system", "stop")
 _OTHER_SAMPLING = tuple(
     name for name in Sampling.model_fields if name not in (*_FIRST_FIELDS, *_SETTINGS, *_TEXT_FIELDS)
 )
-_PLAIN_FIELDS = (*_OTHER_SAMPLING, "rows")
+_PLAIN_FIELDS = (*_OTHER_SAMPLING, "rows", "turns")
 _MORE_FIELDS = (*_TEXT_FIELDS, *_PLAIN_FIELDS)
 # The browser's file dialog compares the last suffix only: .jsonl.gz must be offered as .gz.
 _FILE_TYPES = [suffix for suffix in readers.SUFFIXES if suffix.count(".") == 1] + [".gz", ".zst", *readers.ADVISED]

@@ -6,8 +6,6 @@ import numpy as np
 
 from core.evaluate.metrics.words import split_words
 
-_COMPLETE, _CUT = ("end", "stop word"), "length"
-
 
 def form_scores(answer: str, tokens: int, end: str) -> dict[str, float]:
     """Return the metrics of an answer that need nothing else, by name.
@@ -18,8 +16,8 @@ def form_scores(answer: str, tokens: int, end: str) -> dict[str, float]:
         end: Why it ended, one of `core.chat.types.END_LABELS`.
     """
     scores = {"tokens": float(tokens)}
-    if end in (*_COMPLETE, _CUT):
-        scores["ended"] = float(end in _COMPLETE)
+    if (ended := ended_by_itself(end)) is not None:
+        scores["ended"] = ended
     words = split_words(answer)
     if words:
         scores["distinct_1"] = len(set(words)) / len(words)
@@ -27,6 +25,11 @@ def form_scores(answer: str, tokens: int, end: str) -> dict[str, float]:
     if len(words) > 1:
         scores["distinct_2"] = len(bigrams(words)) / (len(words) - 1)
     return scores
+
+
+def ended_by_itself(end: str) -> float | None:
+    """Return 1 for an answer that the model finished, 0 for one that was cut, None for any other end."""
+    return {"end": 1.0, "stop word": 1.0, "length": 0.0}.get(end)
 
 
 def bigrams(words: tuple[str, ...]) -> set[tuple[str, str]]:
