@@ -138,7 +138,8 @@ def _usable_prompts(
         else:
             found = [prompt] if (prompt := parse_prompt(messages, row)) else []
         left_out["there is no question"] += not found
-        if turns == "every" and 0 < len(found) < sum(turn["role"] == "assistant" for turn in messages):
+        answers = sum(turn["role"] == "assistant" for turn in messages)
+        if turns == "every" and 0 < len(found) < answers + (messages[-1]["role"] != "assistant"):
             changes["an answer that carries no loss, or follows another answer, is not asked for"] += 1
         yield from found
 
@@ -211,7 +212,7 @@ def _read_file(
         except UnusableRow as error:
             left_out[str(error)] += 1
             continue
-        messages = [{"role": m["role"], "content": replace_surrogates(m["content"])} for m in parsed.messages]
+        messages = [m | {"content": replace_surrogates(m["content"])} for m in parsed.messages]
         # A row without a prompt is counted among those that are left out.
         if parse_prompt(messages, number) is not None:
             changes.update([*parsed.notes, *(f"the column {column!r} is not used" for column in parsed.unread)])

@@ -10,6 +10,7 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
+from core.chat.turns import BASE
 from core.errors import StudioError
 from core.evaluate.flips import Flips, find_flips
 from core.evaluate.metrics import METRICS, Metric
@@ -21,6 +22,8 @@ from core.evaluate.verdict_text import describe_change, describe_need, describe_
 AUTO = "auto"
 # Judged if there are references but no losses, as in evaluations of earlier versions.
 _WITHOUT_LOSS = "word_f1"
+# exp(loss): its mean over rows is that of the few hardest rows, and the loss says the same.
+NOT_JUDGED = ("perplexity",)
 # Described if nothing can be judged.
 _FORM = ("tokens", "ended")
 Outcome = Literal["better", "worse", "unclear"]
@@ -96,7 +99,8 @@ def judge(scores: PairedTable, first: int, second: int, primary: str = AUTO, see
         raise StudioError(f"A verdict compares two different models of an evaluation, which has {scores.lanes}; "
                           f"{first + 1} and {second + 1} were chosen.")  # fmt: skip
     metric, why = _choose_metric(scores, first, second, primary)
-    overall = [(other, compare(scores.pair(other.name, first, second), seed=seed)) for other in scores.metrics]
+    judged = [other for other in scores.metrics if other.name not in NOT_JUDGED]
+    overall = [(other, compare(scores.pair(other.name, first, second), seed=seed)) for other in judged]
     if metric is None:
         return Verdict("unclear", _describe_form(overall), None, why, overall, [], None, None, None, [])
     pair = scores.pair(metric.name, first, second)
@@ -112,25 +116,46 @@ def judge(scores: PairedTable, first: int, second: int, primary: str = AUTO, see
                    _describe_rows(metric, found) + notes)  # fmt: skip
 
 
+def choose_lanes(lanes: list[str]) -> tuple[int, int] | None:
+    """Return the numbers of the usual reference, base or the first lane, and of the judged one, the last of the others.
+
+    Args:
+        lanes: The lanes of an evaluation, as in its settings. If there is only one, nothing is returned.
+    """
+    reference = lanes.index(BASE) if BASE in lanes else 0
+    others = [number for number in range(len(lanes)) if number != reference]
+    return (reference, others[-1]) if others else None
+
+
 def _choose_metric(scores: PairedTable, first: int, second: int, name: str) -> tuple[Metric | None, str]:
     """Return the primary metric, and why it is this one."""
+    metrics = [metric for metric in scores.metrics if metric.name not in NOT_JUDGED]
     if name != AUTO:
-        found = next((metric for metric in scores.metrics if metric.name == name), None)
+        found = next((metric for metric in metrics if metric.name == name), None)
         if found is None:
-            known = "has no value in this evaluation" if name in METRICS else "does not exist"
-            raise StudioError(f"The metric {name!r} {known}. Choose one of: "
-                              f"{', '.join(metric.name for metric in scores.metrics) or 'none'}.")  # fmt: skip
+            problem = "does not exist" if name not in METRICS else "has no value in this evaluation"
+            if name in NOT_JUDGED:
+                problem = "is exp(loss), and its mean over rows depends on the few hardest ones"
+            raise StudioError(f"The metric {name!r} {problem}. Choose one of: "
+                              f"{', '.join(metric.name for metric in metrics) or 'none'}.")  # fmt: skip
         return found, "It was chosen."
-    usable = [m for m in scores.metrics if scores.pair(m.name, first, second).has_both.any()]
+    usable = [metric for metric in metrics if scores.pair(metric.name, first, second).has_both.any()]
+    found, why = _infer_metric(usable)
+    # If one lane has no value at all, the metric is still the right one, and the sentence is about its values.
+    return (found, why) if found else (_infer_metric(metrics)[0], why)
+
+
+def _infer_metric(metrics: list[Metric]) -> tuple[Metric | None, str]:
+    """Return the first metric of these that can judge answers, and why it is this one."""
     for is_it, why in (
         (lambda metric: metric.needs == "label" and metric.is_binary, "The rows have labels."),
         (lambda metric: metric.needs == "likelihood" and metric.scale == "nats",
          "The rows have references, and their loss depends neither on chance nor on wording."),
         (lambda metric: metric.name == _WITHOUT_LOSS, "The rows have references, but no loss of them for both models."),
     ):  # fmt: skip
-        if found := next(filter(is_it, usable), None):
+        if found := next(filter(is_it, metrics), None):
             return found, why
-    return None, "No row has a reference or a label."
+    return None, "No row has a reference or a label with values of both models."
 
 
 def _detection(pair: PairedScores, found: PairedDifference, outcome: str) -> tuple[float | None, int | None]:

@@ -95,6 +95,13 @@ def describe_outcome(metric: Metric, found: PairedDifference, outcome: str) -> s
     return f"{head}, as {_describe_problem(found)}: {change}."
 
 
+def describe_beside(metric: Metric, found: PairedDifference) -> str:
+    """Return the sentence of a metric that does not decide: its change, or why it cannot be told."""
+    if found.problem in ("", "constant"):
+        return f"{describe_change(metric, found)}."
+    return describe_outcome(metric, found, "unclear")
+
+
 def _describe_problem(found: PairedDifference) -> str:
     """Return why there is no interval, as a part of a sentence."""
     unit = "rows" if found.clusters == found.rows else "conversations"
@@ -118,7 +125,7 @@ def describe_need(metric: Metric, found: PairedDifference, needed: int | None, d
     """
     sentences = []
     if found.difference:
-        rows = f"more than {MAX_ROWS:,}" if needed is None else f"about {needed:,}"
+        rows = f"more than {MAX_ROWS:,}" if needed is None else f"about {_round_up(needed):,}"
         if needed is None or needed > found.rows:
             sentences.append(f"To detect a difference of this size, {rows} rows are needed (80% power).")
     if detectable is not None:
@@ -126,6 +133,12 @@ def describe_need(metric: Metric, found: PairedDifference, needed: int | None, d
         change = format_change(metric, detectable, decimals).lstrip("+")
         sentences.append(f"These {found.rows:,} rows detect a difference of {change} or more.")
     return " ".join(sentences)
+
+
+def _round_up(count: int) -> int:
+    """Return a number rounded up to two digits: the spread that it follows from is an estimate."""
+    unit = 10 ** max(len(str(count)) - 2, 0)
+    return math.ceil(count / unit) * unit
 
 
 def format_p_value(value: float) -> str:

@@ -1,7 +1,7 @@
 """Metrics of an answer against its reference, by counting what both texts share.
 
-BLEU and chrF come from sacrebleu, ROUGE from rouge-score. Both libraries take a second to import, so they are loaded
-when the first answer is scored.
+BLEU and chrF come from sacrebleu, ROUGE-1 and ROUGE-2 from rouge-score. Both libraries take a second to import, so they
+are loaded when the first answer is scored.
 """
 
 from collections import Counter
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rouge_score.rouge_scorer import RougeScorer
     from sacrebleu.metrics import BLEU, CHRF
 
-_ROUGE = {"rouge1": "rouge_1", "rouge2": "rouge_2", "rougeL": "rouge_l"}
+_ROUGE = {"rouge1": "rouge_1", "rouge2": "rouge_2"}
 
 
 def exact_match(answer: str, reference: str) -> bool:
@@ -53,10 +53,34 @@ def overlap_scores(answer: str, reference: str) -> dict[str, float]:
         return scores
     scores["word_f1"] = word_f1(answer, reference)
     scores["length_ratio"] = len(split_words(answer)) / len(expected)
+    scores["rouge_l"] = rouge_l(answer, reference)
     rouge = _rouge_scorer().score(reference, answer)
     # A reference of one word has no pair: its ROUGE-2 has no value.
     known = {kind: name for kind, name in _ROUGE.items() if kind != "rouge2" or len(expected) > 1}
     return scores | {name: rouge[kind].fmeasure for kind, name in known.items()}
+
+
+def rouge_l(answer: str, reference: str) -> float:
+    """Return the F-measure of the longest common subsequence of two texts' words, as rouge-score does.
+
+    rouge-score fills a table of all pairs of words in Python, which takes 40 ms for 150 and 500 words. Here the columns
+    of the table are the bits of an integer (Crochemore et al. 2001, "A fast and practical bit-vector algorithm for the
+    longest common subsequence problem").
+    """
+    words, expected = split_words(answer), split_words(reference)
+    if not words or not expected:
+        return 0.0
+    positions: dict[str, int] = {}
+    for at, word in enumerate(words):
+        positions[word] = positions.get(word, 0) | 1 << at
+    every = (1 << len(words)) - 1
+    # A zero bit at position i means that the subsequence of words[: i + 1] is one longer than that of words[:i].
+    row = every
+    for word in expected:
+        matches = row & positions.get(word, 0)
+        row = (row + matches | row - matches) & every
+    common = len(words) - row.bit_count()
+    return 2 * common / (len(words) + len(expected))
 
 
 class CorpusScorer:

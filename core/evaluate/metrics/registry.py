@@ -111,7 +111,8 @@ _OVERLAP = (
     Metric(
         "rouge_l", "ROUGE-L", "higher", "share", "reference",
         "How long the longest sequence of words is that both texts have in the same order, with gaps. "
-        "The F-measure of the longest common subsequence (Lin 2004, by rouge-score, words as for ROUGE-1).",
+        "The F-measure of the longest common subsequence (Lin 2004, the same values as rouge-score, words as for "
+        "ROUGE-1).",
     ),
     Metric(
         "length_ratio", "Length ratio", "neither", "ratio", "reference",

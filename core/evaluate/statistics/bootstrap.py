@@ -82,7 +82,7 @@ def _studentized_resamples(sums: ClusterSums, seed: int, resamples: int) -> np.n
     for start in range(0, resamples, block):
         rows = min(block, resamples - start)
         chosen = generator.integers(0, count, (rows, count)) + count * np.arange(rows)[:, None]
-        weights = np.bincount(chosen.ravel(), minlength=rows * count).reshape(rows, count)
+        weights = np.bincount(chosen.ravel(), minlength=rows * count).reshape(rows, count).astype(np.float64)
         moved, total, squares, mixed, sizes_squared = (weights @ parts).T  # each (rows,)
         shift = moved / total
         variance = (squares - 2 * shift * mixed + shift**2 * sizes_squared) * count / (count - 1) / total**2
