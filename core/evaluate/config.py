@@ -56,6 +56,10 @@ class EvaluationConfig(Sampling):
         description="The last answer of each conversation is asked for, or every answer of it, each after the turns "
         "before it.",
     )  # fmt: skip
+    guard: bool = Field(
+        False, title="Forgetting guard",
+        description="Also asks 320 short questions of general ability, to see what tuning has cost.",
+    )  # fmt: skip
     rows: int = Field(
         0, ge=0, le=256, title="Batch size",
         description="Number of answers that decode together; 0 chooses it by memory and device.",

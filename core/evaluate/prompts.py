@@ -21,6 +21,7 @@ from core.data.readers import read_rows
 from core.data.table import HELD_OUT, TRAIN
 from core.errors import StudioError
 from core.evaluate.config import EvaluationConfig
+from core.evaluate.probes import MAX_NEW_TOKENS, probes
 from core.evaluate.source_columns import SourceColumns, read_columns
 from core.runs.holdout import hold_out
 from core.runs.store import RunStore
@@ -37,12 +38,14 @@ class Prompt:
         reference: The answer in the data; empty for none.
         row: Row number in the source; turns of one conversation share it.
         columns: Values of the columns of the source that group the prompts, by name.
+        probe: Number of the probe that this prompt is (core.evaluate.probes); None for a prompt of the set.
     """
 
     messages: list[Message]
     reference: str = ""
     row: int = 0
     columns: dict[str, str] = field(default_factory=dict)
+    probe: int | None = None
 
     @property
     def question(self) -> str:
@@ -113,7 +116,7 @@ def write(
         columns, more = read_columns(store.settings, name, set(rows))
         notes += more
     _add_columns(path, columns)
-    return len(rows), notes
+    return len(rows) + _add_probes(path, config, notes), notes
 
 
 def _add_columns(path: Path, columns: SourceColumns) -> None:
@@ -124,6 +127,24 @@ def _add_columns(path: Path, columns: SourceColumns) -> None:
         for prompt in Prompts(path):
             line = asdict(prompt) | {"columns": columns.of_row(prompt.row)}
             stream.write(json.dumps(line, ensure_ascii=False) + "\n")
+
+
+def _add_probes(path: Path, config: EvaluationConfig, notes: list[str]) -> int:
+    """Append the probes of the forgetting guard if they are wanted, with notes about them; return their number."""
+    if not config.guard:
+        return 0
+    with path.open("a", encoding="utf-8", newline="\n") as stream:
+        for number, probe in enumerate(probes()):
+            # No row of the source: numbers below 0 keep each probe a conversation of its own.
+            prompt = Prompt([{"role": "user", "content": probe.prompt}], row=-1 - number, probe=number)
+            stream.write(json.dumps(asdict(prompt), ensure_ascii=False) + "\n")
+    notes.append(f"{len(probes()):,} probes of the forgetting guard are asked after the prompts, and scored apart.")
+    if config.max_new_tokens < MAX_NEW_TOKENS:
+        notes.append(
+            f"Some probes ask for {MAX_NEW_TOKENS} tokens, more than the length of {config.max_new_tokens}, so every "
+            "model fails them."
+        )
+    return len(probes())
 
 
 def _usable_prompts(

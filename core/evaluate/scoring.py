@@ -4,6 +4,7 @@ It takes a few milliseconds per answer, most of them in sacrebleu and rouge-scor
 and metric in memory.
 """
 
+import itertools
 import json
 import math
 from collections import defaultdict
@@ -22,6 +23,7 @@ from core.evaluate.metrics import METRICS, VERSION
 from core.evaluate.metrics.form import form_scores, language_kept
 from core.evaluate.metrics.overlap import CorpusScorer, overlap_scores
 from core.evaluate.metrics.source import source_scores
+from core.evaluate.probes import probes
 from core.evaluate.prompts import Prompt
 from core.evaluate.scores import Scores, ScoresInfo
 from core.evaluate.store import Evaluation
@@ -62,10 +64,12 @@ def score(evaluation: Evaluation, progress: Progress = ignore_progress) -> Score
     if not len(answers):
         raise StudioError("There is no answer yet. Wait for the first one.")
     losses = LossReader(evaluation.losses_file, len(evaluation.config().lanes)).update()
-    scorer = _Scorer(len(prompts), len(evaluation.config().lanes))
-    for index, prompt in enumerate(prompts):
+    # Probes come last and are scored by core.evaluate.guard: they are no part of the task.
+    count = len(prompts) - (len(probes()) if evaluation.config().guard else 0)
+    scorer = _Scorer(count, len(evaluation.config().lanes))
+    for index, prompt in enumerate(itertools.islice(prompts, count)):
         if index % _REPORT_PROMPTS == 0:
-            progress(index / len(prompts), f"Scoring prompt {index:,} of {len(prompts):,}")
+            progress(index / count, f"Scoring prompt {index:,} of {count:,}")
         scorer.add(index, prompt, answers.read(index))
     scorer.add_losses(losses)
     info = ScoresInfo(
