@@ -239,7 +239,7 @@ def _make_record(
         "turns": sum(m["role"] != "system" for m in messages),
         "characters": sum(map(len, texts)),
         "answer_characters": sum(len(m["content"]) for m in messages if m["role"] in ("assistant", "text")),
-        "language": language(f"{(prompt or '')[:150]} {(answer or '')[:150]}"),
+        "language": language(f"{(prompt or '')[:150]} {(answer or '')[:150]}".replace("\n", " ")),
         "prompt": prompt and prompt[:SHOWN_CHARACTERS],
         "answer": answer and answer[:SHOWN_CHARACTERS],
         "conversation_hash": hash_text(json.dumps(messages)) if messages else None,
