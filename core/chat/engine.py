@@ -23,6 +23,7 @@ from core.chat.throttle import Throttle
 from core.chat.types import BaseIdentity, Generation
 from core.chat.visitor_quota import VisitorQuota
 from core.errors import StudioError
+from core.hub.download import DownloadCancelled
 from core.runs.store import RunStore
 from core.settings import Settings
 
@@ -203,6 +204,9 @@ class Engine:
             try:
                 if not self._admit(entry):
                     return
+            except DownloadCancelled:
+                # Whoever asked has stopped all lanes, while their model was on its way.
+                self._end(entry)
             except Exception as error:
                 # Such an error concerns this question alone: its prompt may be too long.
                 if not isinstance(error, StudioError):
@@ -259,7 +263,9 @@ class Engine:
         self._set_stage(entry, loading_stage(entry.base))
         # First free the memory of the current model: the arbiter and the loader measure what is free.
         self._drop_model()
-        self._model = LoadedModel(self.settings, self.store, entry.base, lambda stage: self._set_stage(entry, stage))
+        self._model = LoadedModel(
+            self.settings, self.store, entry.base, lambda stage: self._set_stage(entry, stage), lambda: entry.is_stopped
+        )
         entry.prompts, self.notice = [], ""
 
     def _end_finished(self) -> None:
