@@ -27,6 +27,6 @@
   new MutationObserver(() => {
     const share = parseFloat(document.documentElement.style.getPropertyValue(WIDTH)) / 100;
     if (!size || !Number.isFinite(share)) return;
-    for (const words of document.querySelectorAll('.uploading')) words.parentElement.dataset.uploaded = describe(share);
+    for (const words of document.querySelectorAll('.uploading')) words.dataset.uploaded = describe(share);
   }).observe(document.documentElement, {attributes: true, attributeFilter: ['style']});
 })();
