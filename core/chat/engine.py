@@ -13,12 +13,11 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from core.access import roles
 from core.chat import arbiter
 from core.chat.loaded_model import LoadedModel, held_bytes, loading_stage, release_memory
-from core.chat.queue_entry import QueueEntry
+from core.chat.queue_entry import ActiveEntry, QueueEntry
 from core.chat.throttle import Throttle
 from core.chat.types import BaseIdentity, Generation
 from core.chat.visitor_quota import VisitorQuota
@@ -33,14 +32,6 @@ MAX_SEQUENCES = 32
 OWNERS_SEQUENCES = 4
 # An asker looks at the growing answers this often. Waking it at every token would stop the model's thread each time.
 SECONDS_BETWEEN_YIELDS = 0.25
-
-
-@dataclass(frozen=True)
-class _Active:
-    """A question that is being answered, with the bytes that its keys and values may take."""
-
-    entry: QueueEntry
-    cache_bytes: int
 
 
 class Engine:
@@ -68,7 +59,7 @@ class Engine:
         # Counts the changes, so that an asker misses none between two waits.
         self._version = 0
         self._waiting: deque[QueueEntry] = deque()
-        self._active: list[_Active] = []
+        self._active: list[ActiveEntry] = []
         self._model: LoadedModel | None = None
         self._unload_requested = False
         self._thread: threading.Thread | None = None
@@ -205,7 +196,7 @@ class Engine:
                 if not self._admit(entry):
                     return
             except DownloadCancelled:
-                # Whoever asked has stopped all lanes, while their model was on its way.
+                # All lanes of the question were stopped while its model was being downloaded.
                 self._end(entry)
             except Exception as error:
                 # Such an error concerns this question alone: its prompt may be too long.
@@ -254,7 +245,7 @@ class Engine:
             )
         ]
         self._model.decoder.join(sequences)
-        self._active.append(_Active(entry, cache_bytes))
+        self._active.append(ActiveEntry(entry, cache_bytes))
         entry.is_admitted = True
         entry.stage = ""
         return True
