@@ -110,9 +110,9 @@ def download(
     total, missing = (sum(one.file_size for one in some) for some in (files, [f for f in files if f.will_download]))
     if not missing:
         return
-    _remove_abandoned(name)
     _check_disk(name, missing)
     transfer = Transfer(name, total, total - missing)
+    # Not waited for after a cancel: while it waits for the network, it ends later by itself.
     pool = ThreadPoolExecutor(1, thread_name_prefix="studio-download")
     try:
         future = pool.submit(_snapshot, name, [one.filename for one in files], revision, transfer)
@@ -124,7 +124,6 @@ def download(
             wait([future], _REPORT_SECONDS)
         _raise_explained(future.exception(), what, transfer)
     finally:
-        # A thread that waits for the network ends later by itself.
         pool.shutdown(wait=False)
 
 
@@ -198,6 +197,7 @@ def _remove_abandoned(name: str) -> None:
 
 
 def _check_disk(name: str, missing: int) -> None:
+    _remove_abandoned(name)
     from huggingface_hub.constants import HF_HUB_CACHE
 
     folder = Path(HF_HUB_CACHE).absolute()
