@@ -23,6 +23,7 @@ from core.evaluate.prompts import Prompt, Prompts
 
 if TYPE_CHECKING:
     from core.chat.lanes import Lanes
+    from core.evaluate.classification.choice import LabelPrompts
 
 # Prompts that are rendered at once. Texts of similar length are put into one batch, so a window holds many.
 _WINDOW_PROMPTS = 512
@@ -67,12 +68,12 @@ class ReferenceLosses:
     Attributes:
         lanes: The loaded base and adapters.
         requests: The request of each lane, without its messages.
-        prompts: The prompts with their references.
+        prompts: The prompts with their references; anything that has them by index and in their order.
     """
 
     lanes: "Lanes"
     requests: list[LaneRequest]
-    prompts: Prompts
+    prompts: "Prompts | LabelPrompts"
 
     def list_missing(self, done: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
         """Return the (prompt, lane) pairs with a reference that have no line yet, in the order of the prompts."""

@@ -119,7 +119,8 @@ def read_info(metadata: Mapping[bytes, bytes]) -> ScoresInfo:
 
 def source_sizes(evaluation: "Evaluation") -> dict[str, int]:
     """Return the sizes of the files that scores are computed from, in bytes."""
-    return {path.name: file_size(path) for path in (evaluation.answers_file, evaluation.losses_file)}
+    files = evaluation.answers_file, evaluation.losses_file, evaluation.choices_file
+    return {path.name: file_size(path) for path in files}
 
 
 def find(evaluation: "Evaluation") -> Scores | None:

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from core.data.languages import language_detector
 from core.errors import StudioError
 from core.evaluate import scores
+from core.evaluate.classification.scoring import label_scores
 from core.evaluate.likelihood import LossReader
 from core.evaluate.line_file import Line
 from core.evaluate.metrics import METRICS, VERSION
@@ -72,6 +73,8 @@ def score(evaluation: Evaluation, progress: Progress = ignore_progress) -> Score
             progress(index / count, f"Scoring prompt {index:,} of {count:,}")
         scorer.add(index, prompt, answers.read(index))
     scorer.add_losses(losses)
+    for name, values in label_scores(evaluation, count).items():
+        scorer.values[name] = values
     info = ScoresInfo(
         version=VERSION, sources=sizes, lanes=scorer.lanes, summaries=scorer.summaries(), notes=scorer.notes(losses)
     )

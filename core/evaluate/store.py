@@ -4,6 +4,7 @@
     evaluations/<id>/prompts.jsonl   the prompts, written once: messages, reference, row and columns of the source
     evaluations/<id>/answers.jsonl   one flushed line per answer: prompt, lane, text, tokens, end, note, exact, f1
     evaluations/<id>/losses.jsonl    one flushed line per reference and lane (core.evaluate.likelihood)
+    evaluations/<id>/choices.jsonl   the same for every label, if the references are labels (classification/choice.py)
     evaluations/<id>/scores.parquet  all metrics of all rows (core.evaluate.scores); replaced atomically
     evaluations/<id>/state.json      status, the worker's process, cause; replaced atomically
     evaluations/<id>/worker.log      the output of the worker
@@ -88,6 +89,11 @@ class Evaluation(WorkFolder[EvaluationState]):
     def losses_file(self) -> Path:
         """Return the file of the losses of the references."""
         return self.folder / "losses.jsonl"
+
+    @property
+    def choices_file(self) -> Path:
+        """Return the file of the losses of labels."""
+        return self.folder / "choices.jsonl"
 
     def config(self) -> EvaluationConfig:
         """Return the settings.

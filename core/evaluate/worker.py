@@ -16,6 +16,7 @@ from core.chat.types import ResolvedLanes
 from core.errors import StudioError
 from core.evaluate import process, scoring
 from core.evaluate.batch_generate import BatchGenerator
+from core.evaluate.classification.choice import LabelPrompts, choice_labels
 from core.evaluate.likelihood import LossReader, ReferenceLosses
 from core.evaluate.line_file import LineWriter
 from core.evaluate.store import Evaluation, EvaluationStore
@@ -52,7 +53,7 @@ class Worker:
         resolved = process.resolve_evaluation_lanes(self.store.runs, self.config, prompts[0])
         self._stage(f"Loading {resolved.base.model}")
         generator = self._load(resolved)
-        return self._answer(generator) or self._compute_losses(generator) or self._score()
+        return self._answer(generator) or self._compute_losses(generator) or self._choose(generator) or self._score()
 
     def _answer(self, generator: BatchGenerator) -> tuple[str, str] | None:
         """Generate the missing answers; return status and cause if the evaluation ends before they are complete."""
@@ -84,17 +85,32 @@ class Worker:
     def _compute_losses(self, generator: BatchGenerator) -> tuple[str, str] | None:
         """Compute the missing losses of references; return status and cause if the evaluation ends before the last."""
         losses = ReferenceLosses(generator.lanes, generator.requests, generator.prompts)
-        offsets = LossReader(self.evaluation.losses_file, len(self.config.lanes)).update().offsets
+        return self._write_losses(losses, self.evaluation.losses_file, "Measuring the loss on the references")
+
+    def _choose(self, generator: BatchGenerator) -> tuple[str, str] | None:
+        """Compute the missing losses of labels, if the references are labels; return as `_compute_losses`."""
+        labels, note = choice_labels(generator.prompts)
+        saved = self.evaluation.saved_state()
+        if note and note not in saved.choices:
+            self._save(choices=[*saved.choices, note])
+        if labels is None:
+            return None
+        losses = ReferenceLosses(generator.lanes, generator.requests, LabelPrompts(generator.prompts, labels))
+        return self._write_losses(losses, self.evaluation.choices_file, "Measuring the likelihood of the labels")
+
+    def _write_losses(self, losses: ReferenceLosses, path: Path, stage: str) -> tuple[str, str] | None:
+        """Compute the losses that a file lacks; return status and cause if the evaluation ends before the last."""
+        offsets = LossReader(path, len(self.config.lanes)).update().offsets
         missing = losses.list_missing(offsets)
         if not missing:
             return None
         done, total = len(offsets), len(offsets) + len(missing)
-        writer = LineWriter(self.evaluation.losses_file)
+        writer = LineWriter(path)
         self._save(status="running")
         for lines in losses.compute(missing, self._may_continue):
             writer.write(lines)
             done += len(lines)
-            self._report(f"Measuring the loss on the references: {done:,} of {total:,}")
+            self._report(f"{stage}: {done:,} of {total:,}")
             if self._is_stopped():
                 return _STOPPED
         writer.close()

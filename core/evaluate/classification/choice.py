@@ -15,7 +15,6 @@ from core.evaluate.classification.labels import LabelSet, find_labels
 from core.evaluate.likelihood import LossReader
 from core.evaluate.prompts import Prompt, Prompts
 
-FILE = "choices.jsonl"
 # Each label costs a pass over the whole prompt.
 MAX_CHOICE_LABELS = 20
 

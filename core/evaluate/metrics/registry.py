@@ -68,6 +68,26 @@ _LIKELIHOOD = (
         summary="corpus",
     ),
 )  # fmt: skip
+_LABEL = (
+    Metric(
+        "accuracy", "Accuracy of answers", "higher", "share", "label",
+        "The share of written answers that name the right label, and no other one. 1 if the label that is read from "
+        "the answer is that of the row, else 0, also where the answer names none.",
+        is_binary=True,
+    ),
+    Metric(
+        "choice", "Accuracy of choice", "higher", "share", "label",
+        "The share of rows where the right label is the likeliest answer of all labels; nothing is written for it. 1 "
+        "if the label of the row has the highest p(label and its end | prompt), else 0.",
+        is_binary=True,
+    ),
+    Metric(
+        "choice_per_token", "Accuracy of choice, per token", "higher", "share", "label",
+        "The same with the likelihood per token, so that labels of many tokens have no disadvantage. 1 if the label of "
+        "the row has the highest log p(label and its end | prompt) / tokens, else 0 (Brown et al. 2020, section 2.4).",
+        is_binary=True,
+    ),
+)  # fmt: skip
 _OVERLAP = (
     Metric(
         "exact_match", "Exact match", "higher", "share", "reference",
@@ -180,4 +200,4 @@ _SOURCE = (
     ),
 )  # fmt: skip
 
-METRICS: dict[str, Metric] = {metric.name: metric for metric in (*_LIKELIHOOD, *_OVERLAP, *_FORM, *_SOURCE)}
+METRICS: dict[str, Metric] = {metric.name: metric for metric in (*_LABEL, *_LIKELIHOOD, *_OVERLAP, *_FORM, *_SOURCE)}

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from core.evaluate.classification.choice import FILE, LabelPrompts, choice_labels, choose, read_choices
+from core.evaluate.classification.choice import LabelPrompts, choice_labels, choose, read_choices
 from core.evaluate.likelihood import LossReader
 from core.evaluate.prompts import Prompts
 
@@ -52,7 +52,7 @@ def test_choose_by_likelihood_and_per_token():
 
 
 def test_read_choices_leaves_what_is_missing(tmp_path):
-    path = tmp_path / FILE
+    path = tmp_path / "choices.jsonl"
     lines = [(0, 0, 1.0, 2), (1, 0, 2.0, 3), (0, 1, 5.0, 2), (3, 0, 4.0, 2)]
     path.write_text(
         "".join(
