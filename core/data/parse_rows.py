@@ -29,7 +29,7 @@ from core.data.check_reading import refuse_unknown_fields, refuse_unknown_names
 from core.data.formats import Parsed, Reading, RepeatedMarks, UnusableRow
 from core.data.formats.withdrawn import withdrawn_notes
 from core.data.ingest import remove_leftovers, replace_surrogates
-from core.data.languages import make_language_detector
+from core.data.languages import language_detector
 from core.data.parallel import map_row_groups
 from core.data.row_counts import Counts, unmatched_options
 from core.data.table import GROUP_ROWS, Dataset
@@ -198,7 +198,7 @@ def make_row_parser(reading: Reading, marks: RepeatedMarks) -> Callable[[pa.Tabl
 
     Called once per worker process: loading the language detector takes longer than parsing a group.
     """
-    language = make_language_detector()
+    language = language_detector()
 
     def read(group: pa.Table) -> tuple[pa.Table, Counts]:
         counts = Counts()
@@ -239,7 +239,7 @@ def _make_record(
         "turns": sum(m["role"] != "system" for m in messages),
         "characters": sum(map(len, texts)),
         "answer_characters": sum(len(m["content"]) for m in messages if m["role"] in ("assistant", "text")),
-        "language": language(f"{(prompt or '')[:150]} {(answer or '')[:150]}"),
+        "language": language(f"{(prompt or '')[:150]} {(answer or '')[:150]}".replace("\n", " ")),
         "prompt": prompt and prompt[:SHOWN_CHARACTERS],
         "answer": answer and answer[:SHOWN_CHARACTERS],
         "conversation_hash": hash_text(json.dumps(messages)) if messages else None,

@@ -89,14 +89,15 @@ def write(
     """
     left_out: Counter[str] = Counter()
     changes: Counter[str] = Counter()
+    columns = SourceColumns()
     if config.prompts == "file":
-        columns = SourceColumns()
         conversations = _read_file(file, config.file, left_out, changes, columns)
     else:
         conversations = _read_rows(store, config)
     rows: list[int] = []
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as stream:
-        for prompt in itertools.islice(_usable_prompts(conversations, config.turns, left_out, changes), config.limit):
+        usable = _usable_prompts(conversations, config.turns, left_out, changes)
+        for prompt in itertools.islice(usable, config.limit):
             line = {"messages": prompt.messages, "reference": prompt.reference, "row": prompt.row}
             stream.write(json.dumps(line, ensure_ascii=False) + "\n")
             rows.append(prompt.row)
@@ -106,24 +107,34 @@ def write(
     if not rows:
         path.unlink()
         raise StudioError(f"There is no prompt in {_describe_source(config)}. {' '.join(notes)} Choose another set.")
+    return len(rows), notes + _add_columns(path, store, config, columns, rows)
+
+
+def _add_columns(
+    path: Path, store: RunStore, config: EvaluationConfig, columns: SourceColumns, rows: list[int]
+) -> list[str]:
+    """Write the columns of the source into the lines of the prompts, and return sentences about them.
+
+    It is done at the end, because only the last row shows which columns have few values.
+
+    Args:
+        path: The file of the prompts.
+        store: The runs.
+        config: The settings that name the set.
+        columns: The columns of an uploaded file; those of a subset are read here.
+        rows: Row of each prompt in the source.
+    """
     if config.prompts == "file":
-        notes += columns.finish().notes()
+        notes = columns.finish().notes()
     else:
         name = config.subset if config.prompts == "subset" else store.run(config.prompt_run).config().subset
-        columns, more = read_columns(store.settings, name, set(rows))
-        notes += more
-    _add_columns(path, columns)
-    return len(rows), notes
-
-
-def _add_columns(path: Path, columns: SourceColumns) -> None:
-    """Write the columns of the source into the lines of the prompts; their values were known after the last row."""
-    if not columns:
-        return
-    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as stream:
-        for prompt in Prompts(path):
-            line = asdict(prompt) | {"columns": columns.of_row(prompt.row)}
-            stream.write(json.dumps(line, ensure_ascii=False) + "\n")
+        columns, notes = read_columns(store.settings, name, set(rows))
+    if columns:
+        with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as stream:
+            for prompt in Prompts(path):
+                line = asdict(prompt) | {"columns": columns.of_row(prompt.row)}
+                stream.write(json.dumps(line, ensure_ascii=False) + "\n")
+    return notes
 
 
 def _usable_prompts(

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from core.data.languages import make_language_detector
+from core.data.languages import language_detector
 from core.errors import StudioError
 from core.evaluate import scores
 from core.evaluate.likelihood import LossReader
@@ -93,7 +93,7 @@ class _Scorer:
         self.lanes = lanes
         self.values: dict[str, np.ndarray] = defaultdict(lambda: np.full((lanes, prompts), math.nan))
         self.clusters = np.zeros(prompts, dtype=np.int64)  # (prompts,)
-        self._detect: Callable[[str], str | None] = make_language_detector()
+        self._detect: Callable[[str], str | None] = language_detector()
         self.traits = Traits(self._detect)
         self._corpora = [CorpusScorer() for _ in range(lanes)]
         # Sum of the losses in nats and number of tokens, by lane.
