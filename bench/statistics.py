@@ -85,31 +85,30 @@ def detect(case: tuple[int, float | None, int]) -> str:
 
 
 def main() -> None:
-    """Simulate in two processes, and print the tables."""
+    """Simulate in two processes, and print each table row when it is computed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sets", type=int, default=2000, help="data sets per case (default: %(default)s)")
     parser.add_argument("--clusters", type=int, nargs="+", default=[20, 60, 300], help="numbers of conversations")
     parts = ["coverage", "uniform", "power"]
     parser.add_argument("--part", nargs="+", choices=parts, default=parts, help="what to simulate (default: all)")
     options = parser.parse_args()
-    cases = [
-        (kind, sizes, clusters, options.sets) for kind in KINDS for sizes in SIZES for clusters in options.clusters
-    ]
+    cases = [(kind, sizes, number, options.sets) for number in options.clusters for kind in KINDS for sizes in SIZES]
+    # The other kinds without a difference are the same distributions around 0.
+    null = [case for case in cases if case[0] in ("skewed", "loss", "binary")]
+    levels = " | ".join(f"p ≤ {level:.0%}" for level in LEVELS)
+    tables = {
+        "coverage": (cover, cases, "| scores | rows per conversation | conversations | covered | interval below | "
+                     "interval above | mean width | no interval |"),
+        "uniform": (spread_p_values, null, f"| scores | rows per conversation | conversations | {levels} | verdicts |"),
+        "power": (detect, [(rows, share, options.sets) for share in DISCORDANCE for rows in POWER_ROWS],
+                  "| scores | rows | difference | power by formula | detected |"),
+    }  # fmt: skip
     with ProcessPoolExecutor(2) as pool:
-        if "coverage" in options.part:
-            print("| scores | rows per conversation | conversations | covered | interval below | interval above | mean "
-                  "width | no interval |\n|---|---|---|---|---|---|---|---|")  # fmt: skip
-            print(*pool.map(cover, cases), sep="\n", flush=True)
-        if "uniform" in options.part:
-            levels = " | ".join(f"p ≤ {level:.0%}" for level in LEVELS)
-            print(f"\n| scores | rows per conversation | conversations | {levels} | wrong verdicts |\n{'|---' * 8}|")
-            # The other kinds without a difference are the same distributions around 0.
-            null = [case for case in cases if case[0] in ("normal", "loss", "skewed", "binary", "rare binary")]
-            print(*pool.map(spread_p_values, null), sep="\n", flush=True)
-        if "power" in options.part:
-            print("\n| scores | rows | difference | power by formula | detected |\n|---|---|---|---|---|")
-            sizes = [(rows, share, options.sets) for share in DISCORDANCE for rows in POWER_ROWS]
-            print(*pool.map(detect, sizes), sep="\n", flush=True)
+        for part in options.part:
+            simulate_case, work, heading = tables[part]
+            print(f"\n{heading}\n{'|---' * (heading.count('|') - 1)}|", flush=True)
+            for line in pool.map(simulate_case, work):
+                print(line, flush=True)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import numpy as np
 
 from core.evaluate.statistics.paired import PairedScores
 
-SIZES = ("one row", "equal", "unequal", "very unequal")
+SIZES = ("one row", "unequal", "very unequal")
 KINDS = ("normal", "skewed", "loss", "mostly equal", "very skewed", "binary", "rare binary")
 # Share of rows that differ, and how much larger the share that improves is, by kind.
 BINARY = {"binary": (0.3, 0.1), "rare binary": (0.1, 0.05)}
@@ -23,7 +23,7 @@ class Simulated:
 
 
 def cluster_numbers(sizes: str, clusters: int, random: np.random.Generator) -> np.ndarray:
-    """Return the cluster of each row: of 1 row, 4, geometric with mean 3.3, or Pareto with up to 30 rows."""
+    """Return the cluster of each row; unequal ones are geometric with mean 3.3, or Pareto with up to 30 rows."""
     counts = {
         "one row": lambda: np.ones(clusters, np.int64),
         "equal": lambda: np.full(clusters, 4),

@@ -3,7 +3,7 @@
 Scores of any kind: the symmetric studentized bootstrap over clusters. In each resample, as many clusters as there are
 are sampled with replacement, and the estimate's distance from the original one is divided by its own standard error:
 
-    t* = (estimate* − estimate) / error*,   interval = estimate ± quantile of |t*| · error   (Hall 1992, section 3.6)
+    t* = (estimate* − estimate) / error*,   interval = estimate ± quantile of |t*| · error   (Hall 1988, JRSS B 50)
 
 With 20 clusters, percentile and BCa intervals covered 84 to 93 % in place of 95 %, and the equal-tailed studentized one
 91 % for heavy tails. Two corrections are for unequal clusters: the error of the original is that of the jackknife, and

@@ -3,7 +3,7 @@
 Rows of one conversation are not independent, so the unit of every error estimate is the cluster. The mean difference
 over rows is a ratio of two sums over clusters, D = sum of the differences and n = number of rows:
 
-    estimate = sum(D) / sum(n),   residual of a cluster = D − estimate · n   (Cochran 1977, Sampling Techniques, 6.3)
+    estimate = sum(D) / sum(n),   residual of a cluster = D − estimate · n   (Cochran 1977, Sampling Techniques, chapter 6)
 """
 
 from dataclasses import dataclass
@@ -48,7 +48,7 @@ class ClusterSums:
 
     @property
     def effective(self) -> float:
-        """Return the number of equally large clusters with the same information (Kish 1965, Survey Sampling, 11.7)."""
+        """Return the number of equally large clusters with the same information (Kish 1965, Survey Sampling)."""
         return float(self.rows**2 / (self.sizes**2).sum())
 
     @property

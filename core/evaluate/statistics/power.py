@@ -1,7 +1,7 @@
 """Power of a paired comparison: the smallest difference that rows can detect, and the rows that a difference needs.
 
-Means: the paired t-test has a noncentral t distribution (Cohen 1988, Statistical Power Analysis, 2.2; Miller 2024,
-arXiv 2411.00640, section 5, has its normal approximation). Right/wrong: the number of rows that differ is binomial, and
+Means: the paired t-test has a noncentral t distribution (Cohen 1988, Statistical Power Analysis, chapter 2; Miller
+2024, arXiv 2411.00640, has its normal approximation). Right/wrong: the number of rows that differ is binomial, and
 among them the number that improve; the power is the sum over the first of the chance of the second (exact unconditional
 power of McNemar's test, Duffy 1984, Biometrics 40). Rows of one conversation count as rows / design effect.
 """

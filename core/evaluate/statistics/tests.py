@@ -12,8 +12,8 @@ def sign_flip_p_value(differences: np.ndarray, tie: float = 0.5) -> float:
     """Return the two-sided p-value of the exact sign-flip test over clusters: McNemar's test for clustered rows.
 
     If neither lane is better, a cluster's sum of differences could as well have the other sign. The distribution of the
-    total over all signs is computed, not sampled (Pesarin and Salmaso 2010, Permutation Tests for Complex Data, section
-    1.9). For sums of ±1, such as one row per cluster, it is McNemar's exact test (McNemar 1947, Psychometrika 12).
+    total over all signs is computed, not sampled (Pesarin and Salmaso 2010, Permutation Tests for Complex
+    Data). For sums of ±1, such as one row per cluster, it is McNemar's exact test (McNemar 1947, Psychometrika 12).
 
     Totals are discrete: the exact p-value is above its nominal level. The mid-p-value, which counts a tie half, is
     close to uniform if neither lane is better (Fagerland, Lydersen and Laake 2013, BMC Medical Research Methodology

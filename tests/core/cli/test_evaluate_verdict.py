@@ -9,7 +9,7 @@ from core.evaluate.config import EvaluationConfig
 from core.evaluate.line_file import LineWriter
 from core.evaluate.store import EvaluationStore
 
-PROMPTS = 40
+PROMPTS = 24
 
 
 @pytest.fixture
@@ -33,10 +33,10 @@ def evaluation(home):
 def test_verdict_prints_the_sentence_metrics_groups_and_flips(ok, evaluation):
     shown = ok("evaluate", "verdict", evaluation.id).splitlines()
     assert shown[0].startswith("Better: loss on the reference fell from 1.9")
-    assert shown[0].endswith("; 40 rows).")
+    assert shown[0].endswith("; 24 rows).")
     assert shown[1].startswith("Decided by loss: The rows have references")
     assert any(line.startswith("  word_f1: Cannot be told: both models have the same word F1") for line in shown)
-    assert "  tokens: tokens rose from 3.0 to 4.0 (+1.0 in every row; 40 rows)." in shown
+    assert "  tokens: tokens rose from 3.0 to 4.0 (+1.0 in every row; 24 rows)." in shown
     better = next(line for line in shown if line.startswith("Got better: "))
     assert ", …)" in better
 
@@ -83,15 +83,15 @@ def test_verdict_of_one_lane_or_without_answers_is_refused(run_command, home):
 def test_power_states_its_assumption_until_an_evaluation_has_measured_it(ok, run_command, evaluation):
     assumed = ok("evaluate", "power", 80).splitlines()
     assert assumed[2] == (
-        "With 80 rows, a difference in exact match of 13.8 points or more can be told; with 100, 12.3 points; with 300, "
-        "7.2 points (80% power at the 5% level). Assumed, as no evaluation has measured it yet: the models differ in "
-        "20.0% of the rows."
+        "With 80 rows, a difference in exact match of 13.8 points or more can be told; with 100, 12.3 points; with "
+        "300, 7.2 points (80% power at the 5% level). Assumed, as no evaluation has measured it yet: the models differ "
+        "in 20.0% of the rows."
     )
     ok("evaluate", "verdict", evaluation.id)
     (evaluation.folder.parent / "20990101-000000-damaged").mkdir()
     (evaluation.folder.parent / "20990101-000000-damaged" / "state.json").write_text("{")
     measured = ok("evaluate", "power", 80, "--metric", "loss")
-    assert f"Measured in {evaluation.id} (40 rows): the difference of a row has a standard deviation of 0." in measured
+    assert f"Measured in {evaluation.id} (24 rows): the difference of a row has a standard deviation of 0." in measured
     assert "no difference in loss on the reference can be told" in ok("evaluate", "power", 12, "--metric", "loss")
     assert (
         "There is no metric 'perplexity' to plan for"

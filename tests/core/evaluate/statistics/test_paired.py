@@ -136,7 +136,7 @@ def test_arrays_of_different_lengths_are_refused():
 )
 def test_interval_covers_the_true_difference(kind, sizes, clusters):
     """Seeds are fixed; 2,000 data sets of more kinds are in bench/statistics.py."""
-    random, repeats = np.random.default_rng(11), 400
+    random, repeats = np.random.default_rng(11), 300
     covered = 0
     for seed in range(repeats):
         made = simulate(kind, sizes, clusters, random)
@@ -149,6 +149,6 @@ def test_interval_covers_the_true_difference(kind, sizes, clusters):
 def test_p_values_without_a_difference_are_uniform(kind, sizes):
     random = np.random.default_rng(7)
     found = [compare(simulate(kind, sizes, 60, random, effect=False).scores, seed=seed, resamples=499).p_value
-             for seed in range(400)]  # fmt: skip
+             for seed in range(300)]  # fmt: skip
     for level in (0.05, 0.2, 0.5):
-        assert np.mean(np.asarray(found) <= level) == pytest.approx(level, abs=3 * (level / 400) ** 0.5)
+        assert np.mean(np.asarray(found) <= level) == pytest.approx(level, abs=3 * (level / 300) ** 0.5)

@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest, kstest
 
@@ -26,6 +26,7 @@ def test_exact_p_value_of_single_rows_is_that_of_statsmodels():
     assert sign_flip_p_value(np.repeat([1.0, -1.0, 0.0], [21, 7, 80]), tie=1) == pytest.approx(expected)
 
 
+@settings(max_examples=40)
 @given(st.lists(st.integers(-4, 4), min_size=1, max_size=9), st.sampled_from([0.0, 0.5, 1.0]))
 def test_p_value_of_clusters_is_that_of_all_sign_flips(differences, tie):
     values = np.array(differences)
@@ -55,6 +56,7 @@ def test_p_value_with_random_ties_is_uniform_without_a_difference():
     assert kstest(found, "uniform").pvalue > 0.05
 
 
+@settings(max_examples=40)
 @given(st.lists(st.floats(0, 1), max_size=20))
 def test_holm_equals_statsmodels(p_values):
     from statsmodels.stats.multitest import multipletests
