@@ -16,6 +16,7 @@ from studio.evaluate.actions import EvaluationActions
 from studio.evaluate.evaluation_html import none_html, waiting_html
 from studio.evaluate.evaluation_layout import ANSWER_DRAWER, EvaluationViewWidgets, build_evaluation_view
 from studio.evaluate.evaluation_view import EvaluationView
+from studio.evaluate.power_hint import PowerHint
 from studio.evaluate.start_form import StartForm, StartFormWidgets, build_start_form
 from studio.handlers import event_handler
 from studio.job_progress import cancel, job_outputs
@@ -84,6 +85,9 @@ def _connect_form(
     connect(fields["run"].input, do.follow_run, chosen, followed, **UNLIMITED)
     prompts = {"prompts": fields["prompts"]}
     connect(fields["prompts"].change, do.update_visibility, prompts, form.visibility_outputs, **UNLIMITED)
+    planned = {name: fields[name] for name in ("prompts", "run", "subset", "split", "limit")}
+    connect(partial(gr.on, [demo.load, *(field.change for field in planned.values())]), PowerHint(do.store).describe,
+            planned, {"power": form.power}, trigger_mode="always_last", **UNLIMITED)  # fmt: skip
     inputs = {"upload": form.upload, **fields}
     # Shown at once, because the checks before the worker starts read the prompts and the adapters.
     status = {"status": widgets.status}
@@ -207,6 +211,14 @@ def _connect_actions(
         {**job_outputs(widgets.bar, job), "dataset": dataset, "tabs": tabs},
         show_progress="hidden",
         api_name="answers_open",
+    )
+    connect(
+        widgets.score.click,
+        do.score,
+        evaluation,
+        {**job_outputs(widgets.bar, job), "score": widgets.score},
+        show_progress="hidden",
+        api_name="answers_score",
     )
     connect(widgets.bar.cancel.click, lambda job: cancel(do.jobs, job), {"job": job}, **UNLIMITED)
     widgets.download.makes(event_handler(do.write_file), [widgets.evaluation, widgets.kind], **UNLIMITED)

@@ -26,6 +26,7 @@ class EvaluationViewWidgets:
         first: The model that is compared with.
         second: The model that is judged.
         metric: The metric that decides.
+        score: Scores an evaluation that has no scores of this version, and so no verdict.
         grouping: What the prompts are grouped by.
         side: Shows all rows, or those that got better or worse.
         group_filter: Names the group whose rows are shown, and shows all rows when it is pressed.
@@ -47,8 +48,11 @@ class EvaluationViewWidgets:
     second: gr.Dropdown
     metric: gr.Dropdown
     verdict: gr.HTML
+    score: gr.Button
     differences: gr.HTML
     explanations: gr.HTML
+    ability: gr.HTML
+    classes: gr.HTML
     grouping: gr.Dropdown
     groups: gr.HTML
     side: gr.Radio
@@ -81,7 +85,7 @@ class EvaluationViewWidgets:
         """Return the components that `EvaluationView.render` updates, by name."""
         names = (
             "status", "metrics", "notes", "pause", "resume", "stop", "open", "verdict", "differences", "explanations",
-            "groups",
+            "ability", "classes", "groups", "score",
         )  # fmt: skip
         return {**{name: getattr(self, name) for name in names}, **self.comparison, **self.table_outputs}
 
@@ -98,6 +102,7 @@ def build_evaluation_view() -> EvaluationViewWidgets:
         stop = gr.Button("Stop", variant="stop", elem_id="evaluate-stop", **hidden)
     status = gr.HTML(skeleton_html("Loading the evaluations …"), elem_id="evaluate-status", padding=False)
     verdict = gr.HTML(elem_id="evaluate-verdict", padding=False)
+    score = gr.Button("Compute the verdict", size="sm", visible=False, elem_id="evaluate-score")
     with gr.Row(elem_id="evaluate-comparison", equal_height=True):
         second, first, metric = (
             gr.Dropdown(label=label, visible=False, min_width=150, elem_id=f"evaluate-{name}")
@@ -105,6 +110,8 @@ def build_evaluation_view() -> EvaluationViewWidgets:
         )
     differences = build_interval_table("evaluate-differences")
     explanations = gr.HTML(elem_id="evaluate-explanations", padding=False)
+    ability = gr.HTML(elem_id="evaluate-ability", padding=False)
+    classes = gr.HTML(elem_id="evaluate-classes", padding=False)
     grouping = gr.Dropdown(label="By group", visible=False, elem_id="evaluate-grouping")
     groups = build_interval_table("evaluate-groups")
     metrics = gr.HTML(elem_id="evaluate-metrics", padding=False)
@@ -129,7 +136,7 @@ def build_evaluation_view() -> EvaluationViewWidgets:
                            elem_id="evaluate-delete-id")  # fmt: skip
         delete = gr.Button("Delete permanently", variant="stop", size="sm", elem_id="evaluate-delete")
     return EvaluationViewWidgets(
-        evaluation, pause, resume, stop, status, metrics, first, second, metric, verdict, differences, explanations,
-        grouping, groups, side, group_filter, gr.State({}), table, pager, prompt, opened, kind, download, bar, notes,
-        typed, delete,
+        evaluation, pause, resume, stop, status, metrics, first, second, metric, verdict, score, differences,
+        explanations, ability, classes, grouping, groups, side, group_filter, gr.State({}), table, pager, prompt,
+        opened, kind, download, bar, notes, typed, delete,
     )  # fmt: skip

@@ -16,7 +16,7 @@ from core.evaluate.answers_file import AnswerReader
 from core.evaluate.prompts import Prompts
 from core.evaluate.store import ACTIVE, RESUMABLE, WAITING, Evaluation, EvaluationStore
 from core.runs.names import make_distinct
-from core.system.files import file_size
+from core.system.files import file_size, modified_ns
 from studio.evaluate.answers_page import page_of_answers
 from studio.evaluate.evaluation_html import NO_PROMPT, first_html, metrics_html, notes_html, prompt_html, status_html
 from studio.evaluate.row_selection import SelectedRows, Selection
@@ -62,7 +62,8 @@ class EvaluationView:
         written, status = (found.folder / "state.json").stat().st_mtime_ns, found.state().status
         # While an evaluation waits, the view shows a count of seconds.
         waiting = int(time.time()) if status in WAITING else 0
-        return f"{found.id} {written} {file_size(found.answers_file)} {waiting} {status}"
+        scored = modified_ns(found.folder / scores.FILE)
+        return f"{found.id} {written} {file_size(found.answers_file)} {scored} {waiting} {status}"
 
     # The list
 

@@ -180,6 +180,7 @@ class StartFormWidgets:
         upload: The file of prompts.
         hint: Shown as long as no run has an adapter.
         proposed: The run and the lane that the page itself selected (`StartForm.refresh_choices`).
+        power: Which difference the chosen prompts can detect.
     """
 
     fields: dict[str, Component]
@@ -187,6 +188,7 @@ class StartFormWidgets:
     hint: gr.Markdown
     start: gr.Button
     proposed: gr.State
+    power: gr.HTML
 
     @property
     def choice_outputs(self) -> dict[str, Component]:
@@ -221,7 +223,9 @@ def build_start_form() -> StartFormWidgets:
         label=about["lanes"].title, info="One to four, all on one base model.", elem_id="evaluate-lanes",
     )  # fmt: skip
     fields |= _row(_FIRST_FIELDS)
+    fields["guard"] = _field("guard")
     hint = gr.Markdown(NO_RUN, visible=False, elem_classes="qs-note", elem_id="evaluate-hint")
+    power = gr.HTML(elem_id="evaluate-power", padding=False)
     start = gr.Button("Evaluate", variant="primary", elem_id="evaluate-start")
     with gr.Accordion("Settings", open=False, elem_id="evaluate-more-settings"):
         fields |= _row(_SETTINGS[:2]) | _row(_SETTINGS[2:])
@@ -229,7 +233,7 @@ def build_start_form() -> StartFormWidgets:
         for index in range(0, len(_PLAIN_FIELDS), 2):
             fields |= _row(_PLAIN_FIELDS[index : index + 2])
         fields["model"] = _field("model", [])
-    return StartFormWidgets(fields, upload, hint, start, gr.State({}))
+    return StartFormWidgets(fields, upload, hint, start, gr.State({}), power)
 
 
 def _row(names: Sequence[str]) -> dict[str, Component]:

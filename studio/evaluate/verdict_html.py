@@ -49,9 +49,11 @@ def differences_html(verdict: Verdict, first: str, second: str) -> Markup:
         extents[metric.scale] = max(extents[metric.scale], _extent(difference))
     rows: dict[bool, list[IntervalRow]] = {True: [], False: []}
     for metric, difference in found:
-        interval = _interval(metric, difference, extents[metric.scale])
-        row = IntervalRow(metric.name, metric.title, _cells(metric, difference), interval, _why_no_plot(difference),
-                          is_main=metric == verdict.primary, help=metric.explanation)  # fmt: skip
+        interval = difference_interval(metric, difference, extents[metric.scale])
+        row = IntervalRow(
+            metric.name, metric.title, difference_cells(metric, difference), interval, why_no_plot(difference),
+            is_main=metric == verdict.primary, help=metric.explanation,
+        )  # fmt: skip
         rows[metric.better != "neither" or metric == verdict.primary].append(row)
     columns = ["", first, second, "change"]
     judged = interval_table_html(IntervalTable(columns, rows[True]))
@@ -74,8 +76,8 @@ def groups_html(metric: Metric, groups: Sequence[GroupDifference], first: str, s
     extent = max((_extent(group.difference) for group in shown), default=0.0)
     rows = [
         IntervalRow(
-            group.label, group.label, [f"{group.difference.rows:,}", *_cells(metric, group.difference)],
-            _interval(metric, group.difference, extent), note=_group_note(group),
+            group.label, group.label, [f"{group.difference.rows:,}", *difference_cells(metric, group.difference)],
+            difference_interval(metric, group.difference, extent), note=_group_note(group),
         )
         for group in shown
     ]  # fmt: skip
@@ -89,7 +91,8 @@ def explanations_html(metrics: Iterable[Metric]) -> Markup:
     return render("evaluate/explanations", metrics=list(metrics))
 
 
-def _cells(metric: Metric, found: PairedDifference) -> list[str]:
+def difference_cells(metric: Metric, found: PairedDifference) -> list[str]:
+    """Return the values of both lanes and the change as texts."""
     if not found.rows:
         return ["–", "–", "–"]
     return [metric.format(found.first_mean), metric.format(found.second_mean), format_change(metric, found.difference)]
@@ -99,7 +102,7 @@ def _extent(found: PairedDifference) -> float:
     return max((abs(end) for end in (found.low, found.high) if math.isfinite(end)), default=0.0)
 
 
-def _interval(metric: Metric, found: PairedDifference, extent: float) -> Interval | None:
+def difference_interval(metric: Metric, found: PairedDifference, extent: float) -> Interval | None:
     """Return the interval so that to the right is better; None if there is none."""
     if not math.isfinite(found.low):
         return None
@@ -119,11 +122,12 @@ _NO_PLOT = {
 }
 
 
-def _why_no_plot(found: PairedDifference) -> str:
+def why_no_plot(found: PairedDifference) -> str:
+    """Return why a difference has no interval; empty if it has one."""
     return "" if math.isfinite(found.low) else _NO_PLOT.get(found.problem, "no interval")
 
 
 def _group_note(group: GroupDifference) -> str:
-    if reason := _why_no_plot(group.difference):
+    if reason := why_no_plot(group.difference):
         return reason
     return "" if math.isnan(group.adjusted_p) else f"corrected p {format_p_value(group.adjusted_p)}"

@@ -7,21 +7,24 @@ from typing import Any
 import gradio as gr
 
 from components.conversation import empty_html
-from core.chat.turns import BASE
 from core.errors import StudioError
 from core.evaluate import scores as scores_file
 from core.evaluate import verdict as verdict_of
+from core.evaluate.classification.scoring import read_classification
+from core.evaluate.guard import read_ability
 from core.evaluate.scores import Scores
 from core.evaluate.store import Evaluation, EvaluationStore
-from core.evaluate.verdict import AUTO, Verdict
+from core.evaluate.verdict import AUTO, Verdict, choose_lanes
 from core.evaluate.verdict_text import format_change
 from core.system.files import modified_ns
+from studio.evaluate.ability_html import ability_html, classification_html
 from studio.evaluate.row_selection import SelectedRows, Selection, select_rows
 from studio.evaluate.verdict_html import differences_html, explanations_html, groups_html, verdict_html
 
 # Number of verdicts that are kept; one takes a second for a thousand prompts.
 _MAX_CACHED = 20
 _NOT_YET = "The verdict appears here when all prompts are answered and scored."
+_NOT_SCORED = "This evaluation was made by another version of the studio, so its verdict must be computed once."
 _ONE_MODEL = "One model alone gives no verdict. Choose a second one under Models to compare them on the same prompts."
 NAMES = ("first", "second", "metric", "grouping")
 
@@ -86,11 +89,11 @@ class VerdictView:
             grouping: What the prompts are grouped by.
         """
         lanes = evaluation.config().lanes
-        numbers = [
-            int(value) if str(value).isdigit() and int(value) < len(lanes) else None for value in (first, second)
-        ]
-        one = numbers[0] if numbers[0] is not None else lanes.index(BASE) if BASE in lanes else 0
-        other = numbers[1] if numbers[1] is not None else len(lanes) - 1
+        usual = choose_lanes(lanes) or (0, 0)
+        one, other = (
+            int(value) if str(value).isdigit() and int(value) < len(lanes) else default
+            for value, default in zip((first, second), usual, strict=True)
+        )
         if one == other:
             other = next((lane for lane in range(len(lanes)) if lane != one), one)
         return Comparison(one, other, str(metric or AUTO), str(grouping or ""))
@@ -106,7 +109,10 @@ class VerdictView:
             compared = Comparison(compared.first, compared.second)
             read = self.read(evaluation, compared)
         if read is None:
-            return hidden(empty_html(_NOT_YET))
+            # Evaluations of earlier versions have answers without scores, or with scores that were computed otherwise.
+            is_finished = evaluation.state().status == "finished"
+            text = _NOT_SCORED if is_finished else _NOT_YET
+            return {**hidden(empty_html(text)), "score": gr.update(visible=is_finished)}
         found, verdict = read
         first, second = titles[compared.first], titles[compared.second]
         groupings = list(dict.fromkeys(group.grouping for group in verdict.groups))
@@ -118,15 +124,44 @@ class VerdictView:
             *((metric.title, metric.name) for metric in found.metrics),
         ]
         return {
+            "score": gr.update(visible=False),
             "verdict": verdict_html(verdict, first, second),
             "differences": differences_html(verdict, first, second),
             "explanations": explanations_html(found.metrics),
+            "ability": self._ability(evaluation, titles, compared, found),
+            "classes": self._classes(evaluation, titles, found),
             "groups": groups_html(verdict.primary, groups, first, second) if groups else "",
             "first": gr.update(choices=lanes, value=str(compared.first), visible=True),
             "second": gr.update(choices=lanes, value=str(compared.second), visible=True),
             "metric": gr.update(choices=metrics, value=compared.metric, visible=True),
             "grouping": gr.update(choices=groupings, value=grouping or None, visible=bool(groups)),
         }
+
+    def _ability(self, evaluation: Evaluation, titles: Sequence[str], compared: Comparison, found: Scores) -> str:
+        """Return what the probes say; empty if they were not asked."""
+        ability = read_ability(evaluation)
+        if ability is None:
+            return ""
+        lanes = evaluation.config().lanes
+        gains = [self._gain(evaluation, compared, lane) for lane in range(len(lanes))]
+        return ability_html(ability, titles, lanes, compared.first, compared.second, gains)
+
+    def _gain(self, evaluation: Evaluation, compared: Comparison, lane: int) -> float | None:
+        """Return how much better a lane is than the reference lane by the primary metric; None if it is not known."""
+        if lane == compared.first:
+            return None
+        _, verdict = self.read(evaluation, Comparison(compared.first, lane, compared.metric))
+        found = next((each for metric, each in verdict.overall if metric == verdict.primary), None)
+        if found is None or not found.rows:
+            return None
+        return -found.difference if verdict.primary.better == "lower" else found.difference
+
+    def _classes(self, evaluation: Evaluation, titles: Sequence[str], found: Scores) -> str:
+        """Return the tables of a classification; empty if the references are no labels."""
+        if not any(metric.needs == "label" for metric in found.metrics):
+            return ""
+        labels = read_classification(evaluation, found.prompts)
+        return classification_html(labels, titles) if labels else ""
 
     def select(self, evaluation: Evaluation, selection: Selection, finished: list[int]) -> SelectedRows | None:
         """Return the rows of a selection; None if the evaluation is not scored."""
@@ -142,5 +177,5 @@ class VerdictView:
 
 def hidden(text: str) -> dict[str, Any]:
     """Return updates that show a sentence in place of a verdict."""
-    cleared = {name: "" for name in ("differences", "explanations", "groups")}
-    return {"verdict": text, **cleared, **{name: gr.update(visible=False) for name in NAMES}}
+    cleared = {name: "" for name in ("differences", "explanations", "ability", "classes", "groups")}
+    return {"verdict": text, **cleared, **{name: gr.update(visible=False) for name in (*NAMES, "score")}}
