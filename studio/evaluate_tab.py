@@ -16,6 +16,7 @@ from studio.evaluate.actions import EvaluationActions
 from studio.evaluate.evaluation_html import none_html, waiting_html
 from studio.evaluate.evaluation_layout import ANSWER_DRAWER, EvaluationViewWidgets, build_evaluation_view
 from studio.evaluate.evaluation_view import EvaluationView
+from studio.evaluate.judge_panel import JudgeActions, connect_judge
 from studio.evaluate.power_hint import PowerHint
 from studio.evaluate.start_form import StartForm, StartFormWidgets, build_start_form
 from studio.handlers import event_handler
@@ -64,12 +65,14 @@ def build_evaluate_tab(
         with gr.Column(scale=2, min_width=320, elem_id="evaluate-form"):
             form = build_start_form()
         with gr.Column(scale=4, min_width=340, elem_id="evaluate-view"):
-            widgets = build_evaluation_view()
+            widgets, judge = build_evaluation_view()
         with build_drawer("The answers", ANSWER_DRAWER):
             widgets.prompt.render()
     _connect_form(StartForm(store), form, view, widgets, demo, changes)
     _connect_view(view, widgets, demo)
     _connect_verdict(view, widgets)
+    compared = {"first": widgets.first, "second": widgets.second}
+    connect_judge(JudgeActions(view, jobs), judge, widgets.evaluation, compared, demo, changes)
     _connect_actions(EvaluationActions(view, jobs), widgets, dataset, tabs)
     return EvaluateTab(_connect_polling(view, widgets, changes), form.fields["run"], widgets.evaluation)
 

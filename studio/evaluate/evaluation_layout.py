@@ -13,6 +13,7 @@ from components.pager import Pager, build_pager
 from components.progress_bar import ProgressBar, build_progress_bar
 from core.evaluate import result
 from studio.evaluate.evaluation_html import NO_PROMPT
+from studio.evaluate.judge_panel import JudgeWidgets, build_judge_panel
 
 ANSWER_DRAWER = "evaluate-answers"
 
@@ -90,7 +91,7 @@ class EvaluationViewWidgets:
         return {**{name: getattr(self, name) for name in names}, **self.comparison, **self.table_outputs}
 
 
-def build_evaluation_view() -> EvaluationViewWidgets:
+def build_evaluation_view() -> tuple[EvaluationViewWidgets, JudgeWidgets]:
     """Build the view in the open layout; the caller renders `prompt` in its drawer."""
     disabled = {"interactive": False, "size": "sm", "min_width": 76}
     hidden = {**disabled, "visible": False, "scale": 0}
@@ -112,6 +113,7 @@ def build_evaluation_view() -> EvaluationViewWidgets:
     explanations = gr.HTML(elem_id="evaluate-explanations", padding=False)
     ability = gr.HTML(elem_id="evaluate-ability", padding=False)
     classes = gr.HTML(elem_id="evaluate-classes", padding=False)
+    judge = build_judge_panel()
     grouping = gr.Dropdown(label="By group", visible=False, elem_id="evaluate-grouping")
     groups = build_interval_table("evaluate-groups")
     metrics = gr.HTML(elem_id="evaluate-metrics", padding=False)
@@ -135,8 +137,9 @@ def build_evaluation_view() -> EvaluationViewWidgets:
         typed = gr.Textbox(label="Delete", info="Type the evaluation's id to delete it with all its answers.",
                            elem_id="evaluate-delete-id")  # fmt: skip
         delete = gr.Button("Delete permanently", variant="stop", size="sm", elem_id="evaluate-delete")
-    return EvaluationViewWidgets(
+    widgets = EvaluationViewWidgets(
         evaluation, pause, resume, stop, status, metrics, first, second, metric, verdict, score, differences,
         explanations, ability, classes, grouping, groups, side, group_filter, gr.State({}), table, pager, prompt,
         opened, kind, download, bar, notes, typed, delete,
     )  # fmt: skip
+    return widgets, judge

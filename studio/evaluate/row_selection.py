@@ -91,6 +91,15 @@ def select_rows(scores: Scores, selection: Selection, finished: list[int], forma
     return SelectedRows(prompts[order].tolist(), texts, counts)
 
 
+_FLIPS = {1.0: "wrong → right", -1.0: "right → wrong", 0.0: "same"}
+
+
+def _describe(metric: Metric, change: float, format_change: Any) -> str:
+    if np.isnan(change):
+        return "–"
+    return _FLIPS.get(change, "") if metric.is_binary else format_change(metric, change)
+
+
 def _changes(scores: Scores, metric: Metric, selection: Selection) -> np.ndarray:
     """Return the change of a metric from the first to the second lane, (prompts,); NaN where a lane has no value."""
     return scores.values(metric.name, selection.second) - scores.values(metric.name, selection.first)

@@ -1,7 +1,7 @@
 """Judging of an evaluation: every finished prompt is asked about twice, and each reply is kept as soon as it arrives.
 
     evaluations/<id>/judgments/<judge>-<first>-<second>.jsonl    prompt, order, choice, reply or error
-
+    evaluations/<id>/judgments/<judge>-<first>-<second>.json     the pair and the judge
 A judging that was interrupted continues with the questions that have no valid reply yet; errors are asked again.
 """
 
@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from core.data.formats import Message
@@ -18,6 +18,7 @@ from core.evaluate.judge.endpoint import JudgeError
 from core.evaluate.judge.pairwise import Choice, Question, build_questions, parse_choice
 from core.evaluate.line_file import LineWriter
 from core.evaluate.store import Evaluation
+from core.system.files import read_json, write_json
 from core.system.jobs import Progress, ignore_progress
 
 WORKERS = 4
@@ -52,6 +53,14 @@ class Judgment:
     def both(self) -> tuple[Choice, Choice] | None:
         """Return the choices of both orders; None until both are valid."""
         return (self.choices[0], self.choices[1]) if len(self.choices) == 2 else None
+
+
+def list_pairs(evaluation: Evaluation) -> list[Pair]:
+    """Return the pairs that were judged, in the order in which their files were made."""
+    found = []
+    for path in sorted((evaluation.folder / "judgments").glob("*.json"), key=lambda path: path.stat().st_mtime_ns):
+        found.append(Pair(**read_json(path)))
+    return found
 
 
 def judgments_file(evaluation: Evaluation, pair: Pair) -> Path:
@@ -100,6 +109,8 @@ def judge(
     questions = list(_missing_questions(evaluation, pair))
     path = judgments_file(evaluation, pair)
     path.parent.mkdir(exist_ok=True)
+    # The name of the file has only a hash of the judge's name.
+    write_json(path.with_suffix(".json"), asdict(pair))
     writer = LineWriter(path)
     failed = 0
     try:

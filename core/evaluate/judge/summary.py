@@ -12,6 +12,7 @@ import numpy as np
 from core.evaluate.judge.correction import MIN_VOTES, CorrectedMean, correct_mean
 from core.evaluate.judge.judging import Judgment
 from core.evaluate.judge.pairwise import Preference, is_consistent, preference
+from core.evaluate.statistics.paired import PairedScores, compare
 
 SCORES: dict[Preference, float] = {"second": 1.0, "tie": 0.5, "first": 0.0}
 
@@ -45,6 +46,7 @@ class JudgeSummary:
         first_slot: Share of the replies for an answer that chose answer A, 0.5 for a judge without preference for a
             position; None if every reply is a tie.
         agreement: The comparison with people's votes; None without any.
+        interval: 95 % interval of the win rate over conversations; None if there are too few.
     """
 
     wins: int
@@ -55,6 +57,7 @@ class JudgeSummary:
     consistency: float | None
     first_slot: float | None
     agreement: Agreement | None
+    interval: tuple[float, float] | None = None
 
     @property
     def rows(self) -> int:
@@ -76,12 +79,15 @@ def row_scores(judgments: Mapping[int, Judgment], prompts: int) -> np.ndarray:
     return scores
 
 
-def summarize(judgments: Mapping[int, Judgment], votes: Mapping[int, Preference]) -> JudgeSummary:
+def summarize(
+    judgments: Mapping[int, Judgment], votes: Mapping[int, Preference], clusters: np.ndarray | None = None
+) -> JudgeSummary:
     """Return the counts.
 
     Args:
         judgments: By prompt.
         votes: Blind votes of people on the same prompts and lanes, by prompt.
+        clusters: Number of the conversation of each prompt, (prompts,), for the interval; None for no interval.
     """
     valid = {index: judgment.both for index, judgment in judgments.items() if judgment.both}
     preferred = {index: preference(both) for index, both in valid.items()}
@@ -94,7 +100,15 @@ def summarize(judgments: Mapping[int, Judgment], votes: Mapping[int, Preference]
         consistency=float(np.mean([is_consistent(both) for both in valid.values()])) if valid else None,
         first_slot=letters.count("A") / len(letters) if letters else None,
         agreement=_compare_with_votes(preferred, votes),
+        interval=None if clusters is None else _interval(row_scores(judgments, len(clusters)), clusters),
     )  # fmt: skip
+
+
+def _interval(scores: np.ndarray, clusters: np.ndarray) -> tuple[float, float] | None:
+    """Return the interval of the mean score; the score of one lane is 1 minus that of the other."""
+    found = compare(PairedScores(1 - scores, scores, clusters), seed=0)
+    # The difference is 2 · win rate - 1.
+    return ((found.low + 1) / 2, (found.high + 1) / 2) if np.isfinite(found.low) else None
 
 
 def _compare_with_votes(preferred: Mapping[int, Preference], votes: Mapping[int, Preference]) -> Agreement | None:
