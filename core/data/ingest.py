@@ -7,7 +7,6 @@ its name only when it is complete: it is written into a scratch folder that is r
 
 import contextlib
 import itertools
-import json
 import re
 import shutil
 import tempfile
@@ -48,8 +47,14 @@ def find_opened(settings: Settings, source: Source) -> Dataset | None:
     """
     name = dataset_id(source)
     known = settings.datasets_dir / name / "about.json"
-    if not known.is_file() or json.loads(known.read_text(encoding="utf-8")).get("layout") != LAYOUT:
+    try:
+        found = Dataset.model_validate_json(known.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        # There is none, or it is damaged or of another version: `ingest` replaces it.
         return None
+    if found.layout != LAYOUT:
+        return None
+    # The caller may not see it.
     found = find(settings, name)
     return found if kind_of(found.source.name) == kind_of(source.name) else None
 

@@ -87,7 +87,7 @@ class Evaluation(WorkFolder[EvaluationState]):
             StudioError: The file is damaged or of another version.
         """
         try:
-            saved = read_json(self.folder / "config.json")
+            saved = dict(read_json(self.folder / "config.json"))
             version = saved.pop("schema_version", None)
             if version != SCHEMA_VERSION:
                 raise StudioError(f"The evaluation {self.id} has version {version}, expected {SCHEMA_VERSION}.")
@@ -95,7 +95,7 @@ class Evaluation(WorkFolder[EvaluationState]):
         except ValidationError as error:
             raise StudioError(f"The evaluation {self.id} has a config.json that does not fit:\n{sentences(error)}"
                               ) from error  # fmt: skip
-        except (OSError, ValueError, AttributeError) as error:
+        except (OSError, ValueError, TypeError) as error:
             raise StudioError(f"The evaluation {self.id} has no readable config.json ({error}).") from error
 
     def prompts(self) -> Prompts:

@@ -46,13 +46,13 @@ def _rows(run: Run, config: QLoRAConfig) -> str:
     subset = run.subset()
     if subset is None:
         return config.subset
-    # Rows that were left out by hand are training rows if as many rows are held out as before.
-    recipe = subset.recipe.model_copy(update={"excluded": []})
-    found = [recipe.model_dump_json(), str(subset.held_out)]
     if subset.held_out:
-        return " ".join([*found, str(min(config.eval_rows, subset.held_out))])
+        # Other training rows do not change the loss of the held-out ones. Earlier versions stored no hash of these
+        # alone, so there only the same recipe is sure to have the same held-out rows.
+        rows = subset.held_out_sha256 or f"{subset.recipe.model_dump_json()} {subset.held_out}"
+        return f"{rows} {min(config.eval_rows, subset.held_out)}"
     # The run itself holds rows out of those that it would train on.
-    return " ".join([*found, subset.sha256, str(config.held_out_share), str(config.seed), str(config.eval_rows)])
+    return f"{subset.sha256} {config.held_out_share} {config.seed} {config.eval_rows}"
 
 
 def why_not_comparable(one: Measurement, other: Measurement) -> str:

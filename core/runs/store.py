@@ -121,8 +121,8 @@ class Run(WorkFolder[RunState]):
             StudioError: config.json is damaged, or another version of the studio wrote it.
         """
         try:
-            saved = read_json(self.folder / "config.json")
-        except (OSError, ValueError) as error:
+            saved = dict(read_json(self.folder / "config.json"))
+        except (OSError, ValueError, TypeError) as error:
             raise StudioError(f"The run {self.id} has no readable config.json ({error}).") from error
         version = saved.pop("schema_version", None)
         if version not in READABLE_VERSIONS:
