@@ -25,7 +25,8 @@ class Fit:
         total: Bytes that it may take if nothing else uses the GPU, or all bytes of the machine's memory.
         on_gpu: Whether the run uses a GPU.
         gpus: Number of GPUs that each need this much.
-        changes: The smallest change of settings that makes the run fit; empty if it fits or nothing helps.
+        changes: The smallest change of settings that makes the run fit; empty if it fits, if nothing helps, or without
+            a GPU, where none is searched.
         why: What the change does and costs.
     """
 
@@ -54,7 +55,7 @@ class Fit:
 
 
 def fit(settings: Settings, config: QLoRAConfig) -> Fit | None:
-    """Return whether a run fits; None for a model that is not downloaded yet or has no forecast."""
+    """Return the memory that a run needs and whether it fits; None if the model has no forecast or is not here yet."""
     from transformers import AutoConfig
 
     try:

@@ -50,8 +50,9 @@ class PreparedRun:
 
 
 def prepare(
-    settings: Settings, config: QLoRAConfig, run: Run, events: EventWriter | NoEvents, ranks: RankGroup = SINGLE
-) -> PreparedRun:
+    settings: Settings, config: QLoRAConfig, run: Run, events: EventWriter | NoEvents, ranks: RankGroup = SINGLE,
+    waits_for_chat: bool = True,
+) -> PreparedRun:  # fmt: skip
     """Load the model and the rows of a run and build its trainer.
 
     Args:
@@ -60,6 +61,7 @@ def prepare(
         run: The run's folder.
         events: Where stages of the work are reported.
         ranks: The processes that train the run together.
+        waits_for_chat: Whether to give the chat time to free its GPU memory, which it does for a run only.
 
     Raises:
         StudioError: The machine, the model or the rows do not allow the run.
@@ -68,13 +70,13 @@ def prepare(
         raise StudioError(problem)
     rows = subsets.load(settings, config.subset)
     events.write(StageEvent(text=f"Loading {config.model}"))
-    if ranks.is_single:
+    if waits_for_chat and ranks.is_single:
         # With several ranks, the worker waited before it started the first of them.
         wait_for_gpu_memory(settings, config, events)
     base = _load_base(settings, config)
     base.choices += [*hold_out(config, rows), *configure_tracker(config, run)]
     renderer = _make_renderer(config, base)
-    events.write(StageEvent(text=f"Reading {len(rows[TRAIN]):,} rows as tokens"))
+    events.write(StageEvent(text=f"Tokenizing {len(rows[TRAIN]):,} rows"))
     tokenized, held_out = _tokenize_rows(config, renderer, rows)
     base.choices += [
         renderer.end_tokens.note,

@@ -93,10 +93,16 @@ def findings_html(findings: list[Finding]) -> str:
 def forecast_html(fitted: Fit) -> str:
     """Return the memory that the run needs as a bar on the scale of the free memory."""
     per_gpu = f" on each of {fitted.gpus} GPUs" if fitted.gpus > 1 else ""
-    where = f"of GPU memory{per_gpu}" if fitted.on_gpu else "of this machine's memory; there is no GPU"
-    text = f"About {fitted.needed / _GIB:.1f} GiB needed, {fitted.free / _GIB:.1f} GiB free {where}"
+    memory = f"GPU memory{per_gpu}" if fitted.on_gpu else "memory"
+    text = f"About {fitted.needed / _GIB:.1f} GiB of {memory} needed, {fitted.free / _GIB:.1f} GiB free"
+    if not fitted.on_gpu:
+        text += "; this machine has no GPU"
     if not fitted.fits and not fitted.changes:
-        text += ". No smaller batch or length makes it fit: choose a smaller model or a larger GPU"
+        # Changes are searched on a GPU only, so without one nothing is known about smaller batches.
+        text += (
+            ". No smaller batch or length makes it fit: choose a smaller model or a larger GPU" if fitted.on_gpu
+            else ". Lower the batch size or the maximum length, or choose a smaller model"
+        )  # fmt: skip
     parts = dict(fitted.forecast.parts)
     if fitted.on_gpu:
         # `device` is the tensors' `total` plus fragmentation and the CUDA context, which belong to no part.
