@@ -1,6 +1,6 @@
 """Comparison of runs: one summary per run, and the settings and versions in which they differ."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -149,19 +149,20 @@ def settings_that_differ(summaries: Sequence[Summary]) -> list[str]:
     return [name for name in names if len({config[name] for config in configs}) > 1]
 
 
-def previous_run(run: Run, runs: Sequence[Run]) -> Run | None:
-    """Return the newest run on the same subset that was created before a run and has trained.
+def previous_run(run: Run, runs: Sequence[Run], has_curve: Callable[[Run], bool]) -> Run | None:
+    """Return the newest run on the same subset that was created before a run and has a curve.
 
     Args:
         run: The run.
         runs: All runs, the newest first.
+        has_curve: Returns whether a run has trained a step; one that failed in its preparation has events, but no step.
     """
     created, subset = run.saved_state().created, run.config().subset
     for other in runs:
         if other.id == run.id or other.saved_state().created > created:
             continue
         try:
-            if other.config().subset == subset and other.events_file.exists():
+            if other.config().subset == subset and has_curve(other):
                 return other
         except StudioError:
             # A run without readable settings is on no known subset.
