@@ -45,7 +45,7 @@ class Worker:
         answered = self.evaluation.answers().offsets
         missing = generator.list_missing(
             answered,
-            lambda index: self._stage(f"Reading prompt {index:,} of {len(prompts):,}") if index % 1000 == 0 else None,
+            lambda index: self._stage(f"Prompts read: {index:,} of {len(prompts):,}") if index % 1000 == 0 else None,
         )
         writer = AnswerWriter(self.evaluation.answers_file)
         writer.write(generator.failures)

@@ -110,7 +110,7 @@ def start_queue_watcher(
 
 
 def stop_overdue(store: RunStore, hours: float) -> None:
-    """Ask the active run to stop if it has trained for more than `hours`."""
+    """Ask the active run to stop if its worker started more than `hours` ago."""
     run = store.active()
     if run is None or (worker := _process(run.saved_state().pid or 0)) is None:
         return

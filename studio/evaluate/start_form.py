@@ -99,7 +99,8 @@ class StartForm:
             "subset": gr.update(choices=subsets),
             "lanes": gr.update(choices=choices, value=selected),
             "model": gr.update(choices=models),
-            "hint": gr.update(visible=not with_adapter),
+            # Every lane but the base is an adapter, checkpoints included.
+            "hint": gr.update(visible=len(choices) == 1),
             "proposed": {"run": "" if is_chosen else chosen or "", "lane": lane},
         }
 
