@@ -51,6 +51,7 @@ def evaluate(do, run, status="finished"):
 
 def test_empty_home_points_to_the_quick_demo(do):
     journey = do.journey()
+    assert tuple(journey.steps) == TABS
     assert journey.text == "Nothing is trained yet."
     assert [action.tab for action in journey.actions] == ["train"]
     assert journey.steps == {

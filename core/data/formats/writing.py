@@ -1,4 +1,4 @@
-"""Conversion of conversations to the rows of seven export formats.
+"""Conversion of conversations to the rows of the export formats.
 
 Each row is parsed again as soon as it is written: it is exported only if parsing gives the same conversation. A
 conversation that a format cannot represent is refused with the reason.
