@@ -190,7 +190,7 @@ class AccessMiddleware:
         if scope["path"] in (_OAUTH_START, _OAUTH_CALLBACK):
             await PlainTextResponse(_OAUTH_FAILED, 400)(scope, receive, answer)
             return
-        text = f"This request is none that the page makes ({type(error).__name__})."
+        text = f"The page never sends such a request ({type(error).__name__})."
         await JSONResponse({"error": text}, 400)(scope, receive, answer)
 
     def _tries_password(self, scope: dict) -> bool:
@@ -200,7 +200,7 @@ class AccessMiddleware:
         """Return the caller; raise RefusalError unless the request, of a declared size, may be passed on."""
         path = path_of(request)
         check_origin(request, self.access.way, self.settings)
-        # Any name is the name of some file, and is compared with those that the caller may fetch.
+        # A file's name may contain anything, so its spelling is not checked; it must be one that the caller may fetch.
         if not path.startswith(_FILE_PREFIX):
             check_spelling(path)
         if not OPEN_ROUTES.fullmatch(path) or (FILE_ROUTES.fullmatch(path) and path not in page_files()):
@@ -229,7 +229,7 @@ class AccessMiddleware:
 
     def _check_upload(self, role: Role, size: int | None) -> None:
         if role is Role.VISITOR:
-            raise RefusalError(403, f"Uploads are the owner's. {CLOSED}")
+            raise RefusalError(403, f"Only the owner can upload files. {CLOSED}")
         try:
             quotas.room_for_upload(self.settings, self.limits, self.settings.uploads_dir, size)
         except StudioError as error:

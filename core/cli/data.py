@@ -169,7 +169,7 @@ class DataLengths(OneDataset):
             settings, data, reading, tokens, lambda share: print_progress(share, "Counting tokens")
         )
         found = lengths.summarize(path, self.max_length, self.batch_size)
-        print(f"{found.rows:,} rows, {found.tokens:,} tokens, {found.answer_tokens:,} of them in answers")
+        print(f"{found.rows:,} rows, {found.tokens:,} tokens, {found.answer_tokens:,} tokens in answers")
         print(f"median {found.median:,}, longest {found.longest:,}")
         print(f"{found.truncated:,} rows are truncated at {self.max_length:,}: {found.lost_tokens:,} tokens are lost")
         print(f"{found.padding:.0%} of a batch of {self.batch_size} is padding without packing")

@@ -27,7 +27,7 @@ from studio.job_progress import follow
 
 FIELDS = ["rows", "method", "stratify_by", "seed", "held_out_share", "duplicates", "leaks"]
 _QUICK_HELP = (
-    "Without the settings above: 1,000 random rows of the whole dataset, nothing held out, written as a ZIP like "
+    "Ignores the settings above: 1,000 random rows of the whole dataset, nothing held out, written as a ZIP like "
     "guanaco-llama2-1k."
 )
 # Fields that are checked against each other, so no single widget shows their problem.
@@ -118,7 +118,7 @@ class CreateSubset:
         return chips_html([("Recipe:", text, False)])
 
     def suggest_name(self, state: State, changes: Changes, **values: Any) -> dict[str, Any]:
-        """Suggest a free name that tells how the rows are chosen."""
+        """Suggest a free name that describes how the rows are chosen."""
         page = parse_state(state)
         if not page.dataset:
             return {"name": ""}

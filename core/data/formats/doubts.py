@@ -188,8 +188,8 @@ def mask_doubt(rows: Rows, found: Columns, reading: Reading) -> str:
         neutral = _NONE_SKIPPED if find_column([name], SKIP_KEYS) else _ALL_LEARNED
         if values - neutral and all(_NUMBER.fullmatch(value) for value in values):
             return (
-                f"{name!r} may say which answers are learned, and no column is read so; "
-                "give each turn that is not learned the field train = false, or leave such rows out"
+                f"{name!r} may say which answers carry loss, and no column is read so; "
+                "give each turn that carries none the field train = false, or leave such rows out"
             )
     return ""
 

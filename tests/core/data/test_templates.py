@@ -178,7 +178,7 @@ def test_render_without_any_answer_gives_the_reason():
     parts = "{% for m in messages %}[{{ m.role }}]{% for p in m.content %}{{ p.text }}{% endfor %}</s>{% endfor %}"
     made = tokenize(renderer_of(parts), [(0, [user("a"), answer("b")])], 256, answers_only=True)
     assert made.left_out == {
-        "nothing to learn: the chat template leaves out a user turn; the chat template leaves out an answer": 1
+        "no token carries loss: the chat template leaves out a user turn; the chat template leaves out an answer": 1
     }
 
 
