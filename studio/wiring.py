@@ -89,7 +89,7 @@ def by_name(handler: Callable[..., Any], outputs: Named) -> Callable[..., Any]:
     def values(result: Mapping[str, Any] | None) -> Any:
         result = result or {}
         if unknown := set(result) - set(outputs):
-            raise KeyError(f"{handler.__qualname__} returns {sorted(unknown)}, which are none of {sorted(outputs)}")
+            raise KeyError(f"{handler.__qualname__} returns {sorted(unknown)}, which are not among {sorted(outputs)}")
         for name, value in result.items():
             if isinstance(outputs[name], gr.State):
                 check_state_size(value)

@@ -164,7 +164,7 @@ class Access:
         Args:
             session: Content of the session cookie, signed by the server; None if there are no sessions.
             user: User that the password admitted.
-            cookie: Random name that the visitor's browser was given; it only tells visitors apart.
+            cookie: Random name that the visitor's browser was given; it only distinguishes visitors.
         """
         if self.way is Way.OWN_MACHINE:
             return Caller(Role.OWNER, "owner")

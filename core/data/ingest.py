@@ -23,7 +23,7 @@ from core.data import formats, one_column, saved_reading
 from core.data.column_statistics import MAX_COLUMNS, ColumnStatistics, check_name, describe_trouble
 from core.data.readers import SourceRow, encoding, kind_of
 from core.data.split_columns import SplitColumns
-from core.data.table import GROUP_BYTES, GROUP_ROWS, LAYOUT, Column, Dataset, Source, dataset_id, find
+from core.data.table import GROUP_BYTES, GROUP_ROWS, LAYOUT, Column, Dataset, Source, dataset_id, find, layout_of
 from core.errors import StudioError
 from core.settings import Settings, inside
 from core.system.files import write_json
@@ -46,15 +46,8 @@ def find_opened(settings: Settings, source: Source) -> Dataset | None:
     The same bytes under another ending, such as .csv after .txt, are read anew: the ending chooses the reader.
     """
     name = dataset_id(source)
-    known = settings.datasets_dir / name / "about.json"
-    try:
-        found = Dataset.model_validate_json(known.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        # There is none, or it is damaged or of another version: `ingest` replaces it.
+    if layout_of(settings, name) != LAYOUT:
         return None
-    if found.layout != LAYOUT:
-        return None
-    # The caller may not see it.
     found = find(settings, name)
     return found if kind_of(found.source.name) == kind_of(source.name) else None
 
@@ -206,7 +199,7 @@ _KINDS = {bool: "flag", int: "number", float: "number", str: "text"}
 def _write_part(
     path: Path, batch: list[tuple[str, SourceRow]], seen: ColumnStatistics, splits: SplitColumns, typed: bool
 ) -> Path:
-    """Write a batch of rows as text and add its columns to the statistics; `typed` sources tell numbers from text."""
+    """Write a batch of rows as text and add its columns to the statistics; `typed`: numbers are not text."""
     cells: dict[str, list[str | None]] = {}
     fixed: dict[str, list[Any]] = {name: [] for name in _FIXED.names}
     for index, (split, read) in enumerate(batch):

@@ -149,6 +149,15 @@ def find(settings: Settings, dataset: str | None) -> Dataset:
     raise StudioError(f"There is no open dataset {dataset!r}. Opened so far: {opened}. Open it first.")
 
 
+def layout_of(settings: Settings, dataset: str) -> int | None:
+    """Return the layout of a dataset's folder; None if there is none, or if its description is damaged."""
+    try:
+        about = (folder(settings, dataset) / "about.json").read_text(encoding="utf-8")
+        return Dataset.model_validate_json(about).layout
+    except (OSError, ValueError):
+        return None
+
+
 def opened_datasets(settings: Settings) -> list[Dataset]:
     """Return the opened datasets that the caller may see, the newest last, without those that cannot be read."""
     files = sorted(settings.datasets_dir.glob("[!.]*/about.json"), key=modified_ns)

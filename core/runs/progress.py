@@ -13,8 +13,8 @@ class Activity:
 
     Attributes:
         stage: Text of its stage; empty from the end of a stage on.
-        since: When it began, in seconds since the epoch; 0 before the first event. A stage that reports how far it is
-            has begun with its first report.
+        since: When it began, in seconds since the epoch; 0 before the first event. For a stage that reports its
+            progress repeatedly, the time of the first report.
     """
 
     stage: str = ""
@@ -67,7 +67,7 @@ def progress(events: Iterable[RunEvent], activity: Activity | None = None) -> Pr
 
     Args:
         events: All of them in order, or the last of each kind.
-        activity: What the worker does now; None if the events are all in order, which tell it.
+        activity: What the worker does now; None: computed from the events, which must then be complete and in order.
     """
     last: dict[type[RunEvent], Any] = {}
     losses: list[float | str | None] = []

@@ -84,23 +84,21 @@ def perform(settings: Settings, config: QLoRAConfig, progress: Progress) -> DryR
     from core.train.preparation import prepare
 
     # The folder lies among the runs, on the same disk; its name begins with a dot, so no list shows it.
-    folder = tempfile.TemporaryDirectory(dir=settings.runs_dir, prefix=".measure-")
+    folder = tempfile.TemporaryDirectory(dir=settings.runs_dir, prefix=".dry-run-")
     with folder as scratch, fixed_cublas_workspace(config):
         run = Run(Path(scratch))
         try:
             progress(0.1, "Loading the model and the rows")
             estimate, started = fit.fit(settings, config), time.monotonic()
+            plain = config.model_copy(update=_WITHOUT_EXTRAS)
             # The chat gives way to runs only, so waiting for its memory would be in vain.
-            prepared = prepare(
-                settings, config.model_copy(update=_WITHOUT_EXTRAS), run, _StageProgress(progress), waits_for_chat=False
-            )
+            prepared = prepare(settings, plain, run, _StageProgress(progress), waits_for_chat=False)
             preparation = time.monotonic() - started
             batches = _longest_batches(config, prepared.trainer)
             seconds = _time_steps(prepared.trainer, batches, progress)
         except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-            ran_out = isinstance(error, torch.OutOfMemoryError)
-            cause = _shared_memory_cause(estimate) if ran_out else ""
-            raise StudioError(cause or describe_failure(error)) from error
+            shared = _shared_memory_cause(estimate) if isinstance(error, torch.OutOfMemoryError) else ""
+            raise StudioError(shared or describe_failure(error)) from error
         return _result(config, prepared.summary, batches, seconds[-1], preparation)
 
 

@@ -15,7 +15,7 @@ _BAD = ("failed", "interrupted", "unreadable")
 
 
 def skeleton_html() -> str:
-    """Return what stands in the place of a run until the page knows whether there is one."""
+    """Return a placeholder that is shown until the page knows whether there is a run."""
     return render("train/skeleton")
 
 

@@ -86,7 +86,7 @@ def test_malformed_call_is_answered_with_a_sentence(browser, body, expected):
 
 
 class Routes:
-    """Gradio's routes, of which each answer tells how many came before it."""
+    """Gradio's routes, of which each answer states how many came before it."""
 
     def __init__(self, status: int = 200, size: int = 0, cookie: str | None = None):
         self.count, self.status, self.size, self.cookie = 0, status, size, cookie

@@ -106,7 +106,7 @@ def answer(size: int) -> SimpleNamespace:
 
 
 async def read_all(messages) -> int:
-    """Return how many messages are read until the page is told to reload."""
+    """Return how many messages are read until the page is asked to reload."""
     for count in range(10_000):
         try:
             await messages.get()

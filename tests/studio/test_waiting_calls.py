@@ -91,7 +91,7 @@ def test_call_without_a_session_is_its_callers(space):
 
 
 def test_messages_of_waiting_calls_grow_with_their_number(space):
-    """Gradio's default tells all waiting calls at every start, and fails here."""
+    """Gradio's default messages all waiting calls at every start, and fails here."""
 
     def messages(calls: int, cookie: str) -> int:
         blocks = page(Access(Way.SPACE, "keeper"))

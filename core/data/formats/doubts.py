@@ -172,7 +172,7 @@ def message_list_doubt(rows: Rows, found: Columns) -> str:
 
 
 def mask_doubt(rows: Rows, found: Columns, reading: Reading) -> str:
-    """Return the doubt that a column says which turns or rows are learned; "" where none excludes anything.
+    """Return the doubt that a column says which turns or rows carry loss; "" where none excludes anything.
 
     In plain text and text with a label, a column such as "weight" may be about the text, so only lists count.
     """

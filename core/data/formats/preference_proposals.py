@@ -35,7 +35,7 @@ def propose_preference(rows: Rows, found: Columns) -> Iterator[Proposal]:
             "preference",
             {"prompt": prompt, "chosen": chosen, "rejected": rejected}
             | columns_beside(found, {prompt, chosen, rejected}),
-            f"a chosen and a rejected answer {answers}; the chosen one is learned",
+            f"a chosen and a rejected answer {answers}; the chosen one is trained on",
             count_present(rows, chosen),
             reference_doubt(rows, found, chosen),
         )
@@ -65,7 +65,7 @@ def _is_choice(rows: Rows, name: str, first: str, second: str) -> bool:
         chooses_first(value, first, second) is not None for value in values
     ) <= len(values):
         return False
-    # A letter or a name tells the column by itself; a number or a flag may be about anything.
+    # A letter or a name identifies the column by itself; a number or a flag may be about anything.
     is_number = bool(words & (FIRST_VALUES | SECOND_VALUES))
     return not is_number or bool(_CHOICE_WORDS & set(name_parts(name)))
 
@@ -80,7 +80,7 @@ def _chosen(rows: Rows, found: Columns, first: str, second: str, choice: str) ->
     if prompt is None:
         return
     answers, orders = f"{first!r} and {second!r}", _orders(rows, first, second, choice)
-    doubt = f"{choice!r} may say which of {answers} is the better answer, which is then learned"
+    doubt = f"{choice!r} may say which of {answers} is the better answer, which is then trained on"
     if len(orders) > 1:
         doubt += "; of the two readings, take the one whose chosen column is the better answer where it is 1 or true"
     for chosen, rejected in orders:

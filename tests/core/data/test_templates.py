@@ -146,7 +146,7 @@ def test_end_tokens_of_llama3_base_are_eot_not_eos():
     assert tokenizer.eos_token_id not in ends.ids
 
 
-# What a template leaves out or writes otherwise
+# Texts that a template leaves out or writes otherwise
 
 
 def test_render_qwen3_notes_dropped_reasoning():

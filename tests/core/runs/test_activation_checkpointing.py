@@ -1,4 +1,4 @@
-"""What blocks keep and what they make again: the plan, and that it is carried out batch by batch."""
+"""Activations that blocks keep or compute again: the plan, and that it is carried out batch by batch."""
 
 import pytest
 import torch

@@ -109,7 +109,7 @@ def test_measure_runs_two_steps_and_leaves_no_files(do, runs, small_tokenizer):
     assert not estimate.speed.run
     assert estimate.seconds > 0
     assert runs.runs() == []
-    assert not list(runs.settings.runs_dir.glob(".measure-*"))
+    assert not list(runs.settings.runs_dir.glob(".dry-run-*"))
 
 
 def test_measure_invalid_settings_or_active_run_raises(do, a_run):

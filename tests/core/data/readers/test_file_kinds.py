@@ -82,7 +82,7 @@ FILES = {
 def test_renamed_file_is_named_by_its_content(tmp_path, what, name):
     path = tmp_path / name
     path.write_bytes(FILES[what])
-    # The part behind | tells two files of one kind apart.
+    # The part behind | distinguishes two files of one kind.
     with pytest.raises(StudioError, match=re.escape(what.partition("|")[0])) as refused:
         list(read_rows(path, name))
     assert str(refused.value).startswith(f"{name!r} is a")
