@@ -116,7 +116,7 @@ class AuthorizedBlocks(gr.Blocks):
             StudioError: It may not.
         """
         for_visitors = getattr(function.fn, "for_visitors", None)
-        if for_visitors is None or caller.role is Role.NOBODY:
+        if for_visitors is None or caller.role is Role.SIGNED_OUT:
             raise StudioError("This call is not available.")
         if not for_visitors and not caller.is_owner:
             raise StudioError(f"Only the owner can do this. {CLOSED}")

@@ -172,7 +172,7 @@ class JourneyBar:
             updates["subset"] = gr.update(value=subset.find(self.settings, subset_name).name)
         if run_id:
             # The tabs that list runs refresh their lists when they are opened, and keep what is chosen.
-            listed = {"train": "run", "evaluate": "evaluated", "export": "exported"}
+            listed = {"train": "run", "evaluate": "evaluate_run", "export": "export_run"}
             found = self.runs.run(run_id).id
             if tab in listed:
                 updates[listed[tab]] = gr.update(value=found)
@@ -225,8 +225,8 @@ def connect_journey(
         do: The handlers.
         bar: What `build_journey_bar` returned.
         changes: Events after which there may be other subsets, runs or evaluations.
-        chosen: The page's tabs, and what a button chooses there: `subset`, `run`, `views`, `evaluated`, `exported`, and
-            the lanes of the chat.
+        chosen: The page's tabs, and what a button chooses there: `subset`, `run`, `views`, `evaluate_run`,
+            `export_run`, and the lanes of the chat.
         chat_id: The conversation that the page shows.
 
     Returns:

@@ -210,7 +210,7 @@ class AccessMiddleware:
         is_small = size is not None and size <= _MAX_VISITOR_BODY_BYTES
         if request.method == "POST" and not caller.is_owner and path != _UPLOAD and not is_small:
             raise RefusalError(413, _TOO_LARGE)
-        if caller.role is Role.NOBODY and re.fullmatch(_CALL_ROUTES, path) and not _OPEN_CALLS.fullmatch(path):
+        if caller.role is Role.SIGNED_OUT and re.fullmatch(_CALL_ROUTES, path) and not _OPEN_CALLS.fullmatch(path):
             # Gradio itself lets heartbeats, cancellations and resets pass.
             raise RefusalError(401, "This server asks for a password. Open its page and sign in first.")
         if path.startswith(_FILE_PREFIX):
@@ -231,7 +231,7 @@ class AccessMiddleware:
         if role is Role.VISITOR:
             raise RefusalError(403, f"Only the owner can upload files. {CLOSED}")
         try:
-            quotas.room_for_upload(self.settings, self.limits, self.settings.uploads_dir, size)
+            quotas.check_upload_quota(self.settings, self.limits, self.settings.uploads_dir, size)
         except StudioError as error:
             raise RefusalError(413, str(error)) from error
 

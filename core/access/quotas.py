@@ -69,7 +69,7 @@ class Quotas(BaseSettings):
         return Limits(int(self.parse_gib * GIB), self.parse_seconds, int(self.parse_disk_gib * GIB))
 
 
-def free_disk(settings: Settings, quotas: Quotas) -> None:
+def check_free_disk(settings: Settings, quotas: Quotas) -> None:
     """Check that the disk has the free space that the quota requires.
 
     Raises:
@@ -94,7 +94,7 @@ def size_of(folder: Path) -> tuple[int, int]:
     return sum(sizes), len(sizes)
 
 
-def room_for_upload(settings: Settings, quotas: Quotas, folder: Path, size: int | None) -> None:
+def check_upload_quota(settings: Settings, quotas: Quotas, folder: Path, size: int | None) -> None:
     """Check that a file may be uploaded.
 
     Args:
@@ -122,7 +122,7 @@ def room_for_upload(settings: Settings, quotas: Quotas, folder: Path, size: int 
         raise StudioError(f"{count:,} uploads are stored, and {quotas.uploads:,} are allowed. Remove uploads first.")
     if held + size > quotas.uploads_gib * GIB:
         raise StudioError(f"Uploads would take more than {quotas.uploads_gib:g} GiB. Remove uploads first.")
-    free_disk(settings, quotas)
+    check_free_disk(settings, quotas)
 
 
 class Tokens:
@@ -231,7 +231,7 @@ def _describe_excess(tokens: int, left: int, quota: int) -> str:
     )
 
 
-def room_for_run(settings: Settings, quotas: Quotas, runs: int, waiting: int) -> None:
+def check_run_quota(settings: Settings, quotas: Quotas, runs: int, waiting: int) -> None:
     """Check that the caller may start another run.
 
     Args:
@@ -250,4 +250,4 @@ def room_for_run(settings: Settings, quotas: Quotas, runs: int, waiting: int) ->
         raise StudioError(
             f"{waiting:,} runs already wait, and {quotas.waiting_runs:,} is the limit. Wait for one to start."
         )
-    free_disk(settings, quotas)
+    check_free_disk(settings, quotas)

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
 from core.data import formats, one_column, saved_reading
-from core.data.column_statistics import MAX_COLUMNS, ColumnStatistics, check_name, describe_trouble
+from core.data.column_statistics import MAX_COLUMNS, ColumnStatistics, check_name, describe_problem
 from core.data.readers import SourceRow, encoding, kind_of
 from core.data.split_columns import SplitColumns
 from core.data.table import GROUP_BYTES, GROUP_ROWS, LAYOUT, Column, Dataset, Source, dataset_id, find, layout_of
@@ -154,7 +154,7 @@ def _first_rows(source: Source, rows: Rows, notes: Sequence[str]) -> list[tuple[
     for column, line in ((column, read.line) for _, read in head for column in read.row or ()):
         check_name(column, line)
     if all(read.row is None for _, read in head):
-        complaints = "; ".join(describe_trouble(read) for _, read in head[:3]) or "it holds no rows"
+        complaints = "; ".join(describe_problem(read) for _, read in head[:3]) or "it holds no rows"
         raise StudioError(f"Nothing in {source.name!r} can be read: {complaints}. {_expected(source, notes)}")
     return head
 
@@ -204,7 +204,7 @@ def _write_part(
     fixed: dict[str, list[Any]] = {name: [] for name in _FIXED.names}
     for index, (split, read) in enumerate(batch):
         if read.trouble:
-            seen.complain(read)
+            seen.note_problem(read)
         fixed["row"].append(seen.rows)
         fixed["line"].append(read.line)
         fixed["split"].append(split)

@@ -92,7 +92,7 @@ class Dataset(BaseModel):
         runner_up: The next likely format with its evidence.
         candidates: Readings to choose from, the likeliest first.
         unreadable: Number of rows that could not be read.
-        complaints: The first troubles of rows with their lines, and notes on the file.
+        complaints: The first problems of rows with their lines, and notes on the file.
     """
 
     layout: Literal[2, 3, 4, 5, 6] = LAYOUT

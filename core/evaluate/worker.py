@@ -55,7 +55,8 @@ class Worker:
             weights = f"The base weights are kept as {saved.precision.replace(', ', ' and computed in ')}."
             notes = (weights, generator.lanes.decoding_note, budget.note)
             self._save(
-                status="running", stage="", since=time.time(), had=len(answered) + len(generator.failures),
+                status="running", stage="", answering_since=time.time(),
+                answered_at_start=len(answered) + len(generator.failures),
                 choices=[*saved.choices, *(note for note in notes if note not in saved.choices)],
             )  # fmt: skip
             for lines in generator.generate(missing, budget, self._may_continue):

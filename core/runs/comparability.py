@@ -10,8 +10,8 @@ from core.runs.store import Run
 
 
 @dataclass(frozen=True)
-class Measurement:
-    """How a run measures its held-out loss.
+class HeldOutSetup:
+    """Settings and rows that a held-out loss was computed with; losses of other ones cannot be compared.
 
     Attributes:
         max_length: Tokens after which a row is truncated.
@@ -28,8 +28,8 @@ class Measurement:
     tokenizer: str
 
 
-def measurement_of(run: Run, config: QLoRAConfig, prepared: PreparedEvent | None) -> Measurement:
-    """Return how a run measures its held-out loss.
+def held_out_setup_of(run: Run, config: QLoRAConfig, prepared: PreparedEvent | None) -> HeldOutSetup:
+    """Return the settings and rows that the held-out loss of a run is computed with.
 
     Args:
         run: The run.
@@ -39,7 +39,7 @@ def measurement_of(run: Run, config: QLoRAConfig, prepared: PreparedEvent | None
     # The same rows have the same number of tokens in one epoch only if the tokenizer is the same.
     tokenizer = f"{prepared.rows} {prepared.tokens}" if prepared else ""
     template = prepared.template if prepared else config.chat_template
-    return Measurement(config.max_length, template, config.answers_only, _rows(run, config), tokenizer)
+    return HeldOutSetup(config.max_length, template, config.answers_only, _rows(run, config), tokenizer)
 
 
 def _rows(run: Run, config: QLoRAConfig) -> str:
@@ -55,7 +55,7 @@ def _rows(run: Run, config: QLoRAConfig) -> str:
     return f"{subset.sha256} {config.held_out_share} {config.seed} {config.eval_rows}"
 
 
-def why_not_comparable(one: Measurement, other: Measurement) -> str:
+def why_not_comparable(one: HeldOutSetup, other: HeldOutSetup) -> str:
     """Return how the held-out loss of one run was measured differently from that of another; empty if it was not."""
     found = []
     if one.max_length != other.max_length:
@@ -72,7 +72,7 @@ def why_not_comparable(one: Measurement, other: Measurement) -> str:
     return ", ".join(found)
 
 
-def reference_of(measurements: Sequence[Measurement | None]) -> Measurement | None:
-    """Return the way in which most runs measure, the first of them if several are as common; None if none does."""
-    counted = Counter(found for found in measurements if found)
+def reference_of(setups: Sequence[HeldOutSetup | None]) -> HeldOutSetup | None:
+    """Return the most common setup, the first of them if several are as common; None if there is none."""
+    counted = Counter(setup for setup in setups if setup)
     return counted.most_common(1)[0][0] if counted else None

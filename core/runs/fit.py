@@ -11,7 +11,7 @@ from core.models import catalogue
 from core.models.shape import ModelShape
 from core.runs.activation_checkpointing import fuses, memory_budget, plan
 from core.runs.config import QLoRAConfig
-from core.runs.forecast import MARGIN, Forecast, forecast, smaller
+from core.runs.forecast import MARGIN, Forecast, find_smaller_settings, forecast
 from core.settings import Settings
 
 
@@ -81,7 +81,7 @@ def fit(settings: Settings, config: QLoRAConfig) -> Fit | None:
     unchanged = Fit(found, free, total, True, config.gpus)
     if unchanged.fits:
         return unchanged
-    change = smaller(shape, config, chosen.blocks > 0, free * (1 - MARGIN), fused)
+    change = find_smaller_settings(shape, config, chosen.blocks > 0, free * (1 - MARGIN), fused)
     return Fit(found, free, total, True, config.gpus, *(change or ({}, "")))
 
 

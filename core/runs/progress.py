@@ -1,4 +1,4 @@
-"""Progress of a run, computed from its events alone: step, time left, losses, and what was prepared."""
+"""RunProgress of a run, computed from its events alone: step, time left, losses, and what was prepared."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ class Activity:
 
 
 @dataclass(frozen=True)
-class Progress:
+class RunProgress:
     """Latest metrics and position of a run.
 
     Attributes:
@@ -62,7 +62,7 @@ class Progress:
         return self.step / self.total if self.total else 0.0
 
 
-def progress(events: Iterable[RunEvent], activity: Activity | None = None) -> Progress:
+def progress(events: Iterable[RunEvent], activity: Activity | None = None) -> RunProgress:
     """Return the progress that the events of a run add up to.
 
     Args:
@@ -83,7 +83,7 @@ def progress(events: Iterable[RunEvent], activity: Activity | None = None) -> Pr
     seconds = step.seconds or 0.0
     resumed: RunEvent = last.get(ResumedEvent) or ResumedEvent()
     is_over = EndEvent in last
-    return Progress(
+    return RunProgress(
         activity=activity or now,
         stepped=step.time if step.time > resumed.time else 0.0,
         is_over=is_over,

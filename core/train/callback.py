@@ -259,5 +259,5 @@ def _losses_so_far(run: Run, last: int, every: int) -> dict[int, float]:
 def _combine_metrics(ranks: list[dict[str, Any]]) -> dict[str, Any]:
     """Return the memory of the GPU whose peak is highest, and the average utilization of all."""
     combined = {"memory_gib": max(metrics["memory_gib"] for metrics in ranks)}
-    uses = [metrics["use"] for metrics in ranks if "use" in metrics]
-    return combined | ({"use": sum(uses) / len(uses)} if uses else {})
+    uses = [metrics["utilization"] for metrics in ranks if "utilization" in metrics]
+    return combined | ({"utilization": sum(uses) / len(uses)} if uses else {})

@@ -62,7 +62,7 @@ class Preflight:
         info(f"{change_text(fitted)}: {fitted.why}.", title="Settings changed")
         return dict(fitted.changes)
 
-    def measure(self, **values: Any) -> Iterator[dict[str, Any]]:
+    def dry_run(self, **values: Any) -> Iterator[dict[str, Any]]:
         """Run two real steps on the longest rows in a process of their own, and return memory and time."""
         config = parse_config(values)
         if active := self.runs.active():
@@ -71,7 +71,7 @@ class Preflight:
                 f"The run {active.id} trains on this machine, so a dry run would measure both. "
                 "Wait until it ends, or stop it."
             )
-        job = self.jobs.start("measure", f"Dry run of {config.model}", dry_run.perform, self.runs.settings, config)
+        job = self.jobs.start("dry-run", f"Dry run of {config.model}", dry_run.perform, self.runs.settings, config)
 
         def finish(done: Job) -> dict[str, Any]:
             self.estimates.add_dry_run(done.result.speed)

@@ -16,7 +16,7 @@ from core.errors import StudioError
 from core.runs import process
 from core.runs.config import TITLES
 from core.runs.findings import Finding, FindingsError
-from core.runs.progress import Progress, duration
+from core.runs.progress import RunProgress, duration
 from core.runs.store import RunStore
 from core.runs.time_estimate import Estimate, TimeEstimates
 from studio.handlers import ShownError, info
@@ -103,7 +103,7 @@ class Starter:
         else:
             info("It continues when this page is closed.", title=f"Started {run.title}")
         # The rest of the run's view follows when the list has changed, which takes another call.
-        status = {"status": status_html(run, run.state(), Progress()), "sent": {}}
+        status = {"status": status_html(run, run.state(), RunProgress()), "sent": {}}
         shown = {"run": gr.update(choices=self.controls.choices(with_archived), value=run.id), **status, **_NO_STAGE}
         yield {**shown, "last": LastStart(values, run.title, time.monotonic())}
 

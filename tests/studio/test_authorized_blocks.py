@@ -19,7 +19,7 @@ from studio.authorized_blocks import AuthorizedBlocks, BoundedDict, check_event_
 from studio.handlers import event_handler
 
 OWNER, VISITOR = Caller(Role.OWNER, "user keeper"), Caller(Role.VISITOR, "browser a")
-OTHER, NOBODY = Caller(Role.VISITOR, "browser b"), Caller(Role.NOBODY, "")
+OTHER, SIGNED_OUT = Caller(Role.VISITOR, "browser b"), Caller(Role.SIGNED_OUT, "")
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def handler():
 
 
 def test_function_without_event_handler_is_closed_to_everyone(blocks):
-    for caller in (OWNER, VISITOR, NOBODY):
+    for caller in (OWNER, VISITOR, SIGNED_OUT):
         with pytest.raises(StudioError, match="not available"):
             blocks.authorize(function(handler), caller, None)
 
@@ -47,7 +47,7 @@ def test_owner_only_handler_rejects_visitor(blocks):
     with pytest.raises(StudioError, match="Only the owner can do this"):
         blocks.authorize(function(event_handler(handler)), VISITOR, "t")
     with pytest.raises(StudioError, match="not available"):
-        blocks.authorize(function(event_handler(handler, visitor=True)), NOBODY, "t")
+        blocks.authorize(function(event_handler(handler, visitor=True)), SIGNED_OUT, "t")
 
 
 def test_session_belongs_to_its_first_caller(blocks):

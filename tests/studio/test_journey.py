@@ -135,7 +135,7 @@ def test_bar_escapes_names_and_lists_what_has_ended(do, a_run):
 def test_buttons_choose_what_they_name_in_their_tab(do, own_subset, a_run):
     run = a_run()
     assert do.go("train", "ten", "")["subset"]["value"] == "ten"
-    for tab, output in (("train", "run"), ("evaluate", "evaluated"), ("export", "exported")):
+    for tab, output in (("train", "run"), ("evaluate", "evaluate_run"), ("export", "export_run")):
         assert do.go(tab, "", run.id)[output]["value"] == run.id
     assert do.go("train", "", run.id)["views"]["selected"] == "run", "not the table of all runs"
     assert set(do.go("chat", "", run.id)) == {"tabs"}

@@ -133,7 +133,7 @@ def test_queries_that_gradio_does_not_read_share_an_answer(query):
 
 @pytest.mark.parametrize(
     "other",
-    [{"kind": Role.OWNER}, {"kind": Role.NOBODY}, {"path": "/config"}, {"host": "b"}, {"x_forwarded_host": "b"},
+    [{"kind": Role.OWNER}, {"kind": Role.SIGNED_OUT}, {"path": "/config"}, {"host": "b"}, {"x_forwarded_host": "b"},
      {"x_forwarded_proto": "https"}, {"query": "page="}, {"query": "deep_link=a"}, {"query": "all_endpoints=1"},
      {"accept_encoding": "gzip"}],
 )  # fmt: skip

@@ -4,7 +4,7 @@ import pytest
 
 from core.data import subset
 from core.data.recipe import Recipe
-from core.runs.comparability import measurement_of, reference_of, why_not_comparable
+from core.runs.comparability import held_out_setup_of, reference_of, why_not_comparable
 from core.runs.config import QLoRAConfig
 from core.runs.events import PreparedEvent
 from core.system.files import write_json
@@ -13,7 +13,7 @@ PREPARED = PreparedEvent(rows=306, tokens=1000, template="Llama 2's chat templat
 
 
 def measured(run, prepared=PREPARED):
-    return measurement_of(run, run.config(), prepared)
+    return held_out_setup_of(run, run.config(), prepared)
 
 
 @pytest.mark.parametrize(

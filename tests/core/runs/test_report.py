@@ -21,7 +21,7 @@ def write_report(run):
 
 
 # Shown on the page only: they depend on the machine more than on the run.
-NOT_PLOTTED = {"memory_gib", "use"}
+NOT_PLOTTED = {"memory_gib", "utilization"}
 
 
 def test_every_metric_is_plotted_or_left_out_on_purpose():

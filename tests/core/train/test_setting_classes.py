@@ -5,7 +5,7 @@ A new setting needs a line in `CLASSES`, and the tests hold what the line says a
 
 from types import SimpleNamespace
 
-from core.runs.comparability import measurement_of
+from core.runs.comparability import held_out_setup_of
 from core.runs.config import QLoRAConfig
 from core.runs.time_estimate import _DECISIVE, _SIZES
 from core.train.dry_run import _WITHOUT_EXTRAS
@@ -13,7 +13,7 @@ from core.train.dry_run import _WITHOUT_EXTRAS
 # Speed: by kind, so that a run with another value is no measure; by degree; or by the number of steps, rows and passes,
 # which the estimate computes. "-" is none, or too little to matter.
 KIND, DEGREE, COUNT = "speed by kind", "speed by degree", "computed"
-# Held-out loss: a field of `Measurement`, or compared there by its result: the subset's rows, the number of tokens.
+# Held-out loss: a field of `HeldOutSetup`, or compared there by its result: the subset's rows, the number of tokens.
 LOSS, RESULT = "other held-out loss", "compared by its result"
 # A dry run, which has no held-out rows and no network, leaves it off.
 OFF = "off in a dry run"
@@ -99,7 +99,7 @@ def changed(name):
 def test_settings_that_change_the_held_out_loss_make_it_incomparable():
     def measured(config, held_out):
         rows = SimpleNamespace(held_out=held_out, held_out_sha256="ab", sha256="abc")
-        return measurement_of(SimpleNamespace(subset=lambda: rows), config, None)
+        return held_out_setup_of(SimpleNamespace(subset=lambda: rows), config, None)
 
     # With held-out rows of the subset, and with those that the run chooses itself.
     different = {

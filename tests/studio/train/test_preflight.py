@@ -101,7 +101,7 @@ def test_measure_runs_two_steps_and_leaves_no_files(do, runs, small_tokenizer):
     tiny_llama(vocab_size=len(small_tokenizer)).save_pretrained(folder)
     small_tokenizer.save_pretrained(folder)
     config = QLoRAConfig(model="tiny", quantization="none", max_steps=100, gradient_accumulation=2)
-    *running, last = do.measure(**config.model_dump())
+    *running, last = do.dry_run(**config.model_dump())
     assert running
     for words in ("peak memory, measured", "per step on the longest rows", "for the whole run"):
         assert words in last["measured"]
@@ -114,11 +114,11 @@ def test_measure_runs_two_steps_and_leaves_no_files(do, runs, small_tokenizer):
 
 def test_measure_invalid_settings_or_active_run_raises(do, a_run):
     with pytest.raises(StudioError, match="no subset 'nowhere'"):
-        list(do.measure(**QLoRAConfig(model="seven", subset="nowhere").model_dump()))
+        list(do.dry_run(**QLoRAConfig(model="seven", subset="nowhere").model_dump()))
     run = a_run(status="running", ended=None)
     run.save_state(run.saved_state().with_process(psutil.Process().pid))
     with pytest.raises(StudioError, match="trains on this machine"):
-        list(do.measure(**QLoRAConfig().model_dump()))
+        list(do.dry_run(**QLoRAConfig().model_dump()))
 
 
 @pytest.mark.parametrize("text", HOSTILE)

@@ -103,7 +103,7 @@ UNKNOWN = {
     "a.sqlite": (FILES["an SQLite database"], "an SQLite database. Export the table or query as .csv"),
     "a.tar": (tar(), "a TAR archive. Unpack it, and open a file from it"),
     "a.tar.gz": (gzip.compress(tar()), "a gzip file, and its name does not show which kind of text"),
-    "a.sql.zst": (zstandard.compress(b"SELECT 1"), "Put the ending of the text before .zst, such as .csv.zst"),
+    "a.sql.zst": (zstandard.compress(b"SELECT 1"), "Rename it, for example to data.csv.zst"),
     "a.feather": (FILES["a Feather file of version 1"], "a Feather file of version 1, although its name says Arrow"),
     # The content decides, not the name.
     "table.pdf": (archive("xl/workbook.xml"), "an Excel workbook (.xlsx). Save the sheet as .csv"),
