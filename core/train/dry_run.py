@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from core.errors import StudioError
 from core.hardware import gpu
+from core.models import catalogue
+from core.models.download import fetch
 from core.runs import fit
 from core.runs.config import QLoRAConfig
 from core.runs.events import NoEvents, RunEvent, StageEvent
@@ -88,6 +90,7 @@ def perform(settings: Settings, config: QLoRAConfig, progress: Progress) -> DryR
     with folder as scratch, fixed_cublas_workspace(config):
         run = Run(Path(scratch))
         try:
+            fetch(catalogue.locate(settings, config.model, config.revision), lambda text: progress(0.05, text))
             progress(0.1, "Loading the model and the rows")
             estimate, started = fit.fit(settings, config), time.monotonic()
             plain = config.model_copy(update=_WITHOUT_EXTRAS)
