@@ -50,16 +50,16 @@ def read_json(path: Path) -> Any:
 
 
 @functools.lru_cache(maxsize=1024)
-def log_unreadable(path: Path, reason: str) -> None:
-    """Write to the server's log, once, that lists leave out a file because it cannot be read.
+def log_unreadable(source: Path | str, reason: str) -> None:
+    """Write to the server's log, once, that a file or a line is left out because it cannot be read.
 
     Pages read their lists again and again, so every further call with the same arguments does nothing.
 
     Args:
-        path: The file.
+        source: The file, or the line and its file.
         reason: The error.
     """
-    print(f"{path} cannot be read, so the lists leave it out: {reason}", file=sys.stderr)
+    print(f"{source} cannot be read and is left out: {reason}", file=sys.stderr)
 
 
 def file_size(path: Path) -> int:

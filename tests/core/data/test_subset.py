@@ -63,7 +63,7 @@ def test_damaged_recipe_hides_no_other_subset(settings, data, content, capsys):
     (damaged / "recipe.json").write_text(content, encoding="latin-1")
     for _ in range(2):
         assert [s.name for s in subset.subsets(settings)] == ["fine"]
-    assert capsys.readouterr().err.count("so the lists leave it out") == 1
+    assert capsys.readouterr().err.count("cannot be read and is left out") == 1
     with pytest.raises(StudioError, match=r"recipe.json of the subset 's' cannot be read"):
         subset.find(settings, "s")
     with pytest.raises(StudioError, match=r"recipe.json of the subset 's' cannot be read"):
