@@ -12,9 +12,11 @@ from core.errors import StudioError
 from core.hardware import cpu
 from core.hub import client
 from core.models.catalogue import Model
+from core.models.config_bounds import check_config, load_config
 from core.models.model_files import check_attention, check_files
 from core.models.support import attention_for
 from core.models.tokenizer import is_panic
+from core.models.trial import check_trial
 
 if TYPE_CHECKING:
     import torch
@@ -85,11 +87,13 @@ def load_tokenizer(model: Model) -> "PreTrainedTokenizerBase":
     """Return the tokenizer of a model.
 
     Raises:
-        StudioError: There is no such model, no access to it, or no fast tokenizer in it.
+        StudioError: There is no such model, no access to it, no fast tokenizer in it, or one that is made to harm.
     """
     from core.models import tokenizer as tokenizers
 
     with client.explained("model", model.name), _readable(model):
+        check_config(model)
+        check_trial(model)
         tokenizer = tokenizers.read(model.path, model.revision)
     if not tokenizer.is_fast:
         raise StudioError(f"The model {model.name!r} has no fast tokenizer (tokenizer.json). Choose another model.")
@@ -135,11 +139,9 @@ def load_base(model: Model, precision: Precision, attention: str = "auto") -> Lo
 
 def _load_options(model: Model, precision: Precision, attention: str, dtype: "torch.dtype") -> dict[str, Any]:
     """Return the arguments of `from_pretrained` for a base model."""
-    from transformers import AutoConfig
-
     options: dict[str, Any] = {"dtype": dtype, "use_safetensors": True}
     with client.explained("model", model.name), _readable(model):
-        config = AutoConfig.from_pretrained(model.path, revision=model.revision, trust_remote_code=False)
+        config = load_config(model)
     check_attention(model, config)
     chosen = attention_for(config) if attention == "auto" else attention
     if chosen is not None:

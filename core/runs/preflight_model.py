@@ -18,6 +18,7 @@ from typing import Any
 from core.errors import StudioError
 from core.models import support
 from core.models.catalogue import Model
+from core.models.config_bounds import load_config
 from core.runs import targets
 from core.runs.config import TITLES, QLoRAConfig
 from core.runs.config.lora import LoRASettings
@@ -58,10 +59,10 @@ def findings(model: Model, config: QLoRAConfig) -> list[Finding]:
 
 def read_config(model: Model) -> tuple[Any | None, str]:
     """Return a model's config, or None and a sentence on why transformers cannot read it."""
-    from transformers import AutoConfig
-
     try:
-        return AutoConfig.from_pretrained(model.path, revision=model.revision, trust_remote_code=False), ""
+        return load_config(model), ""
+    except StudioError as error:
+        return None, str(error)
     except (OSError, ValueError, KeyError) as error:
         text = str(error).strip()
         if "trust_remote_code" in text or "custom code" in text:
