@@ -30,7 +30,7 @@ _BOUNDS = [
 ]  # fmt: skip
 _OTHER = 2**53
 # Layers times experts: each may be a module of its own.
-_MAX_MODULES = 1_000_000
+_MAX_MODULES = 2**16
 # Sizes that are counts of something that a model has; others may be zero, negative or of another type.
 _COUNTS = re.compile(r"^(hidden_size|num_hidden_layers|num_attention_heads|vocab_size|n_layer|n_head|n_embd|d_model)$")
 

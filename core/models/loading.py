@@ -11,9 +11,10 @@ import psutil
 from core.errors import StudioError
 from core.hardware import cpu
 from core.hub import client
+from core.models import embedded
 from core.models.catalogue import Model
 from core.models.config_bounds import check_config, load_config
-from core.models.model_files import check_attention, check_files
+from core.models.model_files import check_attention, check_files, check_weights
 from core.models.support import attention_for
 from core.models.tokenizer import is_panic
 from core.models.trial import check_trial
@@ -121,7 +122,6 @@ def load_base(model: Model, precision: Precision, attention: str = "auto") -> Lo
     dtype = getattr(torch, name)
     options = _load_options(model, precision, attention, dtype)
     with client.explained("model", model.name), _readable(model):
-        check_files(model)
         loaded, report = AutoModelForCausalLM.from_pretrained(
             model.path, revision=model.revision, trust_remote_code=False, output_loading_info=True, **options
         )
@@ -142,7 +142,11 @@ def _load_options(model: Model, precision: Precision, attention: str, dtype: "to
     options: dict[str, Any] = {"dtype": dtype, "use_safetensors": True}
     with client.explained("model", model.name), _readable(model):
         config = load_config(model)
-    check_attention(model, config)
+        check_attention(model, config)
+        check_files(model)
+        # The weights of the embedded model are converted here.
+        if model.name != embedded.NAME:
+            check_weights(model, config)
     chosen = attention_for(config) if attention == "auto" else attention
     if chosen is not None:
         options["attn_implementation"] = chosen

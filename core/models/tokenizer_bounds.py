@@ -15,7 +15,7 @@ from typing import Any
 _MAX_BYTES = 256 * 2**20
 # The steps of Llama 2 make no text longer, NFKC makes one character of 18, and byte-level steps two of one.
 _MAX_GROWTH = 256
-_MAX_STEPS, _MAX_PATTERN = 64, 10_000
+_MAX_STEPS = 64
 _MAX_TOKEN, _MAX_ID, _MAX_ADDED = 4_096, 2**22, 100_000
 # WordPiece needs quadratic time for a word. The lengths are those to pad to, for example.
 _MAX_WORD, _MAX_LENGTH = 10_000, 2**24
@@ -151,10 +151,6 @@ def _check_step(name: str, step: dict[str, Any]) -> None:
     source = pattern.get("Regex") if isinstance(pattern, dict) else None
     if not isinstance(source, str):
         return
-    if len(source) > _MAX_PATTERN:
-        raise Unusable(
-            f"has a pattern of {len(source):,} characters in its {name}, and at most {_MAX_PATTERN:,} are read"
-        )
     if repeats_a_repetition(source):
         raise Unusable(
             f"has a pattern in its {name} that repeats a group with a repetition in it, which may take for ever: "

@@ -25,9 +25,12 @@ from core.runs.config.lora import LoRASettings
 from core.runs.findings import Finding
 from core.settings import hardware
 from core.system.launch import python_path
+from core.system.process_limits import Limits
 
 # It takes about 11 CPU seconds, which other work of the machine may delay.
 _TIMEOUT_SECONDS = 300
+# Address space, most of which is torch's libraries, CPU time, and bytes of one file.
+_LIMITS = Limits(24 * 2**30, _TIMEOUT_SECONDS, 2**30)
 # The settings that decide the report; it is cached by them.
 _ADAPTER_FIELDS = ("model", "quantization", "attention", *LoRASettings.model_fields)
 
@@ -263,6 +266,7 @@ def build_report(request: dict[str, Any]) -> dict[str, Any]:
 
 def main() -> None:
     """Read a model and an adapter as JSON from standard input; write the report as the last line."""
+    _LIMITS.apply()
     print(json.dumps(build_report(json.load(sys.stdin))))
 
 
