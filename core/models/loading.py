@@ -131,10 +131,24 @@ def load_base(model: Model, precision: Precision, attention: str = "auto") -> Lo
             "would be random numbers. Download it again, or choose another model."
         )
     loaded.requires_grad_(False)
+    _keep_only_tokens(loaded)
     base = LoadedBase(loaded, tokenizer, [f"Matrix products are computed in {name} ({why})."])
     if precision.quantization in ("nf4", "fp4") and device() == "cpu":
         _unpack_if_it_fits(base, dtype)
     return base
+
+
+def _keep_only_tokens(model: "PreTrainedModel") -> None:
+    """Drop all of a model's generation_config.json except its special tokens.
+
+    The studio samples by its own settings. A static cache or a second forward pass per token, which the file may ask
+    for, would take memory and time that nothing here counts on.
+    """
+    from transformers import GenerationConfig
+
+    given = model.generation_config
+    names = ("bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id")
+    model.generation_config = GenerationConfig(**{name: getattr(given, name, None) for name in names})
 
 
 def _load_options(model: Model, precision: Precision, attention: str, dtype: "torch.dtype") -> dict[str, Any]:

@@ -100,3 +100,13 @@ def test_weights_much_smaller_than_the_config_are_refused_before_they_are_filled
 def test_weights_that_the_config_describes_are_accepted(saved):
     model = tiny_llama()
     check_weights(Model("mine", "mine", str(saved), local=True), model.config)
+
+
+def test_load_base_keeps_only_the_tokens_of_the_generation_config(saved, tmp_path):
+    folder = shutil.copytree(saved, tmp_path / "mine")
+    hostile = {"eos_token_id": [2, 3], "cache_implementation": "static", "guidance_scale": 7,
+               "max_length": 10**12, "prompt_lookup_num_tokens": 10**6, "stop_strings": "a"}  # fmt: skip
+    (folder / "generation_config.json").write_text(json.dumps(hostile))
+    found = load_base(Model("mine", "mine", str(folder), local=True), Precision("none")).model.generation_config
+    assert found.to_diff_dict().keys() - {"transformers_version"} == {"eos_token_id"}
+    assert found.eos_token_id == [2, 3]
