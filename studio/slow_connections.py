@@ -1,8 +1,9 @@
-"""Closing of connections that send no request, so that they leave none of the process's descriptors to others.
+"""Closing of connections that send no request, or read no answer, and would use up the process's descriptors.
 
 uvicorn waits for the headers of a request without a limit: a few hundred connections that send a byte now and then use
 up the descriptors of a process, and nobody reaches the page any more. A task in the server's loop looks at all
-connections every second. Those with a request under way are left alone, because the middleware limits these.
+connections every second. Those with a request under way are left alone, because the middleware limits these, unless
+their caller does not read: then the answer waits for them, also one that was given up.
 """
 
 import asyncio
@@ -17,6 +18,8 @@ from studio.sign_in import network_of
 
 # Seconds in which the headers of a request must have arrived.
 HEADER_SECONDS = 20.0
+# Seconds for which the rest of an answer may wait for its reader.
+READ_SECONDS = 120.0
 # Connections without a request at a time. Of too many, the oldest of the network with the most are closed first.
 MAX_WAITING = 256
 _SWEEP_SECONDS = 1.0
@@ -24,14 +27,15 @@ _DESCRIPTORS = 65_536
 
 
 class SlowConnections:
-    """Times since when connections have had no request."""
+    """Times since when connections have had no request, or an answer that its caller does not read."""
 
     def __init__(self) -> None:
         """Create it without connections."""
         self._since: dict[Any, float] = {}
+        self._unread_since: dict[Any, float] = {}
 
     def sweep(self, connections: set[Any], now: float) -> list[Any]:
-        """Close connections that have sent no request for too long, or that are too many.
+        """Close connections that have sent no request or read nothing for too long, or that are too many.
 
         Args:
             connections: uvicorn's protocols of all connections.
@@ -44,8 +48,12 @@ class SlowConnections:
         self._since = {protocol: self._since.get(protocol, now) for protocol in waiting}
         closed = [protocol for protocol, since in self._since.items() if now - since >= HEADER_SECONDS]
         closed += self._excess([protocol for protocol in waiting if protocol not in closed])
+        unread = [protocol for protocol in connections if _is_unread(protocol)]
+        self._unread_since = {protocol: self._unread_since.get(protocol, now) for protocol in unread}
+        closed += [protocol for protocol, since in self._unread_since.items() if now - since >= READ_SECONDS]
         for protocol in closed:
-            protocol.transport.close()
+            # Closing would wait until the caller has read the rest.
+            protocol.transport.abort()
         return closed
 
     def _excess(self, waiting: list[Any]) -> list[Any]:
@@ -87,6 +95,11 @@ async def _watch(server: Server) -> None:
 def _is_waiting(protocol: Any) -> bool:
     """Return whether no request is under way on a connection."""
     return protocol.cycle is None or protocol.cycle.response_complete
+
+
+def _is_unread(protocol: Any) -> bool:
+    """Return whether an answer waits for its reader, or the end of a connection that was closed."""
+    return protocol.flow.write_paused or protocol.transport.is_closing()
 
 
 def _network(protocol: Any) -> str:
