@@ -9,13 +9,15 @@ before it looks at the tensors, so none may be much larger than those of the fil
 import copy
 import time
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import regex
-import torch
-from peft import LoraConfig
 
 from core.errors import StudioError
+
+if TYPE_CHECKING:
+    import torch
+    from peft import LoraConfig
 
 _SECONDS = 2.0
 # A rank below this is accepted without a tensor of that size.
@@ -106,7 +108,7 @@ def check_settings(found: Mapping[str, Any], adapter: str) -> None:
         raise StudioError(f"The adapter {adapter!r} repeats more than {_MAX_LAYERS:,} layers (layer_replication).")
 
 
-def check_ranks(config: LoraConfig, tensors: Mapping[str, torch.Tensor], adapter: str) -> None:
+def check_ranks(config: "LoraConfig", tensors: Mapping[str, "torch.Tensor"], adapter: str) -> None:
     """Check that no rank is greater than those of the adapter's tensors.
 
     Raises:
@@ -121,7 +123,9 @@ def check_ranks(config: LoraConfig, tensors: Mapping[str, torch.Tensor], adapter
             )
 
 
-def resolve(config: LoraConfig, base: torch.nn.Module, tensors: Mapping[str, torch.Tensor], adapter: str) -> LoraConfig:
+def resolve(
+    config: "LoraConfig", base: "torch.nn.Module", tensors: Mapping[str, "torch.Tensor"], adapter: str
+) -> "LoraConfig":
     """Return a configuration that names modules where the given one has patterns.
 
     Args:
