@@ -92,7 +92,7 @@ def load_tokenizer(model: Model) -> "PreTrainedTokenizerBase":
     """
     from core.models import tokenizer as tokenizers
 
-    with client.explained("model", model.name), _readable(model):
+    with client.explained("model", model.name), readable(model):
         check_config(model)
         check_trial(model)
         tokenizer = tokenizers.read(model.path, model.revision)
@@ -121,7 +121,7 @@ def load_base(model: Model, precision: Precision, attention: str = "auto") -> Lo
     name, why = resolve_dtype(precision.compute_dtype)
     dtype = getattr(torch, name)
     options = _load_options(model, precision, attention, dtype)
-    with client.explained("model", model.name), _readable(model):
+    with client.explained("model", model.name), readable(model):
         loaded, report = AutoModelForCausalLM.from_pretrained(
             model.path, revision=model.revision, trust_remote_code=False, output_loading_info=True, **options
         )
@@ -154,7 +154,7 @@ def _keep_only_tokens(model: "PreTrainedModel") -> None:
 def _load_options(model: Model, precision: Precision, attention: str, dtype: "torch.dtype") -> dict[str, Any]:
     """Return the arguments of `from_pretrained` for a base model."""
     options: dict[str, Any] = {"dtype": dtype, "use_safetensors": True}
-    with client.explained("model", model.name), _readable(model):
+    with client.explained("model", model.name), readable(model):
         config = load_config(model)
         check_attention(model, config)
         check_files(model)
@@ -171,7 +171,7 @@ def _load_options(model: Model, precision: Precision, attention: str, dtype: "to
     return options
 
 
-class _readable:
+class readable:
     """Context that turns errors of transformers about unreadable model files into a StudioError."""
 
     def __init__(self, model: Model):
