@@ -69,14 +69,12 @@ def check_trial(model: Model) -> None:
 
 def _find_files(model: Model) -> dict[str, str]:
     """Return the paths of the model's files by their names; those of a Hub model are downloaded first."""
-    from transformers.utils import cached_file
+    from transformers.utils.hub import cached_files
 
-    found = {}
-    for name in FILES:
-        path = cached_file(model.path, name, revision=model.revision, _raise_exceptions_for_missing_entries=False)
-        if path is not None:
-            found[name] = str(path)
-    return found
+    # One request for all of them.
+    options = {"revision": model.revision, "_raise_exceptions_for_missing_entries": False}
+    paths = [str(path) for path in cached_files(model.path, list(FILES), **options) or () if path]
+    return {name: path for name in FILES for path in paths if path.endswith(f"/{name}")}
 
 
 def _digest(files: dict[str, str]) -> str:
