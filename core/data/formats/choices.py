@@ -91,7 +91,7 @@ def choices_of(value: Any, note: Note) -> list[Choice] | None:
         ]
         flags = _flags([item.get(right) for item in value]) if right else None
         return [
-            Choice(one, str(item[key]), flag)
+            Choice(one, "" if item.get(key) is None else str(item[key]), flag)
             for one, item, flag in zip(labels, value, flags or [None] * len(value), strict=True)
         ]
     if not all(_is_text(item) for item in value):

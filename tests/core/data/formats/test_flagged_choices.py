@@ -81,7 +81,8 @@ def test_labels_of_an_answer_are_no_flags():
 
 
 ASKS = {
-    "two columns": ([row | {"mc2_targets": row["mc1_targets"]} for row in SURE["TruthfulQA"]], "hold choices with flags"),
+    "two columns": (
+        [row | {"mc2_targets": row["mc1_targets"]} for row in SURE["TruthfulQA"]], "hold choices with flags"),
     "a forum": (rows_of("answers", objects("text", "correct")), "may be the choices of a question"),
     "always the first": (
         [{"question": one, "options": {RIGHT: 1, WRONG[0]: 0}} for one in ASKED], "is right in all rows"),
@@ -102,3 +103,11 @@ def test_doubtful_flags_ask_and_offer_the_choices_first(name):
 def test_flags_of_several_labels_are_no_choices():
     rows = [{"text": one, "labels": {"spam": i % 2, "rude": 1}} for i, one in enumerate(ASKED)]
     assert all(one.format != "multiple_choice" for one in detect(rows).candidates)
+
+
+def test_choice_without_a_text_is_not_shown():
+    row = {
+        "question": ASKED[0],
+        "choices": [{"text": RIGHT, "correct": 1}, {"correct": 0}, {"text": "No.", "correct": 0}],
+    }
+    assert Reading(format="multiple_choice").parse(row)[0]["content"].endswith(f"A. {RIGHT}\nC. No.")
