@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from core.data.formats import columns as names
-from core.data.formats.choices import Choice, choice_columns, choices_of, find_choice
+from core.data.formats.choices import Choice, choice_columns, choices_of, find_choice, is_flag_map
 from core.data.formats.columns import find_column
 from core.data.formats.proposal import QUESTION_NAMES, Columns, Proposal, Rows, make_proposal
 from core.data.formats.row_doubts import question_part_doubt
@@ -83,16 +83,23 @@ def _flagged(rows: Rows, found: Columns, choices: str, rest: list[str]) -> Itera
         doubt = f"the first of the choices in {choices!r} is right in all rows, which a model would learn; mix them"
     elif others:
         doubt = f"both {choices!r} and {others[0]!r} hold choices with flags for the right ones"
-    elif not find_column([choices], (*names.OPTION_NAMES, *_FLAGGED_NAMES)):
+    elif not _is_flagged_name(choices):
         doubt = f"{choices!r} may be the choices of a question, of which a flag names the right one"
     evidence = f"choices in {choices!r}, with flags that say which is right"
     slots = {"question": question, "choices": choices, **beside}
     yield make_proposal(found, "multiple_choice", slots, evidence, count, doubt)
 
 
+def _is_flagged_name(name: str) -> bool:
+    return find_column([name], (*names.OPTION_NAMES, *_FLAGGED_NAMES)) is not None
+
+
 def has_flags(rows: Rows, name: str) -> bool:
     """Return whether each list or object in a column holds choices of which a flag names the right one."""
     filled = [row for row in rows if isinstance(nested(row.get(name)), (list, dict)) and not is_missing(row[name])]
+    # Under another name, an object of flags is about anything.
+    if not _is_flagged_name(name) and any(is_flag_map(nested(row[name])) for row in filled):
+        return False
     return bool(filled) and all(any(choice.is_right for choice in row_choices(row, name)) for row in filled)
 
 

@@ -111,7 +111,8 @@ def _from_object(value: dict[str, Any], note: Note) -> list[Choice] | None:
         marks = labels if has_labels else _letters(texts)
         flags = (_flags(labels) if has_labels else None) or [None] * len(texts)
         return [Choice(str(a), str(b), flag) for a, b, flag in zip(marks, texts, flags, strict=True)]
-    if len(value) > 1 and (flags := _flags(list(value.values()))):
+    if is_flag_map(value):
+        flags = _flags(list(value.values())) or []
         return [
             Choice(letter, str(text), flag)
             for letter, text, flag in zip(_letters(list(value)), value, flags, strict=True)
@@ -121,6 +122,11 @@ def _from_object(value: dict[str, Any], note: Note) -> list[Choice] | None:
         return None
     _note_empty(value.values(), note)
     return [Choice(name, str(text)) for name, text in zip(keys, value.values(), strict=True) if not is_missing(text)]
+
+
+def is_flag_map(value: Any) -> bool:
+    """Return whether an object has texts of choices as its keys, each with a flag, of which one is true."""
+    return isinstance(value, dict) and len(value) > 1 and _flags(list(value.values())) is not None
 
 
 def _flags(values: list[Any]) -> list[bool] | None:
@@ -238,8 +244,8 @@ def choices_with_letters(choices: list[Choice]) -> list[Choice]:
 
 def _right_choice(choices: list[Choice], cells: Cells) -> int:
     right = [index for index, choice in enumerate(choices) if choice.is_right]
-    if len(right) > 1:
-        cells.note(f"{len(right)} choices are marked as right; the first of them is the answer")
+    several = f"; {len(right)} are marked as right, and the first of them is used" if len(right) > 1 else ""
+    cells.note(f"the choice whose flag marks it as right is used as the answer{several}")
     return right[0]
 
 

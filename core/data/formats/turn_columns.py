@@ -6,6 +6,7 @@ from core.data.formats.cells import Cells, with_system
 from core.data.formats.conversation import Message, UnusableRow
 from core.data.formats.envelopes import take_tools
 from core.data.formats.speaker_order import find_author_key, identity_of
+from core.data.formats.turn_order import in_order
 from core.data.formats.turns import read_turns, speakers_of, text_in_turn
 from core.data.formats.values import is_missing, nested, note_empty_answer, text_of
 
@@ -53,14 +54,13 @@ def read_opened_conversation(cells: Cells) -> list[Message]:
     if is_missing(opening):
         return turns_of(turns, cells, asker)
     first = next((text_in_turn(turn) for turn in turns), "")
-    if isinstance(opening, dict):
-        if text_in_turn(opening) == first:
-            return turns_of(turns, cells, asker)
-        named = speakers_of(opening) or find_author_key(opening)
-        return turns_of([opening if named else {**opening, "role": "user"}, *turns], cells, asker)
-    text = text_of(opening, "the first message", cells.note)
-    if text.strip() == first:
-        return turns_of(turns, cells, asker)
-    # Without the author of the first message, each of the others answers it.
-    rest = turns_of(turns, cells, asker or "(none)") if turns else []
-    return [{"role": "user", "content": text}, *rest]
+    if not isinstance(opening, dict):
+        opening = {"role": "user", "content": text_of(opening, "the first message", cells.note)}
+        # Without the author of the first message, each of the others answers it.
+        asker = asker or "(unknown)"
+    elif not speakers_of(opening) and not find_author_key(opening):
+        opening = {**opening, "role": "user"}
+    if text_in_turn(opening) == first:
+        return turns_of(turns, cells, asker.removeprefix("(unknown)"))
+    # The first message has no number, by which the others are sorted.
+    return turns_of([opening, *in_order(turns, cells.note)], cells, asker)

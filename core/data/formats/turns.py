@@ -26,6 +26,13 @@ CONTENT_KEYS = (
     "msg",
 )  # fmt: skip
 REASONING_KEYS = ("reasoning_content", "reasoning", "thinking", "thought")
+# Fields of a part of a text, which is no message.
+_PART_KEYS = frozenset(
+    ("start", "end", "offset", "start_offset", "end_offset", "label", "labels", "entity", "entity_type", "bbox",
+     "answer_start", "tag", "span")
+)  # fmt: skip
+# Messages of a conversation have at least so many words on average.
+_MIN_MESSAGE_WORDS = 2
 CALL_KEYS = ("tool_calls", "function_call", "tool_call")
 RoleOf = Callable[[str], Role | None]
 # Names of the two fields of a question and its answer (Capybara and others).
@@ -87,6 +94,22 @@ def text_in_turn(turn: Any) -> str:
     fields = {str(key).lower(): item for key, item in turn.items()} if isinstance(turn, dict) else {}
     content = next((fields[key] for key in CONTENT_KEYS if not is_missing(fields.get(key))), None)
     return content.strip() if isinstance(content, str) else ""
+
+
+def is_message_list(value: Any) -> bool:
+    """Return whether a value is a list of objects, most of which hold the text of a message.
+
+    The marked parts of a text, such as the names in it, have a position or a label; they are short, too.
+    """
+    value = nested(value)
+    if not isinstance(value, list) or not value or not all(isinstance(item, dict) for item in value):
+        return False
+    if any(_PART_KEYS & {str(key).lower() for key in item} for item in value):
+        return False
+    texts = [text for item in value if (text := text_in_turn(item))]
+    # U+2E80 is the start of the CJK blocks, whose texts have no words to count.
+    words = sum(len(text.split()) + sum(ord(c) > 0x2E80 for c in text[:200]) for text in texts)
+    return 2 * len(texts) >= len(value) and words >= _MIN_MESSAGE_WORDS * len(texts) > 0
 
 
 def has_usual_speaker(rows: Iterable[Mapping[str, Any]], name: str) -> bool:

@@ -44,7 +44,7 @@ def test_choice_that_a_flag_marks_is_the_answer(rows):
         f"{ASKED[0]}\n\nA. {WRONG[0]}\nB. {RIGHT}\nC. {WRONG[1]}",
         RIGHT,
     ]
-    assert not parsed.notes
+    assert parsed.notes == ["the choice whose flag marks it as right is used as the answer"]
     assert all(found.reading.parse(row)[-1]["content"] == RIGHT for row in rows)
 
 
@@ -63,7 +63,7 @@ def test_several_right_choices_are_noted():
     row = {"question": ASKED[0], "choices": {"choices": ORDERS[0], "labels": [0, 1, 1]}}
     parsed = Reading(format="multiple_choice").read(row)
     assert parsed.messages[-1]["content"] == RIGHT
-    assert parsed.notes == ["2 choices are marked as right; the first of them is the answer"]
+    assert "2 are marked as right, and the first of them is used" in parsed.notes[0]
 
 
 @pytest.mark.parametrize("flags", [[0, 0, 0], ["a", "b", "c"], [0, 1, 2]])
