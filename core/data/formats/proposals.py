@@ -33,6 +33,7 @@ from core.data.formats.object_fields import (
     unfolded,
 )
 from core.data.formats.options import FormatName
+from core.data.formats.pair_names import is_negative, propose_named_pairs
 from core.data.formats.preference_proposals import propose_preference
 from core.data.formats.proposal import (
     Columns,
@@ -85,6 +86,7 @@ def proposals(rows: Rows, found: Columns) -> Iterator[Proposal]:
         propose_titled,
         propose_unnamed,
         propose_marked,
+        propose_named_pairs,
         propose_labeled,
         propose_flags,
         propose_plain,
@@ -207,7 +209,8 @@ def _two_texts(rows: Rows, found: Columns) -> Iterator[Proposal]:
     if len(texts) < 2:
         lists = [name for name in found if found[name].kind == "nested" and holds_answer(rows, name)]
         texts = sorted(texts + lists, key=list(found).index)
-    if len(texts) == 2 and not any(map(is_wrong_name, texts)):
+    texts = [name for name in texts if not is_negative(name, found)]
+    if len(texts) == 2:
         doubt = f"{texts[0]!r} and {texts[1]!r} may be a question and its answer"
         yield _pair(rows, found, texts[0], texts[1], is_instruction=False, doubt=doubt)
         if _asks(texts[0], texts[1]) == _asks(texts[1], texts[0]):

@@ -13,6 +13,7 @@ from core.data.formats.flag_labels import flags_doubt
 from core.data.formats.marks import style_of
 from core.data.formats.object_fields import objects_doubt, spells_json
 from core.data.formats.options import FormatName
+from core.data.formats.pair_names import is_negative
 from core.data.formats.preference_proposals import find_choices
 from core.data.formats.proposal import (
     QUESTION_NAMES,
@@ -145,6 +146,7 @@ def propose_plain(rows: Rows, found: Columns) -> Iterator[Proposal]:
     open_kinds = [name for name, column in found.items() if column.kind in ("prose", "short", "nested")]
     usual = find_column(open_kinds, names.TEXT_NAMES)
     texts = [name for name in found if found[name].kind == "prose" or (name == usual and found[name].characters)]
+    texts = [name for name in texts if not is_negative(name, found)]
     # Raw JSON is hardly a text to train on, except under the name of one.
     texts = [name for name in texts if name == usual or not spells_json(rows, name)]
     missing = _missing_part(rows, found)
