@@ -36,9 +36,9 @@ _REWRITES = (
     ("noisy", "clean"), ("dirty", "clean"), ("original", "corrected"), ("original", "edited"),
     ("original", "rewritten"), ("original", "simplified"), ("original", "paraphrase"), ("original", "paraphrased"),
     ("complex", "simple"), ("complex", "simplified"), ("normal", "simple"), ("informal", "formal"),
-    ("toxic", "neutral"), ("toxic", "civil"), ("toxic", "detoxified"), ("buggy", "fixed"), ("buggy", "correct"), ("before", "after"),
-    ("old", "new"), ("biased", "neutral"), ("raw", "clean"), ("draft", "final"), ("ungrammatical", "grammatical"),
-    ("error", "correction"), ("text", "paraphrase"), ("text", "correction"),
+    ("toxic", "neutral"), ("toxic", "civil"), ("toxic", "detoxified"), ("buggy", "fixed"), ("buggy", "correct"),
+    ("before", "after"), ("old", "new"), ("biased", "neutral"), ("raw", "clean"), ("draft", "final"),
+    ("ungrammatical", "grammatical"), ("error", "correction"), ("text", "paraphrase"), ("text", "correction"),
     ("sentence", "correction"), ("sentence", "paraphrase"),
 )  # fmt: skip
 _POSITIVE_NAMES = (

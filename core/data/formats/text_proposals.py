@@ -87,14 +87,17 @@ def propose_labeled(rows: Rows, found: Columns) -> Iterator[Proposal]:
         if text is None or not labels:
             continue
         # The text must be clearly longer than its label, or the two are rather a question and its answer.
-        if found[text].characters < 2 * sum(len(label) * count for label, count in labels.items()):
+        is_short = found[text].characters < 2 * sum(len(label) * count for label, count in labels.items())
+        if is_short and not find_column([name], names.SURE_LABEL_NAMES):
             continue
         shown = list_some([label for label, _ in labels.most_common()], 4)
         several = [other for other in _prose(found) if other not in (text, name)]
         doubt = "" if folded_name(name) in usual else f"{name!r} may be a label or a remark"
         if any(isinstance(row.get(name), list) for row in rows):
             doubt = f"{name!r} may hold several labels, of which the first would be the answer"
-        if is_rating:
+        if is_short:
+            doubt = f"the texts in {text!r} are hardly longer than the labels in {name!r}, which may be answers"
+        elif is_rating:
             doubt = f"{name!r} may be a rating of the text, or a remark"
         elif several:
             doubt = f"{text!r} and {several[0]!r} may both belong to the question"

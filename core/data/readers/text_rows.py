@@ -9,7 +9,7 @@ import itertools
 import json
 from collections.abc import Iterator
 
-from core.data.readers import separated
+from core.data.readers import intents, separated
 from core.data.readers.lines import ROW_LIMIT, TOO_LONG, LineSource, SourceRow, head_lines
 from core.data.readers.remarks import count_remarks_above, read_remarks
 
@@ -32,6 +32,9 @@ def read(source: LineSource) -> Iterator[SourceRow]:
     if cells > 1:
         source.note(f"{source.name!r} has {cells} cells per line between tabs; rename it to .tsv to read it as a table")
     lines = source.lines()
+    if intents.is_markdown(sample):
+        yield from _examples(source, lines)
+        return
     head = head_lines(lines, _SAMPLE_LINES, _SAMPLE_CHARACTERS)
     texts = [line.strip() for _, line in head if line is not None]
     paragraphs = any(not above and below for above, below in itertools.pairwise(texts))
@@ -57,6 +60,15 @@ def read(source: LineSource) -> Iterator[SourceRow]:
             f"{source.name!r} is read as one row per paragraph ({count:,} rows); text "
             "without marks of turns is for continued pre-training, and each row is trained on its own"
         )
+
+
+def _examples(source: LineSource, lines: Iterator[tuple[int, str | None]]) -> Iterator[SourceRow]:
+    """Yield the examples of intents in the Markdown of Rasa."""
+    source.note(f"{source.name!r} holds intents with examples, as Rasa writes them; each example is a row")
+    for number, row in intents.rows_of_markdown(((number, line or "") for number, line in lines), source.note):
+        raw = json.dumps(row, ensure_ascii=False)
+        trouble = source.broken(raw)
+        yield SourceRow(number, None if trouble else row, raw, trouble or "")
 
 
 def _whole_lines(head: str) -> list[str]:
