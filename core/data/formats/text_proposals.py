@@ -31,6 +31,10 @@ from core.data.listing import list_some
 
 # Different values of a column that may be a label although its name does not say so.
 _MAX_UNNAMED_LABELS = 20
+# The names of columns in a table without a header, and how many different numbers may be the labels in one of them. The
+# first rows of a file that is sorted by its label hold only one.
+_UNNAMED = re.compile(r"column_\d+")
+_MAX_UNNAMED_NUMBERS = 5
 # Different values of a column named like a label. One is enough there: the first rows of a file sorted by label
 # contain only one.
 _MAX_NAMED_LABELS = 200
@@ -135,7 +139,9 @@ def _labels(rows: Rows, name: str, named: bool) -> Counter[str]:
     several = Counter(map(str, values))
     if any(isinstance(value, float) for value in values) and not _is_rating(rows, name):
         return Counter()
-    if find_column([name], names.SURE_LABEL_NAMES):
+    if _UNNAMED.fullmatch(name) and all(str(value).lstrip("-").isdigit() for value in values):
+        few = 1 <= len(several) <= _MAX_UNNAMED_NUMBERS
+    elif find_column([name], names.SURE_LABEL_NAMES):
         few = 1 <= len(several) <= _MAX_NAMED_LABELS
     else:
         # Without a name that says so, each value must also repeat often.
@@ -169,10 +175,18 @@ def propose_plain(rows: Rows, found: Columns) -> Iterator[Proposal]:
             )
         if not doubt and label and name != usual:
             doubt = f"the column {label!r} may be the answer about the text"
-        doubt = doubt or flags_doubt(rows, found) or objects_doubt(rows, name)
+        doubt = doubt or flags_doubt(rows, found) or objects_doubt(rows, name) or _unnamed_doubt(found, name)
         evidence = f"no marks of turns; the column {name!r} is read as plain text"
         filled = count_filled(rows, name, lambda value: isinstance(value, str))
         yield make_proposal(found, "text", {"text": name}, evidence, filled, doubt)
+
+
+def _unnamed_doubt(found: Columns, name: str) -> str:
+    """Return the doubt that a column of a table without a header has its label in another one; "" if not."""
+    filled = [other for other in found if found[other].kind != "empty" and _UNNAMED.fullmatch(other)]
+    if not _UNNAMED.fullmatch(name) or len(filled) < 2:
+        return ""
+    return f"the columns have no names, and {len(filled)} of them hold values; {name!r} may belong to a label"
 
 
 def _find_unlisted_marks(texts: Sequence[str]) -> list[str]:

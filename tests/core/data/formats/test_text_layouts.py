@@ -57,3 +57,17 @@ PLAIN = {
 def test_detect_other_texts_are_plain(name):
     rows = [{"text": f"{text} {i}"} for i, text in enumerate(PLAIN[name])]
     assert detect(rows).reading.format == "text"
+
+
+@pytest.mark.parametrize("label", [lambda i: "0", lambda i: "04"[i % 2]])
+def test_detect_table_without_names_asks_and_offers_its_numbers_as_labels(label):
+    # Sentiment140, whose file is sorted by its label.
+    rows = [
+        {"column_1": label(i), "column_2": str(1467810369 + i), "column_3": "NO_QUERY", "column_4": f"user{i}",
+         "column_5": f"I am so happy about the number {i} of tonight."}
+        for i in range(60)
+    ]  # fmt: skip
+    found = detect(rows)
+    assert found.reading.format == "undecided"
+    assert found.candidates[0].columns == {"text": "column_5", "label": "column_1"}
+    assert "have no names" in detect([{name: row[name] for name in ("column_2", "column_5")} for row in rows]).evidence
