@@ -137,6 +137,11 @@ def _pairs(rows: Rows, found: Columns) -> Iterator[Proposal]:
         rest = [name for name in found if name != answer]
         others = other_answers(rows, found, answer)
         instruction = find_column(rest, _INSTRUCTION_NAMES)
+        turns = find_column([name for name in rest if _are_turns(rows, name)], names.PROMPT_NAMES)
+        if turns and instruction and instruction != turns:
+            # A request to a model: the turns are the question, and the instructions its system prompt.
+            yield _request(rows, found, instruction, turns, answer)
+            continue
         prompt = instruction or find_column(rest, names.PROMPT_NAMES) or _only_text(found, answer)
         longest = None if prompt else _longest_text(found, answer)
         prompt = prompt or longest
@@ -157,6 +162,18 @@ def _pairs(rows: Rows, found: Columns) -> Iterator[Proposal]:
         if fields := _text_of_objects(rows, found, prompt, answer):
             yield _pair(*unfolded(rows, fields), *fields, is_instruction=is_alpaca, doubt=doubt, other=other)
         yield _pair(rows, found, prompt, answer, is_instruction=is_alpaca, doubt=doubt, other=other)
+
+
+def _are_turns(rows: Rows, name: str) -> bool:
+    filled = count_filled(rows, name, lambda value: True)
+    return bool(filled) and 2 * count_filled(rows, name, is_conversation) > filled
+
+
+def _request(rows: Rows, found: Columns, instruction: str, turns: str, answer: str) -> Proposal:
+    rest = [name for name in found if name not in (instruction, turns, answer)]
+    slots = {"prompt": turns, "completion": answer, "system": instruction, "tools": find_column(rest, names.TOOL_NAMES)}
+    evidence = f"turns in {turns!r}, the system prompt in {instruction!r} and the answer in {answer!r}"
+    return make_proposal(found, "prompt_completion", slots, evidence, count_present(rows, turns, answer))
 
 
 def _referenced(rows: Rows, found: Columns, answers: list[str]) -> Iterator[Proposal]:

@@ -25,6 +25,7 @@ _EMPTY_ANSWERS = _MISSING_WORDS - {"", "{}", "[]"} | {
     "<null>", "<none>", "<empty>", "<blank>", "[deleted]", "[removed]", "<deleted>", "<removed>", "(deleted)",
     "(removed)", "[deleted by user]", "[removed by moderator]", "tbd", "tba", "tbc", "todo", "to do", "fixme", "xxx",
     "to be determined", "to be done", "[object object]", "no answer", "placeholder", "lorem ipsum", "no data",
+    "no answer present", "no answer present.", "unanswerable", "[unanswerable]", "cannotanswer", "not answerable",
 }  # fmt: skip
 # Errors of Excel, LibreOffice and Google Sheets in any language: #REF!, #DIV/0!, #NAME?, #BEZUG!, #NV, Err:502.
 _SPREADSHEET_ERROR = re.compile(r"#[^\W_]+(?:[/_ ][^\W_]+)?[!?]|#n/a|#nv|#nd|#error|err:\d+", re.IGNORECASE)

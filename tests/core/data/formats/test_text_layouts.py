@@ -7,6 +7,10 @@ from core.data.formats.detect import detect
 TEXTS = ["Why is the sea so salty?", "Rivers carry salt into it.", "Gulls follow every ship.", "The keeper trims it."]
 TAGGED = "-DOCSTART- -X- O", "\n".join(f"{word} NN B-LOC" for word in TEXTS[0].split())
 LAYOUTS = {
+    "GIFT": ([f"::Q{i}:: {text} {{\n=Salt.\n~Sugar.\n}}" for i, text in enumerate(TEXTS)], "quiz of Moodle"),
+    "GIFT without titles": ([f"{text} {{TRUE}}" for text in TEXTS], "quiz of Moodle"),
+    "Aiken": ([f"{text}\nA. Salt\nB. Sugar\nANSWER: A" for text in TEXTS], "quiz of Moodle"),
+    "tokens of turns": ([f"{text} [SEP] So. [SEP]" for text in TEXTS], "'[SEP]' may divide"),
     "fastText": ([f"__label__sea {text}" for text in TEXTS], "fastText"),
     "labels of fastText": ([f"__label__sea __label__salt {text}" for text in TEXTS], "fastText"),
     "CoNLL": (["\n".join(f"{word} NN O" for word in text.split()) + "\n. . O" for text in TEXTS], "CoNLL"),
