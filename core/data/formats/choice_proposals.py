@@ -17,9 +17,19 @@ KEY_NAMES = (
     "correct_option", "correct_choice", "correct_index", "correct_idx", "correct_answer_index", "correct_answer_idx",
     "correct_answer_id", "correct_answer_letter", "correct_letter", "correct", "right_answer", "label", "labels",
     "gold", "gold_index", "gold_idx", "gold_label", "gold_answer", "target", "key", "ans", "cop", "solution", "output",
-    "completion", "response", "answers",
+    "completion", "response", "answers", "accept",
 )  # fmt: skip
-_QUESTION_NAMES = (*QUESTION_NAMES, "question_stem", "stem", "ctx", "sentence", "goal", "startphrase", "premise")
+_QUESTION_NAMES = (
+    *QUESTION_NAMES,
+    "question_stem",
+    "stem",
+    "ctx",
+    "sentence",
+    "goal",
+    "startphrase",
+    "premise",
+    "text",
+)
 _CONTEXT_NAMES = (*names.CONTEXT_NAMES, "article", "story", "hint", "fact1", "paragraph", "text")
 # Two columns of answers with a number may be a preference pair; these names are always those of choices.
 _CHOICE_WORDS = ("option", "options", "choice", "choices", "op", "opt", "ending")

@@ -30,6 +30,7 @@ _NUMBER = re.compile(r"[+-]?\d+(?:\.0)?")
 # A choice with a letter of its own, such as "A) 21" or "(b) 22".
 _LETTERED = re.compile(r"\(?([A-Za-z])[).:]\s*\S")
 _MAX_LETTERS = 26
+_LONGEST_LABEL = 3
 _SHOWN_CHARACTERS = 40
 
 
@@ -261,4 +262,7 @@ def _lines(choices: list[Choice]) -> list[str]:
     marks = [found[1].upper() if (found := _LETTERED.match(choice.text)) else "" for choice in choices]
     if marks == _letters(marks):
         return [choice.text for choice in choices]
-    return [f"{choice.label}. {choice.text}" for choice in choices if choice.text.strip()]
+    # The names of labels, as in Prodigy, are no letters or numbers in front of a text.
+    names = [choice.label for choice in choices]
+    labels = _letters(choices) if any(len(name) > _LONGEST_LABEL for name in names) else names
+    return [f"{label}. {one.text}" for label, one in zip(labels, choices, strict=True) if one.text.strip()]

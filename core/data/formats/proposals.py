@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from core.data.formats import columns as names
-from core.data.formats.answer_choice import are_flags
+from core.data.formats.answer_choice import are_flags, marks_of
 from core.data.formats.answer_doubts import REFERENCE_NAMES, other_answers, rank_doubt
 from core.data.formats.answer_lists import holds_rated_answers
 from core.data.formats.choice_proposals import choices_doubt, propose_choices
@@ -227,7 +227,8 @@ def _two_texts(rows: Rows, found: Columns) -> Iterator[Proposal]:
         lists = [name for name in found if found[name].kind == "nested" and holds_answer(rows, name)]
         texts = sorted(texts + lists, key=list(found).index)
     texts = [name for name in texts if not is_negative(name, found)]
-    if len(texts) == 2:
+    # Answers to the same question, such as answer_0 and answer_1, are no question and answer.
+    if len(texts) == 2 and not marks_of(*texts):
         doubt = f"{texts[0]!r} and {texts[1]!r} may be a question and its answer"
         yield _pair(rows, found, texts[0], texts[1], is_instruction=False, doubt=doubt)
         if _asks(texts[0], texts[1]) == _asks(texts[1], texts[0]):

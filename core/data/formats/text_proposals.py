@@ -1,5 +1,6 @@
 """Proposals of readings of a single text column: marked turns, a text with a label, plain text."""
 
+import contextlib
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -8,6 +9,8 @@ from typing import Any
 
 from core.data.formats import columns as names
 from core.data.formats.columns import find_column, folded_name, name_words
+from core.data.formats.conversation import UnusableRow
+from core.data.formats.dates import is_date
 from core.data.formats.doubts import message_doubt, message_list_doubt, speaker_doubt
 from core.data.formats.flag_labels import flags_doubt
 from core.data.formats.marks import style_of
@@ -67,7 +70,19 @@ def propose_marked(rows: Rows, found: Columns) -> Iterator[Proposal]:
             if column.characters and (count := count_filled(rows, name, test)):
                 evidence = f"{get_format(form).sign}, in the column {name!r}"
                 proposal = make_proposal(found, form, {"text": name}, evidence, count)
+                if len(found) > 1 and find_column([name], QUESTION_NAMES) and not _answers_any(rows, proposal.reading):
+                    # A rendered prompt whose answer is in another column.
+                    continue
                 yield replace(proposal, doubt=speaker_doubt(rows, proposal.reading))
+
+
+def _answers_any(rows: Rows, reading: Reading) -> bool:
+    """Return whether a marked text holds an answer in any row."""
+    for row in rows:
+        with contextlib.suppress(UnusableRow):
+            if any(one["role"] == "assistant" and one["content"].strip() for one in reading.parse(row)):
+                return True
+    return False
 
 
 def _prose(found: Columns) -> list[str]:
@@ -88,7 +103,7 @@ def propose_labeled(rows: Rows, found: Columns) -> Iterator[Proposal]:
         # Beside the only text, few different values are hardly anything else than its label.
         named = is_rating or folded_name(name) in usual or _is_only_category(found, name)
         labels = _labels(rows, name, named)
-        if text is None or not labels:
+        if text is None or not labels or all(is_date(label) for label in labels):
             continue
         # The text must be clearly longer than its label, or the two are rather a question and its answer.
         is_short = found[text].characters < 2 * sum(len(label) * count for label, count in labels.items())
@@ -105,8 +120,9 @@ def propose_labeled(rows: Rows, found: Columns) -> Iterator[Proposal]:
             doubt = f"{name!r} may be a rating of the text, or a remark"
         elif several:
             doubt = f"{text!r} and {several[0]!r} may both belong to the question"
-        # That each row is one message of a chat is the better reason to ask.
-        doubt = doubt and (message_doubt(rows, found) or doubt)
+        if doubt and message_doubt(rows, found):
+            # A column beside the messages of a chat is no label of them.
+            continue
         evidence = f"{len(labels)} different values in the column {name!r} ({shown}) beside the text in {text!r}"
         columns = {"text": text, "label": name}
         yield Proposal(Reading(format="label", columns=columns), evidence, count_present(rows, text, name), doubt)

@@ -23,7 +23,7 @@ ROLE_KEYS = (
 )  # fmt: skip
 CONTENT_KEYS = (
     "content", "value", "text", "message", "parts", "utterance", "body", "body_text", "plain_body", "message_text",
-    "msg",
+    "msg", "mes",
 )  # fmt: skip
 REASONING_KEYS = ("reasoning_content", "reasoning", "thinking", "thought")
 # Fields of a part of a text, which is no message.

@@ -13,9 +13,10 @@ from core.data.formats.columns import Column, find_column, name_words
 from core.data.formats.empty_answers import has_no_answers, is_wrong_name
 from core.data.formats.envelopes import holds_one_text
 from core.data.formats.proposal import Columns, Proposal, Rows, count_present, make_proposal
+from core.data.formats.values import is_missing, nested
 
 _QUESTION_WORDS = frozenset(("question", "questions", "prompt", "query", "instruction", "problem", "request", "ask"))
-_ANSWER_WORDS = frozenset(("answer", "answers", "response", "reply", "completion", "output", "solution"))
+_ANSWER_WORDS = frozenset(("answer", "answers", "response", "responses", "reply", "completion", "output", "solution"))
 # A header of so many words is a sentence, as in a form.
 _MIN_SENTENCE_WORDS = 6
 # Words of a column about the answer.
@@ -39,6 +40,8 @@ def propose_worded(rows: Rows, found: Columns) -> Iterator[Proposal]:
     """Propose columns that are a question and an answer by a word of their names, where no usual name is found."""
     texts = [name for name, column in found.items() if column.kind in ("prose", "short")]
     lists = [name for name in found if found[name].kind == "nested" and holds_one_text(rows, name)]
+    # Argilla's answers are lists of texts, beside those of their users and states.
+    lists += [name for name in found if found[name].kind == "nested" and name not in lists and _are_texts(rows, name)]
     lists = [name for name in lists if not _REMARK_WORDS & set(name_words(name))]
     if find_column(texts, names.PROMPT_NAMES) and find_column(texts, names.COMPLETION_NAMES):
         return
@@ -79,6 +82,14 @@ def propose_titled(rows: Rows, found: Columns) -> Iterator[Proposal]:
         doubt = f"{asked} may be the question and {answer!r} the answer"
         evidence = f"a question in {asked} and an answer in {answer!r}"
         yield make_proposal(found, "alpaca", slots, evidence, count_present(rows, *filter(None, slots.values())), doubt)
+
+
+def _are_texts(rows: Rows, name: str) -> bool:
+    """Return whether a column whose name ends with responses or the like holds lists of texts."""
+    values = [nested(row[name]) for row in rows if name in row and not is_missing(row[name])]
+    if name.rpartition(".")[2] not in ("responses", "response", "answers", "suggestion") or "." not in name:
+        return False
+    return bool(values) and all(isinstance(value, list) and isinstance(value[0], str) for value in values if value)
 
 
 def _rest(name: str) -> tuple[str, ...]:

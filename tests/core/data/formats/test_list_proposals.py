@@ -99,6 +99,7 @@ def test_detect_authors_of_answers_beside_a_question_are_no_roles():
         ({"score": [1, 3]}, "No idea.", "highest 'score'"),
         ({"score": [1, 3], "is_accepted": [True, False]}, "The moon.", "'is_accepted'"),
         ({"score": [None, None]}, "The moon.", "the first"),
+        ({"rank": [2.0, 1.0]}, "No idea.", "lowest 'rank'"),
     ],
 )
 def test_best_answer_is_the_flagged_or_best_rated_one(more, text, note):
@@ -128,3 +129,13 @@ def test_detect_offers_the_first_of_several_references_for_the_only_text(name):
     rows = rows_of(source_text=QUESTIONS, n=[2, 2, 2, 2], **{name: [[text, f"{text} Truly."] for text in PROSE]})
     offered = [reading for reading in detect(rows).candidates if reading.format == "prompt_completion"]
     assert [message["content"] for message in offered[0].parse(rows[0])] == [QUESTIONS[0], PROSE[0]]
+
+
+def test_prompt_rendered_without_its_answer_is_the_question_of_ranked_answers():
+    # Nectar.
+    answers = [{"answer": "No idea.", "model": "a", "rank": 2.0}, {"answer": "The moon.", "model": "b", "rank": 1.0}]
+    rows = rows_of(prompt=[f"\n\nHuman: {one}\n\nAssistant: " for one in QUESTIONS], answers=[answers] * 4)
+    found = detect(rows)
+    assert found.reading.format == "undecided"
+    assert found.candidates[0].parse(rows[0]) == dialog(QUESTIONS[0], "The moon.")
+    assert all(one.format != "marked" for one in found.candidates)

@@ -93,3 +93,14 @@ def test_detect_two_names_of_questions_offer_both_directions():
     offered = [reading for reading in detect(rows).candidates if reading.format == "prompt_completion"]
     pairs = [[message["content"] for message in reading.parse(rows[0])] for reading in offered]
     assert pairs == [["SELECT 0 FROM sea", QUESTIONS[0]], [QUESTIONS[0], "SELECT 0 FROM sea"]]
+
+
+def test_answers_of_argilla_in_lists_are_offered():
+    lists = {"corrected.responses": [[one] for one in ANSWERS], "corrected.responses.users": [["u"]] * 4,
+             "corrected.responses.status": [["submitted"]] * 4}  # fmt: skip
+    rows = rows_of(instruction=QUESTIONS, generated=["It is not known to me."] * 3 + ["No."], **lists)
+    found = detect(rows)
+    assert found.reading.format == "undecided"
+    first = next(one for one in found.candidates if "corrected.responses" in one.columns.values())
+    assert [one["content"] for one in first.parse(rows[0])] == [QUESTIONS[0], ANSWERS[0]]
+    assert all("corrected.responses.users" not in one.columns.values() for one in found.candidates)
