@@ -80,6 +80,11 @@ def find_choices(rows: Rows, found: Columns) -> list[tuple[str, str, str]]:
     return chosen + [(*pair, name) for pair in alone for name in numbers if other_score(name, *pair) in numbers]
 
 
+def are_two_answers(first: str, second: str) -> bool:
+    """Return whether two columns are named as two answers to the same question, such as answer_0 and answer_1."""
+    return marks_of(first, second) is not None and bool(_ANSWER_WORDS & set(name_parts(first)))
+
+
 def _are_numbers(rows: Rows, name: str) -> bool:
     values = [row[name] for row in rows if name in row and not is_missing(row[name])]
     return bool(values) and all(number_of_text(value) is not None for value in values)

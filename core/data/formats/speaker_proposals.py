@@ -14,6 +14,7 @@ from core.data.formats.object_fields import unfolded
 from core.data.formats.proposal import Columns, Proposal, Rows, count_filled, make_proposal
 from core.data.formats.row_doubts import taken_columns
 from core.data.formats.speaker_order import POSITION_ROLES, SPEAKER_ROLES, find_author_key, identity_of
+from core.data.formats.turn_order import order_doubt
 from core.data.formats.turn_proposals import propose_turns
 from core.data.formats.turns import is_message_list, text_in_turn
 from core.data.formats.values import is_missing, nested
@@ -81,6 +82,7 @@ def _by_order(rows: Rows, found: Columns, name: str) -> Proposal:
             f"the messages in {name!r} name no authors, and no field says who asks and who answers; they may alternate "
             "between user and assistant"
         )
+    doubt = "; ".join(part for part in (doubt, order_doubt(rows, name)) if part)
     count = count_filled(rows, name, lambda value: isinstance(nested(value), list))
     proposal = make_proposal(found, "messages", {"messages": name}, f"a list of messages in {name!r}", count, doubt)
     return replace(proposal, reading=proposal.reading.model_copy(update={"roles": dict(roles)}))

@@ -35,6 +35,15 @@ _PEOPLE = (
     ("term", "definition"), ("word", "definition"), ("expression", "meaning"),
 )  # fmt: skip
 
+# The last words of the names of a case and of what came of it, as in the export of a helpdesk.
+_CASES = (
+    ("description", "resolution"), ("issue", "resolution"), ("problem", "resolution"), ("complaint", "resolution"),
+    ("ticket", "resolution"), ("query", "resolution"), ("issue", "solution"), ("description", "solution"),
+    ("error", "fix"), ("problem", "fix"), ("issue", "fix"), ("complaint", "response"), ("symptoms", "diagnosis"),
+    ("symptoms", "treatment"), ("review", "reply"), ("email", "reply"), 
+    ("email", "response"), ("docstring", "code"), ("description", "code"), ("nl", "code"),
+)  # fmt: skip
+
 
 def propose_worded(rows: Rows, found: Columns) -> Iterator[Proposal]:
     """Propose columns that are a question and an answer by a word of their names, where no usual name is found."""
@@ -62,10 +71,18 @@ def propose_worded(rows: Rows, found: Columns) -> Iterator[Proposal]:
             is_only = len(asked) == len(answers) == 1 and not others and answer not in lists
             is_sure = is_only and _is_plain(prompt, _QUESTION_WORDS) and _is_plain(answer, _ANSWER_WORDS)
             yield _pair(rows, found, prompt, answer, is_sure)
+    for asking, answering in _CASES:
+        prompt, answer = (_last_word(texts, word) for word in (asking, answering))
+        if prompt and answer:
+            yield _pair(rows, found, prompt, answer, is_sure=False)
     for asking, answering in _PEOPLE:
         prompt, answer = (find_column(texts, (word,)) for word in (asking, answering))
         if prompt and answer:
             yield _pair(rows, found, prompt, answer, is_sure=False)
+
+
+def _last_word(texts: list[str], word: str) -> str | None:
+    return next((name for name in texts if (name_words(name) or [""])[-1] == word), None)
 
 
 def propose_titled(rows: Rows, found: Columns) -> Iterator[Proposal]:

@@ -87,3 +87,12 @@ def test_read_refused_row_tells_which_roles_it_used():
     with pytest.raises(UnusableRow, match="'Bob'") as refused:
         Reading(format="messages", roles={"ann": "user"}).read(row)
     assert refused.value.applied == {("roles", "ann")}
+
+
+def test_messages_with_the_number_of_their_conversation_are_no_pairs():
+    # EmpatheticDialogues: a row is one utterance, and prompt is the situation.
+    rows = rows_of(conv_id=["a"] * 4 + ["b"] * 4, utterance_idx=[1, 2, 3, 4] * 2, prompt=["I saw the sea again."] * 8,
+                   speaker_idx=[0, 1] * 4, utterance=TEXTS)  # fmt: skip
+    found = detect(rows)
+    assert "Each row is one message ('utterance') of the conversation in 'conv_id'" in found.evidence
+    assert all(one.format == "text" for one in found.candidates)
