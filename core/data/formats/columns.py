@@ -30,6 +30,11 @@ COMPLETION_NAMES = (
     "gold_answers", "correct_answer", "correct_answers",
     "answer_key", "correct_option", "correct_choice",
 )  # fmt: skip
+# Those of COMPLETION_NAMES and others that name several accepted answers to the same question.
+SEVERAL_ANSWERS_NAMES = (
+    "answers", "solutions", "golden_answers", "gold_answers", "correct_answers", "possible_answers", "references",
+    "human_answers",
+)  # fmt: skip
 CONTEXT_NAMES = (
     "context", "passage", "background", "knowledge", "schema", "evidence", "reference_text", "contexts", "documents",
     "passages", "docs", "retrieved_contexts", "retrieved_context", "retrieved_documents", "retrieved_docs",

@@ -1,7 +1,7 @@
 """Letters of UTF-8 that a program before the studio decoded in another encoding, such as "Ã©" for "é".
 
-Exports of Facebook and Instagram write them, and so do scripts that read UTF-8 as Latin-1. They are noted and not
-repaired, since a text may be about them.
+Exports of Facebook and Instagram hold them, and so do files of scripts that read UTF-8 as Latin-1. They are noted and
+not repaired, since a text may be about them.
 """
 
 import re

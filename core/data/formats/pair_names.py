@@ -9,6 +9,7 @@ from itertools import permutations
 from core.data.formats.columns import find_column, name_words
 from core.data.formats.empty_answers import is_wrong_name
 from core.data.formats.proposal import QUESTION_NAMES, Columns, Proposal, Rows, count_present, make_proposal
+from core.data.formats.values import is_missing
 
 # Languages by their codes and names, and scripts and regions that follow a code.
 _LANGUAGE_NAMES = (
@@ -46,6 +47,7 @@ _POSITIVE_NAMES = (
     "relevant_passage", "positive_ctx", "positive_text",
 )  # fmt: skip
 _ASKING_NAMES = (*QUESTION_NAMES, "anchor", "claim", "search_query")
+_QUESTION_MARKS = ("?", "？", "؟")
 _MAX_PAIRS = 6
 
 
@@ -56,6 +58,8 @@ def propose_named_pairs(rows: Rows, found: Columns) -> Iterator[Proposal]:
         doubt = f"{positive!r} may be the answer to {asked!r}, as in a dataset for search; the negatives are not used"
         yield _pair(rows, found, asked, positive, doubt)
     texts = [name for name, column in found.items() if column.kind in ("prose", "short")]
+    if len(texts) == 2:
+        yield from _asked(rows, found, texts)
     for first, second in permutations(texts, 2):
         if _differ_by(first, second, _REWRITES):
             yield _pair(rows, found, first, second, f"{second!r} may be the better text for {first!r}")
@@ -68,6 +72,20 @@ def propose_named_pairs(rows: Rows, found: Columns) -> Iterator[Proposal]:
 def is_negative(name: str, found: Columns) -> bool:
     """Return whether a column holds wrong answers or passages, and no text that another column corrects."""
     return is_wrong_name(name) and not any(_differ_by(name, other, _REWRITES) for other in found)
+
+
+def _asked(rows: Rows, found: Columns, texts: list[str]) -> Iterator[Proposal]:
+    """Propose the only two texts as question and answer, if those of one, and not of the other, are questions."""
+    for question, answer in permutations(texts, 2):
+        is_other = is_wrong_name(answer) or find_column([answer], QUESTION_NAMES) or "id" in name_words(question)
+        if not is_other and _are_questions(rows, question) and not _are_questions(rows, answer):
+            doubt = f"the texts in {question!r} are questions, which {answer!r} may answer"
+            yield _pair(rows, found, question, answer, doubt)
+
+
+def _are_questions(rows: Rows, name: str) -> bool:
+    values = [str(row[name]).rstrip() for row in rows if name in row and not is_missing(row[name])]
+    return 2 * sum(value.endswith(_QUESTION_MARKS) for value in values) > len(values)
 
 
 def _pair(rows: Rows, found: Columns, question: str, answer: str, doubt: str) -> Proposal:

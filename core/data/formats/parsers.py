@@ -12,6 +12,7 @@ from core.data.formats.answer_lists import best_answer, is_answer_list
 from core.data.formats.cells import Cells, Format, with_system
 from core.data.formats.chat_trees import current_turns, is_node_map
 from core.data.formats.choices import choice_turns
+from core.data.formats.columns import find_column
 from core.data.formats.conversation import Message, UnusableRow
 from core.data.formats.envelopes import find_call, spelled_envelope, tools_prompt, unwrap_text
 from core.data.formats.flag_answers import answer_of_flags
@@ -70,12 +71,20 @@ def _answer(value: Any, slot: str, cells: Cells) -> str:
     """Return the text of an answer: the best one of a list, or the certain text inside an object."""
     if is_answer_list(value, cells.role):
         value = best_answer(value, slot, cells.note)
-    value = spelled_envelope(value)
+    value = _spelled_answers(spelled_envelope(value), slot, cells)
     if found := find_call(value):
         path, message = found
         cells.note(f"of {slot}, the message{f' in {path}' if path else ''} is used, with its tool calls")
         return read_turn(message, cells.note, cells.think, cells.role)["content"]
     return answer_of(unwrap_text(value, slot, cells.note), slot, cells.note)
+
+
+def _spelled_answers(value: Any, slot: str, cells: Cells) -> Any:
+    """Return the list of answers that a text spells, if the column is named for several; other values unchanged."""
+    if not isinstance(value, str) or not find_column([cells.column(slot) or ""], names.SEVERAL_ANSWERS_NAMES):
+        return value
+    found = nested(value)
+    return found if isinstance(found, list) and found and all(isinstance(text, str) for text in found) else value
 
 
 def _history(value: Any) -> list[Any]:

@@ -28,11 +28,18 @@ def _speakers(rows: Rows, turns: str) -> list[str]:
     return list(dict.fromkeys(name for name in found if name))
 
 
+def _answers_user(rows: Rows, turns: str) -> bool:
+    """Return whether the system speaks after the user in most conversations; a system prompt comes first."""
+    lists = [nested(row[turns]) for row in rows if is_conversation(row.get(turns))]
+    sides = [[usual_role(speaker_of(turn).strip()) for turn in one if isinstance(turn, dict)] for one in lists]
+    return 2 * sum(one[:2] == ["user", "system"] for one in sides) > len(lists)
+
+
 def people_roles(rows: Rows, turns: str) -> dict[str, Role]:
     """Return the likely role of each speaker without a usual one; empty unless there is one for each of them."""
     speakers = _speakers(rows, turns)
     usual = {usual_role(name.strip()) for name in speakers}
-    if usual == {"user", "system"}:
+    if usual == {"user", "system"} and _answers_user(rows, turns):
         # Dialogue datasets such as MultiWOZ call the two sides user and system.
         return {name.lower(): "assistant" for name in speakers if usual_role(name.strip()) == "system"}
     roles: dict[str, Role] = {}

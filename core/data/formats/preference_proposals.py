@@ -46,7 +46,10 @@ def propose_preference(rows: Rows, found: Columns) -> Iterator[Proposal]:
     """Propose a chosen and a rejected answer, then two answers of which another column chooses the better one."""
     chosen, rejected = find_column(list(found), names.CHOSEN_NAMES), find_column(list(found), names.REJECTED_NAMES)
     if chosen and rejected:
-        prompt = find_column(list(found), (*names.PROMPT_NAMES, *names.TURN_NAMES))
+        # The name of a source is no question.
+        asked = [name for name in found if found[name].kind not in ("id", "category", "constant", "number")]
+        prompt = find_column(asked, names.PROMPT_NAMES[:2]) or find_column(list(found), names.PROMPT_NAMES[:12])
+        prompt = prompt or find_column(asked, (*names.PROMPT_NAMES, *names.TURN_NAMES))
         answers = f"in the columns {chosen!r} and {rejected!r}"
         yield make_proposal(
             found,

@@ -20,7 +20,7 @@ POSITION_ROLES: dict[str, Role] = {ODD: "user", EVEN: "assistant"}
 _AUTHOR_KEYS = (
     "author_id", "sender_id", "from_id", "user_id", "speaker_id", "participant_id", "authorid", "senderid", "userid",
     "author", "sender", "speaker", "from", "user", "participant", "username", "user_name", "author_name", "sender_name",
-    "name", "nick", "nickname", "handle", "created_by", "who", "actor",
+    "name", "nick", "nickname", "handle", "created_by", "who", "actor", "bot_id",
 )  # fmt: skip
 _IDENTITY_KEYS = ("id", "login", "username", "email", "name", "display_name", "displayname", "address")
 

@@ -35,8 +35,9 @@ _PLAIN_NUMBER = re.compile(r"[+-]?\d{1,30}(?:[.,]\d{1,30})?(?:[eE][+-]?\d{1,3})?
 _MAX_LITERAL_CHARACTERS = 4 * 2**20
 # pandas writes a NumPy array of dicts without commas: "[{...}\n {...}]". A line end inside a repr'd string is escaped.
 _NUMPY_JOIN = re.compile(r"\}\s*\n\s*\{")
-# It writes an array of texts as "['one' 'two']", which Python would read as a single text.
-_NUMPY_TEXTS = re.compile(r"""('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")\s+(?=['"])""")
+# It writes an array of texts as "['one' 'two']", which Python would read as a single text. Every text is matched, so that
+# no match begins at the quote that ends one.
+_NUMPY_TEXTS = re.compile(r"""('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")(\s+(?=['"]))?""")
 _NUMPY_ARRAY = re.compile(r"\barray\(\[|\],\s*dtype=\w+\)")
 
 # Fields of an object of lists that hold the speakers and the texts of turns.
@@ -147,7 +148,7 @@ def _python_literal(text: str) -> Any:
     if "array(" in text:
         text = _NUMPY_ARRAY.sub(lambda found: "[" if found[0].startswith("array") else "]", text)
     if "[" in text:
-        text = _NUMPY_TEXTS.sub(r"\1,", text)
+        text = _NUMPY_TEXTS.sub(lambda found: f"{found[1]}," if found[2] else found[1], text)
     return ast.literal_eval(_NUMPY_JOIN.sub("},{", text))
 
 

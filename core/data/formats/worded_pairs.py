@@ -144,6 +144,9 @@ def is_path_of_question(name: str, names_beside: Iterable[str]) -> bool:
 
 def _is_worded(name: str, usual: tuple[str, ...], words: frozenset[str], others: frozenset[str]) -> bool:
     found = set(name_words(name))
+    if {"input", "output"} <= found:
+        # The cases of a test, as in APPS.
+        return False
     # Numbers tell several answers apart, except those in a sentence, such as "How do you answer it (2-3 sentences)?".
     if re.search(r"\d", name) and len(name_words(name)) < _MIN_SENTENCE_WORDS:
         return False

@@ -72,7 +72,8 @@ def _record(row: dict[str, Any]) -> str | None:
     inner = row[name]
     # A schema has an object for each name.
     texts = [field for field, value in inner.items() if isinstance(value, (str, list))]
-    is_record = has_known_name(texts) or _record(inner) or typed_values.plain_fields(inner) is not None
+    is_sure = name == "_source" and "_index" in row
+    is_record = is_sure or has_known_name(texts) or _record(inner) or typed_values.plain_fields(inner) is not None
     return name if is_record else None
 
 

@@ -139,3 +139,17 @@ def test_prompt_rendered_without_its_answer_is_the_question_of_ranked_answers():
     assert found.reading.format == "undecided"
     assert found.candidates[0].parse(rows[0]) == dialog(QUESTIONS[0], "The moon.")
     assert all(one.format != "marked" for one in found.candidates)
+
+
+@pytest.mark.parametrize("write", [lambda texts: texts, json.dumps, str])
+@pytest.mark.parametrize("name", ["solutions", "answers", "references"])
+def test_several_answers_written_as_text_are_a_list(name, write):
+    # APPS writes its solutions as JSON, and pandas writes lists into CSV files as Python does.
+    rows = rows_of(question=QUESTIONS, input_output=['{"inputs": [1]}'] * 4,
+                   **{name: [write(["print(1)", "print(2)"])] * 4})  # fmt: skip
+    found = detect(rows)
+    columns = {"prompt": "question", "completion": name}
+    parsed = Reading(format="prompt_completion", columns=columns).read(rows[0])
+    assert parsed.messages[-1]["content"] == "print(1)"
+    assert "completion is a list of answers; the first is used" in parsed.notes
+    assert all("input_output" not in one.columns.values() for one in found.candidates if one.format != "text")

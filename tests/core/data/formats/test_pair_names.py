@@ -78,3 +78,12 @@ def test_names_that_are_no_languages_stay_as_they_are():
     found = detect(rows_of(harbour=ASKED, ship=OTHER))
     assert "translations" not in found.evidence
     assert found.candidates[0].format == "text"
+
+
+@pytest.mark.parametrize("mark", ["?", "？", "؟"])
+def test_questions_beside_one_other_text_are_offered_with_it_first(mark):
+    titles = [f"{text[:-1]}{mark}" for text in ASKED]
+    found = detect(rows_of(ID=range(6), Content=WRONG, Title=titles, Status=["publish"] * 6))
+    assert found.reading.format == "undecided"
+    assert "The texts in 'Title' are questions, which 'Content' may answer" in found.evidence
+    assert found.candidates[0].columns == {"prompt": "Title", "completion": "Content"}

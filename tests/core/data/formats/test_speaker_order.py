@@ -101,3 +101,13 @@ def test_lists_of_answers_are_no_conversation():
     answers = [{"user": "al", "body": "So.", "score": 3}, {"user": "bo", "body": "No.", "score": 1}]
     rows = [{"question": question, "answers": answers} for question in ASKED]
     assert all(one.format != "messages" for one in detect(rows).candidates)
+
+
+def test_system_prompt_before_a_question_is_no_answer():
+    rows = [{"messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": q}]} for q in ASKED]
+    assert all("system" not in one.roles for one in detect(rows).candidates)
+
+
+def test_bot_is_an_author_by_its_number():
+    turns = [{"user": "U1", "text": "Why?"}, {"bot_id": "B1", "text": "So."}]
+    assert [role for role, _ in read(turns)] == ["user", "assistant"]
