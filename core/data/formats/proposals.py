@@ -74,6 +74,24 @@ def proposals(rows: Rows, found: Columns) -> Iterator[Proposal]:
     """
     paired = [proposal for proposal in propose_paired(rows, found) if proposal.reading.format == "paired"]
     choices = list(propose_choices(rows, found))
+    for proposal in _all_proposals(rows, found, choices):
+        doubts = dict.fromkeys(
+            (
+                proposal.doubt,
+                paired_doubt(rows, paired, proposal),
+                choices_doubt(choices, proposal),
+                row_doubt(rows, found, proposal.reading),
+            )
+        )
+        proposal = replace(proposal, doubt="; ".join(doubt for doubt in doubts if doubt))
+        for one in (*offer_right(rows, found, proposal), *offer_rated(rows, found, proposal), proposal):
+            has_answers = one.reading.format != "text"
+            taken = taken_columns(rows, one.reading).values()
+            yield from offer_reasoning(one, reasoning_columns(rows, found, taken) if has_answers else [])
+
+
+def _all_proposals(rows: Rows, found: Columns, choices: list[Proposal]) -> Iterator[Proposal]:
+    """Yield the proposals of all kinds, the most specific first, without the doubts of the columns beside them."""
     for propose in (
         propose_trees,
         lambda rows, found: choices,
@@ -95,20 +113,7 @@ def proposals(rows: Rows, found: Columns) -> Iterator[Proposal]:
         _two_texts,
         propose_lists,
     ):
-        for proposal in propose(rows, found):
-            doubts = dict.fromkeys(
-                (
-                    proposal.doubt,
-                    paired_doubt(rows, paired, proposal),
-                    choices_doubt(choices, proposal),
-                    row_doubt(rows, found, proposal.reading),
-                )
-            )
-            proposal = replace(proposal, doubt="; ".join(doubt for doubt in doubts if doubt))
-            for one in (*offer_right(rows, found, proposal), *offer_rated(rows, found, proposal), proposal):
-                has_answers = one.reading.format != "text"
-                taken = taken_columns(rows, one.reading).values()
-                yield from offer_reasoning(one, reasoning_columns(rows, found, taken) if has_answers else [])
+        yield from propose(rows, found)
 
 
 def _kind_doubt(rows: Rows, found: Columns, prompt: str, answer: str) -> str:

@@ -5,7 +5,7 @@ an answer from the loss; and reasoning, which is written before the answer in <t
 options. All other fields are reported in the notes of the row.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from core.data.formats.channels import join_channels
@@ -149,8 +149,12 @@ def read_turns(
     if value and isinstance(value[0], str) and all(isinstance(turn, str) for turn in value):
         note("the texts of a list are read as turns by their position: user, assistant, user and so on")
         return [{"role": ("user", "assistant")[i % 2], "content": text} for i, text in enumerate(value)]
-    messages: list[Message] = []
     turns = with_ordered_roles(in_order(value, note), role_of, lambda turn: _has_role(turn, role_of), asker)
+    return _read_each(turns, note, think, role_of)
+
+
+def _read_each(turns: Sequence[Any], note: Note, think: bool, role_of: RoleOf) -> list[Message]:
+    messages: list[Message] = []
     for turn in join_channels(list(turns)):
         if is_private(turn):
             note("internal notes (public = false and the like) are left out")

@@ -45,10 +45,15 @@ def read(source: LineSource) -> Iterator[SourceRow]:
         source.note(f"each line of {source.name!r} is a conversation whose turns end with {token!r}")
         yield from _conversations(source, itertools.chain(head, lines), token)
         return
-    paragraphs = any(not above and below for above, below in itertools.pairwise(texts))
+    are_paragraphs = any(not above and below for above, below in itertools.pairwise(texts))
+    yield from _texts(source, itertools.chain(head, lines), are_paragraphs)
+
+
+def _texts(source: LineSource, lines: Iterable[tuple[int, str | None]], paragraphs: bool) -> Iterator[SourceRow]:
+    """Yield the paragraphs or the lines of a text."""
     block: list[str] = []
     first = size = count = 0
-    for number, line in itertools.chain(head, lines):
+    for number, line in lines:
         if line is None:
             yield SourceRow(number, None, "", TOO_LONG)
             continue
