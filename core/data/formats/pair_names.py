@@ -6,6 +6,7 @@ Translations are offered in both directions. The negatives of a retrieval datase
 from collections.abc import Iterator
 from itertools import permutations
 
+from core.data.formats import columns as names
 from core.data.formats.columns import find_column, name_words
 from core.data.formats.empty_answers import is_wrong_name
 from core.data.formats.proposal import QUESTION_NAMES, Columns, Proposal, Rows, count_present, make_proposal
@@ -47,6 +48,8 @@ _POSITIVE_NAMES = (
     "relevant_passage", "positive_ctx", "positive_text",
 )  # fmt: skip
 _ASKING_NAMES = (*QUESTION_NAMES, "anchor", "claim", "search_query")
+# Columns that are read by their names, and are no answer to the only other text.
+_OTHER_NAMES = (*QUESTION_NAMES, *names.CHOSEN_NAMES, *names.REJECTED_NAMES)
 _QUESTION_MARKS = ("?", "？", "؟")
 _MAX_PAIRS = 6
 
@@ -77,7 +80,7 @@ def is_negative(name: str, found: Columns) -> bool:
 def _asked(rows: Rows, found: Columns, texts: list[str]) -> Iterator[Proposal]:
     """Propose the only two texts as question and answer, if those of one, and not of the other, are questions."""
     for question, answer in permutations(texts, 2):
-        is_other = is_wrong_name(answer) or find_column([answer], QUESTION_NAMES) or "id" in name_words(question)
+        is_other = is_wrong_name(answer) or find_column([answer], _OTHER_NAMES) or "id" in name_words(question)
         if not is_other and _are_questions(rows, question) and not _are_questions(rows, answer):
             doubt = f"the texts in {question!r} are questions, which {answer!r} may answer"
             yield _pair(rows, found, question, answer, doubt)

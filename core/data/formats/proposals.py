@@ -234,7 +234,7 @@ def _two_texts(rows: Rows, found: Columns) -> Iterator[Proposal]:
     if len(texts) < 2:
         lists = [name for name in found if found[name].kind == "nested" and holds_answer(rows, name)]
         texts = sorted(texts + lists, key=list(found).index)
-    texts = [name for name in texts if not is_negative(name, found)]
+    texts = [name for name in texts if not is_negative(name, found) and not find_column([name], names.CHOSEN_NAMES)]
     # Answers to the same question, such as answer_0 and answer_1, are no question and answer.
     if len(texts) == 2 and not are_two_answers(*texts):
         doubt = f"{texts[0]!r} and {texts[1]!r} may be a question and its answer"
