@@ -23,7 +23,7 @@ ABILITY = Metric(
 
 @dataclass(frozen=True)
 class Ability:
-    """What the probes say about the lanes of an evaluation.
+    """Right and wrong answers of the lanes of an evaluation to the probes.
 
     Attributes:
         right: 1, 0, or NaN without an answer, (lanes, probes).

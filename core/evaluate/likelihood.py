@@ -19,11 +19,10 @@ from core.chat.trimming import split_system
 from core.chat.types import LaneRequest
 from core.data.tokens import IGNORE_INDEX, Rendered, TemplateError
 from core.evaluate.line_file import Line, LineReader
-from core.evaluate.prompts import Prompt, Prompts
+from core.evaluate.prompts import Prompt, PromptSource
 
 if TYPE_CHECKING:
     from core.chat.lanes import Lanes
-    from core.evaluate.classification.choice import LabelPrompts
 
 # Prompts that are rendered at once. Texts of similar length are put into one batch, so a window holds many.
 _WINDOW_PROMPTS = 512
@@ -73,7 +72,7 @@ class ReferenceLosses:
 
     lanes: "Lanes"
     requests: list[LaneRequest]
-    prompts: "Prompts | LabelPrompts"
+    prompts: PromptSource
 
     def list_missing(self, done: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
         """Return the (prompt, lane) pairs with a reference that have no line yet, in the order of the prompts."""

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from core.data import formats, subset
 from core.data.formats import Message, UnusableRow
@@ -268,6 +268,16 @@ def _detect(rows: list[dict[str, Any]], name: str) -> formats.Reading:
             f"{name!r} cannot be used as it is: {detected.evidence} in the Data tab, create a subset, and evaluate it."
         )
     return detected.reading
+
+
+class PromptSource(Protocol):
+    """Prompts by their index and in their order."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, number: int) -> Prompt: ...
+
+    def __iter__(self) -> Iterator[Prompt]: ...
 
 
 class Prompts:

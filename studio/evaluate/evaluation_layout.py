@@ -1,6 +1,7 @@
 """Widgets of the view of one evaluation."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import gradio as gr
 from gradio.blocks import Block
@@ -93,15 +94,30 @@ class EvaluationViewWidgets:
 
 def build_evaluation_view() -> tuple[EvaluationViewWidgets, JudgeWidgets]:
     """Build the view in the open layout; the caller renders `prompt` in its drawer."""
-    disabled = {"interactive": False, "size": "sm", "min_width": 76}
-    hidden = {**disabled, "visible": False, "scale": 0}
+    head = _build_head()
+    verdict = _build_verdict()
+    judge = build_judge_panel()
+    groups = _build_groups()
+    return EvaluationViewWidgets(**head, **verdict, **groups, **_build_answers(), **_build_rest()), judge
+
+
+def _build_head() -> dict[str, Block]:
+    """Build the list of evaluations, the buttons and the status."""
+    hidden = {"interactive": False, "size": "sm", "min_width": 76, "visible": False, "scale": 0}
     with gr.Row(elem_id="evaluation-head", equal_height=True):
         evaluation = gr.Dropdown(label="Evaluation", show_label=False, container=False, allow_custom_value=True,
                                  min_width=200, elem_id="evaluation")  # fmt: skip
-        pause = gr.Button("Pause", elem_id="evaluate-pause", **hidden)
-        resume = gr.Button("Resume", elem_id="evaluate-resume", **hidden)
-        stop = gr.Button("Stop", variant="stop", elem_id="evaluate-stop", **hidden)
+        buttons = {
+            "pause": gr.Button("Pause", elem_id="evaluate-pause", **hidden),
+            "resume": gr.Button("Resume", elem_id="evaluate-resume", **hidden),
+            "stop": gr.Button("Stop", variant="stop", elem_id="evaluate-stop", **hidden),
+        }
     status = gr.HTML(skeleton_html("Loading the evaluations …"), elem_id="evaluate-status", padding=False)
+    return {"evaluation": evaluation, **buttons, "status": status}
+
+
+def _build_verdict() -> dict[str, Block]:
+    """Build the verdict, the choice of what is compared, and the tables of metrics, ability and labels."""
     verdict = gr.HTML(elem_id="evaluate-verdict", padding=False)
     score = gr.Button("Compute the verdict", size="sm", visible=False, elem_id="evaluate-score")
     with gr.Row(elem_id="evaluate-comparison", equal_height=True):
@@ -109,22 +125,41 @@ def build_evaluation_view() -> tuple[EvaluationViewWidgets, JudgeWidgets]:
             gr.Dropdown(label=label, visible=False, min_width=150, elem_id=f"evaluate-{name}")
             for name, label in (("second", "Judged"), ("first", "Compared with"), ("metric", "Decided by"))
         )
-    differences = build_interval_table("evaluate-differences")
-    explanations = gr.HTML(elem_id="evaluate-explanations", padding=False)
-    ability = gr.HTML(elem_id="evaluate-ability", padding=False)
-    classes = gr.HTML(elem_id="evaluate-classes", padding=False)
-    judge = build_judge_panel()
-    grouping = gr.Dropdown(label="By group", visible=False, elem_id="evaluate-grouping")
-    groups = build_interval_table("evaluate-groups")
-    metrics = gr.HTML(elem_id="evaluate-metrics", padding=False)
+    return {
+        "verdict": verdict, "score": score, "second": second, "first": first, "metric": metric,
+        "differences": build_interval_table("evaluate-differences"),
+        "explanations": gr.HTML(elem_id="evaluate-explanations", padding=False),
+        "ability": gr.HTML(elem_id="evaluate-ability", padding=False),
+        "classes": gr.HTML(elem_id="evaluate-classes", padding=False),
+    }  # fmt: skip
+
+
+def _build_groups() -> dict[str, Block]:
+    """Build the table of groups, and the metrics that are shown until there is a verdict."""
+    return {
+        "grouping": gr.Dropdown(label="By group", visible=False, elem_id="evaluate-grouping"),
+        "groups": build_interval_table("evaluate-groups"),
+        "metrics": gr.HTML(elem_id="evaluate-metrics", padding=False),
+    }
+
+
+def _build_answers() -> dict[str, Any]:
+    """Build the table of answers with its filters, and the answers of one prompt in full."""
     with gr.Row(elem_id="evaluate-filters", equal_height=True):
         side = gr.Radio([], label="Answers", show_label=False, container=False, visible=False, elem_id="evaluate-side")
         group_filter = gr.Button("", size="sm", scale=0, min_width=60, visible=False, elem_id="evaluate-group-filter")
-    table = build_data_table("evaluate-table", "evaluate-prompt")
-    pager = build_pager("evaluate-page")
-    prompt = gr.HTML(empty_html(NO_PROMPT), elem_id="evaluate-prompt", padding=False, render=False)
+    return {
+        "side": side, "group_filter": group_filter, "selection": gr.State({}),
+        "table": build_data_table("evaluate-table", "evaluate-prompt"),
+        "pager": build_pager("evaluate-page"),
+        "prompt": gr.HTML(empty_html(NO_PROMPT), elem_id="evaluate-prompt", padding=False, render=False),
+    }  # fmt: skip
+
+
+def _build_rest() -> dict[str, Any]:
+    """Build the ways out of the tab: as a dataset, as a file, or deleted; and how it was measured."""
     with gr.Row(elem_id="evaluate-result", equal_height=True):
-        opened = gr.Button("Open in the Data tab", elem_id="evaluate-open", **disabled)
+        opened = gr.Button("Open in the Data tab", elem_id="evaluate-open", interactive=False, size="sm", min_width=76)
         kind = gr.Dropdown(
             [(label, kind) for kind, label in result.FILE_LABELS.items()], value=result.FILE_KINDS[0],
             label="File format", show_label=False, container=False, filterable=False, min_width=150,
@@ -137,9 +172,5 @@ def build_evaluation_view() -> tuple[EvaluationViewWidgets, JudgeWidgets]:
         typed = gr.Textbox(label="Delete", info="Type the evaluation's id to delete it with all its answers.",
                            elem_id="evaluate-delete-id")  # fmt: skip
         delete = gr.Button("Delete permanently", variant="stop", size="sm", elem_id="evaluate-delete")
-    widgets = EvaluationViewWidgets(
-        evaluation, pause, resume, stop, status, metrics, first, second, metric, verdict, score, differences,
-        explanations, ability, classes, grouping, groups, side, group_filter, gr.State({}), table, pager, prompt,
-        opened, kind, download, bar, notes, typed, delete,
-    )  # fmt: skip
-    return widgets, judge
+    ways = {"open": opened, "kind": kind, "download": download, "bar": bar}
+    return {**ways, "notes": notes, "typed": typed, "delete": delete}

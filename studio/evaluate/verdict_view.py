@@ -31,7 +31,7 @@ NAMES = ("first", "second", "metric", "grouping")
 
 @dataclass(frozen=True)
 class Comparison:
-    """What is compared.
+    """Two lanes, the metric that compares them, and the groups of prompts.
 
     Attributes:
         first: Number of the lane that is compared with.

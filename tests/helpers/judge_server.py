@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-# What the function returns: a reply's text, or (status, body as text) for any other response.
+# Result of the function: a reply's text, or (status, body as text) for any other response.
 Reply = str | tuple[int, str]
 
 

@@ -29,7 +29,7 @@ _MAX_ERRORS_IN_A_ROW = 12
 
 @dataclass(frozen=True)
 class Pair:
-    """What is judged, and by whom.
+    """Two lanes and the judge that compares them.
 
     Attributes:
         first: Index of the lane that is compared with.

@@ -42,7 +42,7 @@ def find_spans(index: TokenIndex, ids: Sequence[int], minimum: int = MIN_TOKENS)
     lengths, rows = index.longest_matches(np.asarray(ids, np.uint32))
     found, end = [], 0
     for start, (length, row) in enumerate(zip(lengths.tolist(), rows.tolist(), strict=True)):
-        # What ends where an earlier match ends is a part of it.
+        # A match that ends where an earlier one ends is a part of it.
         if length >= minimum and start + length > end:
             found.append(Span(start, start + length, row))
             end = start + length

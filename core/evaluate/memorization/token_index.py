@@ -130,7 +130,7 @@ def _keys(tokens: np.ndarray, positions: np.ndarray) -> np.ndarray:
     """Return the DEPTH tokens from each position as bytes, (n,) of 64 bytes; after the last token follow separators."""
     at = positions[:, None].astype(np.int64) + np.arange(DEPTH)
     found = np.where(at < len(tokens), tokens[np.minimum(at, len(tokens) - 1)], SEPARATOR)
-    # What follows a separator belongs to another text and must not decide the order.
+    # Tokens after a separator belong to another text and must not decide the order.
     ended = np.cumsum(found == SEPARATOR, axis=1) > 0
     found[ended] = SEPARATOR
     return np.ascontiguousarray(found.astype(">u4")).view(f"S{4 * DEPTH}").ravel()

@@ -13,7 +13,7 @@ from core.evaluate.store import EvaluationStore
 from core.evaluate.verdict import judge
 
 TRUE = ["positive", "negative"] * 20
-# What lane 0 and lane 1 write: lane 1 is right in all rows but two, lane 0 in half of them.
+# Answers of lane 0 and lane 1: lane 1 is right in all rows but two, lane 0 in half of them.
 ANSWERS = [["positive"] * 40, ["It is positive.", "Negative"] * 19 + ["I do not know.", "positive"]]
 
 
