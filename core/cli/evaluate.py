@@ -1,4 +1,4 @@
-"""The commands `python -m core evaluate`: start, follow, pause, resume, stop and export evaluations."""
+"""The commands `python -m core evaluate`: start, follow, pause, resume, stop, judge and export evaluations."""
 
 import sys
 import time
@@ -6,22 +6,16 @@ from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, Field
-from pydantic_settings import CliApp, CliPositionalArg, CliSubCommand
+from pydantic_settings import CliApp, CliSubCommand
 
+from core.cli.evaluate_verdict import EvaluatePower, EvaluateVerdict
+from core.cli.one_evaluation import OneEvaluation, open_store
 from core.cli.reading import print_about, print_progress
-from core.data import subset
 from core.errors import StudioError
 from core.evaluate import process, prompts, result, scoring
 from core.evaluate.config import EvaluationConfig
 from core.evaluate.store import ACTIVE, Evaluation, EvaluationStore
 from core.runs.progress import duration
-from core.settings import Settings
-
-
-def _store() -> EvaluationStore:
-    settings = Settings().prepare()
-    subset.ensure_bundled(settings)
-    return EvaluationStore(settings)
 
 
 class EvaluateStart(EvaluationConfig):
@@ -36,7 +30,7 @@ class EvaluateStart(EvaluationConfig):
         path = Path(self.file) if self.file else None
         if path:
             values["file"] = path.name
-        store = _store()
+        store = open_store()
         evaluation = process.submit(store, EvaluationConfig(**values), path)
         print(evaluation.id, flush=True)
         if not self.detach:
@@ -48,7 +42,7 @@ class EvaluateList(BaseModel):
 
     def cli_cmd(self) -> None:
         """Print one line per evaluation."""
-        for evaluation in _store().all():
+        for evaluation in open_store().all():
             state = evaluation.state()
             if state.status == "unreadable":
                 print(f"{evaluation.id}  {state.status}  {state.cause}")
@@ -57,18 +51,7 @@ class EvaluateList(BaseModel):
             print(f"{evaluation.id}  {state.status}  {finished:,} of {state.prompts:,} prompts  {state.cause}".rstrip())
 
 
-class _OneEvaluation(BaseModel):
-    """An evaluation named on the command line."""
-
-    evaluation: CliPositionalArg[str] = Field(description="The id of an evaluation.")
-
-    def find(self) -> tuple[EvaluationStore, Evaluation]:
-        """Return the store and the evaluation."""
-        store = _store()
-        return store, store.find(self.evaluation)
-
-
-class EvaluateShow(_OneEvaluation):
+class EvaluateShow(OneEvaluation):
     """Show the status, settings and metrics of an evaluation."""
 
     def cli_cmd(self) -> None:
@@ -85,7 +68,7 @@ class EvaluateShow(_OneEvaluation):
             print(evaluation.log_tail())
 
 
-class EvaluateFollow(_OneEvaluation):
+class EvaluateFollow(OneEvaluation):
     """Print the progress of an evaluation until it ends."""
 
     def cli_cmd(self) -> None:
@@ -93,7 +76,7 @@ class EvaluateFollow(_OneEvaluation):
         _follow(self.find()[1])
 
 
-class EvaluatePause(_OneEvaluation):
+class EvaluatePause(OneEvaluation):
     """Pause after the answers that are being generated, and free the memory."""
 
     def cli_cmd(self) -> None:
@@ -102,7 +85,7 @@ class EvaluatePause(_OneEvaluation):
         print("It finishes the answers that are being generated, then stops.")
 
 
-class EvaluateStop(_OneEvaluation):
+class EvaluateStop(OneEvaluation):
     """Stop now; answers that are being generated are discarded."""
 
     def cli_cmd(self) -> None:
@@ -111,7 +94,7 @@ class EvaluateStop(_OneEvaluation):
         print("It stops after the current token.")
 
 
-class EvaluateResume(_OneEvaluation):
+class EvaluateResume(OneEvaluation):
     """Continue with the prompts that have no answer yet."""
 
     detach: bool = Field(False, description="Return at once instead of showing the progress.")
@@ -124,7 +107,7 @@ class EvaluateResume(_OneEvaluation):
             _follow(evaluation)
 
 
-class EvaluateExport(_OneEvaluation):
+class EvaluateExport(OneEvaluation):
     """Write the finished prompts as a file, and print its path."""
 
     files: Literal[result.FILE_KINDS] = Field("jsonl", description="The file format; csv escapes formulas.")  # type: ignore[valid-type]
@@ -135,7 +118,7 @@ class EvaluateExport(_OneEvaluation):
         print(result.write(store, evaluation, self.files, print_progress))
 
 
-class EvaluateOpen(_OneEvaluation):
+class EvaluateOpen(OneEvaluation):
     """Open the finished prompts as a dataset, to browse and to create subsets of."""
 
     def cli_cmd(self) -> None:
@@ -145,7 +128,7 @@ class EvaluateOpen(_OneEvaluation):
 
 
 class Evaluate(BaseModel):
-    """Answer a set of prompts with base and tuned models: start, follow, pause, resume, stop, open, export."""
+    """Answer a set of prompts with base and tuned models: start, follow, pause, resume, stop, verdict, open, export."""
 
     start: CliSubCommand[EvaluateStart] = Field(description=EvaluateStart.__doc__)
     list: CliSubCommand[EvaluateList] = Field(description=EvaluateList.__doc__)
@@ -154,6 +137,8 @@ class Evaluate(BaseModel):
     pause: CliSubCommand[EvaluatePause] = Field(description=EvaluatePause.__doc__)
     resume: CliSubCommand[EvaluateResume] = Field(description=EvaluateResume.__doc__)
     stop: CliSubCommand[EvaluateStop] = Field(description=EvaluateStop.__doc__)
+    verdict: CliSubCommand[EvaluateVerdict] = Field(description=EvaluateVerdict.__doc__)
+    power: CliSubCommand[EvaluatePower] = Field(description=EvaluatePower.__doc__)
     open: CliSubCommand[EvaluateOpen] = Field(description=EvaluateOpen.__doc__)
     export: CliSubCommand[EvaluateExport] = Field(description=EvaluateExport.__doc__)
 
