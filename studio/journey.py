@@ -101,7 +101,8 @@ class JourneyBar:
         working = [titles.get(run.id, run.title) for run, status in own if status in ACTIVE]
         names = _evaluation_names(evaluations, titles)
         working += [names[found.id] for found, status in states if status in EVALUATION_ACTIVE]
-        text, actions = self._next_step(subsets, runs, own, evaluations)
+        evaluated = [evaluation for evaluation, status in states if status == "finished"]
+        text, actions = self._next_step(subsets, runs, own, evaluated)
         return Journey(
             steps={
                 "data": count_text(len(subsets), "subset") if subsets else "bundled data",
@@ -119,9 +120,16 @@ class JourneyBar:
 
     def _next_step(
         self, subsets: list[Subset], runs: list[tuple[Run, str]], own: list[tuple[Run, str]],
-        evaluations: list[Evaluation],
+        evaluated: list[Evaluation],
     ) -> tuple[str, tuple[Action, ...]]:  # fmt: skip
-        """Return the sentence and the buttons of the next step; `runs` includes the example, `own` does not."""
+        """Return the sentence and the buttons of the next step.
+
+        Args:
+            subsets: The caller's own subsets.
+            runs: All runs that the caller may see, with their statuses.
+            own: Those without the example.
+            evaluated: The finished evaluations.
+        """
         if not roles.caller().is_owner:
             return _next_of_visitor(runs)
         for run, status in own:
@@ -132,16 +140,16 @@ class JourneyBar:
             name = subsets[-1].name
             return f"The subset {name} is ready.", (Action("Train on it", "train", subset=name),)
         if newest := example.newest_result(run for run, _ in own):
-            return self._after_training(newest, evaluations)
+            return self._after_training(newest, evaluated)
         again = Action("Train your own", "train")
         if runs and any(run.adapters() for run, _ in runs):
             return "The example run can answer already, beside its base model.", (Action("Ask both", "chat"), again)
         return "Nothing is trained yet.", (Action("Train the quick demo", "train"),)
 
-    def _after_training(self, run: Run, evaluations: list[Evaluation]) -> tuple[str, tuple[Action, ...]]:
+    def _after_training(self, run: Run, evaluated: list[Evaluation]) -> tuple[str, tuple[Action, ...]]:
         chat = Action("Ask base and tuned", "chat", run=run.id)
         export = Action("Export it", "export", run=run.id)
-        if any(_uses(evaluation, run.id) for evaluation in evaluations):
+        if any(_uses(evaluation, run.id) for evaluation in evaluated):
             return f"{run.title} is trained and evaluated.", (export, chat)
         is_finished = run.state().status == "finished"
         text = "is finished" if is_finished else f"ended at step {process.last_step(run):,}, and its adapter can answer"
@@ -166,7 +174,7 @@ class JourneyBar:
             updates["subset"] = gr.update(value=subset.find(self.settings, subset_name).name)
         if run_id:
             # The tabs that list runs refresh their lists when they are opened, and keep what is chosen.
-            listed = {"train": "run", "evaluate": "evaluated", "export": "exported"}
+            listed = {"train": "run", "evaluate": "evaluate_run", "export": "export_run"}
             found = self.runs.run(run_id).id
             if tab in listed:
                 updates[listed[tab]] = gr.update(value=found)
@@ -212,7 +220,7 @@ def _evaluation_names(evaluations: list[Evaluation], titles: dict[str, str]) -> 
 
 
 def _uses(evaluation: Evaluation, run_id: str) -> bool:
-    """Return whether a finished evaluation has a lane of a run; one that cannot be read has none."""
+    """Return whether an evaluation has a lane of a run; one that cannot be read has none."""
     try:
         return any(parse_lane(lane)[0] == run_id for lane in evaluation.config().lanes)
     except StudioError:
@@ -239,8 +247,8 @@ def connect_journey(
         do: The handlers.
         bar: What `build_journey_bar` returned.
         changes: Events after which there may be other subsets, runs or evaluations.
-        chosen: The page's tabs, and what a button chooses there: `subset`, `run`, `views`, `evaluated`, `exported`, and
-            the lanes of the chat.
+        chosen: The page's tabs, and what a button chooses there: `subset`, `run`, `views`, `evaluate_run`,
+            `export_run`, and the lanes of the chat.
         chat_id: The conversation that the page shows.
 
     Returns:

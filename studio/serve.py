@@ -201,7 +201,7 @@ def _exit_late() -> None:
 
 
 def _checkpoint_run(store: RunStore) -> None:
-    """Stop the active run with a checkpoint and wait for it: a Space's machine takes its processes along."""
+    """Stop the active run with a checkpoint and wait for it: its processes end with the Space's container."""
     run = store.active()
     if run is None:
         return

@@ -255,8 +255,8 @@ class RowAdapters:
                 return tensor.view(rows, tokens, -1)
         shape = tuple(tensor.shape) if isinstance(tensor, torch.Tensor) else type(tensor).__name__
         raise LayoutError(
-            f"The adapter changes {name}, which sees {shape} in a batch of {rows} rows of {tokens} tokens, so its rows "
-            "cannot be separated. Ask this adapter in a chat of its own."
+            f"The adapter changes {name}, which receives {shape} in a batch of {rows} rows of {tokens} tokens, so its "
+            "rows cannot be separated. Use this adapter in a chat with one lane."
         )
 
 

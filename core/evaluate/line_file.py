@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Self
 
-from core.system.files import file_size
+from core.system.files import file_size, log_unreadable
 
 _BLOCK_BYTES = 65_536
 
@@ -88,7 +88,11 @@ class LineReader:
                     for line in stream:
                         if not line.endswith(b"\n"):
                             break
-                        self._add(json.loads(line), self._position)
+                        try:
+                            self._add(json.loads(line), self._position)
+                        except ValueError as error:
+                            # A damaged line must not hide the other ones; a resume writes that of its prompt again.
+                            log_unreadable(f"{self.path}, the line at byte {self._position},", str(error))
                         self._position += len(line)
         return self
 

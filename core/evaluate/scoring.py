@@ -65,7 +65,7 @@ def score(evaluation: Evaluation, progress: Progress = ignore_progress) -> Score
     scorer = Scorer(len(prompts), len(evaluation.config().lanes))
     for index, prompt in enumerate(prompts):
         if index % _REPORT_PROMPTS == 0:
-            progress(index / len(prompts), f"Scoring prompt {index:,} of {len(prompts):,}")
+            progress(index / len(prompts), f"Prompts scored: {index:,} of {len(prompts):,}")
         scorer.add(index, prompt, answers.read(index))
     scorer.add_losses(losses)
     info = ScoresInfo(

@@ -27,7 +27,8 @@ _INVITATION = (
 )
 # The example is offered before anything was trained, to people who do not know what it was trained on.
 _ABOUT_EXAMPLE = (
-    "The example was taught the voice of a lighthouse keeper; its base model is the same model without those lessons. "
+    "The example was fine-tuned on the voice of a lighthouse keeper; its base model is the same model without that "
+    "training. "
 )
 _LOADING_NOTE = "The first question loads the model, which takes a few seconds."
 _CONVERTING_NOTE = "The first question prepares the embedded model, once, which takes about half a minute."

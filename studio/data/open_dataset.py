@@ -25,7 +25,7 @@ from studio.data.row_pane import linked_row
 from studio.handlers import info, warn
 from studio.job_progress import follow
 
-# Those that the server refuses with advice are accepted here, or the page would only say that they are not allowed.
+# Endings that the server refuses are accepted here, so that its explanation is shown instead of Gradio's.
 _UPLOAD_SUFFIXES = [suffix for suffix in readers.SUFFIXES if suffix.count(".") == 1] + [".gz", ".zst", *readers.ADVISED]
 # Files that are read at once, each in a process of its own.
 MAX_OPENINGS = 8
