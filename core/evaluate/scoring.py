@@ -62,7 +62,7 @@ def score(evaluation: Evaluation, progress: Progress = ignore_progress) -> Score
     if not len(answers):
         raise StudioError("There is no answer yet. Wait for the first one.")
     losses = LossReader(evaluation.losses_file, len(evaluation.config().lanes)).update()
-    scorer = _Scorer(len(prompts), len(evaluation.config().lanes))
+    scorer = Scorer(len(prompts), len(evaluation.config().lanes))
     for index, prompt in enumerate(prompts):
         if index % _REPORT_PROMPTS == 0:
             progress(index / len(prompts), f"Scoring prompt {index:,} of {len(prompts):,}")
@@ -79,7 +79,7 @@ def score(evaluation: Evaluation, progress: Progress = ignore_progress) -> Score
     return Scores(path)
 
 
-class _Scorer:
+class Scorer:
     """Values of all metrics, filled prompt by prompt.
 
     Attributes:
@@ -152,7 +152,7 @@ def _mean(values: np.ndarray) -> float | None:
     return float(known.mean()) if len(known) else None
 
 
-def _table(scorer: _Scorer, info: ScoresInfo) -> pa.Table:
+def _table(scorer: Scorer, info: ScoresInfo) -> pa.Table:
     """Return the scores as the table of scores.parquet; NaN becomes null."""
     columns = {scores.CLUSTER: pa.array(scorer.clusters)}
     for name, labels in scorer.traits.groups().items():
