@@ -1,11 +1,11 @@
-"""Coverage of the intervals, uniformity of the p-values and power of a verdict, in simulated data sets.
+"""Coverage of the intervals, uniformity of the p-values and power of a verdict, in simulated datasets.
 
     python bench/statistics.py [--sets 2000] [--clusters 20 60 300] [--part coverage uniform power]
 
-Each data set has two lanes with a known true difference, in conversations of one or more rows. Coverage is the share of
-95 % intervals that contain the true difference; data sets that are too uneven for an interval are counted separately.
+Each dataset has two lanes with a known true difference, in conversations of one or more rows. Coverage is the share of
+95 % intervals that contain the true difference; datasets that are too uneven for an interval are counted separately.
 The p-values are those of data without a difference: a test is right if p ≤ 5 % in 5 % of them. Power is compared with
-the formula that proposes the number of rows. The standard error of a share of 95 % in 2,000 data sets is 0.5 points.
+the formula that proposes the number of rows. The standard error of a share of 95 % in 2,000 datasets is 0.5 points.
 """
 
 import argparse
@@ -65,7 +65,7 @@ def spread_p_values(case: tuple[str, str, int, int]) -> str:
 
 
 def detect(case: tuple[int, float | None, int]) -> str:
-    """Return the table row of the power at the difference that should be detected in 80 % of data sets."""
+    """Return the table row of the power at the difference that should be detected in 80 % of datasets."""
     rows, discordance, sets = case
     spread = PairedSpread(1.0, discordance)
     difference = detectable_difference(rows, spread)
@@ -87,7 +87,7 @@ def detect(case: tuple[int, float | None, int]) -> str:
 def main() -> None:
     """Simulate in two processes, and print each table row when it is computed."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--sets", type=int, default=2000, help="data sets per case (default: %(default)s)")
+    parser.add_argument("--sets", type=int, default=2000, help="datasets per case (default: %(default)s)")
     parser.add_argument("--clusters", type=int, nargs="+", default=[20, 60, 300], help="numbers of conversations")
     parts = ["coverage", "uniform", "power"]
     parser.add_argument("--part", nargs="+", choices=parts, default=parts, help="what to simulate (default: all)")

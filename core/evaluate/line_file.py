@@ -91,7 +91,7 @@ class LineReader:
                         try:
                             self._add(json.loads(line), self._position)
                         except ValueError as error:
-                            # A damaged line must not hide the others; a resume writes it again.
+                            # A damaged line must not hide the other ones; a resume writes that of its prompt again.
                             log_unreadable(f"{self.path}, the line at byte {self._position},", str(error))
                         self._position += len(line)
         return self

@@ -122,6 +122,5 @@ def _launch(store: EvaluationStore, evaluation: Evaluation, base: BaseIdentity) 
     pid = launch(store.settings, "core.evaluate", evaluation.folder, evaluation.log, offline=is_local)
     # The caller holds the lock, and the worker waits for it before it writes its first state: this one comes first.
     state = {"status": "preparing", "cause": "", "stage": "Starting", "ended": None}
-    state |= {"answering_since": None, "answered": None}
-    started = state | {"started": time.time()}
+    started = state | {"started": time.time(), "answering_since": None, "answering_ended": None}
     evaluation.save_state(evaluation.saved_state().model_copy(update=started).with_process(pid))

@@ -21,7 +21,7 @@ from core.data.readers import read_rows
 from core.data.table import HELD_OUT, TRAIN
 from core.errors import StudioError
 from core.evaluate.config import EvaluationConfig
-from core.evaluate.probes import MAX_NEW_TOKENS, probes
+from core.evaluate.probes.asking import append_probes
 from core.evaluate.source_columns import SourceColumns, read_columns
 from core.runs.holdout import hold_out
 from core.runs.store import RunStore
@@ -111,7 +111,7 @@ def write(
         path.unlink()
         raise StudioError(f"There is no prompt in {_describe_source(config)}. {' '.join(notes)} Choose another set.")
     notes += _add_columns(path, store, config, columns, rows)
-    return len(rows) + _add_probes(path, config, notes), notes
+    return len(rows) + append_probes(path, config, notes), notes
 
 
 def _add_columns(
@@ -139,24 +139,6 @@ def _add_columns(
                 line = asdict(prompt) | {"columns": columns.of_row(prompt.row)}
                 stream.write(json.dumps(line, ensure_ascii=False) + "\n")
     return notes
-
-
-def _add_probes(path: Path, config: EvaluationConfig, notes: list[str]) -> int:
-    """Append the probes of the forgetting guard if they are wanted, with notes about them; return their number."""
-    if not config.guard:
-        return 0
-    with path.open("a", encoding="utf-8", newline="\n") as stream:
-        for number, probe in enumerate(probes()):
-            # No row of the source: numbers below 0 keep each probe a conversation of its own.
-            prompt = Prompt([{"role": "user", "content": probe.prompt}], row=-1 - number, probe=number)
-            stream.write(json.dumps(asdict(prompt), ensure_ascii=False) + "\n")
-    notes.append(f"{len(probes()):,} probes of the forgetting guard are asked after the prompts, and scored apart.")
-    if config.max_new_tokens < MAX_NEW_TOKENS:
-        notes.append(
-            f"Some probes ask for {MAX_NEW_TOKENS} tokens, more than the length of {config.max_new_tokens}, so every "
-            "model fails them."
-        )
-    return len(probes())
 
 
 def _usable_prompts(

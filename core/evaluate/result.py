@@ -174,7 +174,7 @@ def measure_rate(evaluation: Evaluation, answered: int, now: float) -> tuple[flo
     if state.answering_since is None or new <= 0:
         return None, None
     # Losses and scores follow the answers, and are not part of their rate.
-    ended = state.answered or state.ended
+    ended = state.answering_ended or state.ended
     if ended is None and state.status not in ACTIVE:
         # The worker crashed without writing its end: the time of its last answer is the best estimate.
         ended = evaluation.answers_file.stat().st_mtime

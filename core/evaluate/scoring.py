@@ -67,10 +67,10 @@ def score(evaluation: Evaluation, progress: Progress = ignore_progress) -> Score
     losses = LossReader(evaluation.losses_file, len(evaluation.config().lanes)).update()
     # Probes come last and are scored by core.evaluate.guard: they are no part of the task.
     count = len(prompts) - (len(probes()) if evaluation.config().guard else 0)
-    scorer = _Scorer(count, len(evaluation.config().lanes))
+    scorer = Scorer(count, len(evaluation.config().lanes))
     for index, prompt in enumerate(itertools.islice(prompts, count)):
         if index % _REPORT_PROMPTS == 0:
-            progress(index / count, f"Scoring prompt {index:,} of {count:,}")
+            progress(index / count, f"Prompts scored: {index:,} of {count:,}")
         scorer.add(index, prompt, answers.read(index))
     scorer.add_losses(losses)
     for name, values in label_scores(evaluation, count).items():
@@ -85,7 +85,7 @@ def score(evaluation: Evaluation, progress: Progress = ignore_progress) -> Score
     return Scores(path)
 
 
-class _Scorer:
+class Scorer:
     """Values of all metrics, filled prompt by prompt.
 
     Attributes:
@@ -158,7 +158,7 @@ def _mean(values: np.ndarray) -> float | None:
     return float(known.mean()) if len(known) else None
 
 
-def _table(scorer: _Scorer, info: ScoresInfo) -> pa.Table:
+def _table(scorer: Scorer, info: ScoresInfo) -> pa.Table:
     """Return the scores as the table of scores.parquet; NaN becomes null."""
     columns = {scores.CLUSTER: pa.array(scorer.clusters)}
     for name, labels in scorer.traits.groups().items():

@@ -50,7 +50,7 @@ class EvaluationState(WorkState):
         started: When the worker was started last, in seconds since the epoch.
         answering_since: When answering began after the last start, in seconds since the epoch.
         answered_at_start: Number of answers at that time.
-        answered: When the last answer was written, in seconds since the epoch; losses and scores follow.
+        answering_ended: When the last answer was written, in seconds since the epoch; losses and scores follow.
         choices: Decisions that were made for the user, each with its reason.
         precision: Quantization and compute dtype of the base weights; empty until they are loaded.
     """
@@ -62,7 +62,7 @@ class EvaluationState(WorkState):
     # Earlier versions stored these two as "since" and "had".
     answering_since: float | None = Field(None, validation_alias=AliasChoices("answering_since", "since"))
     answered_at_start: int = Field(0, validation_alias=AliasChoices("answered_at_start", "had"))
-    answered: float | None = None
+    answering_ended: float | None = None
     choices: list[str] = Field(default_factory=list)
     precision: str = ""
 

@@ -79,7 +79,7 @@ class Worker:
                 writer.write(lines)
                 if self._is_stopped():
                     return _STOPPED
-            self._save(answered=time.time())
+            self._save(answering_ended=time.time())
         writer.close()
         return None if len(self.evaluation.answers()) == count * len(self.config.lanes) else self._paused()
 

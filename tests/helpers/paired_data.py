@@ -16,7 +16,7 @@ _CORRELATION = 0.4
 
 @dataclass(frozen=True)
 class Simulated:
-    """One data set and its true difference."""
+    """One dataset and its true difference."""
 
     scores: PairedScores
     truth: float
@@ -34,7 +34,7 @@ def cluster_numbers(sizes: str, clusters: int, random: np.random.Generator) -> n
 
 
 def simulate(kind: str, sizes: str, clusters: int, random: np.random.Generator, effect: bool = True) -> Simulated:
-    """Return a data set; without an effect, both lanes have the same distribution."""
+    """Return a dataset; without an effect, both lanes have the same distribution."""
     numbers = cluster_numbers(sizes, clusters, random)
     shared, own = random.standard_normal(clusters)[numbers], random.standard_normal((3, len(numbers)))
     if kind in BINARY:

@@ -18,7 +18,9 @@ POWER, LEVEL = 0.8, 0.05
 # No evaluation has more rows; a difference that needs more is reported as such.
 MAX_ROWS = 1_000_000
 # Numbers of differing rows further from their mean than this many standard deviations have no weight.
-_TAIL_DEVIATIONS = 8
+_TAIL_DEVIATIONS = 6
+# Numbers of rows are searched to one part of this.
+_PRECISION = 500
 
 
 @dataclass(frozen=True)
@@ -159,14 +161,14 @@ def rows_to_detect(difference: float, spread: PairedSpread) -> int | None:
 
 
 def _first_true(is_enough: Callable[[int], bool]) -> int | None:
-    """Return the smallest number up to `MAX_ROWS` for which a function is true, if it stays true from there on."""
+    """Return the smallest number for which a function is true, to 0.2 %; None if it is above `MAX_ROWS`."""
     high = MIN_CLUSTERS
     while not is_enough(high):
         if high >= MAX_ROWS:
             return None
         high = min(2 * high, MAX_ROWS)
     low = high // 2
-    while high - low > 1:
+    while high - low > max(1, high // _PRECISION):
         middle = (low + high) // 2
         low, high = (low, middle) if is_enough(middle) else (middle, high)
     return high

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from peft import PeftModel
 
+from core.chat.adapters import read_adapter
 from core.chat.lanes import Lanes
 from core.chat.sampling import Sampling
 from core.chat.types import LaneRequest
@@ -87,6 +89,16 @@ def test_token_losses_alone_equal_those_in_a_batch(loaded, monkeypatch):
     monkeypatch.setattr(lanes, "needs_own_pass", lambda adapter, tokens: True)
     for [(index, losses)] in token_losses(lanes, texts):
         np.testing.assert_allclose(losses, batched[index], atol=1e-4)
+
+
+def test_token_losses_of_an_adapter_that_cannot_be_batched_equal_those_in_a_batch(loaded):
+    lanes, folder = loaded
+    texts = [text for text in random_texts(6, seed=2) if text.adapter]
+    batched = dict(pair for batch in token_losses(lanes, texts) for pair in batch)
+    lanes.adapters.add("alone", read_adapter(folder, torch.float32, torch.device("cpu")), "a test says so")
+    for [(index, losses)] in token_losses(lanes, [replace(text, adapter="alone") for text in texts]):
+        np.testing.assert_allclose(losses, batched[index], atol=1e-4)
+    lanes.adapters.remove("alone")
 
 
 def write_prompts(path, rows):

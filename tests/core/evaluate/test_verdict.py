@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from core.errors import StudioError
+from core.evaluate.metrics import Metric
 from core.evaluate.verdict import choose_lanes, judge
 from tests.helpers.paired_data import planted
 from tests.helpers.score_tables import ScoreTable, table_of
@@ -78,6 +79,15 @@ def test_metric_is_chosen_by_the_data_with_a_reason(names, chosen, why):
     assert (found.primary.name if found.primary else None) == chosen
     assert why in found.why
     assert len(found.overall) == len(names)
+
+
+def test_accuracy_decides_where_rows_have_labels():
+    accuracy = Metric("accuracy", "Accuracy", "higher", "share", "label", "", is_binary=True)
+    scores, loss = planted("binary", 0.15, 200, 0), planted("loss", 0.3, 200, 0)
+    pairs = {"loss": (loss.first, loss.second), "accuracy": (scores.first, scores.second)}
+    found = judge(ScoreTable(pairs, more=(accuracy,)), 0, 1)
+    assert (found.primary, found.why, found.outcome) == (accuracy, "The rows have labels.", "better")
+    assert found.flips.improved_count == (scores.differences > 0).sum()
 
 
 def test_without_references_the_sentence_describes_the_answers():

@@ -32,8 +32,9 @@ def test_detectable_difference_and_rows_of_a_mean_are_those_of_statsmodels():
     assert detectable_difference(80, PairedSpread(1.0)) == pytest.approx(
         TTestPower().solve_power(nobs=80, alpha=0.05, power=0.8), rel=1e-4
     )
-    # statsmodels gives 786.8.
-    assert rows_to_detect(0.1, PairedSpread(1.0)) == 787
+    # statsmodels gives 198.2 and 786.8.
+    assert rows_to_detect(0.2, PairedSpread(1.0)) == 199
+    assert rows_to_detect(0.1, PairedSpread(1.0)) == pytest.approx(787, abs=1)
 
 
 @pytest.mark.parametrize(("rows", "share", "difference"), [(60, 0.3, 0.18), (200, 0.1, 0.06)])
@@ -47,7 +48,7 @@ def test_power_of_right_or_wrong_agrees_with_simulation(rows, share, difference)
 
 
 def test_power_of_a_mean_agrees_with_simulation_in_conversations(monkeypatch):
-    # Student's quantiles in place of resampled ones: many data sets in a second; bench/statistics.py resamples.
+    # Student's quantiles in place of resampled ones: many datasets in a second; bench/statistics.py resamples.
     monkeypatch.setattr("core.evaluate.statistics.bootstrap.MAX_RESAMPLED_CLUSTERS", 0)
     random, repeats, detected, effects = np.random.default_rng(4), 1200, 0, []
     for seed in range(repeats):
