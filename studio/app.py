@@ -58,8 +58,9 @@ def build(settings: Settings) -> AuthorizedBlocks:
             with gr.Tab("Owner", id="owner", visible=demo.access.way is not Way.SPACE) as owner_tab:
                 owner = build_owner_tab(settings, engine.visitor_quota.quotas, engine.visitor_quota.tokens)
         build_api(runs)
-        changes = [data.created.change, evaluate.evaluation.change, demo.load, tabs.select]
+        changes = [data.created.change, data.dataset.change, evaluate.evaluation.change, demo.load, tabs.select]
         lists = {"tabs": tabs, "evaluated": evaluate.run, "exported": exported}
+        lists |= {"dataset": data.dataset, "tools": data.tools}
         _connect_journey(JourneyBar(runs, evaluations, chat.compare_with_base), bar, changes, lists, train, chat)
         _offer_new_subsets(data, train, tabs)
         _open_source_rows(chat, data, tabs)

@@ -11,15 +11,18 @@ from typing import Any
 import gradio as gr
 
 from core.access import roles
-from core.data import subset
+from core.data import subset, table
 from core.data.subset import Subset
+from core.data.table import Dataset
 from core.errors import StudioError
 from core.evaluate.config import parse_lane
 from core.evaluate.store import ACTIVE as EVALUATION_ACTIVE
 from core.evaluate.store import Evaluation, EvaluationStore
 from core.runs import example, process
 from core.runs.store import ACTIVE, NOT_ENDED, Run, RunStore
-from studio.choices import own_subsets
+from core.system.files import modified_ns
+from studio.choices import dataset_choices, own_subsets
+from studio.data.tab_state import CREATE_TOOL
 from studio.event_values import names_of
 from studio.html import read_static, render
 from studio.wiring import UNLIMITED, Named, connect
@@ -31,16 +34,20 @@ _VERBS = {
 }  # fmt: skip
 # While something runs, the bar is updated by a timer; the Train tab has its own, faster one.
 POLL_SECONDS = 10
+# Begins the name of an evaluation's answers that were opened as a dataset (`core.evaluate.result`).
+_ANSWERS = "answers-"
+_OPENED_KINDS = ("upload", "folder", "hub")
 
 
 @dataclass(frozen=True)
 class Action:
-    """A button of the bar: the tab that it opens, and the subset or run that it chooses there."""
+    """A button of the bar: the tab that it opens, and the subset, run or dataset that it chooses there."""
 
     label: str
     tab: str
     subset: str = ""
     run: str = ""
+    dataset: str = ""
 
 
 @dataclass(frozen=True)
@@ -129,15 +136,28 @@ class JourneyBar:
         if subsets and subsets[-1].name not in trained_on:
             name = subsets[-1].name
             return f"The subset {name} is ready.", (Action("Train on it", "train", subset=name),)
+        if opened := self._dataset_without_subset(subsets, own):
+            create = Action("Create a subset to train on", "data", dataset=opened.id)
+            return f"{opened.source.describe()} is open.", (create,)
         if newest := example.newest_result(run for run, _ in own):
             return self._after_training(newest, evaluations)
         again = Action("Train your own", "train")
         if runs and any(run.adapters() for run, _ in runs):
-            return "The example run can answer already, beside its base model.", (Action("Ask both", "chat"), again)
+            return "The example run can answer already, beside its base model.", (Action("Chat with it", "chat"), again)
         return "Nothing is trained yet.", (Action("Train the quick demo", "train"),)
 
+    def _dataset_without_subset(self, subsets: list[Subset], own: list[tuple[Run, str]]) -> Dataset | None:
+        """Return the dataset that was opened last, if it has no subset and nothing was trained since."""
+        # Answers of an evaluation are opened to read them, and the bundled data have a subset from the start.
+        opened = [found for found in table.opened_datasets(self.settings) if found.source.kind in _OPENED_KINDS]
+        opened = [found for found in opened if not found.source.name.startswith(_ANSWERS)]
+        if not opened or opened[-1].id in {found.recipe.dataset for found in subsets}:
+            return None
+        since = modified_ns(table.folder(self.settings, opened[-1].id) / "about.json") / 1e9
+        return opened[-1] if all(run.saved_state().created < since for run, _ in own) else None
+
     def _after_training(self, run: Run, evaluations: list[Evaluation]) -> tuple[str, tuple[Action, ...]]:
-        chat = Action("Ask base and tuned", "chat", run=run.id)
+        chat = Action("Chat with it", "chat", run=run.id)
         export = Action("Export it", "export", run=run.id)
         if any(_uses(evaluation, run.id) for evaluation in evaluations):
             return f"{run.title} is trained and evaluated.", (export, chat)
@@ -145,23 +165,28 @@ class JourneyBar:
         text = "is finished" if is_finished else f"ended at step {process.last_step(run):,}, and its adapter can answer"
         return f"{run.title} {text}.", (chat, Action("Evaluate it", "evaluate", run=run.id), export)
 
-    def go(self, tab: str, subset_name: str, run_id: str, chat_id: str = "") -> dict[str, Any]:
-        """Return the updates that open a tab and choose a subset or a run there; empty names choose nothing.
+    def go(self, tab: str, subset_name: str, run_id: str, chat_id: str = "", dataset: str = "") -> dict[str, Any]:
+        """Return the updates that open a tab and choose what is named there; empty names choose nothing.
 
         Args:
             tab: One of TABS.
             subset_name: The subset to train on.
             run_id: The run to watch, to ask, to evaluate or to export.
             chat_id: The conversation that the page shows; empty before it shows any.
+            dataset: The dataset to create a subset of.
 
         Raises:
-            StudioError: There is no such tab, or the caller may not see that subset or run.
+            StudioError: There is no such tab, or the caller may not see that subset, run or dataset.
         """
         if tab not in TABS:
             raise StudioError(f"There is no tab {tab!r}. There are: {', '.join(TABS)}.")
         updates: dict[str, Any] = {"tabs": gr.update(selected=tab)}
         if subset_name:
             updates["subset"] = gr.update(value=subset.find(self.settings, subset_name).name)
+        if dataset:
+            found = table.find(self.settings, dataset).id
+            updates["dataset"] = gr.update(choices=dataset_choices(self.settings), value=found)
+            updates["tools"] = gr.update(selected=CREATE_TOOL)
         if run_id:
             # The tabs that list runs refresh their lists when they are opened, and keep what is chosen.
             listed = {"train": "run", "evaluate": "evaluated", "export": "exported"}
@@ -199,7 +224,7 @@ def _uses(evaluation: Evaluation, run_id: str) -> bool:
 
 
 def build_journey_bar() -> gr.HTML:
-    """Build the bar in the open layout; listen to `.go`, whose event has `tab`, `subset` and `run`."""
+    """Build the bar in the open layout; listen to `.go`, whose event has the fields of an `Action` but the label."""
     return gr.HTML(
         '<div class="jb"><span class="jb-next">Loading …</span></div>',
         js_on_load=read_static("journey.js"),
@@ -217,8 +242,8 @@ def connect_journey(
         do: The handlers.
         bar: What `build_journey_bar` returned.
         changes: Events after which there may be other subsets, runs or evaluations.
-        chosen: The page's tabs, and what a button chooses there: `subset`, `run`, `views`, `evaluated`, `exported`, and
-            the lanes of the chat.
+        chosen: The page's tabs, and what a button chooses there: `subset`, `run`, `views`, `evaluated`, `exported`,
+            `dataset`, `tools`, and the lanes of the chat.
         chat_id: The conversation that the page shows.
 
     Returns:
@@ -229,7 +254,8 @@ def connect_journey(
     connect(partial(gr.on, [*changes, timer.tick]), do.render, outputs=outputs, visitor=True, **UNLIMITED)
 
     def go(chat_id: str, event: gr.EventData) -> dict[str, Any]:
-        return do.go(*names_of(event, "tab", "subset", "run"), chat_id)
+        tab, subset_name, run_id, dataset = names_of(event, "tab", "subset", "run", "dataset")
+        return do.go(tab, subset_name, run_id, chat_id, dataset)
 
     return [connect(bar.go, go, {"chat_id": chat_id}, chosen, visitor=True, **UNLIMITED)]
 
