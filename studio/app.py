@@ -88,10 +88,10 @@ def _connect_journey(
     do: JourneyBar, bar: gr.HTML, changes: list[Any], lists: dict[str, Block], train: TrainTab, chat: ChatTab
 ) -> None:
     """Let the bar and the next steps of a run open the tabs with what they name."""
-    chosen = {**lists, "subset": train.subset, "run": train.run, "views": train.views, **chat.lane_outputs}
+    chosen = {**lists, "subset": train.subset, "run": train.run, "views": train.views, **chat.chat_outputs}
     changes = [*changes, train.runs_fingerprint.change, train.new_subset.change]
-    opened = connect_journey(do, bar, changes, chosen, chat.chat_id)
-    for event in [*opened, *connect_next_steps(do, train.next_steps, train.run, chosen, chat.chat_id)]:
+    opened = connect_journey(do, bar, changes, chosen, chat.shown)
+    for event in [*opened, *connect_next_steps(do, train.next_steps, train.run, chosen, chat.shown)]:
         chat.show_lanes_after(event)
 
 

@@ -79,14 +79,14 @@ class JourneyBar:
 
     def __init__(
         self, runs: RunStore, evaluations: EvaluationStore,
-        compare_with_base: Callable[[str, str], dict[str, Any]] = lambda chat_id, run_id: {},
+        compare_with_base: Callable[..., dict[str, Any]] = lambda run_id, **chat: {},
     ):  # fmt: skip
         """Collect what the handlers need.
 
         Args:
             runs: All runs.
             evaluations: All evaluations.
-            compare_with_base: Lets a run answer beside its base model in a conversation.
+            compare_with_base: Lets a run answer beside its base model; takes the run, and the chat by name.
         """
         self.runs, self.evaluations, self.settings = runs, evaluations, runs.settings
         self.compare_with_base = compare_with_base
@@ -165,15 +165,16 @@ class JourneyBar:
         text = "is finished" if is_finished else f"ended at step {process.last_step(run):,}, and its adapter can answer"
         return f"{run.title} {text}.", (chat, Action("Evaluate it", "evaluate", run=run.id), export)
 
-    def go(self, tab: str, subset_name: str, run_id: str, chat_id: str = "", dataset: str = "") -> dict[str, Any]:
+    def go(self, tab: str, subset_name: str, run_id: str, dataset: str = "", **chat: Any) -> dict[str, Any]:
         """Return the updates that open a tab and choose what is named there; empty names choose nothing.
 
         Args:
             tab: One of TABS.
             subset_name: The subset to train on.
             run_id: The run to watch, to ask, to evaluate or to export.
-            chat_id: The conversation that the page shows; empty before it shows any.
             dataset: The dataset to create a subset of.
+            **chat: The conversation that the page shows, by the names that `compare_with_base` takes; its `chat_id` is
+                empty before it shows any.
 
         Raises:
             StudioError: There is no such tab, or the caller may not see that subset, run or dataset.
@@ -195,8 +196,8 @@ class JourneyBar:
                 updates[listed[tab]] = gr.update(value=found)
             if tab == "train":
                 updates["views"] = gr.update(selected="run")
-            if tab == "chat" and chat_id:
-                updates |= self.compare_with_base(chat_id, found)
+            if tab == "chat" and chat.get("chat_id"):
+                updates |= self.compare_with_base(found, **chat)
         return updates
 
 
@@ -234,7 +235,7 @@ def build_journey_bar() -> gr.HTML:
 
 
 def connect_journey(
-    do: JourneyBar, bar: gr.HTML, changes: list[Callable[..., Any]], chosen: Named, chat_id: gr.State
+    do: JourneyBar, bar: gr.HTML, changes: list[Callable[..., Any]], chosen: Named, chat: Named
 ) -> list[Any]:
     """Update the bar whenever something may have changed, and let its buttons open tabs.
 
@@ -243,8 +244,8 @@ def connect_journey(
         bar: What `build_journey_bar` returned.
         changes: Events after which there may be other subsets, runs or evaluations.
         chosen: The page's tabs, and what a button chooses there: `subset`, `run`, `views`, `evaluated`, `exported`,
-            `dataset`, `tools`, and the lanes of the chat.
-        chat_id: The conversation that the page shows.
+            `dataset`, `tools`, and all that shows a chat.
+        chat: The conversation that the page shows, by name.
 
     Returns:
         The events of the buttons, for what follows them.
@@ -253,15 +254,15 @@ def connect_journey(
     outputs = {"bar": bar, "timer": timer}
     connect(partial(gr.on, [*changes, timer.tick]), do.render, outputs=outputs, visitor=True, **UNLIMITED)
 
-    def go(chat_id: str, event: gr.EventData) -> dict[str, Any]:
+    def go(event: gr.EventData, **chat: Any) -> dict[str, Any]:
         tab, subset_name, run_id, dataset = names_of(event, "tab", "subset", "run", "dataset")
-        return do.go(tab, subset_name, run_id, chat_id, dataset)
+        return do.go(tab, subset_name, run_id, dataset, **chat)
 
-    return [connect(bar.go, go, {"chat_id": chat_id}, chosen, visitor=True, **UNLIMITED)]
+    return [connect(bar.go, go, chat, chosen, visitor=True, **UNLIMITED)]
 
 
 def connect_next_steps(
-    do: JourneyBar, buttons: Mapping[str, gr.Button], run: gr.Dropdown, chosen: Named, chat_id: gr.State
+    do: JourneyBar, buttons: Mapping[str, gr.Button], run: gr.Dropdown, chosen: Named, chat: Named
 ) -> list[Any]:
     """Let buttons of one run open the other tabs with it.
 
@@ -270,7 +271,7 @@ def connect_next_steps(
         buttons: By the tab that each one opens.
         run: The selected run.
         chosen: As in `connect_journey`.
-        chat_id: The conversation that the page shows.
+        chat: The conversation that the page shows, by name.
 
     Returns:
         The events of the buttons, for what follows them.
@@ -279,10 +280,10 @@ def connect_next_steps(
     def opener(tab: str) -> Callable[..., dict[str, Any]]:
         """Return a handler that opens a tab with the selected run."""
 
-        def open_with_run(run_id: str | None, chat_id: str) -> dict[str, Any]:
-            return do.go(tab, "", run_id or "", chat_id)
+        def open_with_run(run_id: str | None, **chat: Any) -> dict[str, Any]:
+            return do.go(tab, "", run_id or "", **chat)
 
         return open_with_run
 
-    inputs = {"run_id": run, "chat_id": chat_id}
+    inputs = {"run_id": run, **chat}
     return [connect(button.click, opener(tab), inputs, chosen, **UNLIMITED) for tab, button in buttons.items()]

@@ -157,8 +157,8 @@ def test_buttons_choose_what_they_name_in_their_tab(do, own_subset, a_run):
         assert do.go(tab, "", run.id)[output]["value"] == run.id
     assert do.go("train", "", run.id)["views"]["selected"] == "run", "not the table of all runs"
     assert set(do.go("chat", "", run.id)) == {"tabs"}
-    do.compare_with_base = lambda chat_id, run_id: {"lane_count": (chat_id, run_id)}
-    assert do.go("chat", "", run.id, "a chat")["lane_count"] == ("a chat", run.id)
+    do.compare_with_base = lambda run_id, chat_id: {"lane_count": (chat_id, run_id)}
+    assert do.go("chat", "", run.id, chat_id="a chat")["lane_count"] == ("a chat", run.id)
     assert {do.go(tab, "", "")["tabs"]["selected"] for tab in TABS} == set(TABS)
 
 
