@@ -23,6 +23,7 @@ from studio.data_tab import DataTab, build_data_tab
 from studio.evaluate_tab import build_evaluate_tab
 from studio.export_tab import build_export_tab
 from studio.header import build_head, connect_header
+from studio.html import read_static
 from studio.journey import JourneyBar, build_journey_bar, connect_journey, connect_next_steps
 from studio.owner_tab import build_owner_tab
 from studio.train_tab import TrainTab, build_train_tab
@@ -64,6 +65,7 @@ def build(settings: Settings) -> AuthorizedBlocks:
         _connect_journey(JourneyBar(runs, evaluations, chat.compare_with_base), bar, changes, lists, train, chat)
         _offer_new_subsets(data, train, tabs)
         _open_source_rows(chat, data, tabs)
+        _keep_tab_in_address(tabs, demo)
         _poll_only_open_tab(tabs, {"Train": train.timer, "Evaluate": evaluate.timer})
         connect(owner_tab.select, owner.fill, outputs=owner.outputs, **PRIVATE)
         connect_header(demo, settings, engine.visitor_quota.tokens, notice, owner_tab)
@@ -130,6 +132,12 @@ def _open_source_rows(chat: ChatTab, data: DataTab, tabs: gr.Tabs) -> None:
         visitor=True,
         **PRIVATE,
     )
+
+
+def _keep_tab_in_address(tabs: gr.Tabs, demo: gr.Blocks) -> None:
+    """Let a reload land on the tab that was open."""
+    demo.load(None, js=read_static("tab_of_address.js"))
+    gr.on([tab.select for tab in tabs.children], None, js=read_static("address_of_tab.js"))
 
 
 def _poll_only_open_tab(tabs: gr.Tabs, timers: dict[str, gr.Timer]) -> None:

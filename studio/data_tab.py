@@ -199,7 +199,7 @@ def _build_widgets() -> _Widgets:
                 with gr.Tab("SQL", id="sql"):
                     sql = build_sql()
             created = build_created_card()
-            show_create = gr.Button("Create subset", variant="primary", elem_id="show-create")
+            show_create = gr.Button("Create subset …", variant="primary", elem_id="show-create")
     return _Widgets(open_dataset, reading, browse, tools, row, stats, create, export, sql, created, show_create)
 
 

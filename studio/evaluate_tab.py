@@ -1,6 +1,6 @@
 """Evaluate tab: base and tuned models answer a set of prompts in a process that outlives the page."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -79,10 +79,15 @@ def _connect_form(
     prompts = {"prompts": fields["prompts"]}
     connect(fields["prompts"].change, do.update_visibility, prompts, form.visibility_outputs, **UNLIMITED)
     inputs = {"upload": form.upload, **fields}
-    # Shown at once, because the checks before the worker starts read the prompts and the adapters.
-    status = {"status": widgets.status}
-    clicked = connect(form.start.click, lambda: {"status": waiting_html(_CHECKING)}, outputs=status, **UNLIMITED)
-    start = connect(clicked.then, do.start, inputs, {"evaluation": widgets.evaluation}, api_name="answers_start")
+
+    def check(upload: str | None, **values: Any) -> Iterator[dict[str, Any]]:
+        yield from do.check(upload, **values)
+        # Shown at once, because the checks before the worker starts read the prompts and the adapters.
+        yield {"status": waiting_html(_CHECKING)}
+
+    marked = {"field_errors": form.errors, "more": form.more, "status": widgets.status}
+    checked = connect(form.start.click, check, inputs, marked, **UNLIMITED)
+    start = connect(checked.success, do.start, inputs, {"evaluation": widgets.evaluation}, api_name="answers_start")
     shown = {"evaluation_id": widgets.evaluation, "page": widgets.pager.page, "rows": widgets.pager.size}
     connect(start.failure, view.render, shown, widgets.outputs, **UNLIMITED)
 

@@ -1,6 +1,6 @@
 """Form of a new evaluation: which prompts, which lanes, which generation settings."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,18 +9,20 @@ import gradio as gr
 from gradio.components import Component
 from pydantic import ValidationError
 
+from components.field_errors import build_field_errors, field_errors
 from components.model_form import build_field
+from components.page_html import PageHTML
 from components.upload_file import UploadFile
 from core.chat.sampling import Sampling
 from core.chat.turns import BASE, MAX_LANES
 from core.data import readers, subset
-from core.errors import StudioError, sentences
+from core.errors import StudioError, fields_of, sentence, sentences
 from core.evaluate import process
 from core.evaluate.config import EvaluationConfig, parse_lane
 from core.evaluate.store import EvaluationStore
 from core.models import catalogue
 from core.runs.store import Run
-from studio.handlers import info
+from studio.handlers import ShownError, info
 
 NO_RUN = (
     "No run has an adapter yet. Train one in the Train tab; until then the base model can answer a subset or a file."
@@ -42,6 +44,20 @@ _NUMBERS = tuple(
     for name in (*_FIRST_FIELDS, *_SETTINGS, *_MORE_FIELDS)
     if EvaluationConfig.model_fields[name].annotation in (int, float)
 )
+# Ids of the elements of all other fields: `_element`.
+_ELEMENTS = {"lanes": "evaluate-lanes", "file": "evaluate-upload"}
+
+
+class InvalidEvaluationError(StudioError):
+    """Values that no evaluation can have.
+
+    Attributes:
+        at_fields: A sentence by the name of the field at which the page shows it, in the order of the form.
+    """
+
+    def __init__(self, at_fields: dict[str, str]):
+        super().__init__("\n".join(at_fields.values()))
+        self.at_fields = at_fields
 
 
 class StartForm:
@@ -127,6 +143,18 @@ class StartForm:
         needed_by = {"run": "held-out", "subset": "subset", "split": "subset", "upload": "file"}
         return {name: gr.update(visible=prompts == kind) for name, kind in needed_by.items()}
 
+    @staticmethod
+    def check(upload: str | None, **values: Any) -> Iterator[dict[str, Any]]:
+        """Mark the fields that are invalid, or remove all marks, before an evaluation is shown as being prepared."""
+        try:
+            parse_config(upload, values)
+        except InvalidEvaluationError as error:
+            elements = {name: _element(name) for name in error.at_fields}
+            more = {"more": gr.update(open=True)} if _is_among_settings(error.at_fields) else {}
+            yield {"field_errors": field_errors(error.at_fields, elements=elements), **more}
+            raise ShownError(str(error)) from error
+        yield {"field_errors": field_errors({})}
+
     def start(self, upload: str | None, **values: Any) -> dict[str, str]:
         """Start an evaluation and select it."""
         config = parse_config(upload, values)
@@ -149,16 +177,18 @@ def parse_config(upload: str | None, values: dict[str, Any]) -> EvaluationConfig
         values: Widget values by field name.
 
     Raises:
-        StudioError: Values are missing or invalid; every such field is named by its label.
+        InvalidEvaluationError: Values are missing or invalid; every such field is named by its label.
     """
     titles = {name: field.title for name, field in EvaluationConfig.model_fields.items()}
     kind = values.get("prompts")
     if kind == "file" and not upload:
-        raise StudioError(f"No file is selected. Choose one that ends in {', '.join(readers.SUFFIXES)}.")
-    if empty := [titles[name] for name in _NUMBERS if values.get(name) is None]:
-        raise StudioError("\n".join(f"{title} is empty. Enter a value." for title in empty))
+        text = f"No file is selected. Choose one that ends in {', '.join(readers.SUFFIXES)}."
+        raise InvalidEvaluationError({"file": text})
+    if empty := [name for name in _NUMBERS if values.get(name) is None]:
+        raise InvalidEvaluationError({name: f"{titles[name]} is empty. Enter a value." for name in empty})
     if not values.get("lanes"):
-        raise StudioError(f"No model is selected. Choose one to {MAX_LANES} under {titles['lanes']}.")
+        text = f"No model is selected. Choose one to {MAX_LANES} under {titles['lanes']}."
+        raise InvalidEvaluationError({"lanes": text})
     # Hidden fields keep their values, but must not be saved as if the evaluation had used them.
     used = {"held-out": {"run"}, "subset": {"subset", "split"}}.get(kind, set())
     kept = {name: value for name, value in values.items() if name not in ("run", "subset", "split") or name in used}
@@ -168,7 +198,28 @@ def parse_config(upload: str | None, values: dict[str, Any]) -> EvaluationConfig
     try:
         return EvaluationConfig(**kept)
     except ValidationError as error:
-        raise StudioError(sentences(error, lambda name: titles.get(name, name))) from error
+        raise _as_invalid(error, titles) from error
+
+
+def _as_invalid(error: ValidationError, titles: dict[str, str]) -> StudioError:
+    """Return pydantic's problems as an error with a sentence per field; one without a field has only a message."""
+    found: dict[str, str] = {}
+    for problem in error.errors():
+        fields = fields_of(problem)
+        if not fields or fields[-1] not in titles:
+            return StudioError(sentences(error, lambda name: titles.get(name, name)))
+        found[fields[-1]] = sentence(titles[fields[-1]], problem)
+    return InvalidEvaluationError({name: found[name] for name in titles if name in found})
+
+
+def _element(name: str) -> str:
+    """Return the id of a field's element."""
+    return _ELEMENTS.get(name, f"evaluate-field-{name}")
+
+
+def _is_among_settings(names: Collection[str]) -> bool:
+    """Return whether one of the fields is in the part that is closed at first."""
+    return any(name in (*_SETTINGS, *_MORE_FIELDS, "model") for name in names)
 
 
 @dataclass(frozen=True)
@@ -180,6 +231,8 @@ class StartFormWidgets:
         upload: The file of prompts.
         hint: Shown as long as no run has an adapter.
         proposed: The run and the lane that the page itself selected (`StartForm.refresh_choices`).
+        errors: Marks invalid fields.
+        more: The part with the fields that few need.
     """
 
     fields: dict[str, Component]
@@ -187,6 +240,8 @@ class StartFormWidgets:
     hint: gr.Markdown
     start: gr.Button
     proposed: gr.State
+    errors: PageHTML
+    more: gr.Accordion
 
     @property
     def choice_outputs(self) -> dict[str, Component]:
@@ -223,13 +278,14 @@ def build_start_form() -> StartFormWidgets:
     fields |= _row(_FIRST_FIELDS)
     hint = gr.Markdown(NO_RUN, visible=False, elem_classes="qs-note", elem_id="evaluate-hint")
     start = gr.Button("Evaluate", variant="primary", elem_id="evaluate-start")
-    with gr.Accordion("Settings", open=False, elem_id="evaluate-more-settings"):
+    with gr.Accordion("Settings", open=False, elem_id="evaluate-more-settings") as more:
         fields |= _row(_SETTINGS[:2]) | _row(_SETTINGS[2:])
         fields |= {name: _field(name) for name in _TEXT_FIELDS}
         for index in range(0, len(_PLAIN_FIELDS), 2):
             fields |= _row(_PLAIN_FIELDS[index : index + 2])
         fields["model"] = _field("model", [])
-    return StartFormWidgets(fields, upload, hint, start, gr.State({}))
+    errors = build_field_errors("evaluate-field-errors")
+    return StartFormWidgets(fields, upload, hint, start, gr.State({}), errors, more)
 
 
 def _row(names: Sequence[str]) -> dict[str, Component]:
@@ -239,4 +295,4 @@ def _row(names: Sequence[str]) -> dict[str, Component]:
 
 
 def _field(name: str, choices: list[tuple[str, str]] | None = None, **options: Any) -> Component:
-    return build_field(EvaluationConfig, name, choices, elem_id=f"evaluate-field-{name}", **options)
+    return build_field(EvaluationConfig, name, choices, elem_id=_element(name), **options)

@@ -107,4 +107,4 @@ def test_run_that_is_resumed_does_not_show_the_stage_of_its_last_attempt(a_run):
     run = a_run(status="preparing", ended=None)
     killed = [*EVENTS, {"event": "stage", "text": "Computing the held-out loss, row 8 of 34"}]
     words = shown_text(status_html(run, run.saved_state(), progress(parse(killed))))
-    assert "step 2 of 10: starting the worker 0 s so far" in " ".join(words.split())
+    assert "step 2 of 10: starting the worker 0 s in this stage" in " ".join(words.split())
