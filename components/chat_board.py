@@ -99,6 +99,11 @@ class BoardTurn:
     no_vote_reason: str = ""
     live: str = ""
 
+    @property
+    def lanes(self) -> int:
+        """Return how many answers are beside each other; a reference is below them."""
+        return max(1, sum(card.kind != "reference" for card in self.cards))
+
 
 def build_chat_board(elem_id: str, is_live: bool = False, value: str = "") -> gr.HTML:
     """Build a board without turns.

@@ -143,7 +143,7 @@ def _connect_query(query: SqlQuery, widgets: _Widgets, state: TabState) -> None:
         query.run,
         {"state": state.page, "sql": widgets.sql.sql},
         {"result": widgets.sql.result, "result_text": widgets.sql.result_text},
-        show_progress_on=[widgets.sql.result_text],
+        show_progress="hidden",
         api_name="sql",
     )
 

@@ -7,11 +7,11 @@ import gradio as gr
 from components.conversation import empty_html
 from components.download import build_download
 from core.errors import StudioError
-from core.export.adapter import base_name, base_note, list_files, write_adapter
+from core.export.adapter import INSTALL, base_name, base_note, example_code, list_files, write_adapter
 from core.runs import example
 from core.runs.store import Run, RunStore
 from core.system.sizes import format_size
-from studio.handlers import event_handler
+from studio.handlers import event_handler, info
 from studio.html import read_static, render
 from studio.wiring import HEAVY, PRIVATE, UNLIMITED, connect
 
@@ -63,14 +63,17 @@ class ExportActions:
 
     def write(self, run_id: str | None, adapter: str | None) -> str:
         """Write the chosen adapter as a zip, and return the file's path."""
-        return str(write_adapter(self.settings, self.runs.run(run_id or ""), adapter or "").path)
+        run = self.runs.run(run_id or "")
+        written = write_adapter(self.settings, run, adapter or "")
+        info(f"{format_size(written.size)}. Its README shows how to ask it a question.", title=f"Exported {run.title}")
+        return str(written.path)
 
 
 def _about_html(run: Run, adapter: str) -> str:
     files = [(name, format_size(size)) for name, size in list_files(run, adapter)]
     return render(
         "export_about", title=run.title, adapter=adapter, base=base_name(run), rank=run.config().lora_rank,
-        note=base_note(run), files=files,
+        note=base_note(run), files=files, install=INSTALL, code=example_code(run, adapter),
     )  # fmt: skip
 
 

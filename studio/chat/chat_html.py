@@ -220,7 +220,7 @@ def _facts(answer: GenerationResult | Generation) -> str:
     ]
     # Greedy decoding ignores the seed.
     if isinstance(answer, GenerationResult) and answer.settings.get("temperature"):
-        facts.append(f"seed {answer.settings['seed']}")
+        facts.append(f"sampled with seed {answer.settings['seed']}")
     return " · ".join(facts)
 
 

@@ -15,7 +15,7 @@ def test_tiles_show_the_latest_metrics_and_the_change_against_the_base():
     words = shown_text(tiles_html(progress(parse(EVENTS[:4]))))
     assert "3.250 loss" in words
     assert "4.000 held-out loss" in words
-    assert "1.00e-03 learning rate" in words
+    assert "1e-3 learning rate" in words
     assert "1,500 tokens/s" in words
     assert "1 / 10 step" in words
     assert "against base" not in words, "the base itself is no change"
