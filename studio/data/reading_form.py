@@ -90,8 +90,9 @@ class ReadingForm:
         data = page.find_dataset(self.settings)
         if page.effective_reading(self.settings).format != "undecided":
             about = self._report(page)
-            columns = page.effective_reading(self.settings).columns
-            named = ", ".join(f"{column} → {slot}" for slot, column in columns.items() if isinstance(column, str))
+            names = [*(column.name for column in data.columns), *data.nested]
+            columns = page.effective_reading(self.settings).read_columns(names)
+            named = ", ".join(name if name == slot else f"{name} → {slot}" for slot, name in columns.items())
             chosen = ", kept with the dataset" if about.chosen else ""
             line = f"{FORM_TITLE} {about.label}{chosen}: {named or about.evidence} · change"
             second = secondary_html(f"It could also be {about.runner_up}.") if about.runner_up else ""

@@ -105,8 +105,7 @@ def test_candidate_fills_the_form_in_and_one_more_click_reads_the_rows(do, setti
     assert "9 usable" in text(summary_html(settings, state))
     shown = do.question(state)
     assert (
-        shown["form_box"]["label"]
-        == "Read as text with a label, kept with the dataset: premise → text, label → label · change"
+        shown["form_box"]["label"] == "Read as text with a label, kept with the dataset: premise → text, label · change"
     )
     assert (shown["question"]["visible"], shown["choices"]["choices"], "open" in shown["form_box"]) == (
         False,
