@@ -121,7 +121,7 @@ def _open_source_rows(chat: ChatTab, data: DataTab, tabs: gr.Tabs) -> None:
 
     def show_source_row(source: dict | None, state: dict) -> dict[str, Any]:
         if not source:
-            raise StudioError("No row is chosen. Press Why? under an answer, then click a row.")
+            raise StudioError("No row is chosen. Press “Similar training rows” under an answer, then click a row.")
         return {**open_source_row(source, state), "tabs": gr.update(selected="data")}
 
     connect(

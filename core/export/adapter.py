@@ -88,21 +88,28 @@ def write_adapter(settings: Settings, run: Run, adapter: str = "final") -> Adapt
 
 def example_code(run: Run, adapter: str) -> str:
     """Return a program that asks an adapter one question, to be run beside the folder of its zip."""
-    base, folder = base_name(run), _folder_name(run, adapter)
-    own_template = (run.adapters()[adapter] / "chat_template.jinja").is_file()
-    path = f"{folder}/chat_template.jinja"
-    # The base model may have another template, or none.
-    template = f'\ntokenizer.chat_template = open({json.dumps(path)}, encoding="utf-8").read()' if own_template else ""
+    template = ""
+    if (run.adapters()[adapter] / "chat_template.jinja").is_file():
+        # The base model may have another template, or none.
+        template = """template = open(f"{folder}/chat_template.jinja", encoding="utf-8")
+tokenizer.chat_template = template.read()
+"""
     return f"""from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-tokenizer = AutoTokenizer.from_pretrained({json.dumps(base)}){template}
-model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained({json.dumps(base)}), {json.dumps(folder)})
+base = {json.dumps(base_name(run))}
+folder = {json.dumps(_folder_name(run, adapter))}
+tokenizer = AutoTokenizer.from_pretrained(base)
+{template}model = AutoModelForCausalLM.from_pretrained(base)
+model = PeftModel.from_pretrained(model, folder)
 
 question = [{{"role": "user", "content": "What should I cook with eggs and rice?"}}]
-prompt = tokenizer.apply_chat_template(question, add_generation_prompt=True, return_dict=True, return_tensors="pt")
-answer = model.generate(**prompt, max_new_tokens=200)
-print(tokenizer.decode(answer[0][prompt["input_ids"].shape[1]:], skip_special_tokens=True))"""
+prompt = tokenizer.apply_chat_template(
+    question, add_generation_prompt=True, return_dict=True, return_tensors="pt"
+)
+answer = model.generate(**prompt, max_new_tokens=200)[0]
+length = prompt["input_ids"].shape[1]
+print(tokenizer.decode(answer[length:], skip_special_tokens=True))"""
 
 
 def _result(run: Run) -> str:

@@ -2,7 +2,7 @@
 
     chat-page ┬─ chat-main    models on top, the conversation, and the composer at the bottom, which is always in sight
               ├─ DRAWER       settings, votes and files, which the button Settings opens
-              └─ WHY_DRAWER   training rows nearest to an answer, which its button Why? opens
+              └─ WHY_DRAWER   training rows nearest to an answer, which its button “Similar training rows” opens
 
 The first HTML is that of a page whose conversation and models are not known yet; it says nothing about them.
 """
@@ -197,7 +197,7 @@ def build_chat_widgets() -> ChatWidgets:
     with gr.Row(elem_id="chat-page"):
         with gr.Column(scale=1, min_width=0, elem_id="chat-main"):
             lanes, conversation = _build_lanes(), _build_conversation()
-        with build_drawer("Why did it say that?", WHY_DRAWER):
+        with build_drawer("Training rows like this answer", WHY_DRAWER):
             nearest_rows = build_data_table("why", "row-shown")
         with build_drawer("Settings", DRAWER):
             panels = _build_panels(nearest_rows)

@@ -38,7 +38,8 @@ def test_write_adapter_zips_weights_settings_and_readme(settings, run, adapter):
     code = example_code(run, adapter)
     assert code in files["README.md"].decode()
     compile(code, "README.md", "exec")
-    assert f"{written.path.stem}/chat_template.jinja" in code
+    assert f'"{written.path.stem}"' in code
+    assert "chat_template.jinja" in code
     assert "held-out loss" in files["README.md"].decode()
     assert "4-bit GGUF file" in files["README.md"].decode(), "the Hub's weights are not those it was trained on"
     assert str(settings.home) not in "".join(part.decode("latin-1") for part in files.values())
