@@ -24,7 +24,8 @@ from studio.evaluate_tab import build_evaluate_tab
 from studio.export_tab import build_export_tab
 from studio.header import build_head, connect_header
 from studio.html import read_static
-from studio.journey import JourneyBar, build_journey_bar, connect_journey, connect_next_steps
+from studio.journey import JourneyBar
+from studio.journey_bar import build_journey_bar, connect_journey, connect_next_steps
 from studio.owner_tab import build_owner_tab
 from studio.train_tab import TrainTab, build_train_tab
 from studio.wiring import LATEST_ONLY, PRIVATE, UNLIMITED, connect
@@ -95,6 +96,7 @@ def _connect_journey(
     opened = connect_journey(do, bar, changes, chosen, chat.shown)
     for event in [*opened, *connect_next_steps(do, train.next_steps, train.run, chosen, chat.shown)]:
         chat.show_lanes_after(event)
+        event.success(None, js=read_static("focus_opened_tab.js"))
 
 
 def _offer_new_subsets(data: DataTab, train: TrainTab, tabs: gr.Tabs) -> None:
@@ -107,13 +109,14 @@ def _offer_new_subsets(data: DataTab, train: TrainTab, tabs: gr.Tabs) -> None:
             {"subset": train.subset},
             **PRIVATE,
         )
-    connect(
+    opened = connect(
         data.train.click,
         lambda name: {"subset": gr.update(choices=train.subsets(), value=name), "tabs": gr.update(selected="train")},
         {"name": data.created},
         {"subset": train.subset, "tabs": tabs},
         **PRIVATE,
     )
+    opened.success(None, js=read_static("focus_opened_tab.js"))
 
 
 def _open_source_rows(chat: ChatTab, data: DataTab, tabs: gr.Tabs) -> None:

@@ -3,9 +3,8 @@
 It is made from the files of STUDIO_HOME alone, so it says the same in every browser and after a restart.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import gradio as gr
@@ -19,21 +18,18 @@ from core.evaluate.config import parse_lane
 from core.evaluate.store import ACTIVE as EVALUATION_ACTIVE
 from core.evaluate.store import Evaluation, EvaluationStore
 from core.runs import example, process
+from core.runs.names import make_distinct
 from core.runs.store import ACTIVE, NOT_ENDED, Run, RunStore
 from core.system.files import modified_ns
 from studio.choices import dataset_choices, own_subsets
 from studio.data.tab_state import CREATE_TOOL
-from studio.event_values import names_of
-from studio.html import read_static, render
-from studio.wiring import UNLIMITED, Named, connect
+from studio.html import render
 
 TABS = ("data", "train", "chat", "evaluate", "export")
 _VERBS = {
     "queued": "waits in the queue", "preparing": "is being prepared", "running": "is running",
     "stopping": "is stopping",
 }  # fmt: skip
-# While something runs, the bar is updated by a timer; the Train tab has its own, faster one.
-POLL_SECONDS = 10
 # Begins the name of an evaluation's answers that were opened as a dataset (`core.evaluate.result`).
 _ANSWERS = "answers-"
 _OPENED_KINDS = ("upload", "folder", "hub")
@@ -105,7 +101,8 @@ class JourneyBar:
         states = [(evaluation, evaluation.state().status) for evaluation in evaluations]
         titles = self.runs.titles()
         working = [titles.get(run.id, run.title) for run, status in own if status in ACTIVE]
-        working += [f"evaluation {found.id}" for found, status in states if status in EVALUATION_ACTIVE]
+        names = _evaluation_names(evaluations, titles)
+        working += [names[found.id] for found, status in states if status in EVALUATION_ACTIVE]
         text, actions = self._next_step(subsets, runs, own, evaluations)
         return Journey(
             steps={
@@ -119,7 +116,7 @@ class JourneyBar:
             actions=actions,
             active=tuple(working),
             ended={titles.get(run.id, run.title): status for run, status in own if status not in NOT_ENDED}
-            | {f"evaluation {found.id}": status for found, status in states if status not in EVALUATION_ACTIVE},
+            | {names[found.id]: status for found, status in states if status not in EVALUATION_ACTIVE},
         )
 
     def _next_step(
@@ -215,6 +212,26 @@ def _next_of_visitor(runs: list[tuple[Run, str]]) -> tuple[str, tuple[Action, ..
     return "Ask the base model a question, or read the data.", (Action("Chat", "chat"), look)
 
 
+def _evaluation_names(evaluations: list[Evaluation], titles: dict[str, str]) -> dict[str, str]:
+    """Return a readable name for each evaluation by its id: which runs it evaluates, on how many prompts.
+
+    Args:
+        evaluations: The evaluations.
+        titles: Titles of the runs by id.
+    """
+    names, states = [], [evaluation.saved_state() for evaluation in evaluations]
+    for evaluation, state in zip(evaluations, states, strict=True):
+        try:
+            ids = dict.fromkeys(run for run, _ in map(parse_lane, evaluation.config().lanes) if run)
+            of = ", ".join(titles.get(run, run) for run in ids) or "the base model"
+        except StudioError:
+            # The Evaluate tab reports the damaged folder.
+            of = evaluation.id
+        names.append(f"evaluation of {of} on {state.prompts:,} prompt{'s' * (state.prompts != 1)}")
+    ids = [evaluation.id for evaluation in evaluations]
+    return dict(zip(ids, make_distinct(names, [state.created for state in states], ids), strict=True))
+
+
 def _uses(evaluation: Evaluation, run_id: str) -> bool:
     """Return whether a finished evaluation has a lane of a run; one that cannot be read has none."""
     try:
@@ -222,68 +239,3 @@ def _uses(evaluation: Evaluation, run_id: str) -> bool:
     except StudioError:
         # The Evaluate tab reports the damaged folder.
         return False
-
-
-def build_journey_bar() -> gr.HTML:
-    """Build the bar in the open layout; listen to `.go`, whose event has the fields of an `Action` but the label."""
-    return gr.HTML(
-        '<div class="jb"><span class="jb-next">Loading …</span></div>',
-        js_on_load=read_static("journey.js"),
-        elem_id="journey",
-        padding=False,
-    )
-
-
-def connect_journey(
-    do: JourneyBar, bar: gr.HTML, changes: list[Callable[..., Any]], chosen: Named, chat: Named
-) -> list[Any]:
-    """Update the bar whenever something may have changed, and let its buttons open tabs.
-
-    Args:
-        do: The handlers.
-        bar: What `build_journey_bar` returned.
-        changes: Events after which there may be other subsets, runs or evaluations.
-        chosen: The page's tabs, and what a button chooses there: `subset`, `run`, `views`, `evaluated`, `exported`,
-            `dataset`, `tools`, and all that shows a chat.
-        chat: The conversation that the page shows, by name.
-
-    Returns:
-        The events of the buttons, for what follows them.
-    """
-    timer = gr.Timer(POLL_SECONDS, active=False)
-    outputs = {"bar": bar, "timer": timer}
-    connect(partial(gr.on, [*changes, timer.tick]), do.render, outputs=outputs, visitor=True, **UNLIMITED)
-
-    def go(event: gr.EventData, **chat: Any) -> dict[str, Any]:
-        tab, subset_name, run_id, dataset = names_of(event, "tab", "subset", "run", "dataset")
-        return do.go(tab, subset_name, run_id, dataset, **chat)
-
-    return [connect(bar.go, go, chat, chosen, visitor=True, **UNLIMITED)]
-
-
-def connect_next_steps(
-    do: JourneyBar, buttons: Mapping[str, gr.Button], run: gr.Dropdown, chosen: Named, chat: Named
-) -> list[Any]:
-    """Let buttons of one run open the other tabs with it.
-
-    Args:
-        do: The handlers.
-        buttons: By the tab that each one opens.
-        run: The selected run.
-        chosen: As in `connect_journey`.
-        chat: The conversation that the page shows, by name.
-
-    Returns:
-        The events of the buttons, for what follows them.
-    """
-
-    def opener(tab: str) -> Callable[..., dict[str, Any]]:
-        """Return a handler that opens a tab with the selected run."""
-
-        def open_with_run(run_id: str | None, **chat: Any) -> dict[str, Any]:
-            return do.go(tab, "", run_id or "", **chat)
-
-        return open_with_run
-
-    inputs = {"run_id": run, **chat}
-    return [connect(button.click, opener(tab), inputs, chosen, **UNLIMITED) for tab, button in buttons.items()]

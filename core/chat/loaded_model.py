@@ -9,6 +9,7 @@ from core.chat import arbiter
 from core.chat.types import BaseIdentity
 from core.hardware import gpu
 from core.models import catalogue
+from core.models.download import fetch
 from core.models.loading import load_base
 from core.runs.store import RunStore
 from core.settings import Settings
@@ -35,6 +36,7 @@ class LoadedModel:
         store: RunStore,
         base: BaseIdentity,
         report: Callable[[str], None] = lambda stage: None,
+        is_cancelled: Callable[[], bool] = lambda: False,
     ):
         """Load a model.
 
@@ -42,9 +44,11 @@ class LoadedModel:
             settings: The studio's settings.
             store: Where a run that shares the GPU is found.
             base: The model.
-            report: Called at the beginning of each stage that takes seconds.
+            report: Called at the beginning of each stage that takes seconds, and repeatedly during a download.
+            is_cancelled: Whether to stop a download.
 
         Raises:
+            DownloadCancelled: `is_cancelled` returned true.
             StudioError: A run or an evaluation needs the GPU's memory, or the model cannot be loaded.
         """
         from core.chat.lanes import Lanes
@@ -52,6 +56,7 @@ class LoadedModel:
         arbiter.check_fits_beside_run(store, base.config)
         is_beside_evaluation = arbiter.check_fits_beside_evaluation(settings, base.config)
         model = catalogue.find(settings, base.model, base.revision, report)
+        fetch(model, report, is_cancelled)
         report(loading_stage(base))
         self.base = base
         self.lanes = Lanes(load_base(model, base.precision, base.attention), settings.fast_chat)

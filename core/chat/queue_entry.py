@@ -63,3 +63,11 @@ class QueueEntry:
     def stop(self, lane: int | None = None) -> None:
         """End one lane after the current token; all lanes if no index is given."""
         self.stopped_lanes |= {lane} if lane is not None else set(range(len(self.lanes)))
+
+
+@dataclass(frozen=True)
+class ActiveEntry:
+    """A question that is being answered, with the bytes that its keys and values may take."""
+
+    entry: QueueEntry
+    cache_bytes: int

@@ -89,7 +89,7 @@ def load_tokenizer(model: Model) -> "PreTrainedTokenizerBase":
     """
     from core.models import tokenizer as tokenizers
 
-    with client.explained("model", model.name), _readable(model):
+    with client.explained("model", model.name), readable(model):
         tokenizer = tokenizers.read(model.path, model.revision)
     if not tokenizer.is_fast:
         raise StudioError(f"The model {model.name!r} has no fast tokenizer (tokenizer.json). Choose another model.")
@@ -116,7 +116,7 @@ def load_base(model: Model, precision: Precision, attention: str = "auto") -> Lo
     name, why = resolve_dtype(precision.compute_dtype)
     dtype = getattr(torch, name)
     options = _load_options(model, precision, attention, dtype)
-    with client.explained("model", model.name), _readable(model):
+    with client.explained("model", model.name), readable(model):
         check_files(model)
         loaded, report = AutoModelForCausalLM.from_pretrained(
             model.path, revision=model.revision, trust_remote_code=False, output_loading_info=True, **options
@@ -138,7 +138,7 @@ def _load_options(model: Model, precision: Precision, attention: str, dtype: "to
     from transformers import AutoConfig
 
     options: dict[str, Any] = {"dtype": dtype, "use_safetensors": True}
-    with client.explained("model", model.name), _readable(model):
+    with client.explained("model", model.name), readable(model):
         config = AutoConfig.from_pretrained(model.path, revision=model.revision, trust_remote_code=False)
     check_attention(model, config)
     chosen = attention_for(config) if attention == "auto" else attention
@@ -151,7 +151,7 @@ def _load_options(model: Model, precision: Precision, attention: str, dtype: "to
     return options
 
 
-class _readable:
+class readable:
     """Context that turns errors of transformers about unreadable model files into a StudioError."""
 
     def __init__(self, model: Model):

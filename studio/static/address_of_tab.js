@@ -4,6 +4,6 @@
   const tab = document.querySelector('#steps > .tab-wrapper [role="tab"][aria-selected="true"]');
   if (!tab || !window.isTabOfAddressOpen) return;
   const address = new URL(location.href);
-  address.searchParams.set('tab', tab.textContent.trim().toLowerCase());
+  address.searchParams.set('tab', tab.dataset.tabId);
   history.replaceState(history.state, '', address);
 })

@@ -2,7 +2,7 @@
 () => {
   const wanted = new URLSearchParams(location.search).get('tab');
   const tabs = document.querySelectorAll('#steps > .tab-wrapper > .tab-container:not(.visually-hidden) [role="tab"]');
-  const tab = [...tabs].find(one => one.textContent.trim().toLowerCase() === wanted);
+  const tab = [...tabs].find(one => one.dataset.tabId === wanted);
   if (tab && tab.getAttribute('aria-selected') !== 'true') tab.click();
   window.isTabOfAddressOpen = true;
 }
