@@ -62,12 +62,10 @@ def build(settings: Settings) -> AuthorizedBlocks:
         build_api(runs)
         changes = [data.created.change, data.dataset.change, evaluate.evaluation.change, demo.load, tabs.select]
         lists = {"tabs": tabs, "evaluated": evaluate.run, "exported": exported}
-        lists |= {"dataset": data.dataset, "tools": data.tools}
-        _connect_journey(JourneyBar(runs, evaluations, chat.compare_with_base), bar, changes, lists, train, chat)
+        _connect_journey(JourneyBar(runs, evaluations, chat.compare_with_base), bar, changes, lists, data, train, chat)
         _offer_new_subsets(data, train, tabs)
         _open_source_rows(chat, data, tabs)
-        _keep_tab_in_address(tabs, demo)
-        _poll_only_open_tab(tabs, {"Train": train.timer, "Evaluate": evaluate.timer})
+        _follow_open_tab(tabs, demo, {"Train": train.timer, "Evaluate": evaluate.timer})
         connect(owner_tab.select, owner.fill, outputs=owner.outputs, **PRIVATE)
         connect_header(demo, settings, engine.visitor_quota.tokens, notice, owner_tab)
 
@@ -88,10 +86,19 @@ def _supervise_runs(runs: RunStore, engine: Engine) -> None:
 
 
 def _connect_journey(
-    do: JourneyBar, bar: gr.HTML, changes: list[Any], lists: dict[str, Block], train: TrainTab, chat: ChatTab
-) -> None:
+    do: JourneyBar, bar: gr.HTML, changes: list[Any], lists: dict[str, Block], data: DataTab, train: TrainTab,
+    chat: ChatTab,
+) -> None:  # fmt: skip
     """Let the bar and the next steps of a run open the tabs with what they name."""
-    chosen = {**lists, "subset": train.subset, "run": train.run, "views": train.views, **chat.chat_outputs}
+    chosen = {
+        **lists,
+        "dataset": data.dataset,
+        "tools": data.tools,
+        "subset": train.subset,
+        "run": train.run,
+        "views": train.views,
+        **chat.chat_outputs,
+    }
     changes = [*changes, train.runs_fingerprint.change, train.new_subset.change]
     opened = connect_journey(do, bar, changes, chosen, chat.shown)
     for event in [*opened, *connect_next_steps(do, train.next_steps, train.run, chosen, chat.shown)]:
@@ -137,17 +144,12 @@ def _open_source_rows(chat: ChatTab, data: DataTab, tabs: gr.Tabs) -> None:
     )
 
 
-def _keep_tab_in_address(tabs: gr.Tabs, demo: gr.Blocks) -> None:
-    """Let a reload land on the tab that was open."""
-    demo.load(None, js=read_static("tab_of_address.js"))
-    gr.on([tab.select for tab in tabs.children], None, js=read_static("address_of_tab.js"))
-
-
-def _poll_only_open_tab(tabs: gr.Tabs, timers: dict[str, gr.Timer]) -> None:
-    """Let only the tab that is open poll the server.
+def _follow_open_tab(tabs: gr.Tabs, demo: gr.Blocks, timers: dict[str, gr.Timer]) -> None:
+    """Let only the tab that is open poll the server, and let a reload land on it.
 
     Args:
         tabs: All tabs of the page.
+        demo: The page, for its load event.
         timers: By the label of the tab that each one polls for.
     """
     # The event of each tab, because that of `tabs` comes only from a click: a button that opens a tab sends none.
@@ -157,3 +159,5 @@ def _poll_only_open_tab(tabs: gr.Tabs, timers: dict[str, gr.Timer]) -> None:
         return {tab: gr.Timer(active=event.value == tab) for tab in timers}
 
     connect(selected, switch, outputs=timers, visitor=True, **UNLIMITED, **LATEST_ONLY)
+    selected(None, js=read_static("address_of_tab.js"))
+    demo.load(None, js=read_static("tab_of_address.js"))
