@@ -47,7 +47,7 @@ def histogram_svg(
         edges: Edges of the bars, ascending.
         counts: Rows per bar, one fewer than edges.
         others: A second set of counts, laid over the first on the same scale.
-        limit: Where a line is drawn; bars past it get another color.
+        limit: Position of a line; bars past it get another color.
         unit: Unit of the edges, for the texts.
         title: Title for screen readers.
         is_open: Whether the last bar also has values past the last edge.

@@ -98,6 +98,11 @@ class Settings(BaseSettings):
         return self.home / "exports"
 
     @property
+    def trials_dir(self) -> Path:
+        """Return the folder of the results of trying foreign models."""
+        return self.home / "trials"
+
+    @property
     def models_dir(self) -> Path:
         """Return the folder of local models."""
         return self.models or self.home / "models"
@@ -127,9 +132,9 @@ class Settings(BaseSettings):
         return self
 
 
-# A plain name is one path component that has no special meaning to a shell, an option parser or a file system.
 # Characters of a name that is made from a text.
 MAX_SLUG = 60
+# A plain name: one path component that has no special meaning to a shell, an option parser or a file system.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 

@@ -61,7 +61,7 @@ def build(settings: Settings) -> AuthorizedBlocks:
                 owner = build_owner_tab(settings, engine.visitor_quota.quotas, engine.visitor_quota.tokens)
         build_api(runs)
         changes = [data.created.change, data.dataset.change, evaluate.evaluation.change, demo.load, tabs.select]
-        lists = {"tabs": tabs, "evaluated": evaluate.run, "exported": exported}
+        lists = {"tabs": tabs, "evaluate_run": evaluate.run, "export_run": exported}
         _connect_journey(JourneyBar(runs, evaluations, chat.compare_with_base), bar, changes, lists, data, train, chat)
         _offer_new_subsets(data, train, tabs)
         _open_source_rows(chat, data, tabs)

@@ -93,7 +93,7 @@ def _connect_form(
 
 
 def _visitor_status() -> dict[str, Any]:
-    """Tell a visitor that the tab is the owner's; no other event of the tab may be called by a visitor."""
+    """Show visitors that only the owner can use the tab; they can call no other event of it."""
     return {} if roles.caller().is_owner else {"status": none_html(OWNER_ONLY)}
 
 

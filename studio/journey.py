@@ -103,7 +103,8 @@ class JourneyBar:
         working = [titles.get(run.id, run.title) for run, status in own if status in ACTIVE]
         names = _evaluation_names(evaluations, titles)
         working += [names[found.id] for found, status in states if status in EVALUATION_ACTIVE]
-        text, actions = self._next_step(subsets, runs, own, evaluations)
+        evaluated = [evaluation for evaluation, status in states if status == "finished"]
+        text, actions = self._next_step(subsets, runs, own, evaluated)
         return Journey(
             steps={
                 "data": count_text(len(subsets), "subset") if subsets else "bundled data",
@@ -121,9 +122,16 @@ class JourneyBar:
 
     def _next_step(
         self, subsets: list[Subset], runs: list[tuple[Run, str]], own: list[tuple[Run, str]],
-        evaluations: list[Evaluation],
+        evaluated: list[Evaluation],
     ) -> tuple[str, tuple[Action, ...]]:  # fmt: skip
-        """Return the sentence and the buttons of the next step; `runs` includes the example, `own` does not."""
+        """Return the sentence and the buttons of the next step.
+
+        Args:
+            subsets: The caller's own subsets.
+            runs: All runs that the caller may see, with their statuses.
+            own: Those without the example.
+            evaluated: The finished evaluations.
+        """
         if not roles.caller().is_owner:
             return _next_of_visitor(runs)
         for run, status in own:
@@ -137,7 +145,7 @@ class JourneyBar:
             create = Action("Create a subset to train on", "data", dataset=opened.id)
             return f"{opened.source.describe()} is open.", (create,)
         if newest := example.newest_result(run for run, _ in own):
-            return self._after_training(newest, evaluations)
+            return self._after_training(newest, evaluated)
         again = Action("Train your own", "train")
         if runs and any(run.adapters() for run, _ in runs):
             return "The example run can answer already, beside its base model.", (Action("Chat with it", "chat"), again)
@@ -153,10 +161,10 @@ class JourneyBar:
         since = modified_ns(table.folder(self.settings, opened[-1].id) / "about.json") / 1e9
         return opened[-1] if all(run.saved_state().created < since for run, _ in own) else None
 
-    def _after_training(self, run: Run, evaluations: list[Evaluation]) -> tuple[str, tuple[Action, ...]]:
+    def _after_training(self, run: Run, evaluated: list[Evaluation]) -> tuple[str, tuple[Action, ...]]:
         chat = Action("Chat with it", "chat", run=run.id)
         export = Action("Export it", "export", run=run.id)
-        if any(_uses(evaluation, run.id) for evaluation in evaluations):
+        if any(_uses(evaluation, run.id) for evaluation in evaluated):
             return f"{run.title} is trained and evaluated.", (export, chat)
         is_finished = run.state().status == "finished"
         text = "is finished" if is_finished else f"ended at step {process.last_step(run):,}, and its adapter can answer"
@@ -187,7 +195,7 @@ class JourneyBar:
             updates["tools"] = gr.update(selected=CREATE_TOOL)
         if run_id:
             # The tabs that list runs refresh their lists when they are opened, and keep what is chosen.
-            listed = {"train": "run", "evaluate": "evaluated", "export": "exported"}
+            listed = {"train": "run", "evaluate": "evaluate_run", "export": "export_run"}
             found = self.runs.run(run_id).id
             if tab in listed:
                 updates[listed[tab]] = gr.update(value=found)
@@ -233,7 +241,7 @@ def _evaluation_names(evaluations: list[Evaluation], titles: dict[str, str]) -> 
 
 
 def _uses(evaluation: Evaluation, run_id: str) -> bool:
-    """Return whether a finished evaluation has a lane of a run; one that cannot be read has none."""
+    """Return whether an evaluation has a lane of a run; one that cannot be read has none."""
     try:
         return any(parse_lane(lane)[0] == run_id for lane in evaluation.config().lanes)
     except StudioError:

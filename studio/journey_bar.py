@@ -34,8 +34,8 @@ def connect_journey(
         do: The handlers.
         bar: What `build_journey_bar` returned.
         changes: Events after which there may be other subsets, runs or evaluations.
-        chosen: The page's tabs, and what a button chooses there: `subset`, `run`, `views`, `evaluated`, `exported`,
-            `dataset`, `tools`, and all that shows a chat.
+        chosen: The page's tabs, and what a button chooses there: `subset`, `run`, `views`, `evaluate_run`,
+            `export_run`, `dataset`, `tools`, and all that shows a chat.
         chat: The conversation that the page shows, by name.
 
     Returns:

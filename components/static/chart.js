@@ -1,4 +1,4 @@
-// Line chart over steps, tokens or time, drawn as SVG from `props.value`.
+// Line chart over steps, tokens or time, rendered as SVG from `props.value`.
 //
 // value: {title, series: [{name, color, dashed, points: [[step, tokens, seconds, value], ...]}], zoomed, empty}
 // zoomed: whether the points are those of a zoom only, which another chart of the same steps may have set.
@@ -240,7 +240,7 @@ function zoom(range, shown) {
   plot();
 }
 
-// Download the plot as PNG: the SVG is drawn into a canvas, at twice its size for sharp text.
+// Download the plot as PNG: the SVG is rendered into a canvas, at twice its size for sharp text.
 function downloadPng() {
   const svg = at('.ch-plot svg');
   if (!svg) return;

@@ -3,7 +3,7 @@
 // value: {fields: [{name, element, text}], level: "problem" | "warning", focus, at}
 // The id of a sentence that is added is that of the field's element, and "-error".
 
-const PATIENCE = 3000;
+const WAIT_MS = 3000;
 const marked = new Map();
 
 function unmark(name) {
@@ -52,7 +52,7 @@ function focusOn(block) {
 
 async function show({fields, level, focus, at}) {
   for (const name of [...marked.keys()]) unmark(name);
-  const until = performance.now() + PATIENCE;
+  const until = performance.now() + WAIT_MS;
   let waiting = fields;
   let first = focus ? fields[0] : null;
   // The server opens closed groups at the same time; their fields appear some frames later.

@@ -84,8 +84,8 @@ class Lanes:
         notes = [self._decoder_note]
         if self._length_limit and not self.unbatched_reason:
             notes.append(
-                f"Answers that may exceed {self._length_limit:,} tokens are decoded one at a time: there the model's "
-                "positions depend on the length of the text."
+                f"Answers that may exceed {self._length_limit:,} tokens are decoded one at a time: beyond that length "
+                "the model's rotary positions depend on the length of the text."
             )
         for key in self.adapters:
             if (reason := self.adapters.unbatched_reason(key)) and reason != self.unbatched_reason:

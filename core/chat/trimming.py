@@ -61,7 +61,7 @@ def _shorten(
 ) -> tuple[int, list[int]]:  # fmt: skip
     """Return how many turns are left out so that the others fit, and their token ids; the shortest if none fit.
 
-    Fewer turns have fewer tokens, so a search by halves renders few beginnings of a long conversation.
+    Fewer turns have fewer tokens, so a binary search renders few beginnings of a long conversation.
 
     Args:
         system: The system turns, which stay.

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from core.evaluate.metrics import LaneMetrics
-from core.system.files import file_size
+from core.system.files import file_size, log_unreadable
 
 FILE = "answers.jsonl"
 _BLOCK_BYTES = 65_536
@@ -94,7 +94,11 @@ class AnswerReader:
                     for line in stream:
                         if not line.endswith(b"\n"):
                             break
-                        self._add(json.loads(line), self._position)
+                        try:
+                            self._add(json.loads(line), self._position)
+                        except ValueError as error:
+                            # A damaged line must not hide the other answers; a resume answers its prompt again.
+                            log_unreadable(f"{self.path}, the line at byte {self._position},", str(error))
                         self._position += len(line)
         return self
 

@@ -36,13 +36,12 @@ class EvaluationConfig(Sampling):
     file: str = Field("", title="File", description="The name of the file with the prompts.")
     lanes: list[str] = Field(
         default_factory=lambda: [BASE], min_length=1, max_length=MAX_LANES, title="Models",
-        description="What answers: 'base', a run's id, or a checkpoint such as 'RUN/step 20'. One to four, all on "
-        "one base model.",
+        description="The models that answer: 'base', a run's id, or a checkpoint such as 'RUN/step 20'. One to four, "
+        "all on one base model.",
     )  # fmt: skip
     model: str = Field(
         embedded.NAME, title="Base model",
-        description="Used if no model is a run and the prompts are not the held-out rows of one; otherwise the runs "
-        "decide.",
+        description="The base model if no run is involved; otherwise it is that of the runs.",
     )  # fmt: skip
     limit: int = Field(
         1000,

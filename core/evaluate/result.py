@@ -140,14 +140,14 @@ def measure_rate(evaluation: Evaluation, answered: int, now: float) -> tuple[flo
         now: Seconds since the epoch.
     """
     state = evaluation.state()
-    new = answered - state.had
-    if state.since is None or new <= 0:
+    new = answered - state.answered_at_start
+    if state.answering_since is None or new <= 0:
         return None, None
     ended = state.ended
     if ended is None and state.status not in ACTIVE:
         # The worker crashed without writing its end: the time of its last answer is the best estimate.
         ended = evaluation.answers_file.stat().st_mtime
     # At least a tenth of a second, so that a clock that was set back gives no negative rate.
-    seconds = max(0.1, (ended or now) - state.since)
+    seconds = max(0.1, (ended or now) - state.answering_since)
     remaining = evaluation.saved_state().prompts * len(evaluation.config().lanes) - answered
     return 60 * new / seconds, remaining * seconds / new if state.status in ACTIVE else None

@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import AliasChoices, Field, ValidationError
 
 from core.access.quotas import Quotas
 from core.errors import StudioError, sentences
@@ -45,8 +45,8 @@ class EvaluationState(WorkState):
         prompts: Number of prompts.
         stage: What the worker does before it answers.
         started: When the worker was started last, in seconds since the epoch.
-        since: When answering began after the last start, in seconds since the epoch.
-        had: Number of answers at that time.
+        answering_since: When answering began after the last start, in seconds since the epoch.
+        answered_at_start: Number of answers at that time.
         choices: Decisions that were made for the user, each with its reason.
         precision: Quantization and compute dtype of the base weights; empty until they are loaded.
     """
@@ -55,8 +55,9 @@ class EvaluationState(WorkState):
     stage: str = ""
     prompts: int = 0
     started: float | None = None
-    since: float | None = None
-    had: int = 0
+    # Earlier versions stored these two as "since" and "had".
+    answering_since: float | None = Field(None, validation_alias=AliasChoices("answering_since", "since"))
+    answered_at_start: int = Field(0, validation_alias=AliasChoices("answered_at_start", "had"))
     choices: list[str] = Field(default_factory=list)
     precision: str = ""
 
@@ -87,7 +88,7 @@ class Evaluation(WorkFolder[EvaluationState]):
             StudioError: The file is damaged or of another version.
         """
         try:
-            saved = read_json(self.folder / "config.json")
+            saved = dict(read_json(self.folder / "config.json"))
             version = saved.pop("schema_version", None)
             if version != SCHEMA_VERSION:
                 raise StudioError(f"The evaluation {self.id} has version {version}, expected {SCHEMA_VERSION}.")
@@ -95,7 +96,7 @@ class Evaluation(WorkFolder[EvaluationState]):
         except ValidationError as error:
             raise StudioError(f"The evaluation {self.id} has a config.json that does not fit:\n{sentences(error)}"
                               ) from error  # fmt: skip
-        except (OSError, ValueError, AttributeError) as error:
+        except (OSError, ValueError, TypeError) as error:
             raise StudioError(f"The evaluation {self.id} has no readable config.json ({error}).") from error
 
     def prompts(self) -> Prompts:

@@ -47,7 +47,7 @@ class Worker:
         answered = self.evaluation.answers().offsets
         missing = generator.list_missing(
             answered,
-            lambda index: self._stage(f"Reading prompt {index:,} of {len(prompts):,}") if index % 1000 == 0 else None,
+            lambda index: self._stage(f"Prompts read: {index:,} of {len(prompts):,}") if index % 1000 == 0 else None,
         )
         writer = AnswerWriter(self.evaluation.answers_file)
         writer.write(generator.failures)
@@ -57,7 +57,8 @@ class Worker:
             weights = f"The base weights are kept as {saved.precision.replace(', ', ' and computed in ')}."
             notes = (weights, generator.lanes.decoding_note, budget.note)
             self._save(
-                status="running", stage="", since=time.time(), had=len(answered) + len(generator.failures),
+                status="running", stage="", answering_since=time.time(),
+                answered_at_start=len(answered) + len(generator.failures),
                 choices=[*saved.choices, *(note for note in notes if note not in saved.choices)],
             )  # fmt: skip
             for lines in generator.generate(missing, budget, self._may_continue):

@@ -48,7 +48,8 @@ def base_name(run: Run) -> str:
 def base_note(run: Run) -> str:
     """Return why the base model answers differently elsewhere than it does here, as a sentence."""
     config = run.config()
-    note = f"While it was trained, the base model was read in {config.quantization}."
+    precision = "unquantized" if config.quantization == "none" else f"in {config.quantization}"
+    note = f"While it was trained, the base model was loaded {precision}."
     if config.model == embedded.NAME:
         note += (
             " Its weights here are 16-bit safetensors that were dequantized from a 4-bit GGUF file (Q4_1), so they "

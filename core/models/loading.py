@@ -11,10 +11,13 @@ import psutil
 from core.errors import StudioError
 from core.hardware import cpu
 from core.hub import client
+from core.models import embedded
 from core.models.catalogue import Model
-from core.models.model_files import check_attention, check_files
+from core.models.config_bounds import check_config, load_config
+from core.models.model_files import check_attention, check_files, check_weights
 from core.models.support import attention_for
 from core.models.tokenizer import is_panic
+from core.models.trial import check_trial
 
 if TYPE_CHECKING:
     import torch
@@ -46,12 +49,12 @@ class LoadedBase:
     Attributes:
         model: The frozen model.
         tokenizer: Its tokenizer.
-        choices: Decisions that were made for the user while loading, each with its reason.
+        notes: Decisions that were made for the user while loading, each with its reason.
     """
 
     model: "PreTrainedModel"
     tokenizer: "PreTrainedTokenizerBase"
-    choices: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 def device() -> str:
@@ -85,11 +88,13 @@ def load_tokenizer(model: Model) -> "PreTrainedTokenizerBase":
     """Return the tokenizer of a model.
 
     Raises:
-        StudioError: There is no such model, no access to it, or no fast tokenizer in it.
+        StudioError: There is no such model, no access to it, no fast tokenizer in it, or one that is made to harm.
     """
     from core.models import tokenizer as tokenizers
 
     with client.explained("model", model.name), readable(model):
+        check_config(model)
+        check_trial(model)
         tokenizer = tokenizers.read(model.path, model.revision)
     if not tokenizer.is_fast:
         raise StudioError(f"The model {model.name!r} has no fast tokenizer (tokenizer.json). Choose another model.")
@@ -117,7 +122,6 @@ def load_base(model: Model, precision: Precision, attention: str = "auto") -> Lo
     dtype = getattr(torch, name)
     options = _load_options(model, precision, attention, dtype)
     with client.explained("model", model.name), readable(model):
-        check_files(model)
         loaded, report = AutoModelForCausalLM.from_pretrained(
             model.path, revision=model.revision, trust_remote_code=False, output_loading_info=True, **options
         )
@@ -127,20 +131,36 @@ def load_base(model: Model, precision: Precision, attention: str = "auto") -> Lo
             "would be random numbers. Download it again, or choose another model."
         )
     loaded.requires_grad_(False)
+    _keep_only_tokens(loaded)
     base = LoadedBase(loaded, tokenizer, [f"Matrix products are computed in {name} ({why})."])
     if precision.quantization in ("nf4", "fp4") and device() == "cpu":
         _unpack_if_it_fits(base, dtype)
     return base
 
 
+def _keep_only_tokens(model: "PreTrainedModel") -> None:
+    """Drop all of a model's generation_config.json except its special tokens.
+
+    The studio samples by its own settings. A static cache or a second forward pass per token, which the file may ask
+    for, would take memory and time that nothing here counts on.
+    """
+    from transformers import GenerationConfig
+
+    given = model.generation_config
+    names = ("bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id")
+    model.generation_config = GenerationConfig(**{name: getattr(given, name, None) for name in names})
+
+
 def _load_options(model: Model, precision: Precision, attention: str, dtype: "torch.dtype") -> dict[str, Any]:
     """Return the arguments of `from_pretrained` for a base model."""
-    from transformers import AutoConfig
-
     options: dict[str, Any] = {"dtype": dtype, "use_safetensors": True}
     with client.explained("model", model.name), readable(model):
-        config = AutoConfig.from_pretrained(model.path, revision=model.revision, trust_remote_code=False)
-    check_attention(model, config)
+        config = load_config(model)
+        check_attention(model, config)
+        check_files(model)
+        # The weights of the embedded model are converted here.
+        if model.name != embedded.NAME:
+            check_weights(model, config)
     chosen = attention_for(config) if attention == "auto" else attention
     if chosen is not None:
         options["attn_implementation"] = chosen
@@ -209,7 +229,7 @@ def _unpack_if_it_fits(base: LoadedBase, dtype: "torch.dtype") -> None:
     free = psutil.virtual_memory().available
     sizes = f"{needed / 2**30:.1f} GiB of {free / 2**30:.1f} GiB free"
     if needed > UNPACKED_SHARE * free:
-        base.choices.append(f"4-bit weights are unpacked at every product: keeping them unpacked would take {sizes}.")
+        base.notes.append(f"4-bit weights are unpacked at every product: keeping them unpacked would take {sizes}.")
         return
     for name, layer in layers.items():
         weight = dequantize_4bit(layer.weight.data, layer.weight.quant_state).to(dtype)
@@ -217,4 +237,4 @@ def _unpack_if_it_fits(base: LoadedBase, dtype: "torch.dtype") -> None:
         dense.weight = torch.nn.Parameter(weight, requires_grad=False)
         dense.bias = layer.bias
         base.model.set_submodule(name, dense)
-    base.choices.append(f"4-bit weights are unpacked once and kept, which is faster on a CPU and fits ({sizes}).")
+    base.notes.append(f"4-bit weights are unpacked once and kept, which is faster on a CPU and fits ({sizes}).")

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-# What families call the longest text that the model can read.
+# Names that families give to the longest text that the model can read.
 _CONTEXT_FIELDS = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length", "context_length")
 # Rotary embeddings whose angles change with the length of the longest row in a batch.
 _LENGTH_DEPENDENT = ("longrope", "dynamic")

@@ -10,8 +10,8 @@ from core.runs.store import Run
 
 
 @dataclass(frozen=True)
-class Measurement:
-    """How a run measures its held-out loss.
+class HeldOutSetup:
+    """Settings and rows that a held-out loss was computed with; losses of other ones cannot be compared.
 
     Attributes:
         max_length: Tokens after which a row is truncated.
@@ -28,8 +28,8 @@ class Measurement:
     tokenizer: str
 
 
-def measurement_of(run: Run, config: QLoRAConfig, prepared: PreparedEvent | None) -> Measurement:
-    """Return how a run measures its held-out loss.
+def held_out_setup_of(run: Run, config: QLoRAConfig, prepared: PreparedEvent | None) -> HeldOutSetup:
+    """Return the settings and rows that the held-out loss of a run is computed with.
 
     Args:
         run: The run.
@@ -39,23 +39,23 @@ def measurement_of(run: Run, config: QLoRAConfig, prepared: PreparedEvent | None
     # The same rows have the same number of tokens in one epoch only if the tokenizer is the same.
     tokenizer = f"{prepared.rows} {prepared.tokens}" if prepared else ""
     template = prepared.template if prepared else config.chat_template
-    return Measurement(config.max_length, template, config.answers_only, _rows(run, config), tokenizer)
+    return HeldOutSetup(config.max_length, template, config.answers_only, _rows(run, config), tokenizer)
 
 
 def _rows(run: Run, config: QLoRAConfig) -> str:
     subset = run.subset()
     if subset is None:
         return config.subset
-    # Rows that were left out by hand are training rows if as many rows are held out as before.
-    recipe = subset.recipe.model_copy(update={"excluded": []})
-    found = [recipe.model_dump_json(), str(subset.held_out)]
     if subset.held_out:
-        return " ".join([*found, str(min(config.eval_rows, subset.held_out))])
+        # Other training rows do not change the loss of the held-out ones. Earlier versions stored no hash of these
+        # alone, so there only the same recipe is sure to have the same held-out rows.
+        rows = subset.held_out_sha256 or f"{subset.recipe.model_dump_json()} {subset.held_out}"
+        return f"{rows} {min(config.eval_rows, subset.held_out)}"
     # The run itself holds rows out of those that it would train on.
-    return " ".join([*found, subset.sha256, str(config.held_out_share), str(config.seed), str(config.eval_rows)])
+    return f"{subset.sha256} {config.held_out_share} {config.seed} {config.eval_rows}"
 
 
-def why_not_comparable(one: Measurement, other: Measurement) -> str:
+def why_not_comparable(one: HeldOutSetup, other: HeldOutSetup) -> str:
     """Return how the held-out loss of one run was measured differently from that of another; empty if it was not."""
     found = []
     if one.max_length != other.max_length:
@@ -72,7 +72,7 @@ def why_not_comparable(one: Measurement, other: Measurement) -> str:
     return ", ".join(found)
 
 
-def reference_of(measurements: Sequence[Measurement | None]) -> Measurement | None:
-    """Return the way in which most runs measure, the first of them if several are as common; None if none does."""
-    counted = Counter(found for found in measurements if found)
+def reference_of(setups: Sequence[HeldOutSetup | None]) -> HeldOutSetup | None:
+    """Return the most common setup, the first of them if several are as common; None if there is none."""
+    counted = Counter(setup for setup in setups if setup)
     return counted.most_common(1)[0][0] if counted else None

@@ -52,7 +52,7 @@ def submit(
     """
 
     def check_quota() -> None:
-        quotas.room_for_run(store.settings, Quotas(), len(store.runs()), len(store.queue()))
+        quotas.check_run_quota(store.settings, Quotas(), len(store.runs()), len(store.queue()))
 
     # Checked before the work of the other checks, and again under the lock, under which it stays true.
     check_quota()
@@ -110,7 +110,7 @@ def start_queue_watcher(
 
 
 def stop_overdue(store: RunStore, hours: float) -> None:
-    """Ask the active run to stop if it has trained for more than `hours`."""
+    """Ask the active run to stop if its worker started more than `hours` ago."""
     run = store.active()
     if run is None or (worker := _process(run.saved_state().pid or 0)) is None:
         return
@@ -130,7 +130,7 @@ def reorder(store: RunStore, run: Run, by: int) -> None:
         at = ids.index(run.id)
         queue.insert(min(max(0, at + by), len(queue) - 1), queue.pop(at))
         for position, queued in enumerate(queue, 1):
-            queued.save_state(queued.saved_state().model_copy(update={"place": float(position)}))
+            queued.save_state(queued.saved_state().model_copy(update={"queue_position": float(position)}))
 
 
 def stop(store: RunStore, run: Run) -> bool:

@@ -32,12 +32,12 @@ class Layout:
     Attributes:
         kind: "packed", "padded", or "single": one row per forward pass.
         plain: Name of the model's own attention, for what is not packed, such as samples.
-        choice: Note for the run's choices, with the reason.
+        note: Which layout was chosen, and why, for the notes of the run.
     """
 
     kind: Literal["packed", "padded", "single"]
     plain: str
-    choice: str
+    note: str
 
 
 def choose_layout(model: torch.nn.Module, wants_packing: bool, why_padded: str, pad_id: int, longest: int) -> Layout:

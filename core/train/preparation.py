@@ -51,8 +51,9 @@ class PreparedRun:
 
 
 def prepare(
-    settings: Settings, config: QLoRAConfig, run: Run, events: EventWriter | NoEvents, ranks: RankGroup = SINGLE
-) -> PreparedRun:
+    settings: Settings, config: QLoRAConfig, run: Run, events: EventWriter | NoEvents, ranks: RankGroup = SINGLE,
+    waits_for_chat: bool = True,
+) -> PreparedRun:  # fmt: skip
     """Load the model and the rows of a run and build its trainer.
 
     Args:
@@ -61,6 +62,7 @@ def prepare(
         run: The run's folder.
         events: Where stages of the work are reported.
         ranks: The processes that train the run together.
+        waits_for_chat: Whether to give the chat time to free its GPU memory, which it does for a run only.
 
     Raises:
         StudioError: The machine, the model or the rows do not allow the run.
@@ -69,22 +71,22 @@ def prepare(
         raise StudioError(problem)
     rows = subsets.load(settings, config.subset)
     events.write(StageEvent(text=f"Loading {config.model}"))
-    if ranks.is_single:
+    if waits_for_chat and ranks.is_single:
         # With several ranks, the worker waited before it started the first of them.
         wait_for_gpu_memory(settings, config, events)
     base = _load_base(settings, config)
-    base.choices += [*hold_out(config, rows), *configure_tracker(config, run)]
+    base.notes += [*hold_out(config, rows), *configure_tracker(config, run)]
     renderer = _make_renderer(config, base)
-    events.write(StageEvent(text=f"Reading {len(rows[TRAIN]):,} rows as tokens"))
+    events.write(StageEvent(text=f"Tokenizing {len(rows[TRAIN]):,} rows"))
     tokenized, held_out = _tokenize_rows(config, renderer, rows)
-    base.choices += [
+    base.notes += [
         renderer.end_tokens.note,
         *(f"In {count:,} rows, {note}." for note, count in tokenized.notes.items()),
     ]
     trainer = _build_trainer(config, base, renderer, tokenized, run, ranks)
     on_gpu = trainer.model.device.type == "cuda"
     deterministic_note = determinism.set_mode(config, on_gpu, lambda: trainer.try_step(tokenized.rows))
-    notes = [*base.choices, *trainer.choices, deterministic_note]
+    notes = [*base.notes, *trainer.notes, deterministic_note]
     return PreparedRun(trainer, held_out, _summarize(config, base, renderer, tokenized, trainer, held_out, notes))
 
 
@@ -153,7 +155,7 @@ def _load_base(settings: Settings, config: QLoRAConfig) -> "LoadedBase":
     base = load_base(model, precision, config.attention)
     if problem := checks.length_problem(config, base.model.config):
         raise StudioError(problem)
-    base.choices += targets.require(base.model, config).notes
+    base.notes += targets.require(base.model, config).notes
     return base
 
 

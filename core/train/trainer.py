@@ -73,7 +73,7 @@ class StudioTrainer(SFTTrainer):
             **options,
         )
         self._prepare_adapter(config, base)
-        self.choices = self._prepare_blocks(config, rows)
+        self.notes = self._prepare_blocks(config, rows)
         self._head = self._find_plain_head()
         self._noise = self._add_noise(config)
 
@@ -107,7 +107,7 @@ class StudioTrainer(SFTTrainer):
                 f"{config.gpus} GPUs take {config.rows_per_gpu} of each pass's {config.batch_size} rows; their "
                 "gradients are summed once per update."
             )
-        return [self.layout.choice, *notes, self.planner.longest.text]
+        return [self.layout.note, *notes, self.planner.longest.text]
 
     def _add_noise(self, config: QLoRAConfig) -> Any:
         """Add NEFTune's noise to the embeddings if the run uses it; return its hook, or None."""

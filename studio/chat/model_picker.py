@@ -100,7 +100,7 @@ class ModelPicker:
                 try:
                     return self.store.run(lane.run)
                 except StudioError:
-                    # The lane's own dropdown already names it as deleted.
+                    # The lane's own dropdown already marks it as not available.
                     continue
         return None
 
@@ -182,7 +182,8 @@ class ModelPicker:
         chosen, runs = chat.lanes[lane], [run for _, run in titled]
         choices = [("Base model", ""), *((title, run.id) for title, run in titled)]
         if chosen.run and chosen.run not in (run.id for run in runs):
-            choices.append((f"{chosen.run} (deleted)", chosen.run))
+            # Deleted, no longer published, without an adapter, or on another base.
+            choices.append((f"{chosen.run} (not available)", chosen.run))
         names = _checkpoint_names(chosen.run, runs)
         index = names.index(chosen.adapter) if chosen.adapter in names else len(names) - 1
         slider = gr.update(

@@ -1,4 +1,4 @@
-"""Training rows nearest to an answer, as a table whose rows open in the Data tab."""
+"""Training rows that resemble an answer most, as a table whose rows open in the Data tab."""
 
 import time
 from typing import Any
@@ -47,7 +47,8 @@ class NearestRows:
         ]
         title = self.store.titles().get(answer.run, answer.run)
         note = (
-            f"The rows of {known.name}, which {title} was trained on, that share the most rare words with this answer."
+            f"The rows of {known.name}, which {title} was trained on, that have the largest number of rare words in "
+            "common with this answer."
         )
         empty = "No training row has a word in common with this answer."
         found = Markup(table_html(TablePage(_COLUMNS, rows, plain=True, empty=empty)))

@@ -27,7 +27,8 @@ _INVITATION = (
 )
 # The example is offered before anything was trained, to people who do not know what it was trained on.
 _ABOUT_EXAMPLE = (
-    "The example was taught the voice of a lighthouse keeper; its base model is the same model without those lessons. "
+    "The example was fine-tuned on the voice of a lighthouse keeper; its base model is the same model without that "
+    "training. "
 )
 _LOADING_NOTE = "The first question also loads the model, so its answers take longer to begin."
 _CONVERTING_NOTE = "The first question also prepares the embedded model, once, so its answers take longer to begin."

@@ -25,7 +25,7 @@ from studio.data.row_pane import linked_row
 from studio.handlers import info, warn
 from studio.job_progress import follow
 
-# Those that the server refuses with advice are accepted here, or the page would only say that they are not allowed.
+# Endings that the server refuses are accepted here, so that its explanation is shown instead of Gradio's.
 _UPLOAD_SUFFIXES = [suffix for suffix in readers.SUFFIXES if suffix.count(".") == 1] + [".gz", ".zst", *readers.ADVISED]
 # Files that are read at once, each in a process of its own.
 MAX_OPENINGS = 8
@@ -196,7 +196,7 @@ def build_open_dataset() -> OpenDatasetWidgets:
         with gr.Row():
             with gr.Column(min_width=260):
                 upload = UploadFile(
-                    label="JSONL, JSON, CSV, TSV, Parquet, Arrow, text; .gz, .zst", file_types=_UPLOAD_SUFFIXES,
+                    label="JSONL, JSON, CSV, TSV, YAML, Parquet, Arrow, text; .gz, .zst", file_types=_UPLOAD_SUFFIXES,
                     height=150, elem_id="upload",
                 )  # fmt: skip
             with gr.Column(min_width=260):

@@ -109,7 +109,7 @@ class ReadingForm:
             "question_text": secondary_html(text),
             "choices": gr.update(choices=choices, value=None, visible=bool(choices)),
             "form_box": gr.update(label=f"{FORM_TITLE}: not decided", open=True),
-            # The one of the dataset shown before would stay.
+            # Otherwise the value of the previous dataset would remain.
             "runner_up": "",
             **self._split_question(data),
         }

@@ -108,7 +108,7 @@ class TokenStats:
         if path is None:
             rows = page.find_dataset(self.settings).rows
             start = roles.text_for_caller(
-                "Press “Count tokens” to see", "Once the owner has counted tokens you see here"
+                "Press “Count tokens” to see", "Once the owner has counted the tokens, this shows"
             )
             return empty_html(f"{start} how long the {rows:,} rows are for {page.model}, and which are truncated.")
         # None stands for all rows, which saves a query.
@@ -134,7 +134,7 @@ def _stats_chips(page: PageState, found: LengthSummary, is_filtered: bool) -> li
     chips = [
         (f"{found.tokens:,}", "tokens" + (" in the filtered rows" if is_filtered else ""), False),
         (f"{found.median:,}", f"in the median row, {found.longest:,} in the longest", False),
-        (f"{answer_share:.0%}", "of them in answers, the rest in prompts and special tokens", False),
+        (f"{answer_share:.0%}", "of the tokens are in answers, the rest in prompts and special tokens", False),
         (
             f"{found.truncated:,}",
             f"rows truncated at {page.max_length:,} ({truncated_share:.1%})",

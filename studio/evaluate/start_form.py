@@ -85,8 +85,8 @@ class StartForm:
     ) -> dict[str, Any]:
         """Return the runs, subsets, lanes and models that exist now, and keep what the user selected.
 
-        The newest run with an adapter is proposed, and beside the base model the adapter of the run. What was only
-        proposed follows: the run a newer one, the lane the run.
+        The newest run with an adapter is proposed, and beside the base model the adapter of the run. Proposed values
+        are updated: the run to the newest run, the lane to that run's.
 
         Args:
             run: The run whose held-out rows are the prompts.
@@ -115,7 +115,8 @@ class StartForm:
             "subset": gr.update(choices=subsets),
             "lanes": gr.update(choices=choices, value=selected),
             "model": gr.update(choices=models),
-            "hint": gr.update(visible=not with_adapter),
+            # Every lane but the base is an adapter, checkpoints included.
+            "hint": gr.update(visible=len(choices) == 1),
             "proposed": {"run": "" if is_chosen else chosen or "", "lane": lane},
         }
 

@@ -16,7 +16,7 @@ element.addEventListener('click', event => {
 });
 
 function announce(name, status) {
-  // Who looks at the page sees it there.
+  // A user who is looking at the page sees it there anyway.
   if (!document.hidden) return;
   document.title = `(${status}) ${plainTitle}`;
   if (wanted) new Notification(`${name}: ${status}`, {body: plainTitle});

@@ -113,7 +113,7 @@ def connect_preflight(do: Preflight, side: LeftSide) -> None:
     connect(changed.then, marks_fields(do.check), fields, checked, **UNLIMITED)
     measured = {**job_outputs(preflight.bar, job), "measured": preflight.measured, "checked": preflight.checked}
     outputs = {**measured, **marks}
-    connect(preflight.measure.click, marks_fields(do.measure), fields, outputs, api_name="measure", **hidden)
+    connect(preflight.measure.click, marks_fields(do.dry_run), fields, outputs, api_name="measure", **hidden)
     connect(preflight.bar.cancel.click, lambda job: cancel(do.jobs, job), {"job": job}, **UNLIMITED)
     results = {"checked": preflight.checked}
     connect(preflight.close.click, lambda: {"checked": gr.update(visible=False)}, outputs=results, **UNLIMITED)

@@ -121,7 +121,7 @@ class MarkWidgets:
 
 
 def build_marks() -> MarkWidgets:
-    """Build the widgets in the open layout; they take no room."""
+    """Build the widgets in the open layout; they take no space."""
     return MarkWidgets(build_field_errors("field-errors"), gr.State({}))
 
 

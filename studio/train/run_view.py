@@ -103,10 +103,13 @@ class RunView:
 
     def _previous(self, run: Run) -> Run | None:
         try:
-            return previous_run(run, self.runs.runs())
+            return previous_run(run, self.runs.runs(), self._has_curve)
         except StudioError:
             # The status shows why the run's settings cannot be read.
             return None
+
+    def _has_curve(self, run: Run) -> bool:
+        return self.timelines.of(run.events_file).progress().step > 0
 
     def _overlay(self, previous: Run | None, zoom: Zoom) -> list[Curve]:
         """Return the curves of the previous run, in gray after those of the run itself."""
@@ -178,20 +181,22 @@ class RunView:
         return {"log": raw_html(text) if text else empty_html("The log is empty.")}
 
     def write_csv(self, run_id: str | None) -> str:
-        """Write one row per step, with the metrics of all curves, as CSV and return the path."""
+        """Write one row per step with a metric or a held-out loss, with all curves, as CSV and return the path."""
         if not run_id:
             raise StudioError("No run is selected, so there are no points to download. Select a run first.")
         run = self.runs.run(run_id)
         path = roles.exports(self.runs.settings) / f"{slug(run.id)}-curves.csv"
         events = run.events()
+        steps = {event.step: event for event in events if isinstance(event, StepEvent)}
+        # Step 0, the base model's loss, has no step event.
         held_out = {event.step: event.loss for event in events if isinstance(event, EvalEvent)}
-        names = ["step", "tokens", "seconds", *METRIC_FIELDS.values(), "loss"]
+        names = ["tokens", "seconds", *METRIC_FIELDS.values(), "loss"]
         with path.open("w", encoding="utf-8", newline="") as stream:
             writer = csv.writer(stream)
-            writer.writerow([*names, "held_out_loss"])
-            for event in events:
-                if isinstance(event, StepEvent):
-                    writer.writerow([*(getattr(event, name) for name in names), held_out.get(event.step)])
+            writer.writerow(["step", *names, "held_out_loss"])
+            for step in sorted(steps.keys() | held_out.keys()):
+                metrics = (getattr(steps.get(step), name, None) for name in names)
+                writer.writerow([step, *metrics, held_out.get(step)])
         return str(path)
 
     def write_report(self, run_id: str | None) -> str:

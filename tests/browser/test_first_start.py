@@ -71,7 +71,7 @@ def test_no_tab_has_a_serious_barrier(chromium, server, theme, width, height):
     found = []
     for tab in TABS:
         open_tab(page, tab)
-        # What is loading says so; axe must see the tab filled.
+        # A part that is loading says so; axe must see the tab filled.
         wait_until(lambda: "Loading" not in page.locator("body").inner_text(), page)
         result = Axe().run(page, options={"runOnly": ["wcag2a", "wcag2aa"]})
         for violation in result.response["violations"]:

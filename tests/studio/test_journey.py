@@ -51,6 +51,7 @@ def evaluate(do, run, status="finished", prompts=0):
 
 def test_empty_home_points_to_the_quick_demo(do):
     journey = do.journey()
+    assert tuple(journey.steps) == TABS
     assert journey.text == "Nothing is trained yet."
     assert [action.tab for action in journey.actions] == ["train"]
     assert journey.steps == {
@@ -119,6 +120,12 @@ def test_finished_run_points_to_chat_then_after_its_evaluation_to_export(do, a_r
     assert set(do.journey().ended.values()) == {"finished"}
 
 
+@pytest.mark.parametrize("status", ["preparing", "running", "stopped", "failed", "interrupted"])
+def test_run_whose_evaluation_is_not_finished_still_offers_to_evaluate_it(do, a_run, status):
+    evaluate(do, give_adapter(a_run()), status)
+    assert [action.tab for action in do.journey().actions] == ["chat", "evaluate", "export"]
+
+
 def test_stopped_run_with_an_adapter_is_a_result_before_the_example(do, with_example, a_run):
     stopped = a_run(status="stopped")
     assert do.journey().actions[0].run == "", "without an adapter it cannot answer"
@@ -130,7 +137,7 @@ def test_stopped_run_with_an_adapter_is_a_result_before_the_example(do, with_exa
     assert example.newest_result(do.runs.runs()).id == stopped.id
 
 
-def test_visitor_is_told_only_what_a_visitor_may_do(do, with_example, own_subset, a_run):
+def test_journey_proposes_only_what_a_visitor_may_do(do, with_example, own_subset, a_run):
     hidden = give_adapter(a_run())
     evaluate(do, hidden)
     with acting(Caller(Role.VISITOR, "x")):
@@ -153,7 +160,7 @@ def test_bar_escapes_names_and_lists_what_has_ended(do, a_run):
 def test_buttons_choose_what_they_name_in_their_tab(do, own_subset, a_run):
     run = a_run()
     assert do.go("train", "ten", "")["subset"]["value"] == "ten"
-    for tab, output in (("train", "run"), ("evaluate", "evaluated"), ("export", "exported")):
+    for tab, output in (("train", "run"), ("evaluate", "evaluate_run"), ("export", "export_run")):
         assert do.go(tab, "", run.id)[output]["value"] == run.id
     assert do.go("train", "", run.id)["views"]["selected"] == "run", "not the table of all runs"
     assert set(do.go("chat", "", run.id)) == {"tabs"}

@@ -13,6 +13,7 @@ from core.errors import StudioError
 from core.runs import cleanup
 from studio import owner_tab
 from studio.owner_tab import OwnerActions, items_html
+from tests.helpers.datasets import open_dataset
 
 
 @pytest.fixture
@@ -53,6 +54,32 @@ def test_publish_replaces_what_was_published(do, a_run):
     with pytest.raises(StudioError, match="There is no open dataset"):
         do.publish([], [f"{table.opened_datasets(do.settings)[0].id}x"])
     assert visibility.read(do.settings).runs == [second.id]
+
+
+@pytest.mark.parametrize("status", ["queued", "running", "failed", "unreadable"])
+def test_publish_keeps_a_published_run_that_is_not_finished(do, a_run, status):
+    resumed, done = a_run(), a_run()
+    do.publish([resumed.id], [])
+    if status == "unreadable":
+        (resumed.folder / "state.json").write_text("{")
+    else:
+        resumed.save_state(resumed.saved_state().model_copy(update={"status": status}))
+    filled = do.fill()
+    assert {one for _, one in filled["runs"]["choices"]} == {resumed.id, done.id}
+    do.publish([*filled["runs"]["value"], done.id], filled["datasets"]["value"])
+    assert set(visibility.read(do.settings).runs) == {resumed.id, done.id}
+    do.publish([done.id], [])
+    assert visibility.read(do.settings).runs == [done.id]
+
+
+def test_publish_keeps_a_published_dataset_that_is_not_listed(do, tmp_path):
+    data = open_dataset(do.settings, tmp_path, [{"instruction": "Add", "output": "2"}])
+    do.publish([], [data.id])
+    (table.folder(do.settings, data.id) / "about.json").write_text("{")
+    filled = do.fill()
+    assert filled["datasets"]["choices"] == []
+    do.publish([], filled["datasets"]["value"])
+    assert visibility.read(do.settings).datasets == [data.id]
 
 
 def test_fill_is_refused_for_a_visitor(do):

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from core.data.readers import arrow, columnar, content, json_rows, separated, text_rows
+from core.data.readers import arrow, columnar, content, json_rows, sections, separated, text_rows, yaml_rows
 from core.data.readers.file_kinds import GZIP, ZSTANDARD, FileKind, kind_of_bytes, kind_of_file, kind_of_text
 from core.data.readers.lines import LineSource, SourceRow
 from core.data.readers.unpack import COMPRESSED
@@ -24,6 +24,8 @@ _TEXT = {
     ".tsv": separated.read,
     ".txt": text_rows.read,
     ".md": text_rows.read,
+    ".yml": yaml_rows.read,
+    ".yaml": yaml_rows.read,
 }
 _BY_CONTENT = {
     "JSON lines": json_rows.read_lines,
@@ -37,7 +39,7 @@ _COLUMNAR = {
 }
 # Every file name ending that can be opened; text files may be compressed.
 SUFFIXES: tuple[str, ...] = (*_TEXT, *_COLUMNAR, *(f"{kind}{pack}" for kind in _TEXT for pack in COMPRESSED))
-# Endings of files that are refused with what to do instead, so that the page accepts them for the answer.
+# Endings of files that the server refuses with advice: the page lets them be uploaded, so that the advice is shown.
 ADVISED = (
     ".xlsx", ".xls", ".ods", ".docx", ".doc", ".pdf", ".ipynb", ".mbox", ".vtt", ".srt", ".npy", ".npz", ".pkl",
     ".pickle", ".sqlite", ".db", ".tar", ".zip", ".log",
@@ -77,8 +79,8 @@ def check_kind(name: str, path: Path) -> str:
         pack = next((pack for pack in COMPRESSED if name.lower().endswith(pack)), "")
         if found in (GZIP, ZSTANDARD) and pack:
             raise StudioError(
-                f"{name!r} is {found.name}, and its name says nothing of text inside. Put the ending of the text "
-                f"before {pack}, such as .csv{pack}; unpack an archive, and open a file from it."
+                f"{name!r} is {found.name}, and its name does not show which kind of text it contains. Rename it, for "
+                f"example to data.csv{pack}; if it is an archive, unpack it first."
             )
         if found:
             raise StudioError(f"{name!r} is {found.name}. {found.advice}.")
@@ -134,4 +136,4 @@ def read_rows(
             note(f"the name {name!r} does not say what is inside; it is read as {found or 'plain text'}{advice}")
         elif found:
             note(f"{name!r} ends in {ending} and holds {found}; it is read as such")
-        yield from (_BY_CONTENT[found] if found else _TEXT[ending])(source)
+        yield from sections.expand((_BY_CONTENT[found] if found else _TEXT[ending])(source), note)

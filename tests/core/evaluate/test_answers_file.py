@@ -56,3 +56,13 @@ def test_answer_reader_incomplete_line_is_read_once_complete(tmp_path):
     assert len(reader.update()) == 0
     path.write_text(text)
     assert len(reader.update()) == 1
+
+
+def test_damaged_line_hides_no_other_answer(tmp_path, capsys):
+    path = tmp_path / "answers.jsonl"
+    path.write_bytes(
+        b"".join([json.dumps(line(0, 0)).encode(), b"\n\x00{]\n\xff\n", json.dumps(line(2, 0)).encode(), b"\n"])
+    )
+    reader = AnswerReader(path, 1).update()
+    assert [reader.read(prompt)[0] is not None for prompt in range(3)] == [True, False, True]
+    assert capsys.readouterr().err.count("cannot be read and is left out") == 2

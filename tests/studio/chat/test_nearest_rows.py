@@ -16,10 +16,10 @@ def answered(parts, tuned, chat):
     return chat_id
 
 
-@pytest.mark.parametrize("place", [(0, 0), (0, 7), (5, 1), (-1, 1)])
-def test_search_without_tuned_answer_is_rejected(parts, answered, place):
+@pytest.mark.parametrize("position", [(0, 0), (0, 7), (5, 1), (-1, 1)])
+def test_search_without_tuned_answer_is_rejected(parts, answered, position):
     with pytest.raises(StudioError, match="Only an answer of a tuned model"):
-        parts.nearest_rows.search(answered, *place)
+        parts.nearest_rows.search(answered, *position)
 
 
 def test_search_row_opens_in_the_data_tab(parts, answered):

@@ -79,7 +79,7 @@ def test_render_hostile_answers_stay_text(do, evaluated):
 def test_show_prompt_shows_the_answers_in_full(do, evaluated):
     shown = do.show_prompt(evaluated.id, "1")["prompt"]
     assert "Reference" in shown
-    assert "cut at the length limit" in shown
+    assert "truncated at the length limit" in shown
     assert "cut short" in shown
     assert "Click a row" in do.show_prompt(evaluated.id, "no number")["prompt"]
     with pytest.raises(StudioError, match="Expected 0 to 4"):

@@ -5,6 +5,8 @@ import pytest
 from core.chat.turns import BASE
 from core.errors import StudioError
 from core.evaluate.config import EvaluationConfig, PromptSet
+from core.runs import checkpoints
+from core.runs.checkpoints import Checkpoint
 from studio.evaluate.start_form import _PROMPT_SETS, StartForm, parse_config
 
 
@@ -43,6 +45,15 @@ def test_refresh_choices_selects_the_newest_adapter_and_keeps_a_selection(do, a_
     assert selection(updates) == (new.id, [BASE, new.id])
     assert not updates["hint"]["visible"]
     assert selection(do.refresh_choices(old.id, [old.id, "gone"])) == (old.id, [old.id])
+
+
+def test_refresh_choices_with_a_checkpoint_alone_shows_no_hint(do, a_run):
+    run = a_run(status="stopped")
+    checkpoints.folder_of(run.checkpoints_dir, 64).mkdir(parents=True)
+    checkpoints.mark_complete(run.checkpoints_dir, Checkpoint(step=64))
+    updates = do.refresh_choices(None, [BASE])
+    assert len(updates["lanes"]["choices"]) == 2
+    assert not updates["hint"]["visible"]
 
 
 def test_proposed_lane_follows_the_run_and_a_chosen_one_stays(do, a_run):

@@ -94,6 +94,14 @@ def test_previous_run_on_the_same_subset_can_be_overlaid(do, runs, a_run):
     )
 
 
+def test_previous_run_that_failed_before_its_first_step_is_passed_over(do, runs, a_run):
+    trained = a_run(EVENTS, created=1.0)
+    a_run([{"event": "stage", "text": "Loading tiny"}], created=2.0, status="failed")
+    last = a_run(EVENTS, created=3.0)
+    names = [one["name"] for one in do.render(last.id, "tokens/s", None, with_previous=True)["loss_chart"]["series"]]
+    assert f"loss of {runs.titles()[trained.id]}" in names
+
+
 @pytest.mark.parametrize("metric", METRIC_FIELDS)
 def test_metric_chart_shows_every_metric(do, a_run, metric):
     assert do.render(a_run(EVENTS).id, metric, None)["metric_chart"]["title"] == metric
@@ -140,12 +148,12 @@ def test_no_samples_says_whether_any_will_come(do, a_run):
     assert "ended before" in do.render_samples(a_run(config=asks).id)["samples"]
 
 
-def test_write_csv_contains_every_step(do, a_run):
+def test_write_csv_contains_every_step_and_the_base_model(do, a_run):
     with open(do.write_csv(a_run(EVENTS).id), encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
-    assert [row["step"] for row in rows] == ["1", "2"]
-    assert [row["loss"] for row in rows] == ["3.25", "nan"]
-    assert [row["held_out_loss"] for row in rows] == ["", "3.0"]
+    assert [row["step"] for row in rows] == ["0", "1", "2"]
+    assert [row["loss"] for row in rows] == ["", "3.25", "nan"]
+    assert [row["held_out_loss"] for row in rows] == ["4.0", "", "3.0"]
     with pytest.raises(StudioError, match="No run is selected"):
         do.write_csv(None)
 

@@ -52,7 +52,7 @@ def test_every_event_that_fills_outputs_of_the_poll_makes_it_send_them_again(dem
 
 
 @pytest.mark.parametrize("name", ["write_csv", "write_report", "list_rows", "render_row"])
-def test_calls_that_read_a_whole_run_share_two_places(demo, name):
+def test_calls_that_read_a_whole_run_run_two_at_a_time(demo, name):
     found = [one for one in demo.fns.values() if one.fn and one.name == name]
     assert found
     assert {(one.concurrency_id, one.concurrency_limit) for one in found} == {("heavy", 2)}
