@@ -11,7 +11,7 @@ import gradio as gr
 from components.html import read_static, render
 
 CSS = read_static("progress_bar.css")
-# What is done of a long job would be narrower than a pixel.
+# The first part of a long job would be narrower than a pixel.
 _MIN_WIDTH_PERCENT = 2.0
 
 
