@@ -13,6 +13,7 @@ from pathlib import Path
 from core.errors import StudioError
 from core.models import embedded
 from core.runs import yaml_io
+from core.runs.progress import progress
 from core.runs.store import Run
 from core.settings import Settings, slug
 from core.system.files import replacing
@@ -20,6 +21,7 @@ from core.system.markdown import plain
 
 # Files of PEFT, and the template that the rows were rendered with. The tokenizer is the base model's own.
 _FILES = ("adapter_model.safetensors", "chat_template.jinja")
+INSTALL = "pip install torch transformers peft accelerate"
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,41 @@ def write_adapter(settings: Settings, run: Run, adapter: str = "final") -> Adapt
     return AdapterZip(target, target.stat().st_size, base_name(run))
 
 
+def example_code(run: Run, adapter: str) -> str:
+    """Return a program that asks an adapter one question, to be run beside the folder of its zip."""
+    template = ""
+    if (run.adapters()[adapter] / "chat_template.jinja").is_file():
+        # The base model may have another template, or none.
+        template = """template = open(f"{folder}/chat_template.jinja", encoding="utf-8")
+tokenizer.chat_template = template.read()
+"""
+    return f"""from peft import PeftModel
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+base = {json.dumps(base_name(run))}
+folder = {json.dumps(_folder_name(run, adapter))}
+tokenizer = AutoTokenizer.from_pretrained(base)
+{template}model = AutoModelForCausalLM.from_pretrained(base)
+model = PeftModel.from_pretrained(model, folder)
+
+question = [{{"role": "user", "content": "What should I cook with eggs and rice?"}}]
+prompt = tokenizer.apply_chat_template(
+    question, add_generation_prompt=True, return_dict=True, return_tensors="pt"
+)
+answer = model.generate(**prompt, max_new_tokens=200)[0]
+length = prompt["input_ids"].shape[1]
+print(tokenizer.decode(answer[length:], skip_special_tokens=True))"""
+
+
+def _result(run: Run) -> str:
+    """Return how far the training has lowered the held-out loss, as a part of a list."""
+    reached = progress(run.events())
+    base, tuned = reached.base_loss, reached.held_out_loss
+    if not isinstance(base, float) or not isinstance(tuned, float):
+        return "Result: no held-out loss was computed"
+    return f"Result: held-out loss {tuned:.3f}, {base:.3f} before the training (step {reached.step:,})"
+
+
 def _folder_name(run: Run, adapter: str) -> str:
     return f"{slug(run.id)}-{slug(adapter)}"
 
@@ -114,14 +151,17 @@ def _readme(run: Run, adapter: str, name: str, base: str) -> str:
 A LoRA adapter for `{base}`, trained with QLoRA Studio on {time.strftime("%Y-%m-%d", time.gmtime(run.state().created))}.
 
 - Training data: {plain(rows)}
+- {_result(run)}
 - {base_note(run)}
 - All settings: `settings.yaml`
 
-```python
-from peft import PeftModel
-from transformers import AutoModelForCausalLM, AutoTokenizer
+To ask it a question, unpack this folder, and run in the folder above it:
 
-model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained("{base}"), "{name}")
-tokenizer = AutoTokenizer.from_pretrained("{base}")
+```bash
+{INSTALL}
+```
+
+```python
+{example_code(run, adapter)}
 ```
 """

@@ -188,7 +188,7 @@ def _rendered(model: Model, config: QLoRAConfig, rows: dict[str, list], found: l
         return
     counts = _count_problems(renderer, config, rows[TRAIN])
     found += counts.findings(config.max_length)
-    found.append(Finding("fine", f"The chat template is {renderer.template_name}."))
+    found.append(Finding("fine", f"Chat template: {renderer.template_name}."))
     warning = renderer.end_tokens.warning
     found.append(Finding("warning" if warning else "fine", warning or renderer.end_tokens.note))
 

@@ -128,7 +128,8 @@ class TimeEstimates:
         known = self._speeds.get(run.folder)
         if known is None or known[0] != written:
             if run.saved_state().status in NOT_ENDED:
-                return None
+                # A run that is resumed has the speed that it had before.
+                return known[1] if known else None
             known = self._speeds[run.folder] = (written, measured_speed(self.runs.settings, run))
         return known[1]
 

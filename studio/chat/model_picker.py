@@ -231,8 +231,8 @@ class ModelPicker:
             chat.are_lanes_chosen = True
         return self.lane_updates(chat)
 
-    def compare_with_base(self, chat_id: str, run_id: str) -> Updates:
-        """Let a run answer beside its base model, unless it answers in the conversation already; the turns are kept.
+    def check_can_answer(self, run_id: str) -> Run:
+        """Return a run that has an adapter and a base model.
 
         Raises:
             StudioError: There is no such run, it has no adapter, or its base model was deleted.
@@ -240,6 +240,16 @@ class ModelPicker:
         run = self.store.run(run_id)
         if not run.adapters():
             raise StudioError(f"The run {run.title} has no adapter, so it cannot answer. Resume it, or choose another.")
+        base_identity(self.store, run)
+        return run
+
+    def compare_with_base(self, chat_id: str, run_id: str) -> Updates:
+        """Let a run answer beside its base model, unless it answers in the conversation already; the turns are kept.
+
+        Raises:
+            StudioError: There is no such run, it has no adapter, or its base model was deleted.
+        """
+        run = self.check_can_answer(run_id)
         if self.conversations.in_progress(chat_id):
             info(f"Choose {run.title} when the answers are complete.", title="The chat is being answered")
             return {}

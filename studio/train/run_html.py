@@ -72,11 +72,19 @@ def _lower_first(text: str) -> str:
     return text[:1].lower() + text[1:]
 
 
-def _number(value: float | str | None, form: str) -> str:
+def format_number(value: float | str | None, form: str) -> str:
     """Format a metric; a loss that is not finite is stored as text, such as "nan"."""
     if value is None:
         return "–"
     return value if isinstance(value, str) else format(value, form)
+
+
+def _learning_rate(value: float | str | None) -> str:
+    """Format a learning rate as people write it: "2e-3", "1.43e-3"."""
+    mantissa, _, exponent = format_number(value, ".2e").partition("e")
+    if not exponent:
+        return mantissa
+    return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}" if float(mantissa) else "0"
 
 
 def tiles_html(progress: RunProgress) -> str:
@@ -85,10 +93,10 @@ def tiles_html(progress: RunProgress) -> str:
     if isinstance(base, float) and isinstance(held_out, float) and held_out != base:
         change = f" ({held_out / base - 1:+.0%} against base)"
     tiles = [
-        (_number(progress.loss, ".3f"), "loss"),
-        (_number(held_out, ".3f"), f"held-out loss{change}"),
-        (_number(progress.learning_rate, ".2e"), "learning rate"),
-        (_number(progress.tokens_per_second, ",.0f"), "tokens/s"),
+        (format_number(progress.loss, ".3f"), "loss"),
+        (format_number(held_out, ".3f"), f"held-out loss{change}"),
+        (_learning_rate(progress.learning_rate), "learning rate"),
+        (format_number(progress.tokens_per_second, ",.0f"), "tokens/s"),
         (f"{progress.step} / {progress.total}" if progress.total else "–", "step"),
     ]
     return render("train/tiles", tiles=tiles)

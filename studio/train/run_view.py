@@ -26,7 +26,7 @@ from core.runs.metrics_series import (
     Timeline,
     Timelines,
 )
-from core.runs.store import Run, RunStore
+from core.runs.store import NOT_ENDED, Run, RunStore
 from core.settings import slug
 from core.system.files import file_size, modified_ns
 from studio.train.run_html import alerts_html, label_html, notes_html, status_html, tiles_html
@@ -35,8 +35,11 @@ from studio.train.step_rows import NO_STEP
 NO_RUN = "No run yet. Choose the preset “Quick demo” and press Start."
 NO_PUBLISHED = "No run is published yet. Runs that the owner publishes are shown here."
 _NO_SAMPLES = (
-    f"No sample answers yet. Enter “{TITLES['sample_prompts']}” under {group_of('sample_prompts')}, one per line."
+    f"This run has no sample prompts. For a new run, enter some under All settings, {group_of('sample_prompts')}, "
+    f"“{TITLES['sample_prompts']}”, one per line."
 )
+_NO_SAMPLES_YET = "No sample answers yet. The first ones come with the first evaluation pass."
+_NO_SAMPLES_LEFT = "This run ended before it had answered its sample prompts."
 # Field of a metric in the events, by its label on the page.
 METRIC_FIELDS = {title: field for field, title in METRIC_TITLES.items()}
 _LOG_LINES = 40
@@ -143,7 +146,7 @@ class RunView:
         """Return the slider over the evaluation passes and the sample answers of the selected one."""
         found = self._samples(run_id)
         if not found:
-            return {"samples_at": gr.update(visible=False), "samples": empty_html(_NO_SAMPLES)}
+            return {"samples_at": gr.update(visible=False), "samples": empty_html(self._why_no_samples(run_id))}
         last = len(found) - 1
         index = min(max(0, pinned[1]), last) if pinned and pinned[0] == run_id else last
         event = found[index]
@@ -155,6 +158,17 @@ class RunView:
         slider = gr.update(visible=len(found) > 1, maximum=max(1, last), value=index)
         step = chips_html([("", f"answered at step {event.step}", False)])
         return {"samples_at": slider, "samples": "".join([step, *conversations])}
+
+    def _why_no_samples(self, run_id: str | None) -> str:
+        run = self.runs.run(run_id) if run_id else None
+        try:
+            has_prompts = run is not None and bool(run.config().questions)
+        except StudioError:
+            # The status shows why the run's settings cannot be read.
+            return _NO_SAMPLES_LEFT
+        if not has_prompts:
+            return _NO_SAMPLES
+        return _NO_SAMPLES_YET if run.state().status in NOT_ENDED else _NO_SAMPLES_LEFT
 
     def _samples(self, run_id: str | None) -> list[SampleEvent]:
         return self.timelines.of(self.runs.run(run_id).events_file).samples if run_id else []

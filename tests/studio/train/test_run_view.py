@@ -139,7 +139,13 @@ def test_samples_stay_at_a_pinned_pass_and_else_follow_the_newest(do, a_run):
     assert "answered at step 9" in do.render_samples(run.id, newest)["samples"]
     assert "answered at step 2" in do.render_samples(run.id, pinned)["samples"]
     assert "answered at step 9" in do.render_samples(run.id, ("another run", 0))["samples"]
-    assert "No sample answers yet" in do.render_samples(a_run().id)["samples"]
+
+
+def test_no_samples_says_whether_any_will_come(do, a_run):
+    assert "has no sample prompts" in do.render_samples(a_run().id)["samples"]
+    asks = QLoRAConfig(sample_prompts="Why?")
+    assert "No sample answers yet" in do.render_samples(a_run(config=asks, status="queued").id)["samples"]
+    assert "ended before" in do.render_samples(a_run(config=asks).id)["samples"]
 
 
 def test_write_csv_contains_every_step_and_the_base_model(do, a_run):
