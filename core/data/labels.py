@@ -150,12 +150,12 @@ def read_labels(rows: Sequence[tuple[int, list[Message]]], frame: Frame) -> Labe
 def _why_unlabeled(turns: list[Message]) -> str:
     """Return why a row without its system prompt has no label, as a part of a sentence; empty if it has one."""
     if is_plain(turns) or not turns or turns[-1]["role"] != "assistant":
-        return "it has no label"
+        return "the row has no label"
     if [turn["role"] for turn in turns] != ["user", "assistant"]:
-        return "it has several turns, and a classifier reads one text"
+        return "the row has several turns, and a classifier reads one text"
     if turns[-1].get("loss") is False:
-        return "its answer carries no loss"
-    return "" if turns[-1]["content"].strip() else "its label is empty"
+        return "the answer carries no loss"
+    return "" if turns[-1]["content"].strip() else "the label is empty"
 
 
 def collect(rows: Sequence[LabeledText], merge: bool) -> Labels:
@@ -233,8 +233,8 @@ def describe(labels: Labels) -> list[str]:
     shown = list_some([f"{name!r} ({rows:,} rows)" for rows, name in pairs], _SHOWN)
     share = pairs[0][0] / sum(labels.counts)
     notes = [
-        f"{len(pairs):,} labels: {shown}. The most frequent one makes up {share:.0%} of the rows, which is the accuracy "
-        "of always choosing it."
+        f"{len(pairs):,} labels: {shown}. The most frequent one makes up {share:.0%} of the rows, which is the "
+        "accuracy of always choosing it."
     ]
     if labels.merged:
         shown = list_some([f"{old!r} as {new!r}" for old, new in labels.merged.items()], _SHOWN)

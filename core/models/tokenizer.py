@@ -60,13 +60,13 @@ def encode(tokenizer: "PreTrainedTokenizerBase", text: str, **options: bool) -> 
     Args:
         tokenizer: The tokenizer.
         text: The text.
-        options: Passed on to the tokenizer.
+        options: Passed on to the tokenizer; `add_special_tokens=True` adds those tokens.
 
     Raises:
         ValueError: The tokenizer fails on the text, as with a pattern that needs too many steps.
     """
     try:
-        return tokenizer(text, add_special_tokens=False, **options)
+        return tokenizer(text, **({"add_special_tokens": False} | options))
     # The library's own errors have no type of their own, and its panics would end a thread that catches exceptions.
     except BaseException as error:
         if type(error) is not Exception and not is_panic(error):

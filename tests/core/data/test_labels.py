@@ -49,7 +49,7 @@ def test_rows_without_label_are_counted_by_reason():
     found = labels.read_labels(rows, Frame())
     assert found.rows == [LabeledText(0, "a", "x")]
     assert sum(found.left_out.values()) == 7
-    assert found.left_out["it has no label"] == 3
+    assert found.left_out["the row has no label"] == 3
     assert len(found.left_out) == 5
 
 
@@ -78,7 +78,7 @@ def test_numbers_are_sorted_by_value():
 @pytest.mark.parametrize(
     ("found", "sentence"),
     [
-        ([], "No row of 'mine' has a label (3 × it has no label)"),
+        ([], "No row of 'mine' has a label (3 × the row has no label)"),
         (["a", "a"], "the label 'a', and a classifier needs at least two"),
         ([str(number) for number in range(1001)] * 2, "1,001 different labels, and a classifier takes at most 1,000"),
         (["a text", "another", "a third"], "No label of 'mine' occurs twice"),
@@ -86,7 +86,7 @@ def test_numbers_are_sorted_by_value():
 )
 def test_unusable_labels_are_refused(found, sentence):
     with pytest.raises(StudioError) as raised:
-        labels.require(labels.collect(texts(*found), True), Counter({"it has no label": 3}), "mine")
+        labels.require(labels.collect(texts(*found), True), Counter({"the row has no label": 3}), "mine")
     assert sentence in str(raised.value)
 
 
