@@ -18,6 +18,8 @@ from core.runs.comparison import previous_run
 from core.runs.config import TITLES, group_of
 from core.runs.events import EvalEvent, SampleEvent, StepEvent
 from core.runs.metrics_series import (
+    CLASSIFIER_COLORS,
+    CLASSIFIER_METRICS,
     HELD_OUT_COLOR,
     HELD_OUT_LOSS,
     LOSS_COLOR,
@@ -170,14 +172,16 @@ class RunView:
         run = self.runs.run(run_id)
         path = roles.exports(self.runs.settings) / f"{slug(run.id)}-curves.csv"
         events = run.events()
-        held_out = {event.step: event.loss for event in events if isinstance(event, EvalEvent)}
+        fields = ["loss", *CLASSIFIER_METRICS.values()]
+        held_out = {e.step: [getattr(e, field) for field in fields] for e in events if isinstance(e, EvalEvent)}
+        nothing = [None] * len(fields)
         names = ["step", "tokens", "seconds", *METRIC_FIELDS.values(), "loss"]
         with path.open("w", encoding="utf-8", newline="") as stream:
             writer = csv.writer(stream)
-            writer.writerow([*names, "held_out_loss"])
+            writer.writerow([*names, *(f"held_out_{field}" for field in fields)])
             for event in events:
                 if isinstance(event, StepEvent):
-                    writer.writerow([*(getattr(event, name) for name in names), held_out.get(event.step)])
+                    writer.writerow([*(getattr(event, name) for name in names), *held_out.get(event.step, nothing)])
         return str(path)
 
     def write_report(self, run_id: str | None) -> str:
@@ -202,7 +206,13 @@ def _loss_chart(timeline: Timeline, zoom: Zoom, overlay: list[Curve]) -> dict[st
         Curve("loss", LOSS_COLOR, timeline.curve("loss", low, high)),
         Curve(HELD_OUT_LOSS, HELD_OUT_COLOR, timeline.curve(HELD_OUT_LOSS, low, high), dashed=True),
     ]
-    return chart_value("loss", [*curves, *overlay], is_zoomed=low is not None)
+    # Shares between 0 and 1, which fit beside the loss of a choice among labels.
+    shares = [
+        Curve(title, CLASSIFIER_COLORS[title], points, dashed=True)
+        for title in CLASSIFIER_METRICS
+        if (points := timeline.curve(title, low, high))
+    ]
+    return chart_value("loss", [*curves, *shares, *overlay], is_zoomed=low is not None)
 
 
 def _metric_chart(timeline: Timeline, metric: str, zoom: Zoom) -> dict[str, Any]:
