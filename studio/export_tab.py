@@ -7,7 +7,7 @@ import gradio as gr
 from components.conversation import empty_html
 from components.download import build_download
 from core.errors import StudioError
-from core.export.adapter import base_name, base_note, list_files, write_adapter
+from core.export.adapter import base_name, base_note, list_files, loading_code, write_adapter
 from core.runs.store import Run, RunStore
 from core.system.sizes import format_size
 from studio.handlers import event_handler
@@ -61,7 +61,8 @@ def _about_html(run: Run, adapter: str) -> str:
     files = [(name, format_size(size)) for name, size in list_files(run, adapter)]
     return render(
         "export_about", title=run.title, adapter=adapter, base=base_name(run), rank=run.config().lora_rank,
-        note=base_note(run), files=files,
+        kind="A classifier with its head, an adapter" if run.config().classifies else "A LoRA adapter",
+        note=base_note(run), files=files, code=loading_code(run, "the unpacked folder"),
     )  # fmt: skip
 
 

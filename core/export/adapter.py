@@ -10,9 +10,10 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from core.data.listing import list_some
 from core.errors import StudioError
 from core.models import embedded
-from core.runs import yaml_io
+from core.runs import classifier, yaml_io
 from core.runs.store import Run
 from core.settings import Settings, slug
 from core.system.files import replacing
@@ -20,6 +21,30 @@ from core.system.markdown import plain
 
 # Files of PEFT, and the template that the rows were rendered with. The tokenizer is the base model's own.
 _FILES = ("adapter_model.safetensors", "chat_template.jinja")
+_SHOWN_LABELS = 20
+_CODE = """from peft import PeftModel
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained({base}), {folder})
+tokenizer = AutoTokenizer.from_pretrained({base})
+"""
+_CLASSIFIER_CODE = """import json
+
+from peft import PeftModel
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+base, folder = {base}, {folder}
+with open(f"{{folder}}/classifier.json") as file:
+    about = json.load(file)
+labels = {{int(number): label for number, label in about["id2label"].items()}}
+model = AutoModelForSequenceClassification.from_pretrained(base, id2label=labels, label2id=about["label2id"])
+model.config.pad_token_id = about["pad_token_id"]
+model = PeftModel.from_pretrained(model, folder).eval()
+tokenizer = AutoTokenizer.from_pretrained(base)
+
+inputs = tokenizer("A text to classify", truncation=True, max_length=about["max_length"], return_tensors="pt")
+print(labels[model(**inputs).logits.argmax().item()])
+"""
 
 
 @dataclass(frozen=True)
@@ -98,29 +123,43 @@ def _contents(run: Run, adapter: str) -> dict[str, bytes | Path]:
     config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
     config["base_model_name_or_path"] = base
     found: dict[str, bytes | Path] = {"adapter_config.json": json.dumps(config, indent=2).encode()}
-    found |= {file: folder / file for file in _FILES if (folder / file).is_file()}
+    # A classifier reads texts without the template, and needs its labels.
+    files = (_FILES[0], classifier.FILE) if run.config().classifies else _FILES
+    found |= {file: folder / file for file in files if (folder / file).is_file()}
     found["settings.yaml"] = yaml_io.to_yaml(run.config()).encode()
-    found["README.md"] = _readme(run, adapter, _folder_name(run, adapter), base).encode()
+    found["README.md"] = _readme(run, adapter, _folder_name(run, adapter), folder).encode()
     return found
 
 
-def _readme(run: Run, adapter: str, name: str, base: str) -> str:
-    subset = run.subset()
+def _readme(run: Run, adapter: str, name: str, folder: Path) -> str:
+    subset, kind, labels = run.subset(), "A LoRA adapter", ""
+    if run.config().classifies:
+        kind, names = "A classifier: a LoRA adapter with a classification head", classifier.read(folder).labels
+        labels = f"- {len(names):,} labels, in `{classifier.FILE}`: {plain(list_some(names, _SHOWN_LABELS))}\n"
     rows = f"{subset.rows:,} rows of the subset {subset.name} ({subset.source.describe()})" if subset else "unknown"
+    created = time.strftime("%Y-%m-%d", time.gmtime(run.state().created))
     # A name may come from a stranger's data, and viewers render this file.
     return f"""# {plain(run.title)}, {adapter}
 
-A LoRA adapter for `{base}`, trained with QLoRA Studio on {time.strftime("%Y-%m-%d", time.gmtime(run.state().created))}.
+{kind} for `{base_name(run)}`, trained with QLoRA Studio on {created}.
 
 - Training data: {plain(rows)}
 - {base_note(run)}
 - All settings: `settings.yaml`
-
+{labels}
 ```python
-from peft import PeftModel
-from transformers import AutoModelForCausalLM, AutoTokenizer
-
-model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained("{base}"), "{name}")
-tokenizer = AutoTokenizer.from_pretrained("{base}")
-```
+{loading_code(run, name)}```
 """
+
+
+def loading_code(run: Run, folder: str) -> str:
+    """Return Python code that loads an exported adapter.
+
+    Args:
+        run: The run.
+        folder: Name of the unpacked folder.
+    """
+    base = base_name(run)
+    if run.config().classifies:
+        return _CLASSIFIER_CODE.format(base=json.dumps(base), folder=json.dumps(folder))
+    return _CODE.format(base=json.dumps(base), folder=json.dumps(folder))
