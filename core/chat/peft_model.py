@@ -85,7 +85,10 @@ def unbatched_reason(config: LoraConfig) -> str:
     return ""
 
 
-def load(base: torch.nn.Module, config: LoraConfig, tensors: dict[str, torch.Tensor], name: str) -> PeftModel:
+def load(
+    base: torch.nn.Module, config: LoraConfig, tensors: dict[str, torch.Tensor], name: str,
+    kind: type[PeftModel] = PeftModelForCausalLM,
+) -> PeftModel:  # fmt: skip
     """Load an adapter with PEFT over the base's weights.
 
     Args:
@@ -93,6 +96,7 @@ def load(base: torch.nn.Module, config: LoraConfig, tensors: dict[str, torch.Ten
         config: Configuration of the adapter.
         tensors: All tensors of its file.
         name: Name of the adapter, for messages.
+        kind: PEFT's class for the model's task.
 
     Returns:
         PEFT's model, in evaluation mode and without gradients.
@@ -104,7 +108,7 @@ def load(base: torch.nn.Module, config: LoraConfig, tensors: dict[str, torch.Ten
     try:
         # Parameters made in inference mode could not be loaded into.
         with torch.inference_mode(False):
-            tuned = PeftModelForCausalLM(_shared_tree(base), config, _ADAPTER_NAME, autocast_adapter_dtype=False).eval()
+            tuned = kind(_shared_tree(base), config, _ADAPTER_NAME, autocast_adapter_dtype=False).eval()
             _clone_overwritten(tuned, base, set(tensors))
             result = set_peft_model_state_dict(tuned, tensors)
     except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:

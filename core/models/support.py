@@ -21,12 +21,15 @@ def unanswerable_reason(config: Any) -> str | None:
     Args:
         config: The model's `PretrainedConfig`.
     """
-    from transformers import AutoModelForCausalLM
+    from transformers import AutoModelForCausalLM, AutoModelForMaskedLM
 
     if getattr(config, "is_encoder_decoder", False):
         return f"{config.model_type} is an encoder-decoder model"
     if type(config) not in AutoModelForCausalLM._model_mapping:
         return f"transformers has no causal language model for {config.model_type}"
+    # transformers has a causal class for BERT and the like, which only a checkpoint that was trained so fits.
+    if type(config) in AutoModelForMaskedLM._model_mapping and not getattr(config, "is_decoder", False):
+        return f"{config.model_type} reads texts in both directions"
     model = AutoModelForCausalLM._model_mapping[type(config)]
     if not getattr(model, "can_generate", lambda: False)():
         return f"{model.__name__} cannot generate text"

@@ -11,18 +11,16 @@ from typing import Any
 import torch
 
 from core.models.classifier import encode_text
+from core.models.classifier_batches import class_logits, pad_texts, pads_right
 from core.models.loading import LoadedBase
-from core.models.probing import are_close
 from core.runs.classifier import Classifier
 from core.runs.config import QLoRAConfig
 from core.train.distributed import SINGLE, RankGroup
-from core.train.labeled_batches import pad_labeled, pad_texts
+from core.train.labeled_batches import pad_labeled
 from core.train.layout import Layout
 from core.train.loss import CROSS_ENTROPY, Objective, class_cross_entropy
 from core.train.trainer import StudioTrainer
 
-# Tokens of the rows of the probe.
-_LENGTHS = (5, 9, 3, 7)
 # Labels that a sample shows, the most probable ones.
 _SHOWN_LABELS = 5
 _NOT_USED = (
@@ -60,7 +58,7 @@ class ClassifierTrainer(StudioTrainer):
         """Return whether rows are padded or go through the model one at a time, by a probe."""
         plain = base.model.config._attn_implementation
         own = f"the model's own attention ({plain})"
-        if _pads_right(base.model, self.pad_id):
+        if pads_right(base.model, self.pad_id):
             return Layout("padded", plain, f"Rows are padded, with {own}.")
         why = "in a padded batch they give other probabilities than each by itself"
         return Layout("single", plain, f"Rows go through the model one at a time, with {own}: {why}.")
@@ -93,15 +91,11 @@ class ClassifierTrainer(StudioTrainer):
 
     def _logits(self, inputs: dict[str, Any]) -> torch.Tensor:
         """Return the logits of a batch, (rows, labels)."""
-        ids = inputs["input_ids"]  # (rows, longest)
-        mask = inputs["attention_mask"]  # (rows, longest)
         # transformers' Trainer sets the tokenizer's padding token, for which the model may have no embedding.
         self.model.config.pad_token_id = self.pad_id
         with self.compute_dtype_context():
-            if self.layout.kind == "padded":
-                return self.model(input_ids=ids, attention_mask=mask).logits
-            parts = [(ids[row : row + 1, :length]) for row, length in enumerate(mask.sum(dim=1).tolist())]
-            return torch.cat([self.model(input_ids=part).logits for part in parts])
+            one_by_one = self.layout.kind == "single"
+            return class_logits(self.model, inputs["input_ids"], inputs["attention_mask"], one_by_one)
 
     def evaluate_held_out(
         self, rows: list[dict[str, Any]], batch_size: int, on_batch: Callable[[float], None] = lambda share: None
@@ -149,23 +143,6 @@ def metrics_of(confusion: torch.Tensor) -> dict[str, float]:
     both = (confusion.sum(dim=0) + confusion.sum(dim=1)).double()  # (classes,)
     scores = 2 * right[both > 0] / both[both > 0]
     return {"accuracy": (right.sum() / confusion.sum()).item(), "macro_f1": scores.mean().item()}
-
-
-def _pads_right(model: torch.nn.Module, pad_id: int) -> bool:
-    """Return whether rows that are padded on the right give the logits that each gives by itself."""
-    vocabulary = model.get_input_embeddings().weight.shape[0]
-    # Any tokens will do, except the one for padding, after which some families look for the end of a row.
-    ids = [[(5 + 7 * at + 31 * row) % vocabulary for at in range(length)] for row, length in enumerate(_LENGTHS)]
-    ids = [[token if token != pad_id else (token + 1) % vocabulary for token in row] for row in ids]
-    device, was_training = model.get_input_embeddings().weight.device, model.training
-    model.eval()
-    try:
-        with torch.no_grad():
-            alone = [model(input_ids=torch.tensor([row], device=device)).logits for row in ids]
-            batch = {name: tensor.to(device) for name, tensor in pad_texts(ids, pad_id).items()}
-            return are_close(model(**batch).logits, torch.cat(alone))
-    finally:
-        model.train(was_training)
 
 
 def _describe(probabilities: list[float], labels: list[str]) -> str:

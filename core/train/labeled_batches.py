@@ -1,12 +1,12 @@
 """Batches of labeled texts, for classifiers: rows as tokens with one class each, padded to the longest row."""
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from core.data.labels import Classes, LabeledRows
 from core.models.classifier import encode_text
+from core.models.classifier_batches import pad_texts
 from core.train.batches import TokenizedRows
 
 if TYPE_CHECKING:
@@ -38,15 +38,6 @@ def tokenize_texts(
         result.truncated += is_truncated
         result.tokens += len(ids)
     return result
-
-
-def pad_texts(ids: Sequence[Sequence[int]], pad_id: int) -> dict[str, torch.Tensor]:
-    """Return texts as "input_ids" and "attention_mask", (texts, longest), int64, padded on the right."""
-    longest = max(map(len, ids))
-    return {
-        "input_ids": torch.tensor([[*one, *[pad_id] * (longest - len(one))] for one in ids]),
-        "attention_mask": torch.tensor([[1] * len(one) + [0] * (longest - len(one)) for one in ids]),
-    }
 
 
 def pad_labeled(rows: list[dict[str, Any]], pad_id: int) -> dict[str, Any]:

@@ -149,11 +149,14 @@ class ModelPicker:
         return chat
 
     def reset_lanes(self, chat: Conversation, base: BaseIdentity | None = None) -> None:
-        """Give a conversation two lanes: a base (by default the newest run's) and the newest run on it."""
+        """Give a conversation two lanes: a base (by default the newest run's) and the newest run on it.
+
+        A classifier gets the only lane: its base chooses no labels, and may not be able to write a text.
+        """
         base = base or self.default_base()
         chat.set_base(base)
         newest = example.newest_result(self.runs_on(base))
-        chat.lanes = [LaneChoice(), *([_newest_adapter(newest)] if newest else [])]
+        chat.lanes = _lanes_of(newest) if newest else [LaneChoice()]
 
     def show_lanes(self, chat_id: str) -> Updates:
         """Return the lanes as they are saved, for instance after a choice was refused."""
@@ -233,6 +236,8 @@ class ModelPicker:
     def compare_with_base(self, chat_id: str, run_id: str) -> Updates:
         """Let a run answer beside its base model, unless it answers in the conversation already; the turns are kept.
 
+        A classifier answers alone.
+
         Raises:
             StudioError: There is no such run, it has no adapter, or its base model was deleted.
         """
@@ -245,7 +250,7 @@ class ModelPicker:
         with self.conversations.change(chat_id) as chat:
             if run.id not in (lane.run for lane in chat.lanes):
                 chat.set_base(base_identity(self.store, run))
-                chat.lanes = [LaneChoice(), _newest_adapter(run)]
+                chat.lanes = _lanes_of(run)
                 chat.are_lanes_chosen = True
         return self.lane_updates(chat)
 
@@ -275,6 +280,11 @@ def _checkpoint_names(run_id: str, runs: list[Run]) -> list[str]:
 
 def _newest_adapter(run: Run) -> LaneChoice:
     return LaneChoice(run=run.id, adapter=next(iter(run.adapters())), newest=True)
+
+
+def _lanes_of(run: Run) -> list[LaneChoice]:
+    """Return the lanes that show what a run has learned: a classifier alone, other runs beside their base."""
+    return [*([] if run.config().classifies else [LaneChoice()]), _newest_adapter(run)]
 
 
 def _check_lane(chat: Conversation, lane: int) -> None:
