@@ -85,6 +85,6 @@ def _answer(loaded: LoadedClassifier, lane: LaneRequest, generation: Generation)
         notes.append(_TRUNCATED.format(limit=loaded.about.max_length))
     generation.note = " ".join(notes)
     generation.labels = ranked[:MAX_SHOWN_LABELS]
-    generation.text = ranked[0][0]
+    generation.text, generation.tokens = ranked[0][0], len(text.ids)
     generation.seconds = generation.first_token_seconds = time.monotonic() - started
     generation.end = "end"

@@ -8,6 +8,7 @@ overwrites (biases, resized embeddings) are cloned first.
 import copy
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import torch
 from peft import LoraConfig, PeftModel, PeftModelForCausalLM
@@ -115,6 +116,21 @@ def load(
         raise StudioError(
             f"The adapter {name!r} belongs to another model, or cannot be applied to this one: {_first_line(error)}"
         ) from error
+    _check_used(tuned, result, name)
+    return tuned.requires_grad_(False)
+
+
+def _check_used(tuned: PeftModel, result: Any, name: str) -> None:
+    """Check that an adapter's file has a tensor for every parameter of the adapter, and no others.
+
+    Args:
+        tuned: The model with the adapter.
+        result: What PEFT returned when the file was loaded.
+        name: Name of the adapter, for messages.
+
+    Raises:
+        StudioError: One is missing or too many.
+    """
     if unused := sorted(result.unexpected_keys):
         raise StudioError(
             f"The adapter {name!r} belongs to another model: its tensor {unused[0].removeprefix(_PREFIX)} has no "
@@ -127,7 +143,6 @@ def load(
             f"The adapter {name!r} is incomplete: its file has no tensor for {missing[0].removeprefix(_PREFIX)} "
             f"({len(missing)} are missing)."
         )
-    return tuned.requires_grad_(False)
 
 
 def changed_layers(base: torch.nn.Module, tuned: PeftModel) -> dict[str, torch.nn.Module]:

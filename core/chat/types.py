@@ -196,7 +196,7 @@ class Generation:
     Attributes:
         text: The text so far, without a trailing incomplete character.
         tokens: Number of tokens the model wrote, with the token that ended the answer and those of the prefix. Every
-            count of an answer's tokens in Chat and Evaluate is this one.
+            count of an answer's tokens in Chat and Evaluate is this one. Of a classifier, those that it read.
         end: Why the answer ended; empty while it is written.
         waited_seconds: From the question to the start of reading the prompt, in the queue and while models and adapters
             are loaded.

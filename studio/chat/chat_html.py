@@ -177,7 +177,7 @@ def _card_in_progress(answers: AnswersInProgress, lane: int, title: str, key: st
         text,
         key,
         kind,
-        facts=_facts(answer) if answer and (answer.tokens or answer.labels) and not is_hidden else "",
+        facts=_facts(answer) if answer and answer.tokens and not is_hidden else "",
         note=answer.note if answer else "",
         placeholder="" if text or has_ended else answers.stage(lane),
         actions=[] if has_ended else [_STOPPING if lane in answers.stopped else _STOP],
@@ -213,7 +213,7 @@ def _card_title(turn: Turn, lane: int, position: int, choice: LaneChoice, titles
 
 def _facts(answer: GenerationResult | Generation) -> str:
     if answer.labels:
-        return f"after {answer.waited_seconds + answer.first_token_seconds:.1f} s"
+        return f"{answer.tokens} tokens read · after {answer.waited_seconds + answer.first_token_seconds:.1f} s"
     speed = answer.tokens_per_second
     facts = [
         f"{answer.tokens} tokens",

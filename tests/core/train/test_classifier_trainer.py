@@ -11,10 +11,11 @@ from safetensors.torch import load_file
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from core.errors import StudioError
+from core.hardware import gpu
 from core.runs import checkpoints, classifier
 from core.runs.events import EvalEvent, PreparedEvent, SampleEvent, StepEvent
 from core.runs.store import RunStore
-from core.train import worker
+from core.train import dry_run, worker
 from core.train.classifier_trainer import metrics_of
 from core.train.distributed import SINGLE
 from core.train.preparation import prepare
@@ -141,6 +142,16 @@ def test_learnable_labels_are_learned(settings, small_tokenizer):
     *_, last = of_kind(run, EvalEvent)
     assert (last.accuracy, last.macro_f1) == (1.0, 1.0)
     assert classifier.is_classifier(run.adapter)
+
+
+def test_dry_run_measures_a_classifier(settings, small_tokenizer, monkeypatch):
+    for name, value in gpu.only(0).items():
+        monkeypatch.setenv(name, value)
+    write_model(settings, "bert", small_tokenizer)
+    write_subset(settings)
+    found = dry_run.perform(settings, classify_config(**STEPS), lambda share, text: None)
+    assert found.run_seconds == pytest.approx(2 * found.step_seconds)
+    assert not list(settings.runs_dir.iterdir())
 
 
 def test_metrics_equal_worked_example():
