@@ -98,6 +98,11 @@ class Settings(BaseSettings):
         return self.home / "exports"
 
     @property
+    def trials_dir(self) -> Path:
+        """Return the folder of the results of trying foreign models."""
+        return self.home / "trials"
+
+    @property
     def models_dir(self) -> Path:
         """Return the folder of local models."""
         return self.models or self.home / "models"

@@ -3,7 +3,8 @@
     make pictures            (needs Debian's chromium; eight minutes on two cores)
 
 It trains the Quick demo in a temporary home folder, or in STUDIO_HOME, which must have no run. With --space it takes
-only the owner's and a visitor's pages, of a STUDIO_HOME that has a finished run.
+only the owner's and a visitor's pages, and with --runs those of a refused setting and of all runs, of a STUDIO_HOME
+that has finished runs: one, or two of them.
 """
 
 import argparse
@@ -250,6 +251,7 @@ def main() -> None:
     """Take all pictures, or with --space those of the owner and of a visitor."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--space", action="store_true", help="only the owner's and a visitor's pages")
+    parser.add_argument("--runs", action="store_true", help="only a refused setting and the table of all runs")
     options, given = parser.parse_args(), os.environ.get("STUDIO_HOME")
     PICTURES.mkdir(exist_ok=True)
     home = Path(given) if given else Path(tempfile.mkdtemp(prefix="studio-pictures-"))
@@ -260,6 +262,11 @@ def main() -> None:
             )
             with served(home) as url:
                 pages = pages_of(browser, url)
+                if options.runs:
+                    for page in pages.values():
+                        open_tab(page, "Train")
+                    refuse_and_compare(pages)
+                    return
                 if not options.space:
                     for suffix, page in pages.items():
                         data_tab(page, suffix)

@@ -23,6 +23,7 @@ from studio.data_tab import DataTab, build_data_tab
 from studio.evaluate_tab import build_evaluate_tab
 from studio.export_tab import build_export_tab
 from studio.header import build_head, connect_header
+from studio.html import read_static
 from studio.journey import JourneyBar, build_journey_bar, connect_journey, connect_next_steps
 from studio.owner_tab import build_owner_tab
 from studio.train_tab import TrainTab, build_train_tab
@@ -92,6 +93,7 @@ def _connect_journey(
     opened = connect_journey(do, bar, changes, chosen, chat.chat_id)
     for event in [*opened, *connect_next_steps(do, train.next_steps, train.run, chosen, chat.chat_id)]:
         chat.show_lanes_after(event)
+        event.success(None, js=read_static("focus_opened_tab.js"))
 
 
 def _offer_new_subsets(data: DataTab, train: TrainTab, tabs: gr.Tabs) -> None:
@@ -104,13 +106,14 @@ def _offer_new_subsets(data: DataTab, train: TrainTab, tabs: gr.Tabs) -> None:
             {"subset": train.subset},
             **PRIVATE,
         )
-    connect(
+    opened = connect(
         data.train.click,
         lambda name: {"subset": gr.update(choices=train.subsets(), value=name), "tabs": gr.update(selected="train")},
         {"name": data.created},
         {"subset": train.subset, "tabs": tabs},
         **PRIVATE,
     )
+    opened.success(None, js=read_static("focus_opened_tab.js"))
 
 
 def _open_source_rows(chat: ChatTab, data: DataTab, tabs: gr.Tabs) -> None:

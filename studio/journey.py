@@ -18,6 +18,7 @@ from core.evaluate.config import parse_lane
 from core.evaluate.store import ACTIVE as EVALUATION_ACTIVE
 from core.evaluate.store import Evaluation, EvaluationStore
 from core.runs import example, process
+from core.runs.names import make_distinct
 from core.runs.store import ACTIVE, NOT_ENDED, Run, RunStore
 from studio.choices import own_subsets
 from studio.event_values import names_of
@@ -98,7 +99,8 @@ class JourneyBar:
         states = [(evaluation, evaluation.state().status) for evaluation in evaluations]
         titles = self.runs.titles()
         working = [titles.get(run.id, run.title) for run, status in own if status in ACTIVE]
-        working += [f"evaluation {found.id}" for found, status in states if status in EVALUATION_ACTIVE]
+        names = _evaluation_names(evaluations, titles)
+        working += [names[found.id] for found, status in states if status in EVALUATION_ACTIVE]
         text, actions = self._next_step(subsets, runs, own, evaluations)
         return Journey(
             steps={
@@ -112,7 +114,7 @@ class JourneyBar:
             actions=actions,
             active=tuple(working),
             ended={titles.get(run.id, run.title): status for run, status in own if status not in NOT_ENDED}
-            | {f"evaluation {found.id}": status for found, status in states if status not in EVALUATION_ACTIVE},
+            | {names[found.id]: status for found, status in states if status not in EVALUATION_ACTIVE},
         )
 
     def _next_step(
@@ -187,6 +189,26 @@ def _next_of_visitor(runs: list[tuple[Run, str]]) -> tuple[str, tuple[Action, ..
     if any(run.adapters() for run, _ in runs):
         return "Ask the base and the tuned model the same question.", (Action("Chat with both", "chat"), look)
     return "Ask the base model a question, or read the data.", (Action("Chat", "chat"), look)
+
+
+def _evaluation_names(evaluations: list[Evaluation], titles: dict[str, str]) -> dict[str, str]:
+    """Return a readable name for each evaluation by its id: which runs it evaluates, on how many prompts.
+
+    Args:
+        evaluations: The evaluations.
+        titles: Titles of the runs by id.
+    """
+    names, states = [], [evaluation.saved_state() for evaluation in evaluations]
+    for evaluation, state in zip(evaluations, states, strict=True):
+        try:
+            ids = dict.fromkeys(run for run, _ in map(parse_lane, evaluation.config().lanes) if run)
+            of = ", ".join(titles.get(run, run) for run in ids) or "the base model"
+        except StudioError:
+            # The Evaluate tab reports the damaged folder.
+            of = evaluation.id
+        names.append(f"evaluation of {of} on {state.prompts:,} prompt{'s' * (state.prompts != 1)}")
+    ids = [evaluation.id for evaluation in evaluations]
+    return dict(zip(ids, make_distinct(names, [state.created for state in states], ids), strict=True))
 
 
 def _uses(evaluation: Evaluation, run_id: str) -> bool:

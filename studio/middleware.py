@@ -36,7 +36,7 @@ from studio.origin import (
     use_known_names,
 )
 from studio.page_files import FILE_ROUTES, page_files
-from studio.request_limits import RequestLimits, limit_bytes
+from studio.request_limits import RequestLimits, limit_bytes, limit_time
 from studio.security_headers import SECURITY_HEADERS
 from studio.shared_answers import SharedAnswers, answer_of, in_pieces
 from studio.sign_in import SignInThrottle, address_of, network_of
@@ -265,10 +265,15 @@ async def _refuse(refusal: RefusalError, scope: dict, receive: Callable, answer:
 
 
 def _receive_limited(receive: Callable, method: str, size: int | None, caller: Caller) -> Callable:
-    """Return an ASGI receive that lets no more of a body pass than declared; without a size, only an owner's."""
+    """Return an ASGI receive that lets no more of a body pass than declared; without a size, only an owner's.
+
+    The body of others must arrive in time, on whichever route.
+    """
     if method != "POST":
         return _without_body(receive)
-    return receive if size is None and caller.is_owner else limit_bytes(receive, size or 0)
+    if caller.is_owner:
+        return receive if size is None else limit_bytes(receive, size)
+    return limit_time(limit_bytes(receive, size or 0))
 
 
 def _without_body(receive: Callable) -> Callable:

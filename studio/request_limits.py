@@ -1,6 +1,7 @@
 """Limits of HTTP requests per caller, so that many requests of one caller delay only that caller."""
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -97,6 +98,30 @@ def limit_bytes(receive: Callable[[], Awaitable[dict[str, Any]]], limit: int) ->
         return message
 
     return receive_counted
+
+
+def limit_time(receive: Callable[[], Awaitable[dict[str, Any]]]) -> Callable[[], Awaitable[dict]]:
+    """Return an ASGI receive whose body must have arrived within BODY_SECONDS; the caller may stay longer.
+
+    Args:
+        receive: ASGI receive.
+    """
+    ends, is_whole = time.monotonic() + BODY_SECONDS, False
+
+    async def receive_in_time() -> dict[str, Any]:
+        nonlocal is_whole
+        if is_whole:
+            return await receive()
+        try:
+            message = await asyncio.wait_for(receive(), max(0.0, ends - time.monotonic()))
+        except TimeoutError as error:
+            raise RefusalError(
+                408, f"The body of this request did not arrive within {BODY_SECONDS:.0f} seconds. Send it again."
+            ) from error
+        is_whole = not message.get("more_body", False)
+        return message
+
+    return receive_in_time
 
 
 async def read_body(receive: Callable[[], Awaitable[dict[str, Any]]]) -> bytes:

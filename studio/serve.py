@@ -23,6 +23,7 @@ from studio.http_errors import EXCEPTION_HANDLERS
 from studio.middleware import AccessMiddleware
 from studio.sessions import limit_session_memory
 from studio.shared_answers import keep_api_info_by_root
+from studio.slow_connections import close_slow_connections
 from studio.theme import CSS, THEME
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -111,6 +112,7 @@ def serve(settings: Settings, host: str, port: int, share: bool = False) -> None
         prevent_thread_lock=True,
         **launch_options(settings, demo, limits),
     )
+    close_slow_connections(demo.server)
     # After the launch, because uvicorn sets up its loggers there.
     mask_logs()
     log_event("serving", host=host, port=port, way=demo.access.way)

@@ -21,10 +21,9 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from peft import LoraConfig, PeftModel
-from peft.utils.other import get_pattern_key
-from safetensors.torch import load_file
 
 from core.chat import peft_model
+from core.chat.adapter_patterns import Patterns
 from core.chat.adapter_probe import adapter_failure
 from core.errors import StudioError
 
@@ -67,7 +66,7 @@ class Adapter:
     @cached_property
     def tensors(self) -> dict[str, torch.Tensor]:
         """Return all tensors of the adapter's file, by their names there."""
-        return load_file(self.folder / peft_model.WEIGHTS)
+        return peft_model.read_tensors(self.folder, self.config)
 
 
 class LayoutError(StudioError):
@@ -87,13 +86,14 @@ def read_adapter(folder: Path, dtype: torch.dtype, device: torch.device) -> Adap
             unchanged base.
     """
     config = peft_model.read_config(folder)
-    tensors = {key.removeprefix(_PREFIX): tensor for key, tensor in load_file(folder / peft_model.WEIGHTS).items()}
+    tensors = {key.removeprefix(_PREFIX): tensor for key, tensor in peft_model.read_tensors(folder, config).items()}
     names = [key.removesuffix(_A) for key in tensors if key.endswith(_A) and key.removesuffix(_A) + _B in tensors]
+    patterns = Patterns(folder.name)
     lora = {
         name: LoraWeights(
             tensors[name + _A].to(device, dtype),
             # Scaled in float32: the product is rounded once.
-            (tensors[name + _B].float() * _scale(config, name)).to(device, dtype),
+            (tensors[name + _B].float() * _scale(config, name, patterns)).to(device, dtype),
         )
         for name in names
     }
@@ -103,14 +103,11 @@ def read_adapter(folder: Path, dtype: torch.dtype, device: torch.device) -> Adap
     return Adapter({} if special else lora, ", ".join(special), folder)
 
 
-def _scale(config: LoraConfig, name: str) -> float:
-    """Return alpha / rank of one module, or alpha / sqrt(rank) with rank-stabilized scaling.
-
-    PEFT's own function finds the pattern that applies to the module (`peft.tuners.lora.model`).
-    """
+def _scale(config: LoraConfig, name: str, patterns: Patterns) -> float:
+    """Return alpha / rank of one module, or alpha / sqrt(rank) with rank-stabilized scaling."""
     ranks, alphas = config.rank_pattern or {}, config.alpha_pattern or {}
-    rank = ranks.get(get_pattern_key(ranks.keys(), name), config.r)
-    alpha = alphas.get(get_pattern_key(alphas.keys(), name), config.lora_alpha)
+    rank = ranks.get(patterns.find(ranks, name), config.r)
+    alpha = alphas.get(patterns.find(alphas, name), config.lora_alpha)
     return alpha / math.sqrt(rank) if config.use_rslora else alpha / rank
 
 

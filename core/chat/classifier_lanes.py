@@ -51,16 +51,18 @@ class ClassifierLanes:
             report: Called with a text at the beginning of each stage that takes seconds.
 
         Raises:
+            core.hub.download.DownloadCancelled: All lanes were stopped while a model was downloaded.
             StudioError: A classifier cannot be loaded, or the text cannot be classified.
         """
         for lane, generation in zip(entry.lanes, entry.generations, strict=True):
             folder = entry.request.classifiers.get(lane.adapter or "")
             if folder is not None and not generation.end:
-                loaded = self._load(entry.base, folder, report)
+                loaded = self._load(entry, folder, report)
                 generation.waited_seconds = time.monotonic() - entry.asked
                 _answer(loaded, lane, generation)
 
-    def _load(self, base: BaseIdentity, folder: Path, report: Callable[[str], None]) -> LoadedClassifier:
+    def _load(self, entry: QueueEntry, folder: Path, report: Callable[[str], None]) -> LoadedClassifier:
+        base = entry.base
         # A run that is resumed writes another adapter into the same folder.
         key = (folder, modified_ns(folder / "adapter_model.safetensors"), base)
         found = self._loaded.pop(key, None)
@@ -69,7 +71,7 @@ class ClassifierLanes:
                 self._loaded.popitem(last=False)
             arbiter.check_fits_beside_run(self._store, base.config)
             arbiter.check_fits_beside_evaluation(self._settings, base.config)
-            found = LoadedClassifier(self._settings, base, folder, report)
+            found = LoadedClassifier(self._settings, base, folder, report, lambda: entry.is_stopped)
         self._loaded[key] = found
         return found
 

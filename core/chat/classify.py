@@ -16,6 +16,7 @@ from core.errors import StudioError
 from core.models import catalogue
 from core.models.classifier import encode_text, load_classifier
 from core.models.classifier_batches import class_logits, pad_texts, pads_right
+from core.models.download import fetch
 from core.runs import classifier
 from core.runs.store import Run
 from core.settings import Settings
@@ -48,7 +49,10 @@ class LoadedClassifier:
         base: Its base model, in the precision in which it is loaded.
     """
 
-    def __init__(self, settings: Settings, base: BaseIdentity, folder: Path, report: Callable[[str], None]):
+    def __init__(
+        self, settings: Settings, base: BaseIdentity, folder: Path, report: Callable[[str], None],
+        is_cancelled: Callable[[], bool] = lambda: False,
+    ):  # fmt: skip
         """Load a classifier.
 
         Args:
@@ -56,22 +60,24 @@ class LoadedClassifier:
             base: The base model of its run.
             folder: The folder of its adapter.
             report: Called with a text at the beginning of each stage that takes seconds.
+            is_cancelled: Whether to stop a download of the base model.
 
         Raises:
+            core.hub.download.DownloadCancelled: `is_cancelled` returned true.
             StudioError: The model or the adapter cannot be loaded.
         """
         from peft import PeftModelForSequenceClassification
-        from safetensors.torch import load_file
 
         from core.chat import peft_model
 
         self.about, self.base = classifier.read(folder), base
         config = peft_model.read_config(folder)
         model = catalogue.find(settings, base.model, base.revision, report)
+        fetch(model, report, is_cancelled)
         report(f"Loading {base.model}")
         loaded = load_classifier(model, base.precision, base.attention, len(self.about.id2label))
         self._tokenizer = loaded.tokenizer
-        tensors = load_file(folder / peft_model.WEIGHTS)
+        tensors = peft_model.read_tensors(folder, config)
         self._model: PeftModel = peft_model.load(
             loaded.model.eval(), config, tensors, folder.name, PeftModelForSequenceClassification
         )

@@ -12,17 +12,17 @@ import threading
 import traceback
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from core.access import roles
 from core.chat import arbiter
 from core.chat.classifier_lanes import ClassifierLanes
 from core.chat.loaded_model import LoadedModel, held_bytes, loading_stage, release_memory
-from core.chat.queue_entry import QueueEntry, insertion_index
+from core.chat.queue_entry import ActiveEntry, QueueEntry, insertion_index
 from core.chat.throttle import Throttle
 from core.chat.types import BaseIdentity, Generation
 from core.chat.visitor_quota import VisitorQuota
 from core.errors import StudioError
+from core.hub.download import DownloadCancelled
 from core.runs.store import RunStore
 from core.settings import Settings
 
@@ -32,14 +32,6 @@ MAX_SEQUENCES = 32
 OWNERS_SEQUENCES = 4
 # An asker looks at the growing answers this often. Waking it at every token would stop the model's thread each time.
 SECONDS_BETWEEN_YIELDS = 0.25
-
-
-@dataclass(frozen=True)
-class _Active:
-    """A question that is being answered, with the bytes that its keys and values may take."""
-
-    entry: QueueEntry
-    cache_bytes: int
 
 
 class Engine:
@@ -67,7 +59,7 @@ class Engine:
         # Counts the changes, so that an asker misses none between two waits.
         self._version = 0
         self._waiting: deque[QueueEntry] = deque()
-        self._active: list[_Active] = []
+        self._active: list[ActiveEntry] = []
         self._model: LoadedModel | None = None
         self._classifiers = ClassifierLanes(settings, self.store)
         self._unload_requested = False
@@ -198,6 +190,9 @@ class Engine:
             try:
                 if not self._admit(entry):
                     return
+            except DownloadCancelled:
+                # All lanes of the question were stopped while its model was being downloaded.
+                self._end(entry)
             except Exception as error:
                 # Such an error concerns this question alone: its prompt may be too long.
                 if not isinstance(error, StudioError):
@@ -228,7 +223,7 @@ class Engine:
             folders = entry.request.adapter_folders
             self._model.load_adapters(folders, in_use, lambda: self._set_stage(entry, "Loading the adapter"))
             self._model.start(entry)
-        self._active.append(_Active(entry, cache_bytes))
+        self._active.append(ActiveEntry(entry, cache_bytes))
         entry.is_admitted = True
         entry.stage = ""
         return True
@@ -241,7 +236,9 @@ class Engine:
         # First free the memory of the current model: the arbiter and the loader measure what is free.
         self._model = None
         release_memory()
-        self._model = LoadedModel(self.settings, self.store, entry.base, lambda stage: self._set_stage(entry, stage))
+        self._model = LoadedModel(
+            self.settings, self.store, entry.base, lambda stage: self._set_stage(entry, stage), lambda: entry.is_stopped
+        )
         entry.prompts, self.notice = [], ""
 
     def _end_finished(self) -> None:

@@ -13,6 +13,7 @@ from core.chat.types import BaseIdentity
 from core.errors import StudioError
 from core.hardware import gpu
 from core.models import catalogue, support
+from core.models.download import fetch
 from core.models.loading import load_base, read_config
 from core.runs.store import RunStore
 from core.settings import Settings
@@ -39,6 +40,7 @@ class LoadedModel:
         store: RunStore,
         base: BaseIdentity,
         report: Callable[[str], None] = lambda stage: None,
+        is_cancelled: Callable[[], bool] = lambda: False,
     ):
         """Load a model.
 
@@ -46,9 +48,11 @@ class LoadedModel:
             settings: The studio's settings.
             store: Where a run that shares the GPU is found.
             base: The model.
-            report: Called at the beginning of each stage that takes seconds.
+            report: Called at the beginning of each stage that takes seconds, and repeatedly during a download.
+            is_cancelled: Whether to stop a download.
 
         Raises:
+            DownloadCancelled: `is_cancelled` returned true.
             StudioError: A run or an evaluation needs the GPU's memory, or the model cannot be loaded.
         """
         from core.chat.lanes import Lanes
@@ -61,6 +65,7 @@ class LoadedModel:
                 f"{base.model} cannot write answers: {why}. Choose a run that is a classifier in every lane, or "
                 "another base model."
             )
+        fetch(model, report, is_cancelled)
         report(loading_stage(base))
         self.base = base
         self.lanes = Lanes(load_base(model, base.precision, base.attention), settings.fast_chat)

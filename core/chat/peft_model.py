@@ -15,7 +15,10 @@ from peft import LoraConfig, PeftModel, PeftModelForCausalLM
 from peft.tuners.tuners_utils import BaseTunerLayer
 from peft.utils.other import AuxiliaryTrainingWrapper
 from peft.utils.save_and_load import set_peft_model_state_dict
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 
+from core.chat import adapter_patterns
 from core.errors import StudioError
 from core.system.files import read_json
 
@@ -50,6 +53,7 @@ def read_config(folder: Path) -> LoraConfig:
             f"The adapter {folder.name!r} has the setting {unknown[0]!r}, which this version of PEFT does not know. "
             "Update PEFT, or train the adapter without it."
         )
+    adapter_patterns.check_settings(found, folder.name)
     init = found.get("init_lora_weights", True)
     if init not in _KEEPS_BASE:
         raise StudioError(
@@ -62,6 +66,22 @@ def read_config(folder: Path) -> LoraConfig:
         return LoraConfig(**(read | {"init_lora_weights": True, "inference_mode": True, "lora_dropout": 0.0}))
     except (TypeError, ValueError) as error:
         raise StudioError(f"PEFT refuses the configuration of the adapter {folder.name!r}: {error}") from error
+
+
+def read_tensors(folder: Path, config: LoraConfig) -> dict[str, torch.Tensor]:
+    """Return all tensors of an adapter's file, by their names there.
+
+    Raises:
+        StudioError: The file is damaged, or its tensors are smaller than the settings say.
+    """
+    try:
+        tensors = load_file(folder / WEIGHTS)
+    except (SafetensorError, OSError) as error:
+        raise StudioError(
+            f"The adapter {folder.name!r} could not be read: {WEIGHTS} is damaged ({_first_line(error)})."
+        ) from error
+    adapter_patterns.check_ranks(config, tensors, folder.name)
+    return tensors
 
 
 def special_settings(config: LoraConfig) -> list[str]:
@@ -105,7 +125,7 @@ def load(
     Raises:
         StudioError: PEFT cannot apply the adapter to this model, or would not use a tensor of the file.
     """
-    config = copy.deepcopy(config)
+    config = adapter_patterns.resolve(config, base, tensors, name)
     try:
         # Parameters made in inference mode could not be loaded into.
         with torch.inference_mode(False):

@@ -77,3 +77,11 @@ def insertion_index(waiting: Sequence[QueueEntry], entry: QueueEntry) -> int:
     if not entry.has_priority:
         return len(waiting)
     return next((i for i, one in enumerate(waiting) if not one.has_priority), len(waiting))
+
+
+@dataclass(frozen=True)
+class ActiveEntry:
+    """A question that is being answered, with the bytes that its keys and values may take."""
+
+    entry: QueueEntry
+    cache_bytes: int

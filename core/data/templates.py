@@ -1,7 +1,7 @@
 """Chat templates: the two built-in ones, the templates of a tokenizer, and their rendering to text.
 
-The template of a tokenizer is foreign code that runs in Jinja's sandbox: any exception that it raises becomes a
-TemplateError with the reason.
+The template of a tokenizer is foreign code that runs in Jinja's sandbox, within a budget of time and memory
+(`core.models.bounded_jinja`): any exception that it raises becomes a TemplateError with the reason.
 """
 
 from functools import lru_cache
@@ -40,7 +40,11 @@ TemplateName = Literal["auto", "tool_use", "llama2", "chatml"]
 _BUILT_IN = {"llama2": (LLAMA2_TEMPLATE, "Llama 2's chat template"), "chatml": (CHATML_TEMPLATE, "ChatML")}
 _OWN = "the model's own chat template"
 # What a template raises beside Jinja's own errors, also by calling itself or by asking for more memory than there is.
-_REFUSALS = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError, MemoryError)
+_REFUSALS = (
+    TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError, MemoryError, SyntaxError,
+)  # fmt: skip
+# The templates of the families in the tests have 60 strings at most; a content is searched for all of them.
+_MAX_LITERALS = 1000
 
 
 class TemplateError(StudioError, ValueError):
@@ -97,12 +101,14 @@ def apply_template(
     """
     from jinja2 import TemplateError as JinjaError
 
+    from core.models.bounded_jinja import compile_template
+
     # Templates expect these two fields only: `loss` is ours.
     turns = [{"role": message["role"], "content": message["content"]} for message in messages]
+    if not turns:
+        raise TemplateError(f"{name} is given no messages")
     try:
-        text = tokenizer.apply_chat_template(
-            turns, chat_template=template, tokenize=False, add_generation_prompt=is_prompt
-        )
+        text = compile_template(template).render(turns, is_prompt, tokenizer.special_tokens_map)
         # Half of a surrogate pair, which a template may write, is no character of a text.
         text.encode()
     except _REFUSALS as error:
@@ -114,11 +120,17 @@ def apply_template(
 
 @lru_cache(maxsize=64)
 def string_literals(template: str) -> tuple[str, ...]:
-    """Return the string literals in the code of a template, which it may search for in a content, longest first."""
+    """Return the string literals in the code of a template, which it may search for in a content, longest first.
+
+    Raises:
+        TemplateError: There are too many.
+    """
     from jinja2 import Environment
 
     found = set()
     for _, kind, value in Environment().lex(template):
         if kind == "string":
             found.add(value[1:-1].encode("ascii", "backslashreplace").decode("unicode-escape"))
+    if len(found) > _MAX_LITERALS:
+        raise TemplateError(f"the template has {len(found):,} strings, and at most {_MAX_LITERALS:,} are searched for")
     return tuple(sorted((text for text in found if text.strip()), key=lambda text: (-len(text), text)))

@@ -17,7 +17,9 @@ from core.evaluate import process
 from core.evaluate.answers_file import AnswerWriter
 from core.evaluate.batch_generate import BatchGenerator
 from core.evaluate.store import Evaluation, EvaluationStore
+from core.hub.download import DownloadCancelled
 from core.models import catalogue
+from core.models.download import fetch
 from core.models.loading import load_base
 from core.settings import Settings
 from core.system.fast_imports import disable_compiler, pause_gc
@@ -75,6 +77,8 @@ class Worker:
         arbiter.check_fits_beside_run(self.store.runs, resolved.base.config, "evaluation")
         arbiter.check_fits_free_memory(self.store.settings, resolved.base.config)
         model = catalogue.find(self.store.settings, resolved.base.model, resolved.base.revision, self._stage)
+        fetch(model, self._stage, lambda: any(self.evaluation.request(name).exists() for name in ("stop", "pause")))
+        self._stage(f"Loading {resolved.base.model}")
         base = load_base(model, resolved.base.precision, resolved.base.attention)
         lanes = Lanes(base, self.store.settings.fast_chat)
         self._save(precision=f"{resolved.base.quantization}, {str(lanes.model.dtype).removeprefix('torch.')}")
@@ -133,6 +137,10 @@ def _run(store: EvaluationStore, evaluation: Evaluation) -> tuple[str, str]:
     """Run the worker; turn every exception into the status "failed" with its cause."""
     try:
         return Worker(store, evaluation).work()
+    except DownloadCancelled:
+        status = "stopped" if evaluation.request("stop").exists() else "paused"
+        cause = "on request, during the download of the model. Resume continues with the next file."
+        return status, f"{status.capitalize()} {cause}"
     except StudioError as error:
         return "failed", str(error)
     except Exception as error:

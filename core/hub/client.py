@@ -79,7 +79,7 @@ def _sentence(error: BaseException, what: str, name: str, advice: str) -> str | 
         return f"{thing} has no such revision. Use a branch, a tag or a commit that its Hub page lists."
     if isinstance(error, errors.RemoteEntryNotFoundError):
         return f"{thing} lacks a file that is needed ({error}). Choose another {what}."
-    if isinstance(error, (errors.OfflineModeIsEnabled, errors.LocalEntryNotFoundError)) or _is_connection(error):
+    if isinstance(error, (errors.OfflineModeIsEnabled, errors.LocalEntryNotFoundError)) or is_connection(error):
         return (
             f"{thing} could not be fetched: the Hub cannot be reached from here, and there is no local copy. "
             "Check the network, or use what is already on this machine."
@@ -96,7 +96,8 @@ def _sentence(error: BaseException, what: str, name: str, advice: str) -> str | 
     return None
 
 
-def _is_connection(error: BaseException) -> bool:
+def is_connection(error: BaseException) -> bool:
+    """Return whether an error is that of a network, not an answer of the Hub."""
     if isinstance(error, (ConnectionError, TimeoutError)):
         return True
     # The HTTP client of huggingface_hub is httpx in some versions and a copy under another name in others, so its error

@@ -1,7 +1,7 @@
 """The models a run can start from: the embedded one, Llama 2 on the Hub, local folders, and any Hub id."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from core.access import roles
 from core.errors import StudioError
@@ -23,6 +23,7 @@ class Model:
 
     Attributes:
         revision: Branch, tag or commit of a Hub model; None is main.
+        trials: Folder that keeps the results of `core.models.trial`; empty to keep them in this process only.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Model:
     path: str
     local: bool
     revision: str | None = None
+    trials: str = field(default="", compare=False)
 
 
 def available(settings: Settings) -> list[Model]:
@@ -85,7 +87,7 @@ def locate(settings: Settings, name: str, revision: str = "") -> Model:
     if name == embedded.NAME:
         return Model(name, name, str(embedded.folder(settings)), local=True)
     if client.is_hub_id(name):
-        return Model(name, name, name, local=False, revision=revision or None)
+        return Model(name, name, name, local=False, revision=revision or None, trials=str(settings.trials_dir))
     expected = (
         f"Expected {embedded.NAME}, a folder of {settings.models_dir}, or a Hub id such as meta-llama/Llama-2-7b-hf."
     )
@@ -97,7 +99,7 @@ def locate(settings: Settings, name: str, revision: str = "") -> Model:
         )
     if not (path / "config.json").is_file():
         raise StudioError(f"The model folder {name!r} has no config.json. Put a transformers model there. {expected}")
-    return Model(name, name, str(path), local=True)
+    return Model(name, name, str(path), local=True, trials=str(settings.trials_dir))
 
 
 def check_access(model: Model) -> None:

@@ -11,10 +11,13 @@ import psutil
 from core.errors import StudioError
 from core.hardware import cpu
 from core.hub import client
+from core.models import embedded
 from core.models.catalogue import Model
-from core.models.model_files import check_attention, check_files
+from core.models.config_bounds import check_config, load_config
+from core.models.model_files import check_attention, check_files, check_weights
 from core.models.support import attention_for
 from core.models.tokenizer import is_panic
+from core.models.trial import check_trial
 
 if TYPE_CHECKING:
     import torch
@@ -85,11 +88,13 @@ def load_tokenizer(model: Model) -> "PreTrainedTokenizerBase":
     """Return the tokenizer of a model.
 
     Raises:
-        StudioError: There is no such model, no access to it, or no fast tokenizer in it.
+        StudioError: There is no such model, no access to it, no fast tokenizer in it, or one that is made to harm.
     """
     from core.models import tokenizer as tokenizers
 
-    with client.explained("model", model.name), _readable(model):
+    with client.explained("model", model.name), readable(model):
+        check_config(model)
+        check_trial(model)
         tokenizer = tokenizers.read(model.path, model.revision)
     if not tokenizer.is_fast:
         raise StudioError(f"The model {model.name!r} has no fast tokenizer (tokenizer.json). Choose another model.")
@@ -141,15 +146,15 @@ def read_weights(
     tokenizer = load_tokenizer(model)
     name, why = resolve_dtype(precision.compute_dtype)
     dtype = getattr(torch, name)
-    options = _load_options(model, precision, attention, dtype, unquantized) | (
-        {"num_labels": labels} if labels else {}
-    )
-    with client.explained("model", model.name), _readable(model):
-        check_files(model)
+    options = _load_options(model, precision, attention, dtype, architecture, unquantized)
+    if labels:
+        options["num_labels"] = labels
+    with client.explained("model", model.name), readable(model):
         loaded, report = architecture.from_pretrained(
             model.path, revision=model.revision, trust_remote_code=False, output_loading_info=True, **options
         )
     loaded.requires_grad_(False)
+    _keep_only_tokens(loaded)
     base = LoadedBase(loaded, tokenizer, [f"Matrix products are computed in {name} ({why})."])
     if precision.quantization in ("nf4", "fp4") and device() == "cpu":
         _unpack_if_it_fits(base, dtype)
@@ -179,19 +184,38 @@ def read_config(model: Model) -> Any:
     Raises:
         StudioError: There is no such model, no access to it, or its files are not a model.
     """
-    from transformers import AutoConfig
+    with client.explained("model", model.name), readable(model):
+        return load_config(model)
 
-    with client.explained("model", model.name), _readable(model):
-        return AutoConfig.from_pretrained(model.path, revision=model.revision, trust_remote_code=False)
+
+def _keep_only_tokens(model: "PreTrainedModel") -> None:
+    """Drop all of a model's generation_config.json except its special tokens.
+
+    The studio samples by its own settings. A static cache or a second forward pass per token, which the file may ask
+    for, would take memory and time that nothing here counts on.
+    """
+    from transformers import GenerationConfig
+
+    # A classifier has no such file.
+    if (given := getattr(model, "generation_config", None)) is None:
+        return
+    names = ("bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id")
+    model.generation_config = GenerationConfig(**{name: getattr(given, name, None) for name in names})
 
 
 def _load_options(
-    model: Model, precision: Precision, attention: str, dtype: "torch.dtype", unquantized: list[str] | None
-) -> dict[str, Any]:
+    model: Model, precision: Precision, attention: str, dtype: "torch.dtype", architecture: Any,
+    unquantized: list[str] | None,
+) -> dict[str, Any]:  # fmt: skip
     """Return the arguments of `from_pretrained` for a base model."""
     options: dict[str, Any] = {"dtype": dtype, "use_safetensors": True}
-    config = read_config(model)
-    check_attention(model, config)
+    with client.explained("model", model.name), readable(model):
+        config = load_config(model)
+        check_attention(model, config)
+        check_files(model)
+        # The weights of the embedded model are converted here.
+        if model.name != embedded.NAME:
+            check_weights(model, config, architecture)
     chosen = attention_for(config) if attention == "auto" else attention
     if chosen is not None:
         options["attn_implementation"] = chosen
@@ -202,7 +226,7 @@ def _load_options(
     return options
 
 
-class _readable:
+class readable:
     """Context that turns errors of transformers about unreadable model files into a StudioError."""
 
     def __init__(self, model: Model):

@@ -1,5 +1,6 @@
 """Checks of a model's files before transformers reads them, which would follow what they name to elsewhere."""
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,9 @@ from core.errors import StudioError
 from core.models.catalogue import Model
 from core.system.files import read_json
 
-_ADAPTER, _INDEX = "adapter_config.json", "model.safetensors.index.json"
+_ADAPTER, _INDEX, _WEIGHTS = "adapter_config.json", "model.safetensors.index.json", "model.safetensors"
+# Weights of one bit have as many.
+_MOST_PARAMETERS_PER_BYTE = 8
 
 
 def check_files(model: Model) -> None:
@@ -35,6 +38,38 @@ def check_files(model: Model) -> None:
                 f"The model {model.name!r} names the file {name!r} for its weights. Expected the name of a .safetensors"
                 " file in its own folder."
             )
+
+
+def check_weights(model: Model, config: Any, architecture: Any) -> None:
+    """Check that a model's files are large enough for the parameters that its config describes.
+
+    transformers fills in weights that are missing, so that a small folder could take all memory of the machine.
+
+    Args:
+        model: The model.
+        config: Its `PretrainedConfig`.
+        architecture: transformers' auto class that is loaded.
+
+    Raises:
+        StudioError: They are not.
+    """
+    import torch
+    from transformers.utils import cached_file
+    from transformers.utils.hub import cached_files
+
+    options = {"revision": model.revision, "_raise_exceptions_for_missing_entries": False}
+    index = cached_file(model.path, _INDEX, **options)
+    names = sorted(set(read_json(Path(index))["weight_map"].values())) if index else [_WEIGHTS]
+    there = sum(Path(path).stat().st_size for path in cached_files(model.path, names, **options) or ())
+    # A model without weights has parameters on no device, which take no memory.
+    with torch.device("meta"):
+        built = architecture.from_config(copy.deepcopy(config), trust_remote_code=False)
+    described = sum(parameter.numel() for parameter in built.parameters())
+    if there and described > _MOST_PARAMETERS_PER_BYTE * there:
+        raise StudioError(
+            f"The model {model.name!r} could not be loaded: config.json describes {described:,} parameters, and the "
+            f"weights have {there:,} bytes. Download it again, or choose another model."
+        )
 
 
 def check_attention(model: Model, config: Any) -> None:

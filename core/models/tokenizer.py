@@ -65,13 +65,36 @@ def encode(tokenizer: "PreTrainedTokenizerBase", text: str, **options: bool) -> 
     Raises:
         ValueError: The tokenizer fails on the text, as with a pattern that needs too many steps.
     """
-    try:
+    with _panics_as_errors():
         return tokenizer(text, **({"add_special_tokens": False} | options))
-    # The library's own errors have no type of their own, and its panics would end a thread that catches exceptions.
-    except BaseException as error:
-        if type(error) is not Exception and not is_panic(error):
-            raise
-        raise ValueError(f"the tokenizer fails on it: {str(error).strip()[:200]}") from error
+
+
+def decode(tokenizer: "PreTrainedTokenizerBase", ids: list[int], **options: bool) -> str:
+    """Return the text of tokens.
+
+    Args:
+        tokenizer: The tokenizer.
+        ids: The tokens.
+        options: Passed on to the tokenizer.
+
+    Raises:
+        ValueError: The tokenizer fails on the tokens.
+    """
+    with _panics_as_errors():
+        return tokenizer.decode(ids, **options)
+
+
+class _panics_as_errors:
+    """Context that turns errors of the `tokenizers` library into a ValueError.
+
+    They have no type of their own, and its panics would end a thread that catches exceptions.
+    """
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if error is not None and (kind is Exception or is_panic(error)):
+            raise ValueError(f"the tokenizer fails on it: {str(error).strip()[:200]}") from error
 
 
 def _restore(tokenizer: "PreTrainedTokenizerBase", file: str) -> None:

@@ -15,6 +15,7 @@ from core.data.table import HELD_OUT, TRAIN
 from core.data.tokens import Renderer, TemplateError
 from core.errors import StudioError
 from core.hardware import gpu
+from core.hub import client
 from core.models import catalogue, support
 from core.models.catalogue import Model
 from core.runs import fit, label_checks, preflight_model
@@ -42,6 +43,8 @@ def check(settings: Settings, config: QLoRAConfig, on_stage: Callable[[str], Non
     """
     on_stage("Checking this machine and the rows")
     found = [*_machine(config), *_trackers(config), *_disk(settings)]
+    if client.is_hub_id(config.model):
+        on_stage(f"Asking the Hub for {config.model}")
     model = _model(settings, config, found)
     rows = _rows(settings, config, found)
     if model is not None:

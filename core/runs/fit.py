@@ -8,6 +8,7 @@ import psutil
 from core.errors import StudioError
 from core.hardware import cpu, gpu
 from core.models import catalogue
+from core.models.config_bounds import load_config
 from core.models.shape import ModelShape
 from core.runs.activation_checkpointing import fuses, memory_budget, plan
 from core.runs.config import QLoRAConfig
@@ -55,11 +56,9 @@ class Fit:
 
 def fit(settings: Settings, config: QLoRAConfig) -> Fit | None:
     """Return whether a run fits; None for a model that is not downloaded yet or has no forecast."""
-    from transformers import AutoConfig
-
     try:
         model = catalogue.find(settings, config.model, config.revision)
-        about = AutoConfig.from_pretrained(model.path, revision=model.revision, trust_remote_code=False)
+        about = load_config(model)
         shape = ModelShape.from_config(about)
     except (StudioError, OSError, ValueError):
         # The preflight checks report what is wrong with the model.

@@ -18,15 +18,19 @@ from typing import Any
 from core.errors import StudioError
 from core.models import classifier, support
 from core.models.catalogue import Model
+from core.models.config_bounds import load_config
 from core.runs import targets
 from core.runs.config import TITLES, QLoRAConfig
 from core.runs.config.lora import LoRASettings
 from core.runs.findings import Finding
 from core.settings import hardware
 from core.system.launch import python_path
+from core.system.process_limits import Limits
 
 # It takes about 11 CPU seconds, which other work of the machine may delay.
 _TIMEOUT_SECONDS = 300
+# Address space, most of which is torch's libraries, CPU time, and bytes of one file.
+_LIMITS = Limits(24 * 2**30, _TIMEOUT_SECONDS, 2**30)
 # The settings that decide the report; it is cached by them.
 _ADAPTER_FIELDS = ("model", "task", "quantization", "attention", *LoRASettings.model_fields)
 
@@ -58,10 +62,10 @@ def findings(model: Model, config: QLoRAConfig) -> list[Finding]:
 
 def read_config(model: Model) -> tuple[Any | None, str]:
     """Return a model's config, or None and a sentence on why transformers cannot read it."""
-    from transformers import AutoConfig
-
     try:
-        return AutoConfig.from_pretrained(model.path, revision=model.revision, trust_remote_code=False), ""
+        return load_config(model), ""
+    except StudioError as error:
+        return None, str(error)
     except (OSError, ValueError, KeyError) as error:
         text = str(error).strip()
         if "trust_remote_code" in text or "custom code" in text:
@@ -273,6 +277,7 @@ def build_report(request: dict[str, Any]) -> dict[str, Any]:
 
 def main() -> None:
     """Read a model and an adapter as JSON from standard input; write the report as the last line."""
+    _LIMITS.apply()
     print(json.dumps(build_report(json.load(sys.stdin))))
 
 

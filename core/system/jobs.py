@@ -7,6 +7,7 @@ it; training, which outlives the server, uses core.runs.process instead. A threa
 
 import multiprocessing
 import os
+import re
 import signal
 import sys
 import threading
@@ -26,9 +27,10 @@ from core.system.secret_masking import masked
 Status = Literal["running", "done", "failed", "cancelled"]
 # Callback for the share that is done, 0 to 1, and the current stage.
 Progress = Callable[[float, str], None]
-# A job may report after every row; more than ten reports per second would only cost time.
+# A job may report after every row; more than ten reports per second of one stage would only cost time.
 _PROGRESS_INTERVAL_SECONDS = 0.1
 _MAX_ENDED_JOBS = 50
+_NUMBER = re.compile(r"\d[\d.,]*")
 
 
 def ignore_progress(share: float, stage: str) -> None:
@@ -202,12 +204,14 @@ def _run(
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_exit_with_parent, args=(parent.sentinel,), daemon=True).start()
-    last = 0.0
+    last, reported = 0.0, ""
 
     def report(share: float, stage: str) -> None:
-        nonlocal last
-        if time.monotonic() - last >= _PROGRESS_INTERVAL_SECONDS:
-            last = time.monotonic()
+        nonlocal last, reported
+        # A new stage may be long and report nothing more until its end; the numbers in its text count the same stage.
+        words = _NUMBER.sub("", stage)
+        if words != reported or time.monotonic() - last >= _PROGRESS_INTERVAL_SECONDS:
+            last, reported = time.monotonic(), words
             pipe.send(("progress", min(1.0, max(0.0, share)), stage))
 
     try:

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from core.errors import StudioError
 from core.hardware import gpu
+from core.models import catalogue
+from core.models.download import fetch
 from core.runs.config import QLoRAConfig
 from core.runs.time_estimate import Speed
 from core.settings import Settings
@@ -74,6 +76,7 @@ def perform(settings: Settings, config: QLoRAConfig, progress: Progress) -> DryR
     with folder as scratch, fixed_cublas_workspace(config):
         run = Run(Path(scratch))
         try:
+            fetch(catalogue.locate(settings, config.model, config.revision), lambda text: progress(0.05, text))
             progress(0.1, "Loading the model and the rows")
             started = time.monotonic()
             prepared = prepare(settings, config.model_copy(update=_WITHOUT_EXTRAS), run, EventWriter(run.events_file))

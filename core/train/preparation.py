@@ -14,6 +14,7 @@ from core.data import subset as subsets
 from core.data.table import TRAIN
 from core.errors import StudioError
 from core.models import catalogue
+from core.models.download import fetch
 from core.runs import checks, fit, targets
 from core.runs.config import QLoRAConfig
 from core.runs.events import EventWriter, NoEvents, StageEvent
@@ -86,6 +87,25 @@ def prepare(
     choices = [*base.choices, *trainer.choices, deterministic_note]
     summary = _summarize(config, base, task.template, tokenized, trainer, held_out, choices)
     return PreparedRun(trainer, held_out, summary)
+
+
+def fetch_model(settings: Settings, config: QLoRAConfig, run: Run, events: EventWriter) -> None:
+    """Download the base model if it is one of the Hub and not here; the progress is an event per second.
+
+    It comes before any wait for GPU memory, so that the chat keeps its model meanwhile, and before the ranks start.
+
+    Args:
+        settings: The studio's settings.
+        config: The run's settings.
+        run: The run, whose stop request ends the download.
+        events: Where the progress is reported.
+
+    Raises:
+        DownloadCancelled: A stop of the run was requested.
+        StudioError: The model cannot be downloaded.
+    """
+    model = catalogue.locate(settings, config.model, config.revision)
+    fetch(model, lambda text: events.write(StageEvent(text=text)), run.stop_request.exists)
 
 
 def wait_for_gpu_memory(settings: Settings, config: QLoRAConfig, events: EventWriter | NoEvents) -> None:

@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 
+from core.models.tokenizer import decode
 from core.train.determinism import nondeterministic_allowed
 
 
@@ -53,5 +54,5 @@ def _generate(trainer: Any, prompts: list[list[int]], max_new_tokens: int) -> li
 def decode_answer(tokenizer: Any, ids: list[int], ends: set[int], stops: tuple[str, ...]) -> str:
     """Return the text of generated tokens up to the first end token or stop string; what follows is padding."""
     end = next((at for at, token in enumerate(ids) if token in ends), len(ids))
-    text = tokenizer.decode(ids[:end], skip_special_tokens=True)
+    text = decode(tokenizer, ids[:end], skip_special_tokens=True)
     return text[: min((at for stop in stops if (at := text.find(stop)) >= 0), default=len(text))]

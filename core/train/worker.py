@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from core.errors import StudioError
 from core.hardware import gpu
+from core.hub.download import DownloadCancelled
 from core.runs import checkpoints, process, report
 from core.runs.checkpoints import Checkpoint
 from core.runs.config import QLoRAConfig
@@ -27,7 +28,7 @@ from core.system.fast_imports import disable_compiler, pause_gc
 from core.train import determinism
 from core.train.distributed import SINGLE, RankGroup
 from core.train.failure_messages import describe_failure
-from core.train.preparation import prepare, wait_for_gpu_memory
+from core.train.preparation import fetch_model, prepare, wait_for_gpu_memory
 from core.train.rank_launcher import launch_ranks
 
 if TYPE_CHECKING:
@@ -68,12 +69,15 @@ def _write_report(run: Run, state: RunState) -> None:
 def _run_to_end(settings: Settings, run: Run) -> tuple[str, str]:
     """Train the run, and return its last status and the cause, whatever is raised."""
     try:
-        config = run.config()
+        config, events = run.config(), EventWriter(run.events_file)
+        fetch_model(settings, config, run, events)
         if config.gpus == 1:
             with gpu.seeing_only(0):
                 return train(settings, run)
-        wait_for_gpu_memory(settings, config, EventWriter(run.events_file))
+        wait_for_gpu_memory(settings, config, events)
         return launch_ranks(run, config)
+    except DownloadCancelled:
+        return "stopped", "Stopped on request, during the download of the model. Resume continues with the next file."
     except Exception as error:
         if not isinstance(error, StudioError):
             traceback.print_exc()

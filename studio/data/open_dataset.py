@@ -196,7 +196,7 @@ def build_open_dataset() -> OpenDatasetWidgets:
         with gr.Row():
             with gr.Column(min_width=260):
                 upload = UploadFile(
-                    label="JSONL, JSON, CSV, TSV, Parquet, Arrow, text; .gz, .zst", file_types=_UPLOAD_SUFFIXES,
+                    label="JSONL, JSON, CSV, TSV, YAML, Parquet, Arrow, text; .gz, .zst", file_types=_UPLOAD_SUFFIXES,
                     height=150, elem_id="upload",
                 )  # fmt: skip
             with gr.Column(min_width=260):

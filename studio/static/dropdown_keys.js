@@ -22,6 +22,8 @@
   }
 
   window.addEventListener('pointerdown', () => { isPointing = true; }, true);
+  // Sent by a script of the page before it gives a control the focus.
+  window.addEventListener('qs-focus', () => { isPointing = false; });
 
   window.addEventListener('focus', event => {
     const input = combobox(event);

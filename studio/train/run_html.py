@@ -60,6 +60,8 @@ def _activity(run: Run, state: RunState, progress: Progress) -> tuple[str, float
 
 def _until_the_end(run: Run, progress: Progress) -> str:
     """Return what a run that was asked to stop still does, by the times of the request and of its last step."""
+    if progress.activity.stage.startswith("Downloading"):
+        return "; it stops at once"
     # The worker reads the request at the end of each step.
     if progress.stepped * 1e9 <= modified_ns(run.stop_request):
         return f"; it stops after step {progress.step + 1} and saves"

@@ -114,6 +114,9 @@ def create_subset(page) -> None:
 
 def train(page, store, parent) -> None:
     page.locator("#duplicate-run").wait_for()
+    # The button that opened the tab is gone; its first field has the focus, with its list closed.
+    wait_until(lambda: page.locator("#preset").evaluate(HAS_FOCUS), page)
+    assert page.locator(OPEN_LIST).count() == 0
     tab_to(page, "#duplicate-run")
     page.keyboard.press("Space")
     page.locator("#copy-of").wait_for()
@@ -128,7 +131,9 @@ def train(page, store, parent) -> None:
 
 
 def ask_both(page) -> None:
-    open_tab_by_key(page, "Chat")
+    tab_to(page, "#chat-with-run")
+    page.keyboard.press("Enter")
+    wait_until(lambda: page.locator("#prompt").evaluate(HAS_FOCUS), page)
     wait_until(lambda: "final" in page.locator("#lane-step-2").inner_text(), page)
     tab_to(page, "#chat-settings-open")
     page.keyboard.press("Enter")

@@ -9,6 +9,7 @@ callers, and this one 404 to all.
 """
 
 import base64
+import contextlib
 import json
 import os
 import re
@@ -21,6 +22,14 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from tests.helpers.loopback_repo import Account, Refusal, Repo, file_entry, is_lfs
 
 
+class Gate:
+    """A point in a large file where the server waits, once, until the test lets it go on, or breaks the connection."""
+
+    def __init__(self, at: int, breaks: bool = False):
+        self.at, self.breaks = at, breaks
+        self.opened = threading.Event()
+
+
 class LoopbackHub:
     """The server with its repos and tokens; the add methods may be called while it runs."""
 
@@ -31,6 +40,8 @@ class LoopbackHub:
         # Large files by SHA-256.
         self.storage: dict[str, bytes] = {}
         self.requests: list[tuple[str, str]] = []
+        # Of the next answer that is long enough.
+        self.gate: Gate | None = None
         # Requests that no route answered.
         self.unknown: list[tuple[str, str]] = []
 
@@ -104,7 +115,20 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header(name, text)
         self.end_headers()
         if self.command != "HEAD":
+            self.write_body(data)
+
+    def write_body(self, data: bytes) -> None:
+        gate = self.hub.gate
+        if gate is None or len(data) <= gate.at:
             self.wfile.write(data)
+            return
+        self.hub.gate = None
+        self.wfile.write(data[: gate.at])
+        if not gate.breaks:
+            assert gate.opened.wait(self.timeout)
+            # A client that has cancelled is gone.
+            with contextlib.suppress(ConnectionError):
+                self.wfile.write(data[gate.at :])
 
     def send_file(self, data: bytes, headers: dict[str, str]) -> None:
         """Send the range of the Range header (bytes=first-last or bytes=first-), or the whole file."""

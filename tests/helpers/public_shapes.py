@@ -158,7 +158,7 @@ SHAPES: tuple[Shape, ...] = (
           "alpaca", [("user", f"{ASK}\n\n一句话。"), ("assistant", ANSWER)]),
     Shape("Two columns with names that are not known",
           _rows(lambda i: {"Kysymys": f"Mikä on sataman numero {i}?", "Vastaus": f"Se on satama {i}, sanotaan."}),
-          "undecided", asks=("2 columns may hold the text to train on",)),
+          "undecided", asks=("texts in 'Kysymys' are questions",)),
     Shape("ShareGPT with capital letters",
           [{"Conversations": [{"From": "human", "Value": ASK}, {"From": "gpt", "Value": ANSWER}]}] * 3,
           "sharegpt", PAIR),

@@ -38,3 +38,47 @@ def test_slow_clock_lets_only_the_clocks_of_gradio_wait():
     script = _HARNESS % (read_static("slow_clock.js"), clock)
     done = subprocess.run(["node", "-"], input=script, capture_output=True, text=True, check=True)
     assert json.loads(done.stdout) == [1000, "frame", "frame"]
+
+
+# An upload of 8 MiB: what its words show at shares of it, at seconds since it began.
+_UPLOAD = """
+let update, now = 0, share = 'none';
+const heard = {}, words = {dataset: {}};
+globalThis.performance.now = () => now * 1000;
+globalThis.window = {addEventListener: (name, heed) => { heard[name] = heed; }};
+globalThis.document = {
+  documentElement: {style: {getPropertyValue: () => share}}, querySelectorAll: () => [words],
+};
+globalThis.MutationObserver = class { constructor(notice) { update = notice; } observe() {} };
+%s
+update();
+const before = {...words.dataset};
+heard.change({target: {files: [{size: 2 ** 21}, {size: 3 * 2 ** 21}]}});
+heard.change({target: {}});
+const shown = [[0, 0], [0.5, 25], [2, 25], [300, 50], [9, 100]].map(([at, percent]) => {
+  [now, share] = [at, `${percent}.00%%`];
+  update();
+  return words.dataset.uploaded;
+});
+console.log(JSON.stringify([before, shown]));
+"""
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="Node.js is not installed here")
+def test_upload_progress_shows_bytes_and_time_left():
+    script = _UPLOAD % read_static("upload_progress.js")
+    done = subprocess.run(["node", "-"], input=script, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == [
+        {},
+        [
+            "0.0 of 8.0 MiB", "2.0 of 8.0 MiB", "2.0 of 8.0 MiB, about 6 s left", "4.0 of 8.0 MiB, about 5 min left",
+            "8.0 of 8.0 MiB",
+        ],
+    ]  # fmt: skip
+
+
+def test_upload_progress_reads_the_names_of_this_version_of_gradio():
+    sources = [path.read_text(errors="replace") for path in Path(BUILD_PATH_LIB).glob("src-*.js")]
+    (upload,) = [text for text in sources if "upload_progress?upload_id=" in text]
+    assert "--upload-progress-width" in upload
+    assert 'class="uploading ' in upload

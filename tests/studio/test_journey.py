@@ -41,12 +41,12 @@ def give_adapter(run):
     return run
 
 
-def evaluate(do, run, status="finished"):
+def evaluate(do, run, status="finished", prompts=0):
     folder = do.settings.evaluations_dir / f"evaluation-of-{run.id}"[:90]
     folder.mkdir()
     config = {"schema_version": 1, "lanes": ["base", run.id], "prompts": "subset", "subset": "keeper"}
     (folder / "config.json").write_text(json.dumps(config))
-    do.evaluations.folder_type(folder).save_state(EvaluationState(status=status, created=1.0))
+    do.evaluations.folder_type(folder).save_state(EvaluationState(status=status, created=1.0, prompts=prompts))
 
 
 def test_empty_home_points_to_the_quick_demo(do):
@@ -146,3 +146,19 @@ def test_values_that_no_button_sends_are_refused(do, values):
 def test_event_with_other_types_is_refused():
     with pytest.raises(StudioError, match="is no name"):
         names_of(SimpleNamespace(tab="train", subset=["x"], run=""), "tab", "subset", "run")
+
+
+def test_evaluations_are_named_by_their_runs_and_prompts(do, a_run):
+    run, other = a_run(status="finished"), a_run(status="finished")
+    evaluate(do, run, prompts=34)
+    evaluate(do, other, prompts=1)
+    folder = do.settings.evaluations_dir / "damaged"
+    folder.mkdir()
+    do.evaluations.folder_type(folder).save_state(EvaluationState(status="failed", created=2.0))
+    titles = do.runs.titles()
+    named = {name for name in do.journey().ended if name.startswith("evaluation ")}
+    assert named == {
+        f"evaluation of {titles[run.id]} on 34 prompts",
+        f"evaluation of {titles[other.id]} on 1 prompt",
+        "evaluation of damaged on 0 prompts",
+    }

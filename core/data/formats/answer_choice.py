@@ -12,13 +12,15 @@ from collections.abc import Mapping
 from core.data.formats.cells import Cells
 from core.data.formats.conversation import UnusableRow
 from core.data.formats.flag_answers import FLAG_VALUES
-from core.data.formats.values import is_missing, nested
+from core.data.formats.values import is_missing, nested, number_of_text
 
 FIRST_VALUES, SECOND_VALUES = frozenset(("1", "1.0", "true", "yes")), frozenset(
     ("0", "0.0", "2", "2.0", "false", "no")
 )  # fmt: skip
 # Words of a value that chooses neither answer, or both.
 _NEITHER = frozenset(("tie", "tied", "both", "neither", "none", "equal", "same", "draw", "not", "no"))
+# Words of a column that rates one of two answers.
+_SCORE_WORDS = frozenset(("score", "scores", "rating", "reward", "votes", "points", "likes", "quality", "overall"))
 # Words of a list of statuses, one for each answer, as Argilla's: true for an answer that counts.
 STATUS_VALUES = FLAG_VALUES | {
     "submitted": True, "completed": True, "accepted": True, "approved": True, "selected": True, "chosen": True,
@@ -56,6 +58,9 @@ def chooses_first(value: object, first: str, second: str) -> bool | None:
     word = str(value).strip().lower()
     if word in FIRST_VALUES or word in SECOND_VALUES:
         return word in FIRST_VALUES
+    number = number_of_text(value)
+    if number is not None and (number < 0 or number != int(number)):
+        return None
     marks, parts = marks_of(first, second), name_parts(str(value))
     if marks is None or _NEITHER & set(parts):
         return None
@@ -63,6 +68,23 @@ def chooses_first(value: object, first: str, second: str) -> bool | None:
         return None
     named = [mark for mark in marks if mark in parts]
     return named[0] == marks[0] if len(named) == 1 else None
+
+
+def other_score(name: str, first: str, second: str) -> str | None:
+    """Return the column that rates the second of two answers, if `name` rates the first: score_1 of score_0.
+
+    Args:
+        name: The column.
+        first: Column of the first answer, such as answer_0.
+        second: Column of the second answer, such as answer_1.
+    """
+    marks = marks_of(first, second)
+    if marks is None or not _SCORE_WORDS & set(name_parts(name)) or marks[0] not in name_parts(name):
+        return None
+    # The first of several equal letters may belong to a word.
+    at = name.lower().rfind(marks[0])
+    mark = marks[1].upper() if name[at].isupper() else marks[1]
+    return f"{name[:at]}{mark}{name[at + len(marks[0]) :]}"
 
 
 def better_answer(cells: Cells) -> tuple[object, object]:
@@ -79,12 +101,24 @@ def better_answer(cells: Cells) -> tuple[object, object]:
     if is_missing(value):
         raise UnusableRow(f"{name!r} is empty, so that no answer is chosen")
     shown = str(value)[:_SHOWN_CHARACTERS]
+    if (other := other_score(name, first, second)) and other in cells.row:
+        cells.used.add(other)
+        return _better_rated(cells, value, cells.row[other], (name, other))
     is_first = chooses_first(value, first, second)
     if is_first is None:
         raise UnusableRow(f"{name!r} is {shown!r}, which chooses neither {first!r} nor {second!r}")
     cells.note(f"{name!r} is {shown}, so the answer in {first if is_first else second!r} is used")
     answers = cells.get("chosen"), cells.get("rejected")
     return answers if is_first else answers[::-1]
+
+
+def _better_rated(cells: Cells, one: object, two: object, names: tuple[str, str]) -> tuple[object, object]:
+    scores = number_of_text(one), number_of_text(two)
+    if None in scores or scores[0] == scores[1]:
+        raise UnusableRow(f"{names[0]!r} and {names[1]!r} rate neither answer higher ({one} and {two})")
+    cells.note(f"{names[0]!r} is {one} and {names[1]!r} is {two}, so the better rated answer is used")
+    answers = cells.get("chosen"), cells.get("rejected")
+    return answers if (scores[0] or 0) > (scores[1] or 0) else answers[::-1]
 
 
 def are_flags(value: object) -> bool:

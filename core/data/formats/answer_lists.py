@@ -12,6 +12,8 @@ _TEXT_NAMES = ("text", "body", "answer", *CONTENT_KEYS, "response", "completion"
 _FLAG_NAMES = (
     "selected", "is_selected", "accepted", "is_accepted", "chosen", "best", "is_best", "is_correct", "correct",
 )  # fmt: skip
+# Places among the answers, of which the lowest is the best.
+_RANK_NAMES = ("rank", "ranking", "overall_rank", "preference_rank")
 _SCORE_NAMES = ("score", "pm_score", "votes", "upvotes", "up_votes", "rating", "points", "likes", "overall_score")
 
 # Words of a column of answers.
@@ -29,7 +31,9 @@ def is_answer_list(value: Any, role_of: RoleOf) -> bool:
     if any(role_of(str(role)) for role in roles):
         return False
     # The text of a removed comment may be empty.
-    return any(map(_text_key, value)) and all(find_column(list(item), _FLAG_NAMES + _SCORE_NAMES) for item in value)
+    return any(map(_text_key, value)) and all(
+        find_column(list(item), _FLAG_NAMES + _SCORE_NAMES + _RANK_NAMES) for item in value
+    )
 
 
 def holds_rated_answers(rows: Sequence[Row], name: str) -> bool:
@@ -40,22 +44,26 @@ def holds_rated_answers(rows: Sequence[Row], name: str) -> bool:
 
 
 def best_answer(value: list[dict[str, Any]], name: str, note: Note) -> str:
-    """Return the text of the answer that is flagged, of the one with the highest score, or of the first.
+    """Return the text of the answer that is flagged, of the best rated or ranked one, or of the first.
 
     Args:
         value: The answers, of which `is_answer_list` is true.
         name: What holds them, in notes.
         note: Callback for one sentence about the choice.
     """
-    flag, score = find_column(list(value[0]), _FLAG_NAMES), find_column(list(value[0]), _SCORE_NAMES)
+    wanted = (_FLAG_NAMES, _SCORE_NAMES, _RANK_NAMES)
+    flag, score, rank = (find_column(list(value[0]), names) for names in wanted)
     texts = [item for item in value if _text_key(item)]
     filled = [item for item in texts if not is_empty_answer(item[_text_key(item)])] or texts
     flagged = [item for item in filled if flag and item.get(flag) in (True, 1, "true", "True", "1")]
     rated = [item for item in filled if score and _is_number(item.get(score))]
+    ranked = [item for item in filled if rank and _is_number(item.get(rank))]
     if flagged:
         chosen, why = flagged[0], f"the one with {flag!r} is used"
     elif rated:
         chosen, why = max(rated, key=lambda item: item[score]), f"the one with the highest {score!r} is used"
+    elif ranked:
+        chosen, why = min(ranked, key=lambda item: item[rank]), f"the one with the lowest {rank!r} is used"
     else:
         chosen, why = filled[0], "the first is used"
     note(f"{name} is a list of answers; {why}, and nothing but its text")

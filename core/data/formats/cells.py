@@ -12,9 +12,12 @@ from typing import Any
 from core.data.formats.columns import find_column
 from core.data.formats.conversation import Message, Role, usual_role
 from core.data.formats.options import ExtraUse, FormatName, ReadingOptions
+from core.data.formats.passages import passages_text
 from core.data.formats.values import is_missing, optional_text, unfold
 
 Row = Mapping[str, Any]
+# Slots and uses of columns that may hold passages to answer from.
+_PASSAGE_SLOTS = ("context", "input")
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,7 +104,12 @@ class Cells:
     def text(self, slot: str) -> str:
         """Return the text of an optional slot; "" if it is missing."""
         value = self.get(slot)
-        return "" if value is None else optional_text(value, f"the {slot}", self.note)
+        return "" if value is None else self._context(value, slot, f"the {slot}")
+
+    def _context(self, value: Any, use: str, name: str) -> str:
+        """Return the text of an optional value; passages beside a question are joined."""
+        text = passages_text(value, name, self.note) if use in _PASSAGE_SLOTS else None
+        return optional_text(value, name, self.note) if text is None else text
 
     def extra_columns(self, use: ExtraUse) -> list[str]:
         """Return the columns that the user chose for `use` and the row has, in the user's order."""
@@ -114,7 +122,7 @@ class Cells:
     def extra(self, use: ExtraUse) -> list[str]:
         """Return the texts of the columns that the user chose for `use`, in the user's order."""
         names = self.extra_columns(use)
-        texts = (optional_text(self.row[name], f"the column {name!r}", self.note) for name in names)
+        texts = (self._context(self.row[name], use, f"the column {name!r}") for name in names)
         return [text for text in texts if text]
 
     def unread(self) -> list[str]:

@@ -2,17 +2,19 @@
 
 import itertools
 from statistics import median
+from typing import Any
 
 from core.data.formats.columns import Row, find_column
 from core.data.formats.proposal import Columns, Rows
-from core.data.formats.values import is_missing
+from core.data.formats.speaker_order import identity_of
+from core.data.formats.values import is_missing, nested
 
 _SPEAKER_NAMES = (
     "user", "author", "sender", "speaker", "from", "name", "username", "user_name", "author_name", "sender_name",
     "from_name", "display_name", "nick", "nickname", "handle", "screen_name", "user_id", "author_id", "sender_id",
     "from_id", "from_user",
 )  # fmt: skip
-_TEXT_NAMES = ("text", "content", "message", "body", "msg", "utterance", "message_text")
+_TEXT_NAMES = ("text", "content", "message", "body", "msg", "utterance", "message_text", "mes")
 _REPLY_NAMES = (
     "reply_to", "reply_to_id", "in_reply_to", "in_reply_to_id", "in_reply_to_status_id", "in_response_to", "thread_ts",
     "in_response_to_tweet_id", "response_tweet_id", "reply_to_message_id", "parent_message_id", "thread", "channel",
@@ -20,6 +22,7 @@ _REPLY_NAMES = (
 )  # fmt: skip
 _TIME_NAMES = (
     "ts", "timestamp", "time", "date", "datetime", "date_time", "created_at", "created", "sent_at", "sent", "posted_at",
+    "send_date", "timestamp_ms",
 )  # fmt: skip
 # The speakers of a chat come back; the authors of articles or reviews hardly do, or their texts are longer.
 _MIN_MESSAGES_PER_SPEAKER = 2
@@ -34,7 +37,7 @@ def chat_doubt(rows: Rows, found: Columns) -> str:
     rest = [name for name in filled if name not in (content, speaker)]
     if not content or not speaker or not find_column(rest, _REPLY_NAMES + _TIME_NAMES):
         return ""
-    messages = [(str(row[speaker]), str(row[content])) for row in rows if _has(row, speaker) and _has(row, content)]
+    messages = [(_name(row[speaker]), str(row[content])) for row in rows if _has(row, speaker) and _has(row, content)]
     speakers = {name for name, _ in messages}
     turns = sum(one[0] != next_one[0] for one, next_one in itertools.pairwise(messages))
     if (
@@ -48,6 +51,11 @@ def chat_doubt(rows: Rows, found: Columns) -> str:
         f"each row is one message (columns {speaker!r} and {content!r}); put all messages of a conversation, "
         "in order, into one row as a list of objects with role and content"
     )
+
+
+def _name(speaker: Any) -> str:
+    # Discord has an object for each author.
+    return identity_of(nested(speaker)) or str(speaker)
 
 
 def _has(row: Row, name: str) -> bool:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from core.data.formats import columns as names
-from core.data.formats.choices import Choice, choice_columns, choices_of, find_choice
+from core.data.formats.choices import Choice, choice_columns, choices_of, find_choice, is_flag_map
 from core.data.formats.columns import find_column
 from core.data.formats.proposal import QUESTION_NAMES, Columns, Proposal, Rows, make_proposal
 from core.data.formats.row_doubts import question_part_doubt
@@ -17,12 +17,24 @@ KEY_NAMES = (
     "correct_option", "correct_choice", "correct_index", "correct_idx", "correct_answer_index", "correct_answer_idx",
     "correct_answer_id", "correct_answer_letter", "correct_letter", "correct", "right_answer", "label", "labels",
     "gold", "gold_index", "gold_idx", "gold_label", "gold_answer", "target", "key", "ans", "cop", "solution", "output",
-    "completion", "response", "answers",
+    "completion", "response", "answers", "accept",
 )  # fmt: skip
-_QUESTION_NAMES = (*QUESTION_NAMES, "question_stem", "stem", "ctx", "sentence", "goal", "startphrase", "premise")
+_QUESTION_NAMES = (
+    *QUESTION_NAMES,
+    "question_stem",
+    "stem",
+    "ctx",
+    "sentence",
+    "goal",
+    "startphrase",
+    "premise",
+    "text",
+)
 _CONTEXT_NAMES = (*names.CONTEXT_NAMES, "article", "story", "hint", "fact1", "paragraph", "text")
 # Two columns of answers with a number may be a preference pair; these names are always those of choices.
 _CHOICE_WORDS = ("option", "options", "choice", "choices", "op", "opt", "ending")
+# Columns of choices with a flag each in TruthfulQA and BIG-bench.
+_FLAGGED_NAMES = ("mc1_targets", "mc2_targets", "target_scores", "mc_targets", "answer_options", "answer_choices")
 _MIN_COLUMNS = 3
 
 
@@ -59,13 +71,57 @@ def propose_choices(rows: Rows, found: Columns) -> Iterator[Proposal]:
             if 2 * max(known.matches) > sum(not is_missing(row.get(choices)) for row in rows):
                 yield from _proposals(rows, found, {"question": question, "choices": choices}, taken, known)
                 break
+        else:
+            yield from _flagged(rows, found, choices, rest)
+
+
+def _flagged(rows: Rows, found: Columns, choices: str, rest: list[str]) -> Iterator[Proposal]:
+    """Propose choices of which a flag in the same column says which is right, such as TruthfulQA's mc1_targets."""
+    filled = [row for row in rows if not is_missing(row.get(choices))]
+    count = sum(any(choice.is_right for choice in row_choices(row, choices)) for row in filled)
+    question = find_column(rest, _QUESTION_NAMES)
+    if 2 * count <= len(filled) or question is None or found[question].kind not in ("prose", "short"):
+        return
+    beside = {
+        "context": find_column([n for n in rest if found[n].kind in ("prose", "short", "constant")], _CONTEXT_NAMES),
+        "system": find_column([name for name in rest if name != question], names.SYSTEM_NAMES),
+    }
+    doubt = question_part_doubt(rows, found, {choices, question, *beside.values()})
+    others = [name for name in found if name != choices and has_flags(rows, name)]
+    given = [row_choices(row, choices) for row in filled]
+    if len(given) > _MIN_COLUMNS and all(one and one[0].is_right for one in given):
+        doubt = f"the first of the choices in {choices!r} is right in all rows, which a model would learn; mix them"
+    elif others:
+        doubt = f"both {choices!r} and {others[0]!r} hold choices with flags for the right ones"
+    elif not _is_flagged_name(choices):
+        doubt = f"{choices!r} may be the choices of a question, of which a flag names the right one"
+    evidence = f"choices in {choices!r}, with flags that say which is right"
+    slots = {"question": question, "choices": choices, **beside}
+    yield make_proposal(found, "multiple_choice", slots, evidence, count, doubt)
+
+
+def _is_flagged_name(name: str) -> bool:
+    return find_column([name], (*names.OPTION_NAMES, *_FLAGGED_NAMES)) is not None
+
+
+def has_flags(rows: Rows, name: str) -> bool:
+    """Return whether each list or object in a column holds choices of which a flag names the right one."""
+    filled = [row for row in rows if isinstance(nested(row.get(name)), (list, dict)) and not is_missing(row[name])]
+    # Under another name, an object of flags is about anything.
+    if not _is_flagged_name(name) and any(is_flag_map(nested(row[name])) for row in filled):
+        return False
+    return bool(filled) and all(any(choice.is_right for choice in row_choices(row, name)) for row in filled)
 
 
 def _choice_columns(rows: Rows, found: Columns) -> list[str]:
     """Return the columns that may hold choices, or the first of several columns of one choice each."""
     named = [name for want in names.OPTION_NAMES if (name := find_column(list(found), (want,)))]
     lists = [name for name in found if found[name].kind in ("nested", "prose", "short") and name not in named]
-    lists = [name for name in lists if find_column([name], ("answers", "candidates", "candidate_answers"))]
+    lists = [
+        name
+        for name in lists
+        if find_column([name], ("answers", "candidates", "candidate_answers")) or has_flags(rows, name)
+    ]
     groups = []
     for name in found:
         columns = choice_columns(name, found)

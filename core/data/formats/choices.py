@@ -1,8 +1,9 @@
 """Multiple choice: a question, its choices, and which of them is the answer.
 
 The choices are a list of texts (MMLU), an object of letters and texts, an object of two lists (ARC), a list of objects,
-or columns such as A, B, C and D. The answer is a letter, a number or the text of a choice; the text of that choice is
-trained, and the question is followed by all choices, one per line.
+or columns such as A, B, C and D. The answer is a letter, a number or the text of a choice, a list of flags, or a flag
+of each choice (TruthfulQA, BIG-bench); the text of that choice is trained, and the question is followed by all choices,
+one per line.
 """
 
 import re
@@ -12,11 +13,14 @@ from typing import Any, NamedTuple
 from core.data.formats.cells import Cells, Row
 from core.data.formats.columns import find_column
 from core.data.formats.conversation import Message, UnusableRow
+from core.data.formats.flag_answers import FLAG_VALUES
 from core.data.formats.values import Note, is_missing, nested, text_of
 
 # Fields of an object of two lists, and of an object for each choice: its text, its letter.
 _TEXT_FIELDS = ("text", "texts", "content", "value", "choices", "choice", "option", "options", "answer")
 _LABEL_FIELDS = ("label", "labels", "key", "letter", "id", "name", "index")
+# Fields that say whether a choice is right.
+_RIGHT_FIELDS = ("correct", "is_correct", "right", "is_right", "is_answer", "is_true", "is_right_answer")
 # A column of a choice ends with a letter or a number: A, option_a, opa, choice1, "Option A".
 _COLUMN = re.compile(r"(.*?)([A-Za-z]|\d)")
 _STEMS = ("", "option", "options", "choice", "choices", "op", "opt", "ending", "answer", "sol", "alternative", "选项")
@@ -26,14 +30,22 @@ _NUMBER = re.compile(r"[+-]?\d+(?:\.0)?")
 # A choice with a letter of its own, such as "A) 21" or "(b) 22".
 _LETTERED = re.compile(r"\(?([A-Za-z])[).:]\s*\S")
 _MAX_LETTERS = 26
+_LONGEST_LABEL = 3
 _SHOWN_CHARACTERS = 40
 
 
 class Choice(NamedTuple):
-    """One choice: its letter or number, and its text. `text` is empty for a column that is empty in this row."""
+    """One choice.
+
+    Attributes:
+        label: Its letter or number.
+        text: Its text; empty for a column that is empty in this row.
+        is_right: Whether a flag says that it is the answer; None without a flag.
+    """
 
     label: str
     text: str
+    is_right: bool | None = None
 
 
 def choice_columns(name: str, row: Row) -> list[str]:
@@ -72,12 +84,17 @@ def choices_of(value: Any, note: Note) -> list[Choice] | None:
         key, label = _field(value[0], _TEXT_FIELDS), _field(value[0], _LABEL_FIELDS)
         if key is None or not all(_is_text(item.get(key)) for item in value):
             return None
-        for name in {name for item in value for name in item} - {key, label}:
+        right = _field(value[0], _RIGHT_FIELDS)
+        for name in {name for item in value for name in item} - {key, label, right}:
             note(f"the field {str(name)!r} of a choice is not used")
         labels = [
             str(item.get(label)) if label else letter for item, letter in zip(value, _letters(value), strict=True)
         ]
-        return [Choice(one, str(item[key])) for one, item in zip(labels, value, strict=True)]
+        flags = _flags([item.get(right) for item in value]) if right else None
+        return [
+            Choice(one, "" if item.get(key) is None else str(item[key]), flag)
+            for one, item, flag in zip(labels, value, flags or [None] * len(value), strict=True)
+        ]
     if not all(_is_text(item) for item in value):
         return None
     return [Choice(label, str(item)) for label, item in zip(_letters(value), value, strict=True)]
@@ -92,12 +109,31 @@ def _from_object(value: dict[str, Any], note: Note) -> list[Choice] | None:
         has_labels = isinstance(labels, list) and len(labels) == len(texts)
         if label and not has_labels:
             note(f"the field {label!r} of the choices is not used")
-        return [Choice(str(a), str(b)) for a, b in zip(labels if has_labels else _letters(texts), texts, strict=True)]
+        marks = labels if has_labels else _letters(texts)
+        flags = (_flags(labels) if has_labels else None) or [None] * len(texts)
+        return [Choice(str(a), str(b), flag) for a, b, flag in zip(marks, texts, flags, strict=True)]
+    if is_flag_map(value):
+        flags = _flags(list(value.values())) or []
+        return [
+            Choice(letter, str(text), flag)
+            for letter, text, flag in zip(_letters(list(value)), value, flags, strict=True)
+        ]
     keys = [str(name) for name in value]
     if len(value) < 2 or not all(len(name) <= 2 for name in keys) or not all(map(_is_text, value.values())):
         return None
     _note_empty(value.values(), note)
     return [Choice(name, str(text)) for name, text in zip(keys, value.values(), strict=True) if not is_missing(text)]
+
+
+def is_flag_map(value: Any) -> bool:
+    """Return whether an object has texts of choices as its keys, each with a flag, of which one is true."""
+    return isinstance(value, dict) and len(value) > 1 and _flags(list(value.values())) is not None
+
+
+def _flags(values: list[Any]) -> list[bool] | None:
+    """Return the flags that values spell, or None if one is no flag, or none of them is true."""
+    flags = [FLAG_VALUES.get(str(value).strip().lower()) for value in values]
+    return [flag is True for flag in flags] if None not in flags and True in flags else None
 
 
 def _note_empty(texts: Iterable[Any], note: Note) -> None:
@@ -124,11 +160,14 @@ def find_choice(choices: list[Choice], key: Any, from_one: bool = False) -> int 
 
     Args:
         choices: The choices.
-        key: The answer: a label, a letter, a number or the text of a choice.
+        key: The answer: a label, a letter, a number or the text of a choice, or a list with a flag for each choice.
         from_one: Whether numbers are counted from 1; otherwise from 0.
     """
+    key = nested(key)
     if isinstance(key, list) and len(key) == 1:
         key = key[0]
+    if isinstance(key, list) and len(key) == len(choices) and (flags := _flags(key)):
+        return flags.index(True)
     if is_missing(key) or isinstance(key, (bool, list, dict)):
         return None
     word = str(key).strip()
@@ -181,6 +220,8 @@ def choice_turns(cells: Cells) -> list[Message]:
     choices = row_choices(cells)
     from_one = "answer_from_1" in cells.reading.columns
     key = cells.get("answer_from_1" if from_one else "answer")
+    if is_missing(key) and any(choice.is_right for choice in choices):
+        return _turns(question, choices_with_letters(choices), _right_choice(choices, cells), cells)
     if is_missing(key):
         raise UnusableRow("the answer is missing, so that no choice is the right one")
     index = find_choice(choices, key, from_one)
@@ -188,6 +229,28 @@ def choice_turns(cells: Cells) -> list[Message]:
         raise UnusableRow(f"the answer {str(key)[:_SHOWN_CHARACTERS]!r} is none of the {len(choices)} choices")
     if _NUMBER.fullmatch(str(key).strip()) and str(key).strip() not in [choice.label for choice in choices]:
         cells.note(f"the answer is the number of a choice, counted from {int(from_one)}")
+    return _turns(question, choices, index, cells)
+
+
+def choices_with_letters(choices: list[Choice]) -> list[Choice]:
+    """Return choices with letters in place of their labels, if these are the flags that say which is right."""
+    are_flags = all(FLAG_VALUES.get(choice.label.strip().lower()) is choice.is_right for choice in choices)
+    letters = _letters(choices)
+    return (
+        [choice._replace(label=letter) for choice, letter in zip(choices, letters, strict=True)]
+        if are_flags
+        else choices
+    )
+
+
+def _right_choice(choices: list[Choice], cells: Cells) -> int:
+    right = [index for index, choice in enumerate(choices) if choice.is_right]
+    several = f"; {len(right)} are marked as right, and the first of them is used" if len(right) > 1 else ""
+    cells.note(f"the choice whose flag marks it as right is used as the answer{several}")
+    return right[0]
+
+
+def _turns(question: str, choices: list[Choice], index: int, cells: Cells) -> list[Message]:
     blocks = [question, cells.text("context"), "\n".join(_lines(choices))]
     return [
         {"role": "user", "content": "\n\n".join(block for block in blocks if block.strip())},
@@ -199,4 +262,7 @@ def _lines(choices: list[Choice]) -> list[str]:
     marks = [found[1].upper() if (found := _LETTERED.match(choice.text)) else "" for choice in choices]
     if marks == _letters(marks):
         return [choice.text for choice in choices]
-    return [f"{choice.label}. {choice.text}" for choice in choices if choice.text.strip()]
+    # The names of labels, as in Prodigy, are no letters or numbers in front of a text.
+    names = [choice.label for choice in choices]
+    labels = _letters(choices) if any(len(name) > _LONGEST_LABEL for name in names) else names
+    return [f"{label}. {one.text}" for label, one in zip(labels, choices, strict=True) if one.text.strip()]

@@ -30,6 +30,11 @@ COMPLETION_NAMES = (
     "gold_answers", "correct_answer", "correct_answers",
     "answer_key", "correct_option", "correct_choice",
 )  # fmt: skip
+# Those of COMPLETION_NAMES and others that name several accepted answers to the same question.
+SEVERAL_ANSWERS_NAMES = (
+    "answers", "solutions", "golden_answers", "gold_answers", "correct_answers", "possible_answers", "references",
+    "human_answers",
+)  # fmt: skip
 CONTEXT_NAMES = (
     "context", "passage", "background", "knowledge", "schema", "evidence", "reference_text", "contexts", "documents",
     "passages", "docs", "retrieved_contexts", "retrieved_context", "retrieved_documents", "retrieved_docs",
@@ -41,10 +46,20 @@ TURN_NAMES = ("messages", "conversations", "conversation", "dialog", "dialogue",
 TEXT_NAMES = ("text", "content", "document", "body", "paragraph", "passage")
 LABEL_NAMES = (
     "label", "labels", "sentiment", "class", "category", "target", "intent", "emotion", "topic", "rating",
-    "coarse_label", "label_text",
+    "coarse_label", "label_text", "gold_label",
 )  # fmt: skip
 # Those of LABEL_NAMES that always mean a label; a "topic" or "rating" may be a remark about the text.
-SURE_LABEL_NAMES = ("label", "labels", "sentiment", "class", "intent", "emotion", "coarse_label", "label_text")
+SURE_LABEL_NAMES = (
+    "label",
+    "labels",
+    "sentiment",
+    "class",
+    "intent",
+    "emotion",
+    "coarse_label",
+    "label_text",
+    "gold_label",
+)
 CHOSEN_NAMES = ("chosen", "preferred_output", "chosen_response", "preferred", "accepted", "response_j")
 REJECTED_NAMES = (
     "rejected", "non_preferred_output", "rejected_response", "dispreferred", "nonpreferred_output", "response_k",

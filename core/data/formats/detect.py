@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from core.data.formats.columns import Column, Row, find_column, profile
 from core.data.formats.conversation import UnusableRow, find_problem
-from core.data.formats.doubts import message_list_doubt
+from core.data.formats.doubts import message_doubt, message_list_doubt
 from core.data.formats.mixed_rows import mixed_doubt
 from core.data.formats.proposal import QUESTION_NAMES, Proposal
 from core.data.formats.proposals import proposals
@@ -157,7 +157,10 @@ def _question(found: dict[str, Column], others: list[Proposal], rows: Sequence[R
     if certain := next((proposal for proposal in others if proposal.is_certain), None):
         label = get_format(certain.reading.format).label
         doubt = f"no row can be used as {label} ({_why_unusable(certain, rows) or 'only some rows fit'})"
-    doubt = mixed_doubt(rows) or doubt or message_list_doubt(rows, found)
+    if mixed := mixed_doubt(rows):
+        # The messages of a chat have different fields.
+        mixed = message_doubt(rows, found) or mixed
+    doubt = mixed or doubt or message_list_doubt(rows, found)
     if not any(get_format(proposal.reading.format).name != "text" for proposal in others):
         convert = "write one column with the question and one with the answer, such as prompt and completion"
         doubt = f"{doubt}; {convert}, if the file has both" if doubt else f"{convert}, or one list of turns"

@@ -12,8 +12,9 @@ from core.data.listing import of_first_rows
 
 # Words in the name of a column of wrong answers, which must not be trained on.
 _WRONG_WORDS = frozenset(
-    ("incorrect", "wrong", "bad", "negative", "rejected", "false", "distractor", "distractors", "hallucinated")
-)
+    ("incorrect", "wrong", "bad", "negative", "negatives", "neg", "negs", "rejected", "false", "distractor",
+     "distractors", "hallucinated")
+)  # fmt: skip
 # A column with more such words than this share of its answers holds hardly any.
 _NEARLY_ALL = 0.8
 

@@ -42,6 +42,8 @@ _CANCELLED = ("was_cancelled", "cancelled", "canceled", "skipped")
 _RIGHT = "ground_truth"
 # Statuses of an answer that does not count, as in an export of Argilla.
 _UNFINISHED = ("draft", "discarded", "pending", "rejected", "cancelled", "canceled", "skipped", "declined", "deleted")
+# The fewest fields of an object with an answer of one of several kinds: a number, a date or a text.
+_MIN_KINDS = 3
 _FINISHED = ("submitted", "completed", "accepted", "approved", "validated")
 
 
@@ -146,6 +148,18 @@ def _key(value: dict[str, Any]) -> str | None:
     return filled[0] if is_wrapper else None
 
 
+def only_value(value: dict[str, Any]) -> str | None:
+    """Return the field of an object of answers of several kinds that alone has a value, as in DROP; None otherwise."""
+    filled = [key for key in value if not is_missing(value[key])]
+    if len(filled) != 1 or len(value) < _MIN_KINDS:
+        return None
+    found = value[filled[0]]
+    is_text = isinstance(found, (str, int, float)) or (
+        isinstance(found, list) and all(isinstance(item, str) for item in found)
+    )
+    return filled[0] if is_text and filled[0] not in (*_WRAPPERS, *_TEXTS) else None
+
+
 def unwrap_text(value: Any, name: str, note: Callable[[str], None]) -> Any:
     """Return the certain text inside an object or a list of objects, with a note; any other value unchanged.
 
@@ -158,6 +172,9 @@ def unwrap_text(value: Any, name: str, note: Callable[[str], None]) -> Any:
         raise UnusableRow(f"{name} holds nothing but answers that are cancelled, drafts or discarded")
     if is_object and _is_empty(value):
         raise UnusableRow(f"{name} holds annotations without a result")
+    if isinstance(value, dict) and (only := only_value(value)):
+        note(f"of {name}, only the field {only!r} has a value, which is used")
+        return value[only]
     is_squad = isinstance(value, dict) and isinstance(value.get("text"), list)
     if not is_object or is_squad or (found := find_text(value)) is None:
         return value

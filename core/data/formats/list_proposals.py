@@ -9,6 +9,7 @@ from typing import Any
 
 from core.data.formats import columns as names
 from core.data.formats.answer_doubts import rank_doubt, right_columns
+from core.data.formats.choice_proposals import has_flags
 from core.data.formats.columns import find_column, name_words
 from core.data.formats.empty_answers import has_no_answers, is_wrong_name
 from core.data.formats.paired import list_of_texts, number_of
@@ -86,6 +87,7 @@ def propose_paired(rows: Rows, found: Columns) -> Iterator[Proposal]:
         for name in found
         if found[name].kind in ("nested", "prose", "short") and 2 * count_filled(rows, name, _has_texts) > len(rows)
     ]
+    lists = [name for name in lists if not has_flags(rows, name)]
     asked = [name for name in lists if _is_worded(name, _QUESTION_WORDS)]
     answers = [name for name in lists if _is_worded(name, _ANSWER_WORDS)]
     if not (asked and answers) and len(lists) == 2 and all(_are_phrases(rows, name) for name in lists):

@@ -17,8 +17,8 @@ from core.data.formats.values import is_missing, nested, unfold
 
 # Fields of an object that hold its text, the likeliest first.
 _TEXT_FIELDS = (
-    "value", "text", "content", "body", "answer", "response", "output", "completion", "reply", "question", "query",
-    "prompt", "short_answer", "long_answer",
+    "value", "text", "full_text", "content", "body", "answer", "response", "output", "completion", "reply", "question",
+    "query", "prompt", "short_answer", "long_answer",
 )  # fmt: skip
 # An object of more texts than this is hardly a question and its answer.
 _MOST_TEXTS = 3

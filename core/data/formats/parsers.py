@@ -12,14 +12,16 @@ from core.data.formats.answer_lists import best_answer, is_answer_list
 from core.data.formats.cells import Cells, Format, with_system
 from core.data.formats.chat_trees import current_turns, is_node_map
 from core.data.formats.choices import choice_turns
+from core.data.formats.columns import find_column
 from core.data.formats.conversation import Message, UnusableRow
-from core.data.formats.envelopes import find_call, spelled_envelope, take_tools, tools_prompt, unwrap_text
+from core.data.formats.envelopes import find_call, spelled_envelope, tools_prompt, unwrap_text
 from core.data.formats.flag_answers import answer_of_flags
 from core.data.formats.marks import parse_guanaco, parse_llama2, parse_marked
 from core.data.formats.options import ReadingOptions
 from core.data.formats.paired import pair_turns
+from core.data.formats.turn_columns import read_conversation, read_opened_conversation, turns_of
 from core.data.formats.turns import is_conversation, is_turn, read_turn, read_turns
-from core.data.formats.values import answer_of, is_absent, is_missing, nested, note_empty_answer, text_of
+from core.data.formats.values import answer_of, is_absent, is_missing, nested, text_of
 from core.data.formats.verdicts import verdict_of
 
 
@@ -44,29 +46,12 @@ def _system(cells: Cells) -> str:
     return cells.text("system")
 
 
-def _conversation(cells: Cells, slot: str) -> list[Message]:
-    value = cells.get(slot)
-    if value is None:
-        raise UnusableRow(f"{slot} is empty")
-    return _turns(value, cells)
-
-
-def _turns(value: Any, cells: Cells) -> list[Message]:
-    """Return the messages of a list of turns, and note answers that may stand for none."""
-    value, tools = take_tools(nested(value), cells.note)
-    messages = read_turns(value, cells.note, cells.think, cells.role)
-    for message in messages:
-        if message["role"] == "assistant":
-            note_empty_answer(message["content"], "an answer", cells.note)
-    return with_system(messages, tools)
-
-
 def _messages(cells: Cells) -> list[Message]:
-    return _with_columns(_conversation(cells, "messages"), cells)
+    return _with_columns(read_opened_conversation(cells), cells)
 
 
 def _sharegpt(cells: Cells) -> list[Message]:
-    return _with_columns(_conversation(cells, "conversations"), cells)
+    return _with_columns(read_conversation(cells, "conversations"), cells)
 
 
 def _alpaca(cells: Cells) -> list[Message]:
@@ -86,12 +71,20 @@ def _answer(value: Any, slot: str, cells: Cells) -> str:
     """Return the text of an answer: the best one of a list, or the certain text inside an object."""
     if is_answer_list(value, cells.role):
         value = best_answer(value, slot, cells.note)
-    value = spelled_envelope(value)
+    value = _spelled_answers(spelled_envelope(value), slot, cells)
     if found := find_call(value):
         path, message = found
         cells.note(f"of {slot}, the message{f' in {path}' if path else ''} is used, with its tool calls")
         return read_turn(message, cells.note, cells.think, cells.role)["content"]
     return answer_of(unwrap_text(value, slot, cells.note), slot, cells.note)
+
+
+def _spelled_answers(value: Any, slot: str, cells: Cells) -> Any:
+    """Return the list of answers that a text spells, if the column is named for several; other values unchanged."""
+    if not isinstance(value, str) or not find_column([cells.column(slot) or ""], names.SEVERAL_ANSWERS_NAMES):
+        return value
+    found = nested(value)
+    return found if isinstance(found, list) and found and all(isinstance(text, str) for text in found) else value
 
 
 def _history(value: Any) -> list[Any]:
@@ -107,7 +100,7 @@ def _prompt_completion(cells: Cells) -> list[Message]:
     prompt_turns = _prompt_turns(prompt, "prompt", cells)
     completion = spelled_envelope(completion)
     if _has_turns(completion) or (is_conversation(completion) and not is_answer_list(completion, cells.role)):
-        answer_turns = _turns(completion, cells)
+        answer_turns = turns_of(completion, cells)
         if len(answer_turns) > len(prompt_turns) and answer_turns[: len(prompt_turns)] == prompt_turns:
             cells.note("the turns of the prompt are repeated in the completion, and used once")
             prompt_turns = []
@@ -124,7 +117,7 @@ def _prompt_turns(prompt: Any, slot: str, cells: Cells) -> list[Message]:
     """Return the turns before an answer: those of a list, or one question followed by its context."""
     value = nested(prompt)
     if is_conversation(value) or _has_turns(value):
-        return _turns(value, cells)
+        return turns_of(value, cells)
     question = text_of(unwrap_text(prompt, slot, cells.note), slot, cells.note)
     context = cells.text("context")
     return [{"role": "user", "content": f"{question}\n\n{context}" if context.strip() else question}]
@@ -142,7 +135,7 @@ def _preference(cells: Cells) -> list[Message]:
     if is_turn(chosen):
         chosen = [chosen]
     if is_conversation(chosen):
-        answer_turns = _turns(chosen, cells)
+        answer_turns = turns_of(chosen, cells)
         # A chosen conversation that does not start with the answer repeats the prompt (UltraFeedback).
         if answer_turns and answer_turns[0]["role"] != "assistant":
             prompt_turns = []
@@ -163,7 +156,7 @@ def _rated(cells: Cells) -> list[Message]:
     if not verdict:
         raise UnusableRow("labeled as a bad answer")
     if not is_missing(cells.get("messages")):
-        return _with_columns(_conversation(cells, "messages"), cells)
+        return _with_columns(read_opened_conversation(cells), cells)
     return _prompt_completion(cells)
 
 
@@ -252,6 +245,9 @@ def _undecided(cells: Cells) -> list[Message]:
 _SYSTEM_AND_TOOLS = {"system": names.SYSTEM_NAMES, "tools": names.TOOL_NAMES}
 _TURNS = {
     "messages": ("messages", "conversation", "conversations", "contents", "chat", "dialog", "turns"),
+    # The first message, and its author, where they are not in the list.
+    "opening": (),
+    "asker": (),
     **_SYSTEM_AND_TOOLS,
 }
 _MARKED_TEXT = {"text": names.TEXT_NAMES, **_SYSTEM_AND_TOOLS}

@@ -28,9 +28,20 @@ def _speakers(rows: Rows, turns: str) -> list[str]:
     return list(dict.fromkeys(name for name in found if name))
 
 
+def _answers_user(rows: Rows, turns: str) -> bool:
+    """Return whether the system speaks after the user in most conversations; a system prompt comes first."""
+    lists = [nested(row[turns]) for row in rows if is_conversation(row.get(turns))]
+    sides = [[usual_role(speaker_of(turn).strip()) for turn in one if isinstance(turn, dict)] for one in lists]
+    return 2 * sum(one[:2] == ["user", "system"] for one in sides) > len(lists)
+
+
 def people_roles(rows: Rows, turns: str) -> dict[str, Role]:
     """Return the likely role of each speaker without a usual one; empty unless there is one for each of them."""
     speakers = _speakers(rows, turns)
+    usual = {usual_role(name.strip()) for name in speakers}
+    if usual == {"user", "system"} and _answers_user(rows, turns):
+        # Dialogue datasets such as MultiWOZ call the two sides user and system.
+        return {name.lower(): "assistant" for name in speakers if usual_role(name.strip()) == "system"}
     roles: dict[str, Role] = {}
     for name in speakers:
         word = name.strip().lower()
@@ -40,6 +51,14 @@ def people_roles(rows: Rows, turns: str) -> dict[str, Role]:
             roles[name.lower()] = "user" if word in _ASKING else "assistant"
     sides = {roles.get(name.lower()) or usual_role(name.strip()) for name in speakers}
     return roles if {"user", "assistant"} <= sides else {}
+
+
+def _likely_side(name: str, index: int) -> Role:
+    """Return the likely role of a speaker by the word for it, or by its order."""
+    word = name.strip().lower()
+    if word in _ANSWERING:
+        return "assistant"
+    return "user" if word in _ASKING or not index else "assistant"
 
 
 def people_doubt(rows: Rows, turns: str, roles: dict[str, Role]) -> str:
@@ -56,9 +75,10 @@ def people_doubt(rows: Rows, turns: str, roles: dict[str, Role]) -> str:
     if has_usual_speaker(rows, turns):
         return ""
     people = _speakers(rows, turns)
-    lines = ", ".join(f"{name} = {role}" for name, role in zip(people, ("user", "assistant"), strict=False))
+    sides = [_likely_side(name, index) for index, name in enumerate(people[:2])]
+    lines = ", ".join(f"{name} = {side}" for name, side in zip(people, sides, strict=False))
     shown = list_some(map(repr, people), _SHOWN)
     return (
         f"the speakers in {turns!r} have no usual roles ({shown}), as in the export of a chat; write one conversation "
-        f"per row and name each role under Roles, such as {lines}"
+        f"per row and name each role under Roles, such as {lines}, or take the first speaker of each for the user"
     )

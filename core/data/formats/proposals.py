@@ -16,12 +16,14 @@ from core.data.formats.choice_proposals import choices_doubt, propose_choices
 from core.data.formats.columns import find_column
 from core.data.formats.doubts import (
     constant_as_system,
+    message_doubt,
     message_list_doubt,
     second_question,
 )
 from core.data.formats.empty_answers import has_no_answers, is_wrong_name
 from core.data.formats.envelopes import find_text, holds_answer
 from core.data.formats.flag_labels import propose_flags
+from core.data.formats.labeled_pairs import propose_labeled_pairs
 from core.data.formats.list_proposals import paired_doubt, propose_lists, propose_paired
 from core.data.formats.object_fields import (
     annotated_texts,
@@ -33,8 +35,10 @@ from core.data.formats.object_fields import (
     unfolded,
 )
 from core.data.formats.options import FormatName
-from core.data.formats.preference_proposals import propose_preference
+from core.data.formats.pair_names import is_negative, propose_named_pairs
+from core.data.formats.preference_proposals import are_two_answers, propose_preference
 from core.data.formats.proposal import (
+    QUESTION_NAMES,
     Columns,
     Proposal,
     Rows,
@@ -43,10 +47,12 @@ from core.data.formats.proposal import (
     count_present,
     make_proposal,
 )
+from core.data.formats.question_columns import INSTRUCTION_NAMES, asks, longest_text, only_text
 from core.data.formats.rated_proposals import offer_rated, offer_right, verdict_column
 from core.data.formats.reading import get_format
 from core.data.formats.reasoning_columns import is_reasoning_name, offer_reasoning, reasoning_columns
 from core.data.formats.row_doubts import question_part_doubt, row_doubt, taken_columns
+from core.data.formats.speaker_proposals import propose_unnamed
 from core.data.formats.text_proposals import propose_labeled, propose_marked, propose_plain
 from core.data.formats.turn_proposals import propose_trees, propose_turns
 from core.data.formats.turns import is_conversation, is_turn
@@ -54,12 +60,9 @@ from core.data.formats.values import is_missing, nested
 from core.data.formats.worded_pairs import TITLE_NAMES, propose_titled, propose_worded
 from core.data.listing import list_some
 
-_INSTRUCTION_NAMES = ("instruction", "instructions", "definition", "task_description")
 _INPUT_NAMES = ("input", "inputs", *names.CONTEXT_NAMES)
 # Minimum number of words of the longest question, where questions repeat.
 _QUESTION_WORDS = 3
-# A text is this many times as long as its title, its summary and the like together.
-_LONGER_TIMES = 2
 _SHOWN_FIELDS = 4
 _KIND_WORDS = {"id": "ids", "constant": "one value", "number": "numbers", "category": "categories"}
 
@@ -71,6 +74,24 @@ def proposals(rows: Rows, found: Columns) -> Iterator[Proposal]:
     """
     paired = [proposal for proposal in propose_paired(rows, found) if proposal.reading.format == "paired"]
     choices = list(propose_choices(rows, found))
+    for proposal in _all_proposals(rows, found, choices):
+        doubts = dict.fromkeys(
+            (
+                proposal.doubt,
+                paired_doubt(rows, paired, proposal),
+                choices_doubt(choices, proposal),
+                row_doubt(rows, found, proposal.reading),
+            )
+        )
+        proposal = replace(proposal, doubt="; ".join(doubt for doubt in doubts if doubt))
+        for one in (*offer_right(rows, found, proposal), *offer_rated(rows, found, proposal), proposal):
+            has_answers = one.reading.format != "text"
+            taken = taken_columns(rows, one.reading).values()
+            yield from offer_reasoning(one, reasoning_columns(rows, found, taken) if has_answers else [])
+
+
+def _all_proposals(rows: Rows, found: Columns, choices: list[Proposal]) -> Iterator[Proposal]:
+    """Yield the proposals of all kinds, the most specific first, without the doubts of the columns beside them."""
     for propose in (
         propose_trees,
         lambda rows, found: choices,
@@ -82,27 +103,17 @@ def proposals(rows: Rows, found: Columns) -> Iterator[Proposal]:
         _annotated,
         propose_worded,
         propose_titled,
+        propose_unnamed,
         propose_marked,
+        propose_named_pairs,
+        propose_labeled_pairs,
         propose_labeled,
         propose_flags,
         propose_plain,
         _two_texts,
         propose_lists,
     ):
-        for proposal in propose(rows, found):
-            doubts = dict.fromkeys(
-                (
-                    proposal.doubt,
-                    paired_doubt(rows, paired, proposal),
-                    choices_doubt(choices, proposal),
-                    row_doubt(rows, found, proposal.reading),
-                )
-            )
-            proposal = replace(proposal, doubt="; ".join(doubt for doubt in doubts if doubt))
-            for one in (*offer_right(rows, found, proposal), *offer_rated(rows, found, proposal), proposal):
-                has_answers = one.reading.format != "text"
-                taken = taken_columns(rows, one.reading).values()
-                yield from offer_reasoning(one, reasoning_columns(rows, found, taken) if has_answers else [])
+        yield from propose(rows, found)
 
 
 def _kind_doubt(rows: Rows, found: Columns, prompt: str, answer: str) -> str:
@@ -132,16 +143,21 @@ def _pairs(rows: Rows, found: Columns) -> Iterator[Proposal]:
             continue
         rest = [name for name in found if name != answer]
         others = other_answers(rows, found, answer)
-        instruction = find_column(rest, _INSTRUCTION_NAMES)
-        prompt = instruction or find_column(rest, names.PROMPT_NAMES) or _only_text(found, answer)
-        longest = None if prompt else _longest_text(found, answer)
+        instruction = find_column(rest, INSTRUCTION_NAMES)
+        turns = find_column([name for name in rest if _are_turns(rows, name)], names.PROMPT_NAMES)
+        if turns and instruction and instruction != turns:
+            # A request to a model: the turns are the question, and the instructions its system prompt.
+            yield _request(rows, found, instruction, turns, answer)
+            continue
+        prompt = instruction or find_column(rest, names.PROMPT_NAMES) or only_text(found, answer)
+        longest = None if prompt else longest_text(found, answer)
         prompt = prompt or longest
         if prompt is None or prompt == answer:
             continue
         doubts = [
             f"{longest!r} may be the text of which {answer!r} is the answer" if longest else "",
             f"both {answer!r} and {others[0]!r} may hold the answer" if others else "",
-            "" if _asks(prompt, answer) else _verdict_doubt(rows, answer) or f"{prompt!r} may be the question",
+            "" if asks(prompt, answer) else _verdict_doubt(rows, answer) or f"{prompt!r} may be the question",
             _kind_doubt(rows, found, prompt, answer),
             rank_doubt(rows, found, answer),
         ]
@@ -153,6 +169,18 @@ def _pairs(rows: Rows, found: Columns) -> Iterator[Proposal]:
         if fields := _text_of_objects(rows, found, prompt, answer):
             yield _pair(*unfolded(rows, fields), *fields, is_instruction=is_alpaca, doubt=doubt, other=other)
         yield _pair(rows, found, prompt, answer, is_instruction=is_alpaca, doubt=doubt, other=other)
+
+
+def _are_turns(rows: Rows, name: str) -> bool:
+    filled = count_filled(rows, name, lambda value: True)
+    return bool(filled) and 2 * count_filled(rows, name, is_conversation) > filled
+
+
+def _request(rows: Rows, found: Columns, instruction: str, turns: str, answer: str) -> Proposal:
+    rest = [name for name in found if name not in (instruction, turns, answer)]
+    slots = {"prompt": turns, "completion": answer, "system": instruction, "tools": find_column(rest, names.TOOL_NAMES)}
+    evidence = f"turns in {turns!r}, the system prompt in {instruction!r} and the answer in {answer!r}"
+    return make_proposal(found, "prompt_completion", slots, evidence, count_present(rows, turns, answer))
 
 
 def _referenced(rows: Rows, found: Columns, answers: list[str]) -> Iterator[Proposal]:
@@ -197,7 +225,8 @@ def _verdict_doubt(rows: Rows, answer: str) -> str:
 def _two_texts(rows: Rows, found: Columns) -> Iterator[Proposal]:
     """Propose the only two columns of text as a question and its answer, always with doubt."""
     # The name and the type of a list of turns are no question and answer.
-    if any(count_filled(rows, name, is_conversation) for name in found) or message_list_doubt(rows, found):
+    has_turns = any(count_filled(rows, name, is_conversation) for name in found)
+    if has_turns or message_list_doubt(rows, found) or message_doubt(rows, found):
         return
     texts = [n for n, column in found.items() if column.kind in ("prose", "short") and not is_reasoning_name(n)]
     # A list of flags in a cell of text is none.
@@ -205,10 +234,13 @@ def _two_texts(rows: Rows, found: Columns) -> Iterator[Proposal]:
     if len(texts) < 2:
         lists = [name for name in found if found[name].kind == "nested" and holds_answer(rows, name)]
         texts = sorted(texts + lists, key=list(found).index)
-    if len(texts) == 2 and not any(map(is_wrong_name, texts)):
+    texts = [name for name in texts if not is_negative(name, found) and not find_column([name], names.CHOSEN_NAMES)]
+    # Answers to the same question, such as answer_0 and answer_1, are no question and answer.
+    if len(texts) == 2 and not are_two_answers(*texts):
         doubt = f"{texts[0]!r} and {texts[1]!r} may be a question and its answer"
-        yield _pair(rows, found, texts[0], texts[1], is_instruction=False, doubt=doubt)
-        if _asks(texts[0], texts[1]) == _asks(texts[1], texts[0]):
+        if asks(texts[0], texts[1]) or not find_column(texts[1:], QUESTION_NAMES):
+            yield _pair(rows, found, texts[0], texts[1], is_instruction=False, doubt=doubt)
+        if asks(texts[0], texts[1]) == asks(texts[1], texts[0]):
             # Of two languages, or of a question and its query in SQL, either may be the question.
             yield _pair(rows, found, texts[1], texts[0], is_instruction=False, doubt=doubt)
 
@@ -217,7 +249,7 @@ def _fields(rows: Rows, found: Columns) -> Iterator[Proposal]:
     """Propose two texts in the objects of one column, such as a sentence in two languages, always with doubt."""
     for name, *fields in field_pairs(rows, found):
         question, answer = (f"{name}.{field}" for field in fields)
-        if _asks(fields[1], fields[0]) or any(count_filled(rows, name, test) for test in (is_turn, is_conversation)):
+        if asks(fields[1], fields[0]) or any(count_filled(rows, name, test) for test in (is_turn, is_conversation)):
             continue
         doubt = f"the fields {fields[0]!r} and {fields[1]!r} of {name!r} may be a question and its answer"
         yield _pair(*unfolded(rows, (question, answer)), question, answer, is_instruction=False, doubt=doubt)
@@ -228,31 +260,6 @@ def _annotated(rows: Rows, found: Columns) -> Iterator[Proposal]:
     for question, answer in annotated_texts(rows, found):
         doubt = f"{question!r} may be the question and the text in {answer!r} the answer"
         yield _pair(*unfolded(rows, (question,)), question, answer, is_instruction=False, doubt=doubt)
-
-
-def _asks(prompt: str, answer: str) -> bool:
-    """Return whether a column is certainly the question: by its name, or as the text of a summary."""
-    if find_column([prompt], names.PROMPT_NAMES + _INSTRUCTION_NAMES):
-        return True
-    return bool(find_column([answer], ("summary", "highlights")) and find_column([prompt], names.TEXT_NAMES))
-
-
-def _only_text(found: Columns, answer: str) -> str | None:
-    """Return the only column of prose apart from the answer, or None."""
-    prose = _prose_beside(found, answer)
-    return prose[0] if len(prose) == 1 else None
-
-
-def _longest_text(found: Columns, answer: str) -> str | None:
-    """Return the column of prose that is far longer than all others, such as a review with its title; or None."""
-    first, *others = sorted(_prose_beside(found, answer), key=lambda name: -found[name].characters) or [None]
-    rest = sum(found[name].characters for name in (*others, answer))
-    return first if first and found[first].characters >= _LONGER_TIMES * rest else None
-
-
-def _prose_beside(found: Columns, answer: str) -> list[str]:
-    texts = [name for name, column in found.items() if column.kind == "prose" and name != answer]
-    return [name for name in texts if not is_reasoning_name(name)]
 
 
 def _pair(

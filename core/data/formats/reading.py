@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from core.data.formats.cells import Cells, Format, Row, with_system
 from core.data.formats.conversation import Message, UnusableRow
+from core.data.formats.mojibake import note_mojibake
 from core.data.formats.options import FormatName, ReadingOptions
 from core.data.formats.parsers import FORMATS
 from core.data.formats.reasoning_marks import read_reasoning_marks, with_reasoning
@@ -96,6 +97,7 @@ class Reading(ReadingOptions):
         messages = _with_plain_line_ends(messages, cells)
         if any(m["role"] == "user" and not m["content"].strip() for m in messages):
             cells.note(_NO_QUESTION)
+        note_mojibake(messages, cells.note)
         # `unread` comes last: it needs to know every column that the steps above have read.
         return Parsed(messages, list(dict.fromkeys(cells.notes)), cells.unread(), frozenset(cells.applied))
 

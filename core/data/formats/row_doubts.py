@@ -24,7 +24,7 @@ from core.data.formats.proposal import Columns, Rows, count_filled
 from core.data.formats.ratings import rating_doubt
 from core.data.formats.reading import Reading, get_format
 from core.data.formats.reasoning_columns import reasoning_columns
-from core.data.formats.turns import is_conversation
+from core.data.formats.turns import is_conversation, is_message_list
 from core.data.formats.values import is_missing, nested, unfold
 from core.data.formats.withdrawn import withdrawn_doubt
 
@@ -157,8 +157,12 @@ def _other_format_doubt(rows: Rows, found: Columns, taken: set[str], is_text: bo
     chosen, rejected = find_column(free, names.CHOSEN_NAMES), find_column(free, names.REJECTED_NAMES)
     if chosen and rejected:
         return f"{chosen!r} and {rejected!r} may be the answers"
-    turns = next((name for name in free if 2 * count_filled(rows, name, is_conversation) > len(rows)), "")
+    turns = next((name for name in free if 2 * count_filled(rows, name, _holds_turns) > len(rows)), "")
     return f"the conversations in {turns!r} would not be used" if turns and is_text else ""
+
+
+def _holds_turns(value: object) -> bool:
+    return is_conversation(value) or is_message_list(value)
 
 
 def _are_keys(rows: Rows, answer: str) -> bool:

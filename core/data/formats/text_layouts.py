@@ -18,6 +18,11 @@ _VECTOR = re.compile(r"\s*[+-]?\d+(?:\.\d+)?(?:\s+\d+:[+-]?[\d.]+(?:[eE][+-]?\d+
 _NAME_TAG = re.compile(r"O|[BIESLU]-\S+")
 # Signs between two cells. A dash or an ellipsis is one of prose.
 _BETWEEN = re.compile(r"\t| (?!-+ )[|+#$~^:=*<>@&/\\-]{2,} (?=\S)")
+# Tokens between the turns of DailyDialog and of other conversations, one per line.
+_TURN_TOKEN = re.compile(r"__[a-z]{2,6}__|<(?:eou|eot|eos|sep|turn|EOU|EOT|EOS|SEP|TURN)>|\[(?:SEP|EOS|EOT|EOU)\]|</s>")
+# Quizzes of Moodle: GIFT has the choices in braces, Aiken names the right one in the last line.
+_GIFT = re.compile(r"(?:::[^:]*::)?[^{}]{3,}\{\s*(?:[=~]|T(?:RUE)?\}|F(?:ALSE)?\}|#)", re.DOTALL)
+_AIKEN = re.compile(r"(?:[A-Z][).] .*\n){2,}ANSWER: ?[A-Z]\s*", re.MULTILINE)
 _TIME = r"\d{1,2}:\d\d(?::\d\d)?(?:[.,]\d+)?(?:\s?[AaPp]\.?[Mm]\.?)?"
 _DATE = r"\d{1,4}[./-]\d{1,2}[./-]\d{1,4}"
 # WhatsApp, Signal and IRC: a time, a speaker and the text in one line.
@@ -47,6 +52,18 @@ def layout_doubt(texts: Sequence[str]) -> str:
             _is_tagged,
             "the texts are words with tags, one per line (CoNLL), and no format reads tags; write the words of a "
             "sentence as the question and what to find as the answer",
+        ),
+    )
+    tests += (
+        (
+            lambda text: _GIFT.match(text) is not None or _AIKEN.search(text) is not None,
+            "the texts are questions with choices, as in a quiz of Moodle (GIFT or Aiken); write them as columns with "
+            "the question, the choices and the right one",
+        ),
+        (
+            lambda text: len(_TURN_TOKEN.findall(text)) > 1,
+            f"{next((found[0] for text in texts if (found := _TURN_TOKEN.search(text))), '')!r} may divide the texts "
+            "into turns; write each text as a list of turns in a column messages",
         ),
     )
     found = next((doubt for test, doubt in tests if 2 * sum(map(test, texts)) > len(texts)), "")

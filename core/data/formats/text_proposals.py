@@ -1,5 +1,6 @@
 """Proposals of readings of a single text column: marked turns, a text with a label, plain text."""
 
+import contextlib
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -8,11 +9,14 @@ from typing import Any
 
 from core.data.formats import columns as names
 from core.data.formats.columns import find_column, folded_name, name_words
+from core.data.formats.conversation import UnusableRow
+from core.data.formats.dates import is_date
 from core.data.formats.doubts import message_doubt, message_list_doubt, speaker_doubt
 from core.data.formats.flag_labels import flags_doubt
 from core.data.formats.marks import style_of
 from core.data.formats.object_fields import objects_doubt, spells_json
 from core.data.formats.options import FormatName
+from core.data.formats.pair_names import is_negative
 from core.data.formats.preference_proposals import find_choices
 from core.data.formats.proposal import (
     QUESTION_NAMES,
@@ -30,6 +34,10 @@ from core.data.listing import list_some
 
 # Different values of a column that may be a label although its name does not say so.
 _MAX_UNNAMED_LABELS = 20
+# The names of columns in a table without a header, and how many different numbers may be the labels in one of them. The
+# first rows of a file that is sorted by its label hold only one.
+_UNNAMED = re.compile(r"column_\d+")
+_MAX_UNNAMED_NUMBERS = 5
 # Different values of a column named like a label. One is enough there: the first rows of a file sorted by label
 # contain only one.
 _MAX_NAMED_LABELS = 200
@@ -62,7 +70,19 @@ def propose_marked(rows: Rows, found: Columns) -> Iterator[Proposal]:
             if column.characters and (count := count_filled(rows, name, test)):
                 evidence = f"{get_format(form).sign}, in the column {name!r}"
                 proposal = make_proposal(found, form, {"text": name}, evidence, count)
+                if len(found) > 1 and find_column([name], QUESTION_NAMES) and not _answers_any(rows, proposal.reading):
+                    # A rendered prompt whose answer is in another column.
+                    continue
                 yield replace(proposal, doubt=speaker_doubt(rows, proposal.reading))
+
+
+def _answers_any(rows: Rows, reading: Reading) -> bool:
+    """Return whether a marked text holds an answer in any row."""
+    for row in rows:
+        with contextlib.suppress(UnusableRow):
+            if any(one["role"] == "assistant" and one["content"].strip() for one in reading.parse(row)):
+                return True
+    return False
 
 
 def _prose(found: Columns) -> list[str]:
@@ -83,22 +103,26 @@ def propose_labeled(rows: Rows, found: Columns) -> Iterator[Proposal]:
         # Beside the only text, few different values are hardly anything else than its label.
         named = is_rating or folded_name(name) in usual or _is_only_category(found, name)
         labels = _labels(rows, name, named)
-        if text is None or not labels:
+        if text is None or not labels or all(is_date(label) for label in labels):
             continue
         # The text must be clearly longer than its label, or the two are rather a question and its answer.
-        if found[text].characters < 2 * sum(len(label) * count for label, count in labels.items()):
+        is_short = found[text].characters < 2 * sum(len(label) * count for label, count in labels.items())
+        if is_short and not find_column([name], names.SURE_LABEL_NAMES):
             continue
         shown = list_some([label for label, _ in labels.most_common()], 4)
         several = [other for other in _prose(found) if other not in (text, name)]
         doubt = "" if folded_name(name) in usual else f"{name!r} may be a label or a remark"
         if any(isinstance(row.get(name), list) for row in rows):
             doubt = f"{name!r} may hold several labels, of which the first would be the answer"
-        if is_rating:
+        if is_short:
+            doubt = f"the texts in {text!r} are hardly longer than the labels in {name!r}, which may be answers"
+        elif is_rating:
             doubt = f"{name!r} may be a rating of the text, or a remark"
         elif several:
             doubt = f"{text!r} and {several[0]!r} may both belong to the question"
-        # That each row is one message of a chat is the better reason to ask.
-        doubt = doubt and (message_doubt(rows, found) or doubt)
+        if doubt and message_doubt(rows, found):
+            # A column beside the messages of a chat is no label of them.
+            continue
         evidence = f"{len(labels)} different values in the column {name!r} ({shown}) beside the text in {text!r}"
         columns = {"text": text, "label": name}
         yield Proposal(Reading(format="label", columns=columns), evidence, count_present(rows, text, name), doubt)
@@ -131,7 +155,9 @@ def _labels(rows: Rows, name: str, named: bool) -> Counter[str]:
     several = Counter(map(str, values))
     if any(isinstance(value, float) for value in values) and not _is_rating(rows, name):
         return Counter()
-    if find_column([name], names.SURE_LABEL_NAMES):
+    if _UNNAMED.fullmatch(name) and all(str(value).lstrip("-").isdigit() for value in values):
+        few = 1 <= len(several) <= _MAX_UNNAMED_NUMBERS
+    elif find_column([name], names.SURE_LABEL_NAMES):
         few = 1 <= len(several) <= _MAX_NAMED_LABELS
     else:
         # Without a name that says so, each value must also repeat often.
@@ -145,6 +171,7 @@ def propose_plain(rows: Rows, found: Columns) -> Iterator[Proposal]:
     open_kinds = [name for name, column in found.items() if column.kind in ("prose", "short", "nested")]
     usual = find_column(open_kinds, names.TEXT_NAMES)
     texts = [name for name in found if found[name].kind == "prose" or (name == usual and found[name].characters)]
+    texts = [name for name in texts if not is_negative(name, found)]
     # Raw JSON is hardly a text to train on, except under the name of one.
     texts = [name for name in texts if name == usual or not spells_json(rows, name)]
     missing = _missing_part(rows, found)
@@ -164,10 +191,18 @@ def propose_plain(rows: Rows, found: Columns) -> Iterator[Proposal]:
             )
         if not doubt and label and name != usual:
             doubt = f"the column {label!r} may be the answer about the text"
-        doubt = doubt or flags_doubt(rows, found) or objects_doubt(rows, name)
+        doubt = doubt or flags_doubt(rows, found) or objects_doubt(rows, name) or _unnamed_doubt(found, name)
         evidence = f"no marks of turns; the column {name!r} is read as plain text"
         filled = count_filled(rows, name, lambda value: isinstance(value, str))
         yield make_proposal(found, "text", {"text": name}, evidence, filled, doubt)
+
+
+def _unnamed_doubt(found: Columns, name: str) -> str:
+    """Return the doubt that a column of a table without a header has its label in another one; "" if not."""
+    filled = [other for other in found if found[other].kind != "empty" and _UNNAMED.fullmatch(other)]
+    if not _UNNAMED.fullmatch(name) or len(filled) < 2:
+        return ""
+    return f"the columns have no names, and {len(filled)} of them hold values; {name!r} may belong to a label"
 
 
 def _find_unlisted_marks(texts: Sequence[str]) -> list[str]:

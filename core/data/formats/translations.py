@@ -17,7 +17,7 @@ _NAMES: dict[str, str] = {
     "câu_hỏi pertanyaan",
     "answer": "回答 答案 答复 答覆 答 回复 回覆 解答 答え 応答 返答 답변 대답 답 응답 respuesta respuestas resposta "
     "respostas réponse reponse réponses risposta risposte antwort antworten antwoord odpowiedź odpowiedz cevap "
-    "yanıt ответ ответы відповідь إجابة الإجابة جواب उत्तर जवाब câu_trả_lời trả_lời jawaban",
+    "yanıt ответ ответы відповідь إجابة الإجابة جواب الجواب الرد उत्तर जवाब câu_trả_lời trả_lời jawaban",
     "prompt": "提示 提示词 提示詞 プロンプト 프롬프트 промпт",
     "system": "系统 系統 システム 시스템 sistema système systeme система",
     "system_prompt": "系统提示 系統提示 系统提示词 システムプロンプト 시스템_프롬프트",

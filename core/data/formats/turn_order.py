@@ -18,7 +18,7 @@ _NUMBERS = (
 )  # fmt: skip
 _TIMES = (
     "created_at", "createdat", "created", "create_time", "timestamp", "ts", "time", "datetime", "date", "sent_at",
-    "sentat", "date_time", "created_on",
+    "sentat", "date_time", "created_on", "timestamp_ms", "created_utc", "date_unixtime", "sent_timestamp",
 )  # fmt: skip
 _ISO_TIME = re.compile(r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d.*)?")
 _NUMBER = re.compile(r"\d{1,9}")

@@ -24,6 +24,7 @@ from core.data.formats.proposal import (
 from core.data.formats.rated_proposals import verdict_column
 from core.data.formats.reading import get_format
 from core.data.formats.row_doubts import question_part_doubt
+from core.data.formats.speaker_order import SPEAKER_ROLES
 from core.data.formats.turn_order import order_doubt
 from core.data.formats.turns import has_usual_speaker, is_conversation, is_turn
 from core.data.formats.values import nested
@@ -64,6 +65,8 @@ def propose_turns(rows: Rows, found: Columns) -> Iterator[Proposal]:
         roles = people_roles(rows, name) if is_turn(first) else {}
         if is_turn(first):
             doubt = people_doubt(rows, name, roles)
+            if doubt and not roles:
+                roles = dict(SPEAKER_ROLES)
         else:
             is_named = find_column([name], names.TURN_NAMES)
             doubt = "" if is_named else f"the questions and answers {where} may be turns or separate examples"

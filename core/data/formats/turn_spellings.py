@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from core.data.formats.conversation import usual_role
-from core.data.formats.values import Note
+from core.data.formats.values import Note, is_missing
 
 # LangChain names the classes of its messages: HumanMessage, AIMessageChunk.
 _CLASS = re.compile(r"(\w+?)Message(?:Chunk)?")
@@ -23,6 +23,9 @@ _PUBLIC_FLAGS = ("public", "is_public")
 _PRIVATE_FLAGS = (
     "private", "is_private", "internal", "is_internal", "internal_note", "is_note", "is_internal_note",
 )  # fmt: skip
+# Fields of a message of a helpdesk or a chat that may be an event, such as "Bo closed the conversation".
+_EVENT_KEYS = ("part_type", "event", "event_type", "action", "system_event")
+_EVENT_TEXTS = ("body", "text", "content", "message")
 _ASSISTANT_FLAGS = (
     "is_bot", "isbot", "is_ai", "isai", "is_assistant", "isassistant", "is_model", "from_bot", "is_agent", "is_gpt",
     "outgoing", "is_outgoing", "is_staff", "from_agent",
@@ -74,6 +77,13 @@ def is_private(turn: Any) -> bool:
         return False
     is_hidden = any(turn.get(name) is False for name in _PUBLIC_FLAGS)
     return is_hidden or any(turn.get(name) is True for name in _PRIVATE_FLAGS)
+
+
+def is_event(turn: Any) -> bool:
+    """Return whether a turn is an event of a helpdesk or a chat without a text, such as an assignment."""
+    if not isinstance(turn, dict) or not any(isinstance(turn.get(name), str) for name in _EVENT_KEYS):
+        return False
+    return all(is_missing(turn.get(name)) for name in _EVENT_TEXTS)
 
 
 def visibility_flags(turn: dict[str, Any]) -> set[str]:

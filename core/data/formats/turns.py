@@ -5,15 +5,16 @@ an answer from the loss; and reasoning, which is written before the answer in <t
 options. All other fields are reported in the notes of the row.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from core.data.formats.channels import join_channels
 from core.data.formats.conversation import Message, Role, UnusableRow, usual_role
 from core.data.formats.loss_flags import LOSS_KEYS, SKIP_KEYS, UNCLEAR_KEYS, loss_flag
+from core.data.formats.speaker_order import with_ordered_roles
 from core.data.formats.turn_order import in_order
 from core.data.formats.turn_parts import Parts, note_unused
-from core.data.formats.turn_spellings import is_private, visibility_flags, with_role
+from core.data.formats.turn_spellings import is_event, is_private, visibility_flags, with_role
 from core.data.formats.values import Note, is_absent, is_missing, nested, optional_text, text_of
 
 ROLE_KEYS = (
@@ -22,9 +23,16 @@ ROLE_KEYS = (
 )  # fmt: skip
 CONTENT_KEYS = (
     "content", "value", "text", "message", "parts", "utterance", "body", "body_text", "plain_body", "message_text",
-    "msg",
+    "msg", "mes",
 )  # fmt: skip
 REASONING_KEYS = ("reasoning_content", "reasoning", "thinking", "thought")
+# Fields of a part of a text, which is no message.
+_PART_KEYS = frozenset(
+    ("start", "end", "offset", "start_offset", "end_offset", "label", "labels", "entity", "entity_type", "bbox",
+     "answer_start", "tag", "span")
+)  # fmt: skip
+# Messages of a conversation have at least so many words on average.
+_MIN_MESSAGE_WORDS = 2
 CALL_KEYS = ("tool_calls", "function_call", "tool_call")
 RoleOf = Callable[[str], Role | None]
 # Names of the two fields of a question and its answer (Capybara and others).
@@ -81,6 +89,29 @@ def speaker_of(turn: dict[str, Any]) -> str:
     return name if isinstance(name, str) else ""
 
 
+def text_in_turn(turn: Any) -> str:
+    """Return the text of a turn without spaces around it; "" for a content of another kind."""
+    fields = {str(key).lower(): item for key, item in turn.items()} if isinstance(turn, dict) else {}
+    content = next((fields[key] for key in CONTENT_KEYS if not is_missing(fields.get(key))), None)
+    return content.strip() if isinstance(content, str) else ""
+
+
+def is_message_list(value: Any) -> bool:
+    """Return whether a value is a list of objects, most of which hold the text of a message.
+
+    The marked parts of a text, such as the names in it, have a position or a label; they are short, too.
+    """
+    value = nested(value)
+    if not isinstance(value, list) or not value or not all(isinstance(item, dict) for item in value):
+        return False
+    if any(_PART_KEYS & {str(key).lower() for key in item} for item in value):
+        return False
+    texts = [text for item in value if (text := text_in_turn(item))]
+    # U+2E80 is the start of the CJK blocks, whose texts have no words to count.
+    words = sum(len(text.split()) + sum(ord(c) > 0x2E80 for c in text[:200]) for text in texts)
+    return 2 * len(texts) >= len(value) and words >= _MIN_MESSAGE_WORDS * len(texts) > 0
+
+
 def has_usual_speaker(rows: Iterable[Mapping[str, Any]], name: str) -> bool:
     """Return whether a turn in a column has a speaker of a usual role, or is a question with its answer."""
     turns = (turn for row in rows if is_conversation(row.get(name)) for turn in nested(row[name]))
@@ -92,7 +123,9 @@ def has_usual_speaker(rows: Iterable[Mapping[str, Any]], name: str) -> bool:
     return False
 
 
-def read_turns(value: Any, note: Note, think: bool = True, role_of: RoleOf = usual_role) -> list[Message]:
+def read_turns(
+    value: Any, note: Note, think: bool = True, role_of: RoleOf = usual_role, asker: str = ""
+) -> list[Message]:
     """Return the messages of a list of turns, of pairs, or of texts that alternate between user and assistant.
 
     Args:
@@ -100,6 +133,7 @@ def read_turns(value: Any, note: Note, think: bool = True, role_of: RoleOf = usu
         note: Callback for one sentence about each field that is not used.
         think: Whether to write reasoning into the answer; otherwise it is left out with a note.
         role_of: Returns the role of a speaker, or None for an unknown one.
+        asker: The author who counts as the first speaker; "" for the author of the first turn.
 
     Raises:
         UnusableRow: The value is not such a list, or a turn cannot be parsed.
@@ -115,10 +149,18 @@ def read_turns(value: Any, note: Note, think: bool = True, role_of: RoleOf = usu
     if value and isinstance(value[0], str) and all(isinstance(turn, str) for turn in value):
         note("the texts of a list are read as turns by their position: user, assistant, user and so on")
         return [{"role": ("user", "assistant")[i % 2], "content": text} for i, text in enumerate(value)]
+    turns = with_ordered_roles(in_order(value, note), role_of, lambda turn: _has_role(turn, role_of), asker)
+    return _read_each(turns, note, think, role_of)
+
+
+def _read_each(turns: Sequence[Any], note: Note, think: bool, role_of: RoleOf) -> list[Message]:
     messages: list[Message] = []
-    for turn in join_channels(list(in_order(value, note))):
+    for turn in join_channels(list(turns)):
         if is_private(turn):
             note("internal notes (public = false and the like) are left out")
+            continue
+        if is_event(turn):
+            note("events without a text, such as an assignment, are left out")
             continue
         # Nearly all turns of public datasets take this path, so it comes first.
         if isinstance(turn, dict) and (plain := _plain_turn(turn, role_of)) is not None:
@@ -130,6 +172,10 @@ def read_turns(value: Any, note: Note, think: bool = True, role_of: RoleOf = usu
         else:
             raise UnusableRow("a turn is not an object with a role and a content")
     return messages
+
+
+def _has_role(turn: dict[str, Any], role_of: RoleOf) -> bool:
+    return pair_keys(turn) is not None or any(role_of(name) for name in speakers_of(turn))
 
 
 def _read_pair(turn: dict[str, Any], pair: tuple[str, str], before: list[Message], note: Note) -> list[Message]:

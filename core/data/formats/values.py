@@ -25,6 +25,7 @@ _EMPTY_ANSWERS = _MISSING_WORDS - {"", "{}", "[]"} | {
     "<null>", "<none>", "<empty>", "<blank>", "[deleted]", "[removed]", "<deleted>", "<removed>", "(deleted)",
     "(removed)", "[deleted by user]", "[removed by moderator]", "tbd", "tba", "tbc", "todo", "to do", "fixme", "xxx",
     "to be determined", "to be done", "[object object]", "no answer", "placeholder", "lorem ipsum", "no data",
+    "no answer present", "no answer present.", "unanswerable", "[unanswerable]", "cannotanswer", "not answerable",
 }  # fmt: skip
 # Errors of Excel, LibreOffice and Google Sheets in any language: #REF!, #DIV/0!, #NAME?, #BEZUG!, #NV, Err:502.
 _SPREADSHEET_ERROR = re.compile(r"#[^\W_]+(?:[/_ ][^\W_]+)?[!?]|#n/a|#nv|#nd|#error|err:\d+", re.IGNORECASE)
@@ -34,8 +35,9 @@ _PLAIN_NUMBER = re.compile(r"[+-]?\d{1,30}(?:[.,]\d{1,30})?(?:[eE][+-]?\d{1,3})?
 _MAX_LITERAL_CHARACTERS = 4 * 2**20
 # pandas writes a NumPy array of dicts without commas: "[{...}\n {...}]". A line end inside a repr'd string is escaped.
 _NUMPY_JOIN = re.compile(r"\}\s*\n\s*\{")
-# It writes an array of texts as "['one' 'two']", which Python would read as a single text.
-_NUMPY_TEXTS = re.compile(r"""('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")\s+(?=['"])""")
+# It writes an array of texts as "['one' 'two']", which Python would read as a single text. Every text is matched, so
+# that no match begins at the quote that ends one.
+_NUMPY_TEXTS = re.compile(r"""('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")(\s+(?=['"]))?""")
 _NUMPY_ARRAY = re.compile(r"\barray\(\[|\],\s*dtype=\w+\)")
 
 # Fields of an object of lists that hold the speakers and the texts of turns.
@@ -146,7 +148,7 @@ def _python_literal(text: str) -> Any:
     if "array(" in text:
         text = _NUMPY_ARRAY.sub(lambda found: "[" if found[0].startswith("array") else "]", text)
     if "[" in text:
-        text = _NUMPY_TEXTS.sub(r"\1,", text)
+        text = _NUMPY_TEXTS.sub(lambda found: f"{found[1]}," if found[2] else found[1], text)
     return ast.literal_eval(_NUMPY_JOIN.sub("},{", text))
 
 

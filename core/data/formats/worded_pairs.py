@@ -13,9 +13,10 @@ from core.data.formats.columns import Column, find_column, name_words
 from core.data.formats.empty_answers import has_no_answers, is_wrong_name
 from core.data.formats.envelopes import holds_one_text
 from core.data.formats.proposal import Columns, Proposal, Rows, count_present, make_proposal
+from core.data.formats.values import is_missing, nested
 
 _QUESTION_WORDS = frozenset(("question", "questions", "prompt", "query", "instruction", "problem", "request", "ask"))
-_ANSWER_WORDS = frozenset(("answer", "answers", "response", "reply", "completion", "output", "solution"))
+_ANSWER_WORDS = frozenset(("answer", "answers", "response", "responses", "reply", "completion", "output", "solution"))
 # A header of so many words is a sentence, as in a form.
 _MIN_SENTENCE_WORDS = 6
 # Words of a column about the answer.
@@ -34,11 +35,22 @@ _PEOPLE = (
     ("term", "definition"), ("word", "definition"), ("expression", "meaning"),
 )  # fmt: skip
 
+# The last words of the names of a case and of what came of it, as in the export of a helpdesk.
+_CASES = (
+    ("description", "resolution"), ("issue", "resolution"), ("problem", "resolution"), ("complaint", "resolution"),
+    ("ticket", "resolution"), ("query", "resolution"), ("issue", "solution"), ("description", "solution"),
+    ("error", "fix"), ("problem", "fix"), ("issue", "fix"), ("complaint", "response"), ("symptoms", "diagnosis"),
+    ("symptoms", "treatment"), ("review", "reply"), ("email", "reply"), 
+    ("email", "response"), ("docstring", "code"), ("description", "code"), ("nl", "code"),
+)  # fmt: skip
+
 
 def propose_worded(rows: Rows, found: Columns) -> Iterator[Proposal]:
     """Propose columns that are a question and an answer by a word of their names, where no usual name is found."""
     texts = [name for name, column in found.items() if column.kind in ("prose", "short")]
     lists = [name for name in found if found[name].kind == "nested" and holds_one_text(rows, name)]
+    # Argilla's answers are lists of texts, beside those of their users and states.
+    lists += [name for name in found if found[name].kind == "nested" and name not in lists and _are_texts(rows, name)]
     lists = [name for name in lists if not _REMARK_WORDS & set(name_words(name))]
     if find_column(texts, names.PROMPT_NAMES) and find_column(texts, names.COMPLETION_NAMES):
         return
@@ -59,10 +71,18 @@ def propose_worded(rows: Rows, found: Columns) -> Iterator[Proposal]:
             is_only = len(asked) == len(answers) == 1 and not others and answer not in lists
             is_sure = is_only and _is_plain(prompt, _QUESTION_WORDS) and _is_plain(answer, _ANSWER_WORDS)
             yield _pair(rows, found, prompt, answer, is_sure)
+    for asking, answering in _CASES:
+        prompt, answer = (_last_word(texts, word) for word in (asking, answering))
+        if prompt and answer:
+            yield _pair(rows, found, prompt, answer, is_sure=False)
     for asking, answering in _PEOPLE:
         prompt, answer = (find_column(texts, (word,)) for word in (asking, answering))
         if prompt and answer:
             yield _pair(rows, found, prompt, answer, is_sure=False)
+
+
+def _last_word(texts: list[str], word: str) -> str | None:
+    return next((name for name in texts if (name_words(name) or [""])[-1] == word), None)
 
 
 def propose_titled(rows: Rows, found: Columns) -> Iterator[Proposal]:
@@ -79,6 +99,14 @@ def propose_titled(rows: Rows, found: Columns) -> Iterator[Proposal]:
         doubt = f"{asked} may be the question and {answer!r} the answer"
         evidence = f"a question in {asked} and an answer in {answer!r}"
         yield make_proposal(found, "alpaca", slots, evidence, count_present(rows, *filter(None, slots.values())), doubt)
+
+
+def _are_texts(rows: Rows, name: str) -> bool:
+    """Return whether a column whose name ends with responses or the like holds lists of texts."""
+    values = [nested(row[name]) for row in rows if name in row and not is_missing(row[name])]
+    if name.rpartition(".")[2] not in ("responses", "response", "answers", "suggestion") or "." not in name:
+        return False
+    return bool(values) and all(isinstance(value, list) and isinstance(value[0], str) for value in values if value)
 
 
 def _rest(name: str) -> tuple[str, ...]:
@@ -116,6 +144,9 @@ def is_path_of_question(name: str, names_beside: Iterable[str]) -> bool:
 
 def _is_worded(name: str, usual: tuple[str, ...], words: frozenset[str], others: frozenset[str]) -> bool:
     found = set(name_words(name))
+    if {"input", "output"} <= found:
+        # The cases of a test, as in APPS.
+        return False
     # Numbers tell several answers apart, except those in a sentence, such as "How do you answer it (2-3 sentences)?".
     if re.search(r"\d", name) and len(name_words(name)) < _MIN_SENTENCE_WORDS:
         return False

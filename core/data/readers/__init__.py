@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from core.data.readers import arrow, columnar, content, json_rows, separated, text_rows
+from core.data.readers import arrow, columnar, content, json_rows, sections, separated, text_rows, yaml_rows
 from core.data.readers.file_kinds import GZIP, ZSTANDARD, FileKind, kind_of_bytes, kind_of_file, kind_of_text
 from core.data.readers.lines import LineSource, SourceRow
 from core.data.readers.unpack import COMPRESSED
@@ -24,6 +24,8 @@ _TEXT = {
     ".tsv": separated.read,
     ".txt": text_rows.read,
     ".md": text_rows.read,
+    ".yml": yaml_rows.read,
+    ".yaml": yaml_rows.read,
 }
 _BY_CONTENT = {
     "JSON lines": json_rows.read_lines,
@@ -134,4 +136,4 @@ def read_rows(
             note(f"the name {name!r} does not say what is inside; it is read as {found or 'plain text'}{advice}")
         elif found:
             note(f"{name!r} ends in {ending} and holds {found}; it is read as such")
-        yield from (_BY_CONTENT[found] if found else _TEXT[ending])(source)
+        yield from sections.expand((_BY_CONTENT[found] if found else _TEXT[ending])(source), note)

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from core.data.depth import MAX_DEPTH, is_too_deep
-from core.data.readers import extended_json, json_repairs
+from core.data.readers import json_repairs, record_envelopes
 from core.data.readers.lines import MAX_COLUMNS, LineSource, SourceRow
 
 TOO_DEEP = "is nested too deeply"
@@ -64,8 +64,10 @@ class Decoder:
             return SourceRow(
                 line, None, text[:2000], f"has {len(value):,} fields; at most {MAX_COLUMNS:,} are read", split
             )
-        if (plain := extended_json.plain_row(value)) is not None:
-            self._note(extended_json.NOTE)
-            value, text = plain, json.dumps(plain, ensure_ascii=False)
+        if (plain := record_envelopes.plain_row(value)) is not None:
+            value, notes = plain
+            text = json.dumps(value, ensure_ascii=False)
+            for words in notes:
+                self._note(words)
         trouble = f"names the field {repeated!r} twice; the last one counts" if repeated else ""
         return SourceRow(line, value, text, trouble, split)

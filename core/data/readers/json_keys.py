@@ -33,11 +33,21 @@ def rows_by_key(value: dict[str, Any], note: Note) -> Rows | None:
 
 
 def _are_alike(rows: list[Any]) -> bool:
-    """Return whether rows are objects with the fields of the first one, among them one of a known name."""
+    """Return whether rows are objects with the fields of the first one, among them one of a known name or of turns."""
     if not all(isinstance(row, dict) and row for row in rows) or TURN_KEYS & rows[0].keys():
         return False
     alike = sum(row.keys() == rows[0].keys() for row in rows)
-    return alike >= _MIN_SHARE * len(rows) and len(rows[0]) > 1 and has_known_name(list(rows[0]))
+    return alike >= _MIN_SHARE * len(rows) and len(rows[0]) > 1 and _has_content(rows[0])
+
+
+def _has_content(row: dict[str, Any]) -> bool:
+    """Return whether a row has a field of a known name, or one of a list of messages such as the log of MultiWOZ."""
+    return has_known_name(list(row)) or any(map(_are_messages, row.values()))
+
+
+def _are_messages(value: Any) -> bool:
+    items = value if isinstance(value, list) else []
+    return len(items) > 1 and all(isinstance(item, dict) and has_known_name(list(item)) for item in items)
 
 
 def _with_key(row: dict[str, Any], key: str, name: str) -> dict[str, Any]:

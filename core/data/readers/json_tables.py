@@ -7,6 +7,7 @@ one layout. Fields beside the rows, which are not read, are reported in a note.
 from collections.abc import Iterator
 from typing import Any
 
+from core.data.formats.columns import TURN_NAMES, find_column
 from core.data.listing import list_some
 from core.data.readers.header import has_known_name
 from core.data.readers.json_keys import TURN_KEYS, Note, Rows, rows_by_key
@@ -29,7 +30,17 @@ def rows_in(value: dict[str, Any], note: Note) -> Rows | None:
         value: The object.
         note: Callback for sentences about the layout and about fields that are not read.
     """
-    for find in (_splits, _hub_rows, _split_table, _index_table, _column_table, rows_by_key, _squad, _one_list):
+    for find in (
+        _splits,
+        _hub_rows,
+        _split_table,
+        _index_table,
+        _column_table,
+        rows_by_key,
+        _squad,
+        _text_lists,
+        _one_list,
+    ):
         if (found := find(value, note)) is not None:
             return found
     # A single field with an object in it may contain the rows one level deeper.
@@ -113,6 +124,21 @@ def _one_list(value: dict[str, Any], note: Note) -> Rows | None:
         return None
     _note_rest(value, set(lists), note)
     return [(None, row) for row in value[lists[0]]]
+
+
+def _text_lists(value: dict[str, Any], note: Note) -> Rows | None:
+    """Find conversations that are lists of texts, as in the corpus of ChatterBot: {"conversations": [["a", "b"]]}."""
+    name = find_column(list(value), TURN_NAMES)
+    lists = value.get(name or "")
+    if not isinstance(lists, list) or len(lists) < _MIN_NESTED_ROWS or not all(map(_is_talk, lists)):
+        return None
+    note(f"each list of texts in {name!r} is a row: the turns of one conversation")
+    _note_rest(value, {str(name)}, note)
+    return [(None, {"messages": [str(text) for text in talk]}) for talk in lists]
+
+
+def _is_talk(value: Any) -> bool:
+    return isinstance(value, list) and len(value) > 1 and all(isinstance(text, (str, int, float)) for text in value)
 
 
 def _squad(value: dict[str, Any], note: Note) -> Rows | None:

@@ -18,6 +18,7 @@ from core.chat.sampling import Sampling
 from core.chat.types import BaseIdentity, LaneRequest, adapter_key
 from core.errors import StudioError
 from core.hardware import gpu
+from core.hub.download import DownloadCancelled
 from core.runs.config import QLoRAConfig
 
 GREEDY = Sampling(temperature=0, max_new_tokens=8)
@@ -184,6 +185,25 @@ def test_engine_question_stopped_in_the_queue_is_never_answered(store):
     *_, entry = stream
     assert (entry.generations[0].end, entry.generations[0].tokens) == ("stopped", 0)
     holding.close()
+
+
+def test_engine_question_stopped_during_a_download_ends_and_the_next_goes_on(engine, store, monkeypatch):
+    def hold(model, report, is_cancelled):
+        report("Downloading tiny, 1.0 GiB of 12.0 GiB")
+        while not is_cancelled():
+            time.sleep(0.01)
+        raise DownloadCancelled(model.name)
+
+    monkeypatch.setattr(loaded_model, "fetch", hold)
+    made, stages = questions(store, "Hi.", "Hi."), []
+    for entry in engine.ask(made):
+        stages.append(entry.stage)
+        if entry.stage.startswith("Downloading"):
+            made.stop()
+    assert "Downloading tiny, 1.0 GiB of 12.0 GiB" in stages
+    assert [generation.end for generation in entry.generations] == ["stopped", "stopped"]
+    monkeypatch.undo()
+    assert texts(engine, questions(store, "And I?"))[0]
 
 
 def test_engine_question_for_another_base_loads_it(engine, store):

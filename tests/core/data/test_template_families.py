@@ -88,3 +88,14 @@ def test_generation_after_training_stops_at_the_end_token(family):
     *_, [answer] = lanes.generate([LaneRequest(talk[:1], Sampling(temperature=0, max_new_tokens=40))])
     assert answer.end == "end"
     assert family.name in THINKERS or answer.text.strip() == "The sea, breathing."
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=NAMES)
+def test_bounded_rendering_equals_that_of_transformers(family, real):
+    tokenizer = family.tokenizer()
+    for talk in real[:5]:
+        for messages, prompt in ((talk, False), (talk[:-1], True)):
+            expected = tokenizer.apply_chat_template(
+                messages, chat_template=family.template, tokenize=False, add_generation_prompt=prompt
+            )
+            assert apply_template(tokenizer, family.template, family.name, messages, prompt) == expected

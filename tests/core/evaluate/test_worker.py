@@ -6,11 +6,12 @@ import pytest
 from transformers import LlamaConfig
 
 from core.errors import StudioError
-from core.evaluate import process
+from core.evaluate import process, worker
 from core.evaluate.config import EvaluationConfig
 from core.evaluate.store import EvaluationStore
 from core.evaluate.worker import Worker
 from core.hardware import gpu
+from core.hub.download import DownloadCancelled
 from core.runs.config import QLoRAConfig
 
 GIB = 2**30
@@ -46,22 +47,43 @@ def test_submit_beside_a_run_that_needs_the_gpu_raises(runs, llama_7b, card):
 
 def test_may_continue_yields_to_a_run_that_is_about_to_load(runs, llama_7b, card):
     store = EvaluationStore(runs.settings)
-    worker = Worker(store, store.create(EvaluationConfig(subset="keeper", model="llama_7b", limit=1)))
+    one = Worker(store, store.create(EvaluationConfig(subset="keeper", model="llama_7b", limit=1)))
     card(10, free=4)
-    assert worker._may_continue()
+    assert one._may_continue()
     set_training(llama_7b, "preparing")
-    worker._last_run_check = 0.0
-    assert not worker._may_continue()
-    assert llama_7b.title in worker._yield_reason
-    worker = Worker(store, worker.evaluation)
+    one._last_run_check = 0.0
+    assert not one._may_continue()
+    assert llama_7b.title in one._yield_reason
+    one = Worker(store, one.evaluation)
     card(80)
-    assert worker._may_continue(), "both fit into the memory"
+    assert one._may_continue(), "both fit into the memory"
 
 
 def test_may_continue_pause_requested_is_false(runs):
     store = EvaluationStore(runs.settings)
-    worker = Worker(store, store.create(EvaluationConfig(subset="keeper", limit=1)))
-    assert worker._may_continue()
-    worker.evaluation.request("pause").parent.mkdir()
-    worker.evaluation.request("pause").touch()
-    assert not worker._may_continue()
+    one = Worker(store, store.create(EvaluationConfig(subset="keeper", limit=1)))
+    assert one._may_continue()
+    one.evaluation.request("pause").parent.mkdir()
+    one.evaluation.request("pause").touch()
+    assert not one._may_continue()
+
+
+@pytest.mark.parametrize(("request_name", "status"), [("stop", "stopped"), ("pause", "paused")])
+def test_request_during_a_download_ends_the_evaluation(runs, monkeypatch, request_name, status):
+    store, stages = EvaluationStore(runs.settings), []
+    evaluation = store.create(EvaluationConfig(subset="keeper", limit=1))
+
+    def download(model, report, is_cancelled):
+        report("Downloading tiny, 1.0 GiB of 12.0 GiB")
+        stages.append(evaluation.saved_state().stage)
+        assert not is_cancelled()
+        evaluation.request(request_name).parent.mkdir()
+        evaluation.request(request_name).touch()
+        assert is_cancelled()
+        raise DownloadCancelled(model.name)
+
+    monkeypatch.setattr(worker, "fetch", download)
+    ended = worker._run(store, evaluation)
+    assert ended[0] == status
+    assert ended[1].endswith("on request, during the download of the model. Resume continues with the next file.")
+    assert stages == ["Downloading tiny, 1.0 GiB of 12.0 GiB"]

@@ -47,6 +47,13 @@ def reporting(progress) -> int:
     return 7
 
 
+def staging(progress) -> None:
+    """Begin a second stage at once after many reports of the first."""
+    for i in range(50):
+        progress(i / 100, f"Reading row {i:,} of 50")
+    progress(0.5, "Comparing the rows")
+
+
 def waiting(path: str, progress) -> None:
     """Start a child process, write both process ids to a file, and wait forever."""
     child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
@@ -111,6 +118,12 @@ def test_unwatched_job_is_not_blocked_by_its_messages(jobs):
     job = jobs.start("report", "Reporting", reporting)
     assert job.ended.wait(60)
     assert job.result == 7
+
+
+def test_job_reports_each_stage_however_soon_it_begins(jobs):
+    job = jobs.start("stages", "Staging", staging)
+    assert job.ended.wait(60)
+    assert job.stage == "Comparing the rows"
 
 
 @pytest.mark.parametrize(

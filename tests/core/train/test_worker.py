@@ -14,12 +14,14 @@ from core.data.recipe import Recipe
 from core.data.tokens import CHATML_TEMPLATE
 from core.errors import StudioError
 from core.hardware import gpu
+from core.hub.download import DownloadCancelled
 from core.models import catalogue, embedded
 from core.models.loading import Precision, load_base
 from core.runs import process
 from core.runs.config import QLoRAConfig
 from core.runs.events import EventWriter
 from core.runs.store import Run, RunStore
+from core.train import preparation, worker
 from core.train.preparation import configure_tracker, prepare, wait_for_gpu_memory
 from core.train.trl_config import make_sft_config
 from tests.helpers.datasets import copy_bundled
@@ -111,6 +113,25 @@ def test_run_waits_until_chat_frees_gpu_memory(settings, monkeypatch, tmp_path):
     monkeypatch.setattr(gpu, "memory", lambda: gpu.GPUMemory(2**30, 2 * 2**30))
     # On a GPU that is too small even when empty, there is nothing to wait for.
     wait_for_gpu_memory(settings, QLoRAConfig(model="seven"), events)
+
+
+def test_stop_during_a_download_ends_the_run_before_anything_is_loaded(studio, monkeypatch):
+    copy_bundled(studio)
+    run = RunStore(studio).create(QLoRAConfig(**SHORT))
+
+    def download(model, report, is_cancelled):
+        report("Downloading tiny, 1.0 GiB of 12.0 GiB")
+        assert not is_cancelled()
+        run.stop_request.parent.mkdir(exist_ok=True)
+        run.stop_request.touch()
+        assert is_cancelled()
+        raise DownloadCancelled(model.name)
+
+    monkeypatch.setattr(preparation, "fetch", download)
+    assert worker._run_to_end(studio, run) == (
+        "stopped", "Stopped on request, during the download of the model. Resume continues with the next file.",
+    )  # fmt: skip
+    assert [event.text for event in run.events()] == ["Downloading tiny, 1.0 GiB of 12.0 GiB"]
 
 
 @pytest.mark.parametrize(("tracker", "variable", "words"), [

@@ -72,7 +72,8 @@ def test_summary_shows_counts_evidence_and_problems(settings, state):
 
 def test_form_names_the_format_its_evidence_and_the_runner_up(do, settings, page_of):
     rows = [
-        {"prompt": f"Question {i}?", "chosen": f"Good {i}.", "rejected": f"Bad one, and long {i}."} for i in range(5)
+        {"prompt": f"Question {i}?", "chosen": f"Good one, and long {i}.", "rejected": f"Bad one, and long {i}."}
+        for i in range(5)
     ]
     state = page_of(rows)
     shown = text(summary_html(settings, state))
@@ -80,6 +81,7 @@ def test_form_names_the_format_its_evidence_and_the_runner_up(do, settings, page
     asked = do.question(state)
     assert asked["form_box"]["label"].startswith("Read as: preference pairs (")
     assert '<div class="qs-second">It could also be plain text: ' in text(asked["runner_up"])
+    assert "rejected" not in text(asked["runner_up"])
 
 
 def test_undecided_dataset_asks_a_question_and_counts_nothing_as_usable(do, settings, undecided):
@@ -89,7 +91,7 @@ def test_undecided_dataset_asks_a_question_and_counts_nothing_as_usable(do, sett
     assert shown["form_box"]["open"]
     assert "'premise' and 'hypothesis' may both belong to the question" in html.unescape(shown["question_text"])
     assert shown["choices"]["choices"][0] == (
-        "text with a label (text = premise, label = label): all of the first 9 rows usable",
+        "text with a label (text = premise, label = label; context: hypothesis): all of the first 9 rows usable",
         "0",
     )
     assert "9 rows" in text(summary_html(settings, undecided))

@@ -96,6 +96,7 @@ def test_notes_show_rows_counts_choices_and_versions(a_run):
         ([], "step 2 of 10; it stops after step 3 and saves"),
         # A pass that was under way when the request came.
         ([{"event": "stage", "text": "Computing it, row 1 of 2"}], "computing it, row 1 of 2; it stops after step 3"),
+        ([{"event": "stage", "text": "Downloading a/b, 1 of 2 GiB"}], "downloading a/b, 1 of 2 GiB; it stops at once"),
         ([EVENTS[4]], "step 2 of 10; then it saves and ends"),
         ([EVENTS[4], {"event": "stage", "text": "Computing it"}], "computing it; then it saves and ends"),
         ([EVENTS[4], {"event": "stage", "text": "Saving a checkpoint"}], "saving a checkpoint"),

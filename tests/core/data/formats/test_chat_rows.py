@@ -26,6 +26,11 @@ CHATS = {
                                    created_at=TIMES, in_response_to_tweet_id=[None, *range(7)]),
     "Discord's JSON": rows_of(type=["Default"] * 7 + ["Reply"], timestamp=TIMES, content=TEXTS, isPinned=[False] * 8,
                               author=[{"id": name, "name": name, "isBot": name == "Bob"} for name in PAIR]),
+    "SillyTavern": [{"user_name": "Ann", "chat_metadata": {}}, *rows_of(
+        name=PAIR, is_user=[True, False] * 4, send_date=TIMES, mes=TEXTS, extra=[{}] * 8)],
+    "Discord's replies": [
+        {"type": "Reply", "timestamp": TIMES[i], "content": TEXTS[i], "author": {"id": PAIR[i]}}
+        | ({"reference": {"messageId": "1"}} if i % 2 else {"isPinned": False}) for i in range(8)],
     "IRC": rows_of(time=TIMES, nick=["ann", "ann", "bob", "cleo", "bob", "ann", "cleo", "cleo"], msg=TEXTS),
     "Teams": rows_of(from_name=PAIR, body=TEXTS, reply_to_id=[None, *range(7)]),
     "a room": rows_of(sender=PAIR, message=TEXTS, room=["general"] * 8),
@@ -37,6 +42,7 @@ def test_detect_chat_export_is_asked_about(name):
     found = detect(CHATS[name])
     assert found.reading.format == "undecided", found.evidence
     assert "Each row is one message" in found.evidence
+    assert all(one.format != "label" for one in found.candidates)
 
 
 TEXTS_OF_AUTHORS = {
@@ -81,3 +87,12 @@ def test_read_refused_row_tells_which_roles_it_used():
     with pytest.raises(UnusableRow, match="'Bob'") as refused:
         Reading(format="messages", roles={"ann": "user"}).read(row)
     assert refused.value.applied == {("roles", "ann")}
+
+
+def test_messages_with_the_number_of_their_conversation_are_no_pairs():
+    # EmpatheticDialogues: a row is one utterance, and prompt is the situation.
+    rows = rows_of(conv_id=["a"] * 4 + ["b"] * 4, utterance_idx=[1, 2, 3, 4] * 2, prompt=["I saw the sea again."] * 8,
+                   speaker_idx=[0, 1] * 4, utterance=TEXTS)  # fmt: skip
+    found = detect(rows)
+    assert "Each row is one message ('utterance') of the conversation in 'conv_id'" in found.evidence
+    assert all(one.format == "text" for one in found.candidates)

@@ -136,3 +136,12 @@ def test_choice_columns_other_names_are_none(name):
 def test_choice_spelled_like_a_missing_value_is_noted(row):
     found = Reading(format="multiple_choice").read({"question": "Which bird?", "answer": "A", **row})
     assert "the choice 'None' is read as empty" in found.notes
+
+
+def test_labels_that_prodigy_accepts_are_the_answer_and_are_shown_as_letters():
+    options = [{"id": "BAKE", "text": "baking"}, {"id": "BUY", "text": "shopping"}]
+    rows = [{"text": one, "options": options, "accept": [("BUY", "BAKE")[i % 2]], "answer": "accept"}
+            for i, one in enumerate(ASKED)]  # fmt: skip
+    reading = next(one for one in detect(rows).candidates if one.format == "multiple_choice")
+    expected = f"{ASKED[0]}\n\nA. baking\nB. shopping"
+    assert [one["content"] for one in reading.parse(rows[0])] == [expected, "shopping"]

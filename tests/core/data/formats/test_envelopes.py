@@ -88,7 +88,7 @@ def test_read_answer_in_json_stays_whole(answer):
     assert "{" in Reading(format="prompt_completion").parse({"prompt": "Which?", "completion": answer})[1]["content"]
 
 
-@pytest.mark.parametrize("answer", [{"bird": "Gull.", "sea": "North"}, [{"rank": 1, "answer": "Gull."}], {"a": [1, 2]}])
+@pytest.mark.parametrize("answer", [{"bird": "Gull.", "sea": "North"}, [{"size": 1, "answer": "Gull."}], {"a": [1, 2]}])
 def test_offer_says_that_an_object_is_written_as_json(answer):
     rows = rows_of(prompt=QUESTIONS, completion=[answer] * 4)
     found = detect(rows)

@@ -99,6 +99,7 @@ def test_detect_authors_of_answers_beside_a_question_are_no_roles():
         ({"score": [1, 3]}, "No idea.", "highest 'score'"),
         ({"score": [1, 3], "is_accepted": [True, False]}, "The moon.", "'is_accepted'"),
         ({"score": [None, None]}, "The moon.", "the first"),
+        ({"rank": [2.0, 1.0]}, "No idea.", "lowest 'rank'"),
     ],
 )
 def test_best_answer_is_the_flagged_or_best_rated_one(more, text, note):
@@ -128,3 +129,27 @@ def test_detect_offers_the_first_of_several_references_for_the_only_text(name):
     rows = rows_of(source_text=QUESTIONS, n=[2, 2, 2, 2], **{name: [[text, f"{text} Truly."] for text in PROSE]})
     offered = [reading for reading in detect(rows).candidates if reading.format == "prompt_completion"]
     assert [message["content"] for message in offered[0].parse(rows[0])] == [QUESTIONS[0], PROSE[0]]
+
+
+def test_prompt_rendered_without_its_answer_is_the_question_of_ranked_answers():
+    # Nectar.
+    answers = [{"answer": "No idea.", "model": "a", "rank": 2.0}, {"answer": "The moon.", "model": "b", "rank": 1.0}]
+    rows = rows_of(prompt=[f"\n\nHuman: {one}\n\nAssistant: " for one in QUESTIONS], answers=[answers] * 4)
+    found = detect(rows)
+    assert found.reading.format == "undecided"
+    assert found.candidates[0].parse(rows[0]) == dialog(QUESTIONS[0], "The moon.")
+    assert all(one.format != "marked" for one in found.candidates)
+
+
+@pytest.mark.parametrize("write", [lambda texts: texts, json.dumps, str])
+@pytest.mark.parametrize("name", ["solutions", "answers", "references"])
+def test_several_answers_written_as_text_are_a_list(name, write):
+    # APPS writes its solutions as JSON, and pandas writes lists into CSV files as Python does.
+    rows = rows_of(question=QUESTIONS, input_output=['{"inputs": [1]}'] * 4,
+                   **{name: [write(["print(1)", "print(2)"])] * 4})  # fmt: skip
+    found = detect(rows)
+    columns = {"prompt": "question", "completion": name}
+    parsed = Reading(format="prompt_completion", columns=columns).read(rows[0])
+    assert parsed.messages[-1]["content"] == "print(1)"
+    assert "completion is a list of answers; the first is used" in parsed.notes
+    assert all("input_output" not in one.columns.values() for one in found.candidates if one.format != "text")

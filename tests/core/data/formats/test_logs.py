@@ -143,3 +143,15 @@ def test_detect_reference_beside_turns_of_a_question_is_offered_as_the_answer(na
     assert found.reading.format == "undecided", found.evidence
     offered = next(reading for reading in found.candidates if reading.format == "prompt_completion")
     assert [one["content"] for one in offered.parse(rows[0])] == ["Be brief.", ASKED[0], GIVEN[0]]
+
+
+def test_instructions_beside_the_turns_of_a_request_are_its_system_prompt():
+    # A log of OpenAI's Responses.
+    rows = [
+        {"id": f"resp_{i}", "instructions": "Be brief.", "input": [turn("user", ASKED[i])], "output": [
+            {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": GIVEN[i]}]}]}
+        for i in range(6)
+    ]  # fmt: skip
+    found = detect(rows)
+    assert found.is_sure, found.evidence
+    assert [m["content"] for m in found.reading.parse(rows[1])] == ["Be brief.", ASKED[1], GIVEN[1]]

@@ -98,3 +98,47 @@ def test_number_chooses_by_its_meaning_and_not_by_the_names():
     assert [chooses_first(value, "answer_2", "answer_1") for value in (1, 0, "2", True, "answer_1")] == [
         True, False, False, True, False,
     ]  # fmt: skip
+
+
+SCORED = [1.0, -0.5, 0.0, 2.0]
+
+
+@pytest.mark.parametrize(
+    ("pair", "scores"),
+    [(("answer_0", "answer_1"), ("score_0", "score_1")), (("response_A", "response_B"), ("rating_A", "rating_B"))],
+)
+@pytest.mark.parametrize("write", [lambda value: value, str])
+def test_detect_offers_the_better_rated_of_two_answers(pair, scores, write):
+    # WebGPT's comparisons, whose questions are objects.
+    asked = [{"dataset": "eli5", "full_text": question} for question in QUESTIONS]
+    rows = rows_of(**{"question": asked, pair[0]: PROSE, pair[1]: OTHERS, scores[0]: list(map(write, SCORED)),
+                      scores[1]: [write(-one) for one in SCORED], "tokens_0": [{"prefix": [1]}] * 4})  # fmt: skip
+    found = detect(rows)
+    assert found.reading.format == "undecided"
+    assert f"{scores[0]!r} and {scores[1]!r} may rate" in found.evidence
+    reading = found.candidates[0]
+    answers = [PROSE[0], OTHERS[1], None, PROSE[3]]
+    for row, question, answer in zip(rows, QUESTIONS, answers, strict=True):
+        if answer is None:
+            with pytest.raises(UnusableRow, match="rate neither answer higher"):
+                reading.parse(row)
+        else:
+            assert [one["content"] for one in reading.parse(row)] == [question, answer]
+    assert not any(one.columns.get("prompt") in pair for one in found.candidates)
+
+
+def test_detect_offers_the_winner_of_two_conversations():
+    # Chatbot Arena.
+    def talk(question, answer):
+        return [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
+
+    first, second = (list(map(talk, QUESTIONS, texts)) for texts in (PROSE, OTHERS))
+    rows = rows_of(model_a=["x"] * 4, model_b=["y"] * 4, winner=["model_a", "model_b", "tie", "model_a"],
+                   conversation_a=first, conversation_b=second)  # fmt: skip
+    found = detect(rows)
+    assert found.reading.format == "undecided"
+    reading = found.candidates[0]
+    assert reading.parse(rows[0]) == first[0]
+    assert reading.parse(rows[1]) == second[1]
+    with pytest.raises(UnusableRow, match="chooses neither"):
+        reading.parse(rows[2])

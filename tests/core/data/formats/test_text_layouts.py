@@ -7,6 +7,10 @@ from core.data.formats.detect import detect
 TEXTS = ["Why is the sea so salty?", "Rivers carry salt into it.", "Gulls follow every ship.", "The keeper trims it."]
 TAGGED = "-DOCSTART- -X- O", "\n".join(f"{word} NN B-LOC" for word in TEXTS[0].split())
 LAYOUTS = {
+    "GIFT": ([f"::Q{i}:: {text} {{\n=Salt.\n~Sugar.\n}}" for i, text in enumerate(TEXTS)], "quiz of Moodle"),
+    "GIFT without titles": ([f"{text} {{TRUE}}" for text in TEXTS], "quiz of Moodle"),
+    "Aiken": ([f"{text}\nA. Salt\nB. Sugar\nANSWER: A" for text in TEXTS], "quiz of Moodle"),
+    "tokens of turns": ([f"{text} [SEP] So. [SEP]" for text in TEXTS], "'[SEP]' may divide"),
     "fastText": ([f"__label__sea {text}" for text in TEXTS], "fastText"),
     "labels of fastText": ([f"__label__sea __label__salt {text}" for text in TEXTS], "fastText"),
     "CoNLL": (["\n".join(f"{word} NN O" for word in text.split()) + "\n. . O" for text in TEXTS], "CoNLL"),
@@ -57,3 +61,17 @@ PLAIN = {
 def test_detect_other_texts_are_plain(name):
     rows = [{"text": f"{text} {i}"} for i, text in enumerate(PLAIN[name])]
     assert detect(rows).reading.format == "text"
+
+
+@pytest.mark.parametrize("label", [lambda i: "0", lambda i: "04"[i % 2]])
+def test_detect_table_without_names_asks_and_offers_its_numbers_as_labels(label):
+    # Sentiment140, whose file is sorted by its label.
+    rows = [
+        {"column_1": label(i), "column_2": str(1467810369 + i), "column_3": "NO_QUERY", "column_4": f"user{i}",
+         "column_5": f"I am so happy about the number {i} of tonight."}
+        for i in range(60)
+    ]  # fmt: skip
+    found = detect(rows)
+    assert found.reading.format == "undecided"
+    assert found.candidates[0].columns == {"text": "column_5", "label": "column_1"}
+    assert "have no names" in detect([{name: row[name] for name in ("column_2", "column_5")} for row in rows]).evidence

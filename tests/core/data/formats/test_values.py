@@ -74,6 +74,11 @@ def test_nested_parses_json_and_python_literals(value):
     assert nested(repr(value)) == value
 
 
+@pytest.mark.parametrize("value", [["", " "], ["a", "  'b'"], ["it's", ' "so" '], ["a\\", " 'b'"]])
+def test_nested_keeps_spaces_at_the_start_of_texts(value):
+    assert nested(repr(value)) == value
+
+
 @pytest.mark.parametrize(
     ("value", "text", "note"),
     [

@@ -93,3 +93,42 @@ def test_detect_two_names_of_questions_offer_both_directions():
     offered = [reading for reading in detect(rows).candidates if reading.format == "prompt_completion"]
     pairs = [[message["content"] for message in reading.parse(rows[0])] for reading in offered]
     assert pairs == [["SELECT 0 FROM sea", QUESTIONS[0]], [QUESTIONS[0], "SELECT 0 FROM sea"]]
+
+
+def test_answers_of_argilla_in_lists_are_offered():
+    lists = {"corrected.responses": [[one] for one in ANSWERS], "corrected.responses.users": [["u"]] * 4,
+             "corrected.responses.status": [["submitted"]] * 4}  # fmt: skip
+    rows = rows_of(instruction=QUESTIONS, generated=["It is not known to me."] * 3 + ["No."], **lists)
+    found = detect(rows)
+    assert found.reading.format == "undecided"
+    first = next(one for one in found.candidates if "corrected.responses" in one.columns.values())
+    assert [one["content"] for one in first.parse(rows[0])] == [QUESTIONS[0], ANSWERS[0]]
+    assert all("corrected.responses.users" not in one.columns.values() for one in found.candidates)
+
+
+@pytest.mark.parametrize(
+    ("question", "answer"),
+    [("Ticket Description", "Resolution"), ("Issue", "Resolution"), ("error", "fix"), ("Complaint", "Company response"),
+     ("docstring", "code")],
+)  # fmt: skip
+def test_a_case_and_what_came_of_it_are_offered_first(question, answer):
+    rows = named(question, answer, **{"Ticket Subject": ["The sea"] * 4, "Customer Name": ["Ann Lee"] * 4})
+    found = detect(rows)
+    assert found.reading.format == "undecided"
+    assert found.candidates[0].columns == {"prompt": question, "completion": answer}
+
+
+def test_passage_beside_questions_is_no_question_of_them():
+    rows = rows_of(passage=ANSWERS, question=QUESTIONS, answer=[{"number": "3", "date": {"day": ""}, "spans": []}] * 4)
+    found = detect(rows)
+    assert found.reading.format == "undecided"
+    parsed = found.candidates[0].read(rows[0])
+    assert [m["content"] for m in parsed.messages] == [f"{QUESTIONS[0]}\n\n{ANSWERS[0]}", "3"]
+    assert parsed.notes == ["of completion, only the field 'number' has a value, which is used"]
+
+
+@pytest.mark.parametrize("pair", [("column_2", "column_4"), ("text_1", "text_2")])
+def test_two_texts_with_numbers_in_their_names_are_offered(pair):
+    found = detect(rows_of(column_1=[7, 8, 9, 5], **{pair[0]: QUESTIONS, pair[1]: ANSWERS}))
+    offered = [one.columns for one in found.candidates if one.format == "prompt_completion"]
+    assert {"prompt": pair[0], "completion": pair[1]} in offered

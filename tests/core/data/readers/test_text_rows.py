@@ -101,3 +101,12 @@ def test_read_text_notes_the_number_of_paragraphs(tmp_path, text, rows):
         assert "continued pre-training" in notes[-1]
     else:
         assert not notes
+
+
+@pytest.mark.parametrize("token", ["__eou__", "<eot>", "[EOU]"])
+def test_read_lines_with_tokens_of_turns_as_conversations(tmp_path, token):
+    lines = [f"Hello {i} . {token} Good day . {token}" for i in range(4)]
+    found = read(tmp_path, "\n".join(lines).encode())
+    assert [r.row for r in found] == [{"messages": [f"Hello {i} .", "Good day ."]} for i in range(4)]
+    # A line without the token shows that it has another meaning.
+    assert read(tmp_path, "\n".join([*lines, "Plain."]).encode())[0].row == {"text": lines[0]}
