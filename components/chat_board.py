@@ -75,7 +75,7 @@ class AnswerCard:
     @property
     def bars(self) -> list[tuple[str, str, float]]:
         """Return `shares` as label, probability to show, and length of the bar in percent."""
-        return [(label, f"{share:.1%}".replace("%", " %"), round(100 * share, 1)) for label, share in self.shares]
+        return [(label, f"{share:.1%}", round(100 * share, 1)) for label, share in self.shares]
 
     @property
     def heat_spans(self) -> list[tuple[str, str, int]]:

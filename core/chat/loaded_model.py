@@ -13,6 +13,7 @@ from core.chat.types import BaseIdentity
 from core.errors import StudioError
 from core.hardware import gpu
 from core.models import catalogue, support
+from core.models.catalogue import Model
 from core.models.download import fetch
 from core.models.loading import load_base, read_config
 from core.runs.store import RunStore
@@ -60,11 +61,7 @@ class LoadedModel:
         arbiter.check_fits_beside_run(store, base.config)
         is_beside_evaluation = arbiter.check_fits_beside_evaluation(settings, base.config)
         model = catalogue.find(settings, base.model, base.revision, report)
-        if why := support.unanswerable_reason(read_config(model)):
-            raise StudioError(
-                f"{base.model} cannot write answers: {why}. Choose a run that is a classifier in every lane, or "
-                "another base model."
-            )
+        _check_can_write(model)
         fetch(model, report, is_cancelled)
         report(loading_stage(base))
         self.base = base
@@ -146,6 +143,19 @@ class LoadedModel:
         for key in missing:
             on_load()
             self.lanes.add_adapter(key, folders[key])
+
+
+def _check_can_write(model: Model) -> None:
+    """Check that a model can write answers, before its weights are downloaded.
+
+    Raises:
+        StudioError: It cannot.
+    """
+    if why := support.unanswerable_reason(read_config(model)):
+        raise StudioError(
+            f"{model.name} cannot write answers: {why}. Choose a run that is a classifier in every lane, or another "
+            "base model."
+        )
 
 
 def loading_stage(base: BaseIdentity) -> str:

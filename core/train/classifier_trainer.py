@@ -146,6 +146,6 @@ def metrics_of(confusion: torch.Tensor) -> dict[str, float]:
 
 
 def _describe(probabilities: list[float], labels: list[str]) -> str:
-    """Return the most probable labels, such as "positive 93.1 %, negative 6.9 %"."""
+    """Return the most probable labels, such as "positive 93.1%, negative 6.9%"."""
     order = sorted(zip(probabilities, labels, strict=True), key=lambda pair: -pair[0])
-    return ", ".join(f"{label} {share:.1%}".replace("%", " %") for share, label in order[:_SHOWN_LABELS])
+    return ", ".join(f"{label} {share:.1%}" for share, label in order[:_SHOWN_LABELS])

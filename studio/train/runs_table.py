@@ -30,7 +30,7 @@ def _loss(value: float | None) -> str:
 
 
 def _share(value: float | None) -> str:
-    return "–" if value is None else f"{value:.1%}".replace("%", " %")
+    return "–" if value is None else f"{value:.1%}"
 
 
 COLUMNS = {

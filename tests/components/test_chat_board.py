@@ -75,8 +75,8 @@ def test_board_html_heat_is_stronger_for_unlikely_tokens():
 def test_board_html_labels_are_bars_in_place_of_the_text():
     card = AnswerCard("Tuned", "positive", "0 1", shares=[("positive", 0.931), ("negative", 0.069)])
     shown = board_html([BoardTurn(0, "Good film", [card])])
-    assert re.findall(r'<li style="--p:([\d.]+)%"><span>(\w+)</span> <b>([\d.]+ %)</b>', shown) == [
-        ("93.1", "positive", "93.1 %"), ("6.9", "negative", "6.9 %"),
+    assert re.findall(r'<li style="--p:([\d.]+)%"><span>(\w+)</span> <b>([\d.]+%)</b>', shown) == [
+        ("93.1", "positive", "93.1%"), ("6.9", "negative", "6.9%"),
     ]  # fmt: skip
     assert shown.count("positive") == 1
 

@@ -41,7 +41,7 @@ def test_answer_of_classifier_is_bars_of_labels():
     labels = [("good & new", 0.75), ("bad", 0.25)]
     chat = conversation_of(answer("B."), answer("good & new", run="r", labels=labels, ids=[], waited_seconds=0.5))
     shown = last_turn(chat, show=[DIFFERENCES, PROBABILITIES])
-    assert '<li style="--p:75.0%"><span>good &amp; new</span> <b>75.0 %</b></li>' in shown
+    assert '<li style="--p:75.0%"><span>good &amp; new</span> <b>75.0%</b></li>' in shown
     assert "2 tokens read · after 0.5 s" in shown
     assert shown.count("good &amp; new") == 1, "the text is not repeated"
     assert 'data-event="why"' not in shown
