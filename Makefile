@@ -35,6 +35,7 @@ api: $(VENV)/dev
 	$(BIN)/python docs/make_architecture.py
 	$(BIN)/python docs/make_api.py
 	$(BIN)/python docs/make_formats.py
+	$(BIN)/python docs/make_metrics.py
 	$(BIN)/python docs/make_model_support.py
 
 # Known vulnerabilities of the installed packages, and a list of all packages (CycloneDX). The advisories come from

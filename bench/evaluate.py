@@ -5,7 +5,7 @@
 The embedded model with NF4 weights, greedy; both models answer prompts of the bundled dataset until the answer ends or
 reaches the maximum length. transformers answers one by one. In each round both ways answer in random order in one
 process: the batches answer all prompts, transformers only some of them, because all would take too long. Prints answers
-per minute, tokens per second, the ratio of each round, and the number of equal texts.
+per minute, tokens per second, the ratio of each round, the share that scoring adds, and the number of equal texts.
 """
 
 import argparse
@@ -99,6 +99,22 @@ def answer_in_batches(generator) -> Answers:
     return result
 
 
+def time_scoring(prompts, texts: dict[tuple[int, int], str]) -> float:
+    """Return the seconds that scoring takes for the answers of one round, libraries loaded."""
+    from core.evaluate.scoring import Scorer
+
+    scorer = Scorer(len(prompts), 2)
+    lines = [
+        [{"text": texts[number, lane], "tokens": 1, "end": "end"} for lane in (0, 1)] for number in range(len(prompts))
+    ]
+    scorer.add(0, prompts[0], lines[0])
+    began = time.perf_counter()
+    for number, prompt in enumerate(prompts):
+        scorer.add(number, prompt, lines[number])
+    scorer.summaries()
+    return time.perf_counter() - began
+
+
 def prepare(settings, scratch: Path, options: argparse.Namespace) -> tuple[Any, tuple]:
     """Return the evaluation's batches, and the models of transformers and PEFT."""
     from peft import PeftModel
@@ -177,6 +193,10 @@ def main() -> None:
             found = {way: ways[way]() for way in random.sample(list(ways), 2)}
             comparison.add(found, is_warmup=number == 0)
     comparison.print_table()
+    answers = found[OURS]
+    scoring = time_scoring(generator.prompts, answers.texts)
+    share = scoring / answers.seconds
+    print(f"Scoring: {1000 * scoring / len(answers.texts):.1f} ms per answer, {share:.1%} of answering.")
     sequences = generator.plan_batch(200).sequences
     print(f"{sequences} sequences at once. Equal texts: {comparison.equal} of {comparison.compared} (in bf16, near "
           "ties may fall either way).")  # fmt: skip

@@ -135,5 +135,5 @@ def studio_trainer(variant: str, case: str, folder: str, ids: list[list[int]], o
     arguments = make_sft_config(config, out, steps)
     arguments.train_sampling_strategy = "sequential"
     trainer = StudioTrainer(config, base, rows, args=arguments)
-    print("\n".join(trainer.choices))
+    print("\n".join(trainer.notes))
     return trainer, loaded

@@ -129,7 +129,7 @@ def _train(folder: str, family: str, tiny: bool, length: int, steps: int) -> lis
     base = load_base(Model("bench", "bench", folder, True), Precision("none" if tiny else "nf4"), "auto")
     arguments = make_sft_config(config, f"{folder}/out/checkpoints", steps)
     trainer = StudioTrainer(config, base, make_rows(length, steps), args=arguments)
-    print(family, *trainer.choices, sep="\n  ")
+    print(family, *trainer.notes, sep="\n  ")
     trainer.add_callback(Clock())
     trainer.train()
     return times

@@ -51,7 +51,7 @@ def chart_value(
 
     Args:
         title: Shown above the plot.
-        curves: Drawn in this order.
+        curves: Plotted in this order.
         is_zoomed: Whether the curves are the part of a zoom only, so that the chart offers to show all.
         empty: Shown as long as no curve has a point.
     """

@@ -20,11 +20,11 @@ _JS = read_static("chat_board.js")
 LIVE_PATH = "/live/texts"
 _LIVE_JS = read_static("live_texts.js").replace("LIVE_PATH", LIVE_PATH)
 VERDICTS = ("left", "right", "tie", "both bad")
-# Labels on a narrow page, where the answers are below each other.
-_STACKED_LABELS = {"left": "First", "right": "Second"}
-# Each verdict with the key that casts it, and the labels of its button.
+# The answers may be below each other, and a reference may stand to the right of both.
+_VOTE_LABELS = {"left": "First", "right": "Second"}
+# Each verdict with the key that casts it, and the label of its button.
 _VOTE_BUTTONS = [
-    (key, verdict, verdict.capitalize(), _STACKED_LABELS.get(verdict, "")) for key, verdict in enumerate(VERDICTS, 1)
+    (key, verdict, _VOTE_LABELS.get(verdict, verdict.capitalize())) for key, verdict in enumerate(VERDICTS, 1)
 ]
 # The end of a text that may still change: an incomplete character, or the beginning of a stop word.
 _UNSETTLED_CHARACTERS = 128
@@ -105,6 +105,11 @@ class BoardTurn:
     vote: str = ""
     no_vote_reason: str = ""
     live: str = ""
+
+    @property
+    def lanes(self) -> int:
+        """Return how many answers are beside each other; a reference is below them."""
+        return max(1, sum(card.kind != "reference" for card in self.cards))
 
 
 def build_chat_board(elem_id: str, is_live: bool = False, value: str = "") -> gr.HTML:

@@ -134,7 +134,7 @@ def build_data_table(elem_id: str, detail: str, loading: str = "") -> gr.HTML:
 
     Args:
         elem_id: The table's id in the page.
-        detail: Id of the element that shows an opened row; it is scrolled into view.
+        detail: Id of the element that shows an opened row; it is scrolled into view, or its drawer opens.
         loading: Shown until the first rows arrive.
     """
     first = render("text", css_class="qs-skeleton", direction="", text=loading) if loading else ""

@@ -13,7 +13,7 @@ import gradio as gr
 from components.html import read_static
 
 CSS = read_static("download.css")
-# Gradio updates the hidden button's link after the event has succeeded, so the click has to wait for a redraw.
+# Gradio updates the hidden button's link after the event has succeeded, so the click waits for the next render.
 _CLICK_DELAY_MS = 60
 
 

@@ -52,7 +52,7 @@ def _split(text: str) -> tuple[list[str], str]:
 def _common(left: Sequence[str], right: Sequence[str]) -> tuple[set[int], set[int]]:
     """Return the indices of the pieces of a longest common subsequence, in each of two sequences."""
     shared = set(left) & set(right)
-    # What the other text lacks cannot be common, and makes the integers longer.
+    # Pieces that the other text lacks cannot be common, and make the integers longer.
     rows = [at for at, piece in enumerate(left) if piece in shared]
     columns = [at for at, piece in enumerate(right) if piece in shared]
     positions: dict[str, int] = {}

@@ -132,9 +132,9 @@ class Settings(BaseSettings):
         return self
 
 
-# A plain name is one path component that has no special meaning to a shell, an option parser or a file system.
 # Characters of a name that is made from a text.
 MAX_SLUG = 60
+# A plain name: one path component that has no special meaning to a shell, an option parser or a file system.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 

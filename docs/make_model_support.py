@@ -37,7 +37,7 @@ def row_of(name: str) -> tuple[str, str, str, str]:
     failure = decoder_failure(model, 0)
     layout = choose_layout(model, True, "", 0, 64)
     reasons = [
-        f"Training: {layout.choice}" if layout.kind != "packed" else "",
+        f"Training: {layout.note}" if layout.kind != "packed" else "",
         f"Answers: {failure}." if failure else "",
     ]
     return name, _KINDS[layout.kind], "one at a time" if failure else "batched", " ".join(filter(None, reasons))

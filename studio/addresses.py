@@ -26,12 +26,12 @@ def parse_address(text: str) -> IPv4Address | IPv6Address | None:
 
 
 def normal_address(text: str) -> str:
-    """Return the one spelling of an address; a text that is none is unchanged."""
+    """Return the one spelling of an address; other texts are unchanged."""
     return str(parse_address(text) or text)
 
 
 def is_private(text: str) -> bool:
-    """Return whether an address belongs to this machine or a network of one's own, or is none."""
+    """Return whether a text is an address of this machine or of a private network, or no address."""
     parsed = parse_address(text)
     return parsed is None or not parsed.is_global
 

@@ -102,7 +102,7 @@ class AuthorizedBlocks(gr.Blocks):
         """Note that a page, or a call by its id, reads its messages (studio/unread_messages.py).
 
         Returns:
-            What notes that its stream has ended.
+            Callback that notes that its stream has ended.
         """
         pending = self._queue.pending_messages_per_session
         if not isinstance(pending, UnreadMessages):
@@ -116,10 +116,10 @@ class AuthorizedBlocks(gr.Blocks):
             StudioError: It may not.
         """
         for_visitors = getattr(function.fn, "for_visitors", None)
-        if for_visitors is None or caller.role is Role.NOBODY:
-            raise StudioError("This call is closed.")
+        if for_visitors is None or caller.role is Role.SIGNED_OUT:
+            raise StudioError("This call is not available.")
         if not for_visitors and not caller.is_owner:
-            raise StudioError(f"That is the owner's. {CLOSED}")
+            raise StudioError(f"Only the owner can do this. {CLOSED}")
         is_unload = {kind for _, kind in function.targets} == {"unload"}
         closes_own_page = is_unload and self.former_owners.get(session_hash) == caller.name
         if not closes_own_page and not self.owns_session(session_hash, caller):

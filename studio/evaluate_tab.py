@@ -1,19 +1,25 @@
 """Evaluate tab: base and tuned models answer a set of prompts in a process that outlives the page."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import gradio as gr
+from gradio.blocks import Block
 
+from components.side_drawer import build_drawer
 from core.access import roles
 from core.evaluate.store import EvaluationStore
 from core.system.jobs import Jobs
 from studio.evaluate.actions import EvaluationActions
 from studio.evaluate.evaluation_html import none_html, waiting_html
-from studio.evaluate.evaluation_view import EvaluationView, EvaluationViewWidgets, build_evaluation_view
-from studio.evaluate.start_form import StartForm, StartFormWidgets, build_start_form
+from studio.evaluate.evaluation_layout import ANSWER_DRAWER, EvaluationViewWidgets, build_evaluation_view
+from studio.evaluate.evaluation_view import EvaluationView
+from studio.evaluate.judge_panel import JudgeActions, connect_judge
+from studio.evaluate.power_hint import PowerHint
+from studio.evaluate.start_form import StartForm
+from studio.evaluate.start_layout import StartFormWidgets, build_start_form
 from studio.handlers import event_handler
 from studio.job_progress import cancel, job_outputs
 from studio.wiring import UNLIMITED, connect
@@ -60,9 +66,14 @@ def build_evaluate_tab(
         with gr.Column(scale=2, min_width=320, elem_id="evaluate-form"):
             form = build_start_form()
         with gr.Column(scale=4, min_width=340, elem_id="evaluate-view"):
-            widgets = build_evaluation_view()
+            widgets, judge = build_evaluation_view()
+        with build_drawer("The answers", ANSWER_DRAWER):
+            widgets.prompt.render()
     _connect_form(StartForm(store), form, view, widgets, demo, changes)
     _connect_view(view, widgets, demo)
+    _connect_verdict(view, widgets)
+    compared = {"first": widgets.first, "second": widgets.second}
+    connect_judge(JudgeActions(view, jobs), judge, widgets.evaluation, compared, demo, changes)
     _connect_actions(EvaluationActions(view, jobs), widgets, dataset, tabs)
     return EvaluateTab(_connect_polling(view, widgets, changes), form.fields["run"], widgets.evaluation)
 
@@ -78,29 +89,43 @@ def _connect_form(
     connect(fields["run"].input, do.follow_run, chosen, followed, **UNLIMITED)
     prompts = {"prompts": fields["prompts"]}
     connect(fields["prompts"].change, do.update_visibility, prompts, form.visibility_outputs, **UNLIMITED)
+    planned = {name: fields[name] for name in ("prompts", "run", "subset", "split", "limit")}
+    connect(partial(gr.on, [demo.load, *(field.change for field in planned.values())]), PowerHint(do.store).describe,
+            planned, {"power": form.power}, trigger_mode="always_last", **UNLIMITED)  # fmt: skip
     inputs = {"upload": form.upload, **fields}
-    # Shown at once, because the checks before the worker starts read the prompts and the adapters.
-    status = {"status": widgets.status}
-    clicked = connect(form.start.click, lambda: {"status": waiting_html(_CHECKING)}, outputs=status, **UNLIMITED)
-    start = connect(clicked.then, do.start, inputs, {"evaluation": widgets.evaluation}, api_name="answers_start")
-    shown = {"evaluation_id": widgets.evaluation, "page": widgets.pager.page, "rows": widgets.pager.size}
+
+    def check(upload: str | None, **values: Any) -> Iterator[dict[str, Any]]:
+        yield from do.check(upload, **values)
+        # Shown at once, because the checks before the worker starts read the prompts and the adapters.
+        yield {"status": waiting_html(_CHECKING)}
+
+    marked = {"field_errors": form.errors, "more": form.more, "status": widgets.status}
+    checked = connect(form.start.click, check, inputs, marked, **UNLIMITED)
+    start = connect(checked.success, do.start, inputs, {"evaluation": widgets.evaluation}, api_name="answers_start")
+    shown = {**_seen(widgets), "page": widgets.pager.page}
     connect(start.failure, view.render, shown, widgets.outputs, **UNLIMITED)
 
 
 def _visitor_status() -> dict[str, Any]:
-    """Tell a visitor that the tab is the owner's; no other event of the tab may be called by a visitor."""
+    """Show visitors that only the owner can use the tab; they can call no other event of it."""
     return {} if roles.caller().is_owner else {"status": none_html(OWNER_ONLY)}
+
+
+def _seen(widgets: EvaluationViewWidgets) -> dict[str, Block]:
+    """Return the components whose values say which evaluation and which of its rows are shown, and how."""
+    rows = {"rows": widgets.pager.size, "selection": widgets.selection}
+    return {"evaluation_id": widgets.evaluation, **rows, **widgets.comparison}
 
 
 def _connect_view(do: EvaluationView, widgets: EvaluationViewWidgets, demo: gr.Blocks) -> None:
     evaluation, pager = {"evaluation_id": widgets.evaluation}, widgets.pager
     connect(demo.load, do.list_evaluations, evaluation, {"evaluation": widgets.evaluation}, **UNLIMITED)
     connect(demo.load, _visitor_status, outputs={"status": widgets.status}, visitor=True, **UNLIMITED)
-    shown = {**evaluation, "page": pager.page, "rows": pager.size}
+    shown = {**_seen(widgets), "page": pager.page}
 
     def connect_page(event: Callable[..., Any], offset: int) -> None:
-        def show_page(evaluation_id: str | None, page: float | None, rows: int) -> dict[str, Any]:
-            return do.show_page(evaluation_id, (page or 1) + offset, rows)
+        def show_page(page: float | None, **seen: Any) -> dict[str, Any]:
+            return do.show_page(page=(page or 1) + offset, **seen)
 
         connect(event, show_page, shown, widgets.table_outputs, **UNLIMITED)
 
@@ -115,6 +140,35 @@ def _connect_view(do: EvaluationView, widgets: EvaluationViewWidgets, demo: gr.B
     connect(widgets.table.open_row, show_prompt, evaluation, {"prompt": widgets.prompt}, **UNLIMITED)
 
 
+def _connect_verdict(do: EvaluationView, widgets: EvaluationViewWidgets) -> None:
+    """Connect what is compared, and the numbers of the verdict with the rows behind them."""
+    seen = {**_seen(widgets)}
+    table = {**widgets.table_outputs, "selection": widgets.selection}
+    chosen = {name: seen[name] for name in seen if name != "selection"}
+    everything = {**widgets.outputs, "selection": widgets.selection}
+    for choice in (widgets.first, widgets.second, widgets.metric):
+        connect(choice.input, do.change_comparison, chosen, everything, trigger_mode="always_last", **UNLIMITED)
+    connect(widgets.grouping.input, do.show_groups, chosen, {"groups": widgets.groups}, **UNLIMITED)
+
+    def pick_metric(event: gr.EventData, **seen: Any) -> dict[str, Any]:
+        return do.change_selection(change={"metric": str(event.value)}, **seen)
+
+    def pick_group(event: gr.EventData, grouping: str | None, **seen: Any) -> dict[str, Any]:
+        change = {"grouping": str(grouping or ""), "label": str(event.value)}
+        return do.change_selection(change=change, grouping=grouping, **seen)
+
+    def pick_side(side: str, **seen: Any) -> dict[str, Any]:
+        return do.change_selection(change={"side": side}, **seen)
+
+    def drop_group(**seen: Any) -> dict[str, Any]:
+        return do.change_selection(change={"grouping": "", "label": ""}, **seen)
+
+    connect(widgets.differences.pick_row, pick_metric, seen, table, **UNLIMITED)
+    connect(widgets.groups.pick_row, pick_group, seen, table, **UNLIMITED)
+    connect(widgets.side.input, pick_side, {**seen, "side": widgets.side}, table, **UNLIMITED)
+    connect(widgets.group_filter.click, drop_group, seen, table, **UNLIMITED)
+
+
 def _connect_polling(do: EvaluationView, widgets: EvaluationViewWidgets, changes: list[Callable[..., Any]]) -> gr.Timer:
     timer = gr.Timer(_POLL_SECONDS, active=False)
     seen = {"fingerprint": gr.State(""), "list_fingerprint": gr.State("")}
@@ -123,7 +177,7 @@ def _connect_polling(do: EvaluationView, widgets: EvaluationViewWidgets, changes
         # Also when the tab is opened: another page may have started an evaluation, and the first tick takes seconds.
         partial(gr.on, [timer.tick, *changes]),
         do.poll,
-        {**seen, **evaluation, "page": widgets.pager.page, **rows},
+        {**seen, **_seen(widgets), "page": widgets.pager.page},
         {**seen, "evaluation": widgets.evaluation, **widgets.outputs},
         trigger_mode="once",
         **UNLIMITED,
@@ -132,7 +186,12 @@ def _connect_polling(do: EvaluationView, widgets: EvaluationViewWidgets, changes
         widgets.evaluation.change,
         do.select_evaluation,
         {**evaluation, **rows},
-        {"fingerprint": seen["fingerprint"], **widgets.outputs, "prompt": widgets.prompt},
+        {
+            "fingerprint": seen["fingerprint"],
+            **widgets.outputs,
+            "prompt": widgets.prompt,
+            "selection": widgets.selection,
+        },
         trigger_mode="always_last",
         **UNLIMITED,
     )
@@ -161,6 +220,14 @@ def _connect_actions(
         {**job_outputs(widgets.bar, job), "dataset": dataset, "tabs": tabs},
         show_progress="hidden",
         api_name="answers_open",
+    )
+    connect(
+        widgets.score.click,
+        do.score,
+        evaluation,
+        {**job_outputs(widgets.bar, job), "score": widgets.score},
+        show_progress="hidden",
+        api_name="answers_score",
     )
     connect(widgets.bar.cancel.click, lambda job: cancel(do.jobs, job), {"job": job}, **UNLIMITED)
     widgets.download.makes(event_handler(do.write_file), [widgets.evaluation, widgets.kind], **UNLIMITED)

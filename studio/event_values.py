@@ -110,7 +110,7 @@ def table_value(event: gr.EventData) -> Any:
     try:
         value = value_of(event)
     except ValueError as error:
-        raise StudioError(f"This call is none that the page makes: {error}. Reload the page.") from error
+        raise StudioError(f"The page never makes this call: {error}. Reload the page.") from error
     check_depth(value)
     # JSON within a text can hold what the text itself does not.
     check_text(value)

@@ -1,4 +1,4 @@
-"""Bound and order the calls of Gradio's queue: no visitor keeps others from running theirs, nor visitors the owner.
+"""Bound and order the calls of Gradio's queue: one visitor cannot block the others, nor can visitors block the owner.
 
 Gradio runs the calls of a function in the order in which they came, a few at a time, and at most a fixed number
 of calls of all functions together. Here the owner's calls come first, then those of the visitor with the fewest running
@@ -6,8 +6,8 @@ ones. A call that may not run yet stays in the queue, where it is not counted as
 as one visitor.
 
 The queue holds a bounded number of visitors' calls, and of bytes of their bodies; beyond it a call is refused with 429.
-Gradio tells every waiting call its position whenever one starts, which takes messages by the square of the calls: here
-it does so at intervals (`ESTIMATE_SECONDS`).
+Gradio sends every waiting call its position whenever one starts: a number of messages quadratic in the number of calls.
+Here it does so at intervals (`ESTIMATE_SECONDS`).
 """
 
 import random
@@ -30,15 +30,13 @@ MAX_WAITING = 50
 MAX_WAITING_BYTES = 2**21
 MAX_WAITING_OF_ALL = 500
 MAX_WAITING_BYTES_OF_ALL = 2**25
-# Seconds between two messages that tell a waiting call its position.
+# Seconds between two messages with the position of a waiting call.
 ESTIMATE_SECONDS = 10.0
 # Delay of a call that nothing else waits for; a person does not notice it.
-SECONDS_BETWEEN_LOOKS = 0.01
+POLL_SECONDS = 0.01
 
-_TOO_MANY = "{} of your calls wait already, and {} may. Wait until some have ended, then try again."
-_TOO_MANY_BYTES = (
-    "Your waiting calls hold {:,} bytes, and {:,} may be held. Wait until some have ended, then try again."
-)
+_TOO_MANY = "{} of your calls already wait, and {} is the limit. Wait for one to end, then try again."
+_TOO_MANY_BYTES = "Your waiting calls hold {:,} bytes, and {:,} is the limit. Wait for one to end, then try again."
 _TOO_BUSY = "Too many visitors' calls wait at the moment. Try again in a minute."
 
 
@@ -150,5 +148,5 @@ def share_queue_fairly(blocks: AuthorizedBlocks) -> None:
     fair = FairQueue(blocks)
     # Gradio looks for calls and for progress every millisecond, also while there are none. Each look takes the
     # interpreter from the thread that computes tokens.
-    blocks._queue.sleep_when_free = blocks._queue.progress_update_sleep_when_free = SECONDS_BETWEEN_LOOKS
+    blocks._queue.sleep_when_free = blocks._queue.progress_update_sleep_when_free = POLL_SECONDS
     blocks._queue.push, blocks._queue.get_events = fair.push, fair.get_events

@@ -26,7 +26,7 @@ _BAD_EVENT = "The event of this call is incomplete ({}). Reload the page and try
 _NOTICE_SECONDS, _MAX_TOAST_SECONDS = 6.0, 60.0
 _WORDS_PER_SECOND = 2.0
 
-# What Python raises when a handler gets values of other types than it expects.
+# Errors that Python raises when a handler gets values of other types than it expects.
 _MISFIT_ERRORS = (AttributeError, TypeError, ValueError, LookupError)
 _FILLED_BY_GRADIO = (gr.EventData, gr.Request)
 _MAX_SHOWN_CHARACTERS = 80
@@ -76,7 +76,7 @@ def describe_misfit(handler: Callable[..., Any], args: tuple, named: dict[str, A
     try:
         given = inspect.signature(handler).bind(*args, **named)
     except TypeError as error:
-        return f"The call has other values than this one takes ({error}). Send those that docs/api.md lists."
+        return f"This call does not accept these arguments ({error}). Send those that docs/api.md lists."
     for name, value in given.arguments.items():
         parameter = given.signature.parameters[name]
         kind = parameter.annotation

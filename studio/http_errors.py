@@ -7,7 +7,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-_MALFORMED = "This request is none that the page makes: {}. Send what docs/api.md lists."
+_MALFORMED = "The page never sends such a request: {}. Send what docs/api.md lists."
 _SENTENCES = {
     "There was an error parsing the body": _MALFORMED.format("its body cannot be read"),
     "Upload not found": "No upload of this name is in progress. Upload the file again.",

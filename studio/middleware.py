@@ -190,7 +190,7 @@ class AccessMiddleware:
         if scope["path"] in (_OAUTH_START, _OAUTH_CALLBACK):
             await PlainTextResponse(_OAUTH_FAILED, 400)(scope, receive, answer)
             return
-        text = f"This request is none that the page makes ({type(error).__name__})."
+        text = f"The page never sends such a request ({type(error).__name__})."
         await JSONResponse({"error": text}, 400)(scope, receive, answer)
 
     def _tries_password(self, scope: dict) -> bool:
@@ -200,7 +200,7 @@ class AccessMiddleware:
         """Return the caller; raise RefusalError unless the request, of a declared size, may be passed on."""
         path = path_of(request)
         check_origin(request, self.access.way, self.settings)
-        # Any name is the name of some file, and is compared with those that the caller may fetch.
+        # A file's name may contain anything, so its spelling is not checked; it must be one that the caller may fetch.
         if not path.startswith(_FILE_PREFIX):
             check_spelling(path)
         if not OPEN_ROUTES.fullmatch(path) or (FILE_ROUTES.fullmatch(path) and path not in page_files()):
@@ -210,7 +210,7 @@ class AccessMiddleware:
         is_small = size is not None and size <= _MAX_VISITOR_BODY_BYTES
         if request.method == "POST" and not caller.is_owner and path != _UPLOAD and not is_small:
             raise RefusalError(413, _TOO_LARGE)
-        if caller.role is Role.NOBODY and re.fullmatch(_CALL_ROUTES, path) and not _OPEN_CALLS.fullmatch(path):
+        if caller.role is Role.SIGNED_OUT and re.fullmatch(_CALL_ROUTES, path) and not _OPEN_CALLS.fullmatch(path):
             # Gradio itself lets heartbeats, cancellations and resets pass.
             raise RefusalError(401, "This server asks for a password. Open its page and sign in first.")
         if path.startswith(_FILE_PREFIX):
@@ -229,9 +229,9 @@ class AccessMiddleware:
 
     def _check_upload(self, role: Role, size: int | None) -> None:
         if role is Role.VISITOR:
-            raise RefusalError(403, f"Uploads are the owner's. {CLOSED}")
+            raise RefusalError(403, f"Only the owner can upload files. {CLOSED}")
         try:
-            quotas.room_for_upload(self.settings, self.limits, self.settings.uploads_dir, size)
+            quotas.check_upload_quota(self.settings, self.limits, self.settings.uploads_dir, size)
         except StudioError as error:
             raise RefusalError(413, str(error)) from error
 

@@ -9,6 +9,7 @@ import gradio as gr
 
 from core.access import roles, visibility
 from core.access.quotas import GIB, Quotas, Tokens, size_of
+from core.chat import conversation
 from core.data import table
 from core.errors import StudioError
 from core.runs import cleanup, example
@@ -30,38 +31,52 @@ class OwnerActions:
     def __init__(self, runs: RunStore, quotas: Quotas, tokens: Tokens):
         self.runs, self.settings, self.quotas, self.tokens = runs, runs.settings, quotas, tokens
 
-    # What visitors see
+    # Publishing
 
     def fill(self) -> dict[str, Any]:
-        """List the finished runs and the opened datasets, choose the published ones, and show the usage."""
+        """List the runs and datasets that can be published, choose the published ones, and show the usage."""
         roles.owner_only("use this tab")
         published = visibility.read(self.settings)
-        # The example run and bundled data are open to everyone without being published.
-        finished = [run for run in self.runs.runs() if run.state().status == "finished"]
-        titles = self.runs.titles()
-        runs = [(titles[run.id], run.id) for run in finished if not example.is_example(run.id)]
-        opened = [d for d in table.opened_datasets(self.settings) if d.source.kind != "bundled"]
-        datasets = [(d.source.describe(), d.id) for d in opened]
+        listed = self._publishable(published)
         return {
-            "runs": _choose_published(runs, published.runs),
-            "datasets": _choose_published(datasets, published.datasets),
+            "runs": _choose_published(listed["runs"], published.runs),
+            "datasets": _choose_published(listed["datasets"], published.datasets),
             "usage": self.usage_html(),
         }
 
+    def _publishable(self, published: visibility.Published) -> dict[visibility.Kind, list[tuple[str, str]]]:
+        """Return (label, name) of the finished and the published runs, and of the opened datasets."""
+        # The example run and bundled data are open to everyone without being published. A published run stays in the
+        # list while it is resumed, so that it can be unpublished.
+        runs = [run for run in self.runs.runs() if not example.is_example(run.id)]
+        runs = [run for run in runs if run.id in published.runs or run.state().status == "finished"]
+        titles = self.runs.titles()
+        datasets = [d for d in table.opened_datasets(self.settings) if d.source.kind != "bundled"]
+        return {
+            "runs": [(titles.get(run.id, run.title), run.id) for run in runs],
+            "datasets": [(dataset.source.describe(), dataset.id) for dataset in datasets],
+        }
+
     def publish(self, runs: list[str], datasets: list[str]) -> None:
-        """Let visitors see these runs and datasets, and no others."""
+        """Let visitors see these runs and datasets, and no others of those that are listed.
+
+        A published name that is not listed, such as a dataset whose description is damaged, stays published, because
+        its owner could not have chosen it.
+        """
         # All names are checked before the first is published, so that a wrong one changes nothing.
         for run_id in runs or []:
             self.runs.run(run_id)
         for dataset in datasets or []:
             table.find(self.settings, dataset)
         published = visibility.read(self.settings)
+        listed = self._publishable(published)
         for kind, chosen in (("runs", runs or []), ("datasets", datasets or [])):
-            for name in {*chosen, *getattr(published, kind)}:
+            names = {name for _, name in listed[kind]}
+            for name in {*chosen, *(names & set(getattr(published, kind)))}:
                 visibility.publish(self.settings, kind, name, name in chosen)
         info(f"Runs: {len(runs or [])}. Datasets: {len(datasets or [])}, and the bundled one.", title="Published")
 
-    # What is used
+    # Usage
 
     def usage_html(self) -> str:
         """Return the quotas and how much of each is used, as a table."""
@@ -76,7 +91,7 @@ class OwnerActions:
              "per run"),
             ("Visitors' tokens today", f"{sum(used.values()):,} by {_count(len(used), 'visitor')}",
              f"up to {limits.visitors_tokens:,} together, {limits.visitor_tokens:,} per visitor"),
-            ("Saved chats", f"{len(list((self.settings.home / 'chats').glob('*.json'))):,}",
+            ("Saved chats", f"{conversation.count_asked(self.settings):,}",
              f"up to {limits.visitor_chats:,} of visitors; yours without a limit"),
             ("Disk", f"{format_size(size_of(self.settings.home)[0])} in the studio's home folder",
              f"{format_size(disk.free)} are free, and {format_size(limits.free_gib * GIB)} must stay free"),

@@ -166,7 +166,7 @@ class SharedAnswers:
                 made = _with_body(made, with_early_script(made.body))
             # In a thread, because it takes up to 0.1 s, in which the event loop serves others.
             answer = await asyncio.to_thread(_compress, made, key[3])
-            # What the routes leave to the middleware.
+            # Entries that the routes leave to the middleware.
             scope.update((name, value) for name, value in asked.items() if name not in scope)
             if answer.status == 200 and "set-cookie" not in Headers(raw=answer.headers):
                 kept.keep(key, answer)

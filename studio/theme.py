@@ -11,6 +11,7 @@ from components import (
     download,
     field_errors,
     histogram,
+    interval_table,
     memory_bar,
     progress_bar,
     side_drawer,
@@ -44,7 +45,7 @@ THEME = gr.themes.Base(
 
 _STYLED = (
     conversation, data_table, choice_list, histogram, progress_bar, chart, memory_bar, download, chat_board,
-    side_drawer, field_errors,
+    side_drawer, field_errors, interval_table,
 )  # fmt: skip
 # One file for the page and one per tab. They come last, so that they can override the rules of the components.
 _OWN = ("theme.css", "journey.css", "data.css", "train.css", "chat.css", "evaluate.css", "export.css", "owner.css")

@@ -123,7 +123,7 @@ class UnreadMessages(OrderedDict):
 
         Args:
             session: The page's session hash.
-            messages: Gradio's queue, in whose place a bounded one is kept.
+            messages: Gradio's queue, which a bounded one replaces.
         """
         super().__setitem__(session, PageMessages(self._bound))
         self._unread[session] = self._clock()

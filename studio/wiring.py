@@ -36,8 +36,8 @@ _EMPTY_TEXT_BYTES = sys.getsizeof("")
 PRIVATE: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 # Options of such an event that only reads files or fills widgets, so that any number of them may run at once.
 UNLIMITED: dict[str, Any] = {**PRIVATE, "concurrency_limit": None}
-# Options of calls whose work grows with the size of a run or a chat: they share two places, so that any number of them
-# leaves the processors to others.
+# Options of calls whose work grows with the size of a run or a chat: at most two of them run at once, so that any
+# number of them leaves the processors to others.
 HEAVY: dict[str, Any] = {"concurrency_limit": 2, "concurrency_id": "heavy"}
 # Option of an event that may be triggered while it runs: only its last trigger is kept.
 LATEST_ONLY: dict[str, Any] = {"trigger_mode": "always_last"}
@@ -71,7 +71,7 @@ def check_state_size(value: Any) -> None:
         if parts + len(pending) > _MAX_STATE_PARTS or size > limit:
             raise StudioError(
                 f"This call would leave more than {_MAX_STATE_PARTS:,} values or {limit // 1024:,} KiB of text in the "
-                "page. Choose less."
+                "page. Choose fewer rows, values or filters."
             )
 
 
@@ -89,7 +89,7 @@ def by_name(handler: Callable[..., Any], outputs: Named) -> Callable[..., Any]:
     def values(result: Mapping[str, Any] | None) -> Any:
         result = result or {}
         if unknown := set(result) - set(outputs):
-            raise KeyError(f"{handler.__qualname__} returns {sorted(unknown)}, which are none of {sorted(outputs)}")
+            raise KeyError(f"{handler.__qualname__} returns {sorted(unknown)}, which are not among {sorted(outputs)}")
         for name, value in result.items():
             if isinstance(outputs[name], gr.State):
                 check_state_size(value)

@@ -17,7 +17,7 @@ HEAVY = {"torch", "transformers", "peft", "trl", "bitsandbytes"}
 MAY_IMPORT_HEAVY = (
     "core/kernels/",
     "core/train/",
-    "core/chat/cuda/",
+    *("core/chat/cuda/", "core/evaluate/forward.py"),
     *(
         f"core/chat/{name}.py"
         for name in ("adapters", "decoder", "lanes", "peft_model", "sampler", "plain", "probe", "adapter_probe")

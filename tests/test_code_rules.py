@@ -52,7 +52,7 @@ def test_listed_long_function_exceeds_limit():
 
 # Comments
 
-# What may be behind code: a shape, which may have a name, and notes for tools.
+# Comments that may be behind code: a shape, which may have a name, and notes for tools.
 COMMENT_BEHIND_CODE = re.compile(r"# ((each )?\(|\w+: \(|scalar|fmt: |noqa|isort: |type: )")
 
 
@@ -63,6 +63,18 @@ def test_comment_behind_code_is_a_shape_or_for_a_tool(path):
         comments = [token for token in tokenize.tokenize(stream.readline) if token.type == tokenize.COMMENT]
     behind = [token.string for token in comments if token.line[: token.start[1]].strip()]
     assert [text for text in behind if not COMMENT_BEHIND_CODE.match(text)] == []
+
+
+@for_each_file([*SOURCES, *TESTS])
+def test_comment_begins_with_no_noun_clause(path):
+    """A heading or a definition is a noun phrase: "Names that ...", not "What ... calls"."""
+    with path.open("rb") as stream:
+        comments = [token for token in tokenize.tokenize(stream.readline) if token.type == tokenize.COMMENT]
+    # The first lines of comments: the line above is none.
+    lines = {token.start[0] for token in comments}
+    first = [token.string for token in comments if token.start[0] - 1 not in lines]
+    begin = re.compile(r"# (What|Whoever|Whatever)\b(?!.*\?$)")
+    assert [text for text in first if begin.match(text)] == []
 
 
 # Docstrings

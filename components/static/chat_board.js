@@ -1,4 +1,4 @@
-// The buttons name their event in data-event; the server hears of it with the value of data-value.
+// The buttons name their event in data-event; the server is notified with the value of data-value.
 const events = ['stop_lane', 'retry_lane', 'continue_answer', 'earlier_attempt', 'why', 'edit', 'vote', 'undo_vote', 'suggest'];
 element.addEventListener('click', event => {
   const at = event.target.closest('[data-event]');

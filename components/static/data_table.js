@@ -1,5 +1,5 @@
 const events = ['sort_by', 'pick_bar', 'drop_filter', 'open_row', 'tick_row'];
-// What this browser has done since the last rendering, which may have been made before it.
+// State of this browser since the last rendering, which the server may have made before it.
 const last = {first: null, top: 0, had: false, open: null, focus: null};
 // Ticks that renderings do not have yet, by key; one that the server has refused is given up.
 const sent = new Map(), GIVE_UP_MS = 10000;
@@ -9,14 +9,15 @@ function mark(row) {
   row.classList.add('open');
   last.open = row.dataset.value;
 }
-function tell(from) {
+function sendEvent(from) {
   const at = from.closest('[data-event]');
   if (!at || !element.contains(at) || !events.includes(at.dataset.event)) return;
   if (at.dataset.event === 'open_row') {
     mark(at);
     focusOn(at, document.activeElement?.closest('tr') === at);
-    const detail = document.getElementById(props.detail);
-    if (detail && detail.getBoundingClientRect().top > innerHeight * 0.8)
+    const detail = document.getElementById(props.detail), drawer = detail?.closest('.sd-drawer');
+    if (drawer) drawer.dispatchEvent(new Event('drawer-open'));
+    else if (detail && detail.getBoundingClientRect().top > innerHeight * 0.8)
       detail.scrollIntoView({block: 'start', behavior: 'smooth'});
   }
   if (at.dataset.event === 'tick_row') {
@@ -36,16 +37,16 @@ function move(row, step) {
   const isOpen = element.querySelector('tr.open') && !row.closest('.cards');
   if (next?.matches('[data-event]')) {
     focusOn(next, true);
-    if (isOpen) tell(next);
+    if (isOpen) sendEvent(next);
   } else if (isOpen) trigger('step_row', {value: step});
 }
-element.addEventListener('click', event => tell(event.target));
+element.addEventListener('click', event => sendEvent(event.target));
 element.addEventListener('keydown', event => {
   const at = event.target;
   const step = {ArrowDown: 1, ArrowUp: -1}[event.key];
   if (at.matches('tr[data-event]')) {
     const tick = at.querySelector('input');
-    if (event.key === 'Enter') { event.preventDefault(); tell(at); }
+    if (event.key === 'Enter') { event.preventDefault(); sendEvent(at); }
     else if (event.key === ' ' && tick) { event.preventDefault(); tick.click(); }
     else if (step) { event.preventDefault(); move(at, step); }
   } else if (at.matches('.dt-bar')) {
@@ -66,14 +67,14 @@ function showTicks() {
 }
 new MutationObserver(() => { showTicks(); showEdge(); }).observe(
   element, {childList: true, subtree: true, attributes: true, attributeFilter: ['checked', 'data-value']});
-// Columns beyond the right edge fade out there (data_table.css), so that a cut table is seen to go on.
+// Columns beyond the right edge fade out there (data_table.css), so that a clipped table is seen to go on.
 function showEdge() {
   const wrap = element.querySelector('.dt-wrap');
   if (wrap) wrap.toggleAttribute('data-more', wrap.scrollWidth - wrap.clientWidth - wrap.scrollLeft > 4);
 }
 element.addEventListener('scroll', showEdge, true);
 new ResizeObserver(showEdge).observe(element);
-// Another part of the page that shows a row says so with this event on the table's row.
+// Another part of the page that shows a row sends this event to the table's row.
 element.addEventListener('row-shown', event => { mark(event.target); focusOn(event.target, false); });
 // A new rendering of the same rows keeps the scroll position, the open row and the focus.
 element.addEventListener('scroll', event => { last.top = event.target.scrollTop; }, true);

@@ -1,8 +1,8 @@
 """Quotas of a shared machine: limits from the environment, and the tokens that visitors used today.
 
-Uploads, runs and visitors' questions are checked before they take anything. Token counts are kept per UTC day in
-visitors.json, which is written with a question at most once per second, and when the server ends. A crash loses the
-counts that were added within a second after the last write.
+Uploads, runs and visitors' questions are checked before anything is stored or computed. Token counts are kept per UTC
+day in visitors.json, which is written with a question at most once per second, and when the server ends. A crash loses
+the counts that were added within a second after the last write.
 """
 
 import contextlib
@@ -45,7 +45,7 @@ class Quotas(BaseSettings):
     parse_gib: float = Field(6, gt=0, title="Memory of reading", description="Maximum GiB for reading a file.")
     parse_seconds: int = Field(1800, gt=0, title="Time of reading", description="Maximum CPU seconds for one file.")
     parse_disk_gib: float = Field(
-        20, gt=0, title="Size of a read file", description="Maximum GiB that a file may unpack to."
+        20, gt=0, title="Unpacked size of a file", description="Maximum GiB that a file may unpack to."
     )
     visitor_tokens: int = Field(
         20_000, ge=0, title="A visitor's tokens", description="Maximum per day, prompts included."
@@ -69,7 +69,7 @@ class Quotas(BaseSettings):
         return Limits(int(self.parse_gib * GIB), self.parse_seconds, int(self.parse_disk_gib * GIB))
 
 
-def free_disk(settings: Settings, quotas: Quotas) -> None:
+def check_free_disk(settings: Settings, quotas: Quotas) -> None:
     """Check that the disk has the free space that the quota requires.
 
     Raises:
@@ -94,7 +94,7 @@ def size_of(folder: Path) -> tuple[int, int]:
     return sum(sizes), len(sizes)
 
 
-def room_for_upload(settings: Settings, quotas: Quotas, folder: Path, size: int | None) -> None:
+def check_upload_quota(settings: Settings, quotas: Quotas, folder: Path, size: int | None) -> None:
     """Check that a file may be uploaded.
 
     Args:
@@ -113,13 +113,16 @@ def room_for_upload(settings: Settings, quotas: Quotas, folder: Path, size: int 
         )
     # A multipart request is a little larger than its file.
     if size > quotas.upload_mib * 2**20 + 2**16:
-        raise StudioError(f"The upload has {format_size(size)}, and {quotas.upload_mib:,} MiB are allowed.")
+        raise StudioError(
+            f"The upload is {format_size(size)}; at most {quotas.upload_mib:,} MiB are allowed. Upload a smaller or a "
+            "compressed file."
+        )
     held, count = size_of(folder) if folder.is_dir() else (0, 0)
     if count >= quotas.uploads:
-        raise StudioError(f"{count:,} uploads are kept, and {quotas.uploads:,} are allowed. Remove uploads first.")
+        raise StudioError(f"{count:,} uploads are stored, and {quotas.uploads:,} are allowed. Remove uploads first.")
     if held + size > quotas.uploads_gib * GIB:
         raise StudioError(f"Uploads would take more than {quotas.uploads_gib:g} GiB. Remove uploads first.")
-    free_disk(settings, quotas)
+    check_free_disk(settings, quotas)
 
 
 class Tokens:
@@ -228,7 +231,7 @@ def _describe_excess(tokens: int, left: int, quota: int) -> str:
     )
 
 
-def room_for_run(settings: Settings, quotas: Quotas, runs: int, waiting: int) -> None:
+def check_run_quota(settings: Settings, quotas: Quotas, runs: int, waiting: int) -> None:
     """Check that the caller may start another run.
 
     Args:
@@ -242,7 +245,9 @@ def room_for_run(settings: Settings, quotas: Quotas, runs: int, waiting: int) ->
     """
     roles.owner_only("start a run")
     if runs >= quotas.runs:
-        raise StudioError(f"{runs:,} runs are kept, and {quotas.runs:,} are allowed. Delete some first.")
+        raise StudioError(f"{runs:,} runs are stored, and {quotas.runs:,} are allowed. Delete some first.")
     if waiting >= quotas.waiting_runs:
-        raise StudioError(f"{waiting:,} runs wait already, and {quotas.waiting_runs:,} may. Let them end first.")
-    free_disk(settings, quotas)
+        raise StudioError(
+            f"{waiting:,} runs already wait, and {quotas.waiting_runs:,} is the limit. Wait for one to start."
+        )
+    check_free_disk(settings, quotas)

@@ -30,11 +30,11 @@ from core.settings import Settings, on_space
 
 
 class Role(StrEnum):
-    """Role of a caller; NOBODY has not entered the password yet."""
+    """Role of a caller; SIGNED_OUT has not entered the password yet."""
 
     OWNER = "owner"
     VISITOR = "visitor"
-    NOBODY = "nobody"
+    SIGNED_OUT = "signed out"
 
 
 class Way(StrEnum):
@@ -164,12 +164,12 @@ class Access:
         Args:
             session: Content of the session cookie, signed by the server; None if there are no sessions.
             user: User that the password admitted.
-            cookie: Random name that the visitor's browser was given; it only tells visitors apart.
+            cookie: Random name that the visitor's browser was given; it only distinguishes visitors.
         """
         if self.way is Way.OWN_MACHINE:
             return Caller(Role.OWNER, "owner")
         if self.way is Way.PASSWORD:
-            return Caller(Role.OWNER, user) if user else Caller(Role.NOBODY, "")
+            return Caller(Role.OWNER, user) if user else Caller(Role.SIGNED_OUT, "")
         person = _signed_in(session) if self.oauth else None
         browser = f"browser {cookie}" if cookie else ""
         if person is None:

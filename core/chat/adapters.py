@@ -33,15 +33,10 @@ _A, _B = ".lora_A.weight", ".lora_B.weight"
 
 @dataclass(frozen=True)
 class LoraWeights:
-    """Low-rank update B A of one module.
+    """Low-rank update B A of one module: `a` projects down, and `b`, multiplied by the scale, projects up."""
 
-    Attributes:
-        a: (rank, inputs), projects down.
-        b: (outputs, rank), projects up; multiplied by the scale.
-    """
-
-    a: torch.Tensor
-    b: torch.Tensor
+    a: torch.Tensor  # (rank, inputs)
+    b: torch.Tensor  # (outputs, rank)
 
 
 @dataclass(frozen=True)
@@ -182,8 +177,12 @@ class RowAdapters:
         return self._adapters[key].unbatched_reason
 
     def peft_model(self, key: str) -> PeftModel:
-        """Return PEFT's model of an adapter whose rows are decoded one at a time."""
-        return self._adapters[key].tuned
+        """Return PEFT's model of an adapter, for rows that are decoded one at a time; load it again if it was freed."""
+        loaded = self._adapters[key]
+        if loaded.tuned is None:
+            adapter = loaded.adapter
+            loaded.tuned = peft_model.load(self._model, adapter.config, adapter.tensors, adapter.folder.name)
+        return loaded.tuned
 
     def set_rows(self, keys: list[str | None]) -> None:
         """Assign adapters to the rows of the next batches.
@@ -256,8 +255,8 @@ class RowAdapters:
                 return tensor.view(rows, tokens, -1)
         shape = tuple(tensor.shape) if isinstance(tensor, torch.Tensor) else type(tensor).__name__
         raise LayoutError(
-            f"The adapter changes {name}, which sees {shape} in a batch of {rows} rows of {tokens} tokens, so its rows "
-            "cannot be separated. Ask this adapter in a chat of its own."
+            f"The adapter changes {name}, which receives {shape} in a batch of {rows} rows of {tokens} tokens, so its "
+            "rows cannot be separated. Use this adapter in a chat with one lane."
         )
 
 

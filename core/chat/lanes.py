@@ -84,8 +84,8 @@ class Lanes:
         notes = [self._decoder_note]
         if self._length_limit and not self.unbatched_reason:
             notes.append(
-                f"Answers that may exceed {self._length_limit:,} tokens are decoded one at a time: there the model's "
-                "positions depend on the length of the text."
+                f"Answers that may exceed {self._length_limit:,} tokens are decoded one at a time: beyond that length "
+                "the model's rotary positions depend on the length of the text."
             )
         for key in self.adapters:
             if (reason := self.adapters.unbatched_reason(key)) and reason != self.unbatched_reason:
@@ -245,15 +245,20 @@ class Lanes:
             return f"Answers are decoded by the standard decoder, because {slow_reason}."
         return "Answers are decoded by one CUDA graph per step, with the studio's own kernels."
 
-    def _needs_plain_decoder(self, sequence: TokenSequence) -> bool:
-        """Return whether a sequence must be decoded by itself."""
-        if self.unbatched_reason or (sequence.adapter is not None and self.adapters.unbatched_reason(sequence.adapter)):
+    def needs_own_pass(self, adapter: str | None, tokens: int | None) -> bool:
+        """Return whether a text must run through the model by itself, since a batch would give other logits.
+
+        Args:
+            adapter: Key of the adapter; None for the base.
+            tokens: Length of the text; None if it is not known.
+        """
+        if self.unbatched_reason or (adapter is not None and self.adapters.unbatched_reason(adapter)):
             return True
-        if self._length_limit is None:
-            return False
-        # Without a known length, the answer may pass the limit.
+        return self._length_limit is not None and (tokens is None or tokens > self._length_limit)
+
+    def _needs_plain_decoder(self, sequence: TokenSequence) -> bool:
         longest = len(sequence.prompt_ids) + sequence.max_new_tokens
-        return not sequence.max_new_tokens or longest > self._length_limit
+        return self.needs_own_pass(sequence.adapter, longest if sequence.max_new_tokens else None)
 
     def _prompt_ids(self, request: LaneRequest, messages: list[Message]) -> list[int]:
         try:

@@ -41,7 +41,7 @@ class Sampling(BaseModel):
     max_new_tokens: int = Field(200, ge=1, le=4096, title="Length", description="Maximum answer length, in tokens.")
     stop: str = Field(
         "", max_length=1000, title="Stop words",
-        description="An answer ends before any of these, one per line. Special tokens are found too.",
+        description="An answer ends before any of these, one per line. Special tokens may be listed too.",
         json_schema_extra={"lines": 2},
     )  # fmt: skip
     seed: int = Field(

@@ -1,8 +1,8 @@
 """Throttle of the chat while a run trains on the same processors.
 
 Two models that share cores are both slower than their share: each waits at its barriers for threads that the other one
-keeps from running. So the run has priority. The chat then uses one thread, and sleeps after each step for as long as
-makes that thread busy for `BUSY_SHARE` of the time.
+keeps from running. So the run has priority. The chat then uses one thread, and sleeps after each step so long
+that the thread is busy for `BUSY_SHARE` of the time.
 """
 
 import time

@@ -36,13 +36,7 @@ def fit_prompt(
     Raises:
         StudioError: Not even the last question fits.
     """
-    system_count = next((at for at, message in enumerate(messages) if message["role"] != "system"), len(messages))
-    system, turns, notes = messages[:system_count], messages[system_count:], []
-    if sampling.system.strip():
-        if system:
-            notes.append(OWN_SYSTEM_NOTE)
-        else:
-            system = [{"role": "system", "content": sampling.system}]
+    system, turns, notes = split_system(messages, sampling)
     ids = render([*system, *turns])
     if limit is None or len(ids) <= limit:
         return ids, notes
@@ -55,13 +49,24 @@ def fit_prompt(
     )
 
 
+def split_system(messages: list[Message], sampling: Sampling) -> tuple[list[Message], list[Message], list[str]]:
+    """Return the system turns, with the system prompt of the settings if there are none; the other turns; and notes."""
+    system_count = next((at for at, message in enumerate(messages) if message["role"] != "system"), len(messages))
+    system, turns = messages[:system_count], messages[system_count:]
+    if not sampling.system.strip():
+        return system, turns, []
+    if system:
+        return system, turns, [OWN_SYSTEM_NOTE]
+    return [{"role": "system", "content": sampling.system}], turns, []
+
+
 def _shorten(
     system: list[Message], turns: list[Message], render: Callable[[list[Message]], list[int]], limit: int,
     ids: list[int],
 ) -> tuple[int, list[int]]:  # fmt: skip
     """Return how many turns are left out so that the others fit, and their token ids; the shortest if none fit.
 
-    Fewer turns have fewer tokens, so a search by halves renders few beginnings of a long conversation.
+    Fewer turns have fewer tokens, so a binary search renders few beginnings of a long conversation.
 
     Args:
         system: The system turns, which stay.

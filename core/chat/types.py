@@ -25,7 +25,7 @@ END_LABELS: dict[End, str] = {
     "": "writing",
     "end": "ended by itself",
     "stop word": "ended at a stop word",
-    "length": "cut at the length limit",
+    "length": "truncated at the length limit",
     "stopped": "stopped",
     "failed": "failed",
     "interrupted": "interrupted by a restart of the studio",

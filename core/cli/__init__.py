@@ -27,6 +27,9 @@ from core.errors import StudioError, sentences
 from core.system.fast_imports import disable_compiler
 from core.system.streams import escape_unprintable
 
+# Earlier names of commands, which keep working for one version.
+_RENAMED = {("answers",): ("evaluate",), ("data", "cut"): ("data", "subset")}
+
 
 class StudioCommand(BaseSettings):
     """QLoRA Studio from the command line. STUDIO_HOME is the folder of all its files."""
@@ -63,14 +66,23 @@ class StudioCommand(BaseSettings):
         CliApp.run_subcommand(self)
 
 
+def _with_present_name(arguments: list[str]) -> list[str]:
+    """Return a command line with the present name of its command, and say so: scripts with an earlier one work on."""
+    for old, new in _RENAMED.items():
+        if tuple(arguments[: len(old)]) == old:
+            print(
+                f"`{' '.join(old)}` is now called `{' '.join(new)}`. The old name will be removed in the next version.",
+                file=sys.stderr,
+            )
+            return [*new, *arguments[len(old) :]]
+    return arguments
+
+
 def main(arguments: list[str]) -> int:
     """Run a command and return its exit code: 0, 2 for an error that the user can fix, 130 after Ctrl+C."""
     disable_compiler()
     escape_unprintable()
-    if arguments[:1] == ["answers"]:
-        # The earlier name of the command: scripts that use it keep working for one version.
-        print("`answers` is now called `evaluate`. The old name will be removed in the next version.", file=sys.stderr)
-        arguments = ["evaluate", *arguments[1:]]
+    arguments = _with_present_name(arguments)
     try:
         CliApp.run(StudioCommand, cli_args=arguments or ["--help"])
         sys.stdout.flush()

@@ -169,7 +169,7 @@ class DataLengths(OneDataset):
             settings, data, reading, tokens, lambda share: print_progress(share, "Counting tokens")
         )
         found = lengths.summarize(path, self.max_length, self.batch_size)
-        print(f"{found.rows:,} rows, {found.tokens:,} tokens, {found.answer_tokens:,} of them in answers")
+        print(f"{found.rows:,} rows, {found.tokens:,} tokens, {found.answer_tokens:,} tokens in answers")
         print(f"median {found.median:,}, longest {found.longest:,}")
         print(f"{found.truncated:,} rows are truncated at {self.max_length:,}: {found.lost_tokens:,} tokens are lost")
         print(f"{found.padding:.0%} of a batch of {self.batch_size} is padding without packing")
@@ -206,7 +206,7 @@ class DataSQL(OneDataset):
             print(f"Only the first {len(result.rows)} rows are shown.", file=sys.stderr)
 
 
-class DataCut(Recipe):
+class DataSubset(Recipe):
     """Create a subset of an opened dataset."""
 
     dataset: CliPositionalArg[str] = Field(description="An opened dataset.")
@@ -290,7 +290,7 @@ class Data(BaseModel):
     lengths: CliSubCommand[DataLengths] = Field(description=DataLengths.__doc__)
     duplicates: CliSubCommand[DataDuplicates] = Field(description=DataDuplicates.__doc__)
     sql: CliSubCommand[DataSQL] = Field(description=DataSQL.__doc__)
-    cut: CliSubCommand[DataCut] = Field(description=DataCut.__doc__)
+    subset: CliSubCommand[DataSubset] = Field(description=DataSubset.__doc__)
     compare: CliSubCommand[DataCompare] = Field(description=DataCompare.__doc__)
     export: CliSubCommand[DataExport] = Field(description=DataExport.__doc__)
     push: CliSubCommand[DataPush] = Field(description=DataPush.__doc__)

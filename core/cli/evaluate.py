@@ -1,4 +1,4 @@
-"""The commands `python -m core evaluate`: start, follow, pause, resume, stop and export evaluations."""
+"""The commands `python -m core evaluate`: start, follow, pause, resume, stop, judge and export evaluations."""
 
 import sys
 import time
@@ -6,22 +6,17 @@ from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, Field
-from pydantic_settings import CliApp, CliPositionalArg, CliSubCommand
+from pydantic_settings import CliApp, CliSubCommand
 
+from core.cli.evaluate_judge import EvaluateJudge
+from core.cli.evaluate_verdict import EvaluatePower, EvaluateVerdict
+from core.cli.one_evaluation import OneEvaluation, open_store
 from core.cli.reading import print_about, print_progress
-from core.data import subset
 from core.errors import StudioError
-from core.evaluate import process, prompts, result
+from core.evaluate import process, prompts, result, scoring
 from core.evaluate.config import EvaluationConfig
 from core.evaluate.store import ACTIVE, Evaluation, EvaluationStore
 from core.runs.progress import duration
-from core.settings import Settings
-
-
-def _store() -> EvaluationStore:
-    settings = Settings().prepare()
-    subset.ensure_bundled(settings)
-    return EvaluationStore(settings)
 
 
 class EvaluateStart(EvaluationConfig):
@@ -36,7 +31,7 @@ class EvaluateStart(EvaluationConfig):
         path = Path(self.file) if self.file else None
         if path:
             values["file"] = path.name
-        store = _store()
+        store = open_store()
         evaluation = process.submit(store, EvaluationConfig(**values), path)
         print(evaluation.id, flush=True)
         if not self.detach:
@@ -48,7 +43,7 @@ class EvaluateList(BaseModel):
 
     def cli_cmd(self) -> None:
         """Print one line per evaluation."""
-        for evaluation in _store().all():
+        for evaluation in open_store().all():
             state = evaluation.state()
             if state.status == "unreadable":
                 print(f"{evaluation.id}  {state.status}  {state.cause}")
@@ -57,18 +52,7 @@ class EvaluateList(BaseModel):
             print(f"{evaluation.id}  {state.status}  {finished:,} of {state.prompts:,} prompts  {state.cause}".rstrip())
 
 
-class _OneEvaluation(BaseModel):
-    """An evaluation named on the command line."""
-
-    evaluation: CliPositionalArg[str] = Field(description="The id of an evaluation.")
-
-    def find(self) -> tuple[EvaluationStore, Evaluation]:
-        """Return the store and the evaluation."""
-        store = _store()
-        return store, store.find(self.evaluation)
-
-
-class EvaluateShow(_OneEvaluation):
+class EvaluateShow(OneEvaluation):
     """Show the status, settings and metrics of an evaluation."""
 
     def cli_cmd(self) -> None:
@@ -80,14 +64,12 @@ class EvaluateShow(_OneEvaluation):
         print(f"{config.describe_settings()}, seed {config.seed}")
         for choice in state.choices:
             print(choice)
-        for title, lane in zip(evaluation.lane_titles(store.runs), answers.metrics, strict=True):
-            metrics = ", ".join(f"{value} {name}" for name, value in result.format_metrics(lane).items())
-            print(f"{title}: {lane.answers:,} answers, {metrics}".rstrip(", "))
+        _print_metrics(store, evaluation)
         if state.status == "failed":
             print(evaluation.log_tail())
 
 
-class EvaluateFollow(_OneEvaluation):
+class EvaluateFollow(OneEvaluation):
     """Print the progress of an evaluation until it ends."""
 
     def cli_cmd(self) -> None:
@@ -95,7 +77,7 @@ class EvaluateFollow(_OneEvaluation):
         _follow(self.find()[1])
 
 
-class EvaluatePause(_OneEvaluation):
+class EvaluatePause(OneEvaluation):
     """Pause after the answers that are being generated, and free the memory."""
 
     def cli_cmd(self) -> None:
@@ -104,7 +86,7 @@ class EvaluatePause(_OneEvaluation):
         print("It finishes the answers that are being generated, then stops.")
 
 
-class EvaluateStop(_OneEvaluation):
+class EvaluateStop(OneEvaluation):
     """Stop now; answers that are being generated are discarded."""
 
     def cli_cmd(self) -> None:
@@ -113,7 +95,7 @@ class EvaluateStop(_OneEvaluation):
         print("It stops after the current token.")
 
 
-class EvaluateResume(_OneEvaluation):
+class EvaluateResume(OneEvaluation):
     """Continue with the prompts that have no answer yet."""
 
     detach: bool = Field(False, description="Return at once instead of showing the progress.")
@@ -126,7 +108,7 @@ class EvaluateResume(_OneEvaluation):
             _follow(evaluation)
 
 
-class EvaluateExport(_OneEvaluation):
+class EvaluateExport(OneEvaluation):
     """Write the finished prompts as a file, and print its path."""
 
     files: Literal[result.FILE_KINDS] = Field("jsonl", description="The file format; csv escapes formulas.")  # type: ignore[valid-type]
@@ -137,7 +119,7 @@ class EvaluateExport(_OneEvaluation):
         print(result.write(store, evaluation, self.files, print_progress))
 
 
-class EvaluateOpen(_OneEvaluation):
+class EvaluateOpen(OneEvaluation):
     """Open the finished prompts as a dataset, to browse and to create subsets of."""
 
     def cli_cmd(self) -> None:
@@ -147,7 +129,7 @@ class EvaluateOpen(_OneEvaluation):
 
 
 class Evaluate(BaseModel):
-    """Answer a set of prompts with base and tuned models: start, follow, pause, resume, stop, open, export."""
+    """Answer a set of prompts with base and tuned models: start, follow, pause, resume, stop, verdict, open, export."""
 
     start: CliSubCommand[EvaluateStart] = Field(description=EvaluateStart.__doc__)
     list: CliSubCommand[EvaluateList] = Field(description=EvaluateList.__doc__)
@@ -156,12 +138,33 @@ class Evaluate(BaseModel):
     pause: CliSubCommand[EvaluatePause] = Field(description=EvaluatePause.__doc__)
     resume: CliSubCommand[EvaluateResume] = Field(description=EvaluateResume.__doc__)
     stop: CliSubCommand[EvaluateStop] = Field(description=EvaluateStop.__doc__)
+    verdict: CliSubCommand[EvaluateVerdict] = Field(description=EvaluateVerdict.__doc__)
+    judge: CliSubCommand[EvaluateJudge] = Field(description=EvaluateJudge.__doc__)
+    power: CliSubCommand[EvaluatePower] = Field(description=EvaluatePower.__doc__)
     open: CliSubCommand[EvaluateOpen] = Field(description=EvaluateOpen.__doc__)
     export: CliSubCommand[EvaluateExport] = Field(description=EvaluateExport.__doc__)
 
     def cli_cmd(self) -> None:
         """Run the chosen subcommand."""
         CliApp.run_subcommand(self)
+
+
+def _print_metrics(store: EvaluationStore, evaluation: Evaluation) -> None:
+    """Print a table of the metrics, a column per lane; missing scores of an ended evaluation are made now."""
+    answers, titles = evaluation.answers(), evaluation.lane_titles(store.runs)
+    scores = None
+    if len(answers) and evaluation.state().status not in ACTIVE:
+        scores = scoring.load(evaluation, print_progress)
+    lanes = [result.format_metrics(metrics, scores, lane) for lane, metrics in enumerate(answers.metrics)]
+    names = list(dict.fromkeys(name for metrics in lanes for name in metrics))
+    rows = [("", *titles), ("Answers", *(f"{metrics.answers:,}" for metrics in answers.metrics))]
+    rows += [(name, *(metrics.get(name, "–") for metrics in lanes)) for name in names]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for first, *cells in rows:
+        right = (cell.rjust(width) for cell, width in zip(cells, widths[1:], strict=True))
+        print("  ".join([first.ljust(widths[0]), *right]))
+    for note in scores.notes if scores else ():
+        print(note)
 
 
 def _follow(evaluation: Evaluation) -> None:

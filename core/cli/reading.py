@@ -72,7 +72,7 @@ def print_about(settings: Settings, data: Dataset, reading: Reading | None = Non
     for complaint in data.complaints:
         print(f"  {printable(complaint)}")
     if about.chosen:
-        command = ["python", "-m", "core", "data", "cut", data.id, "NAME", "--reading"]
+        command = ["python", "-m", "core", "data", "subset", data.id, "NAME", "--reading"]
         options = read.reading.model_dump_json(exclude_defaults=True)
         print(printable(f"Create a subset: {shlex.join([*command, options])}"))
 

@@ -187,7 +187,7 @@ class RunsCompare(BaseModel):
         runs = [store.run(run_id) for run_id in self.runs] or store.runs()
         summaries = Summaries(timelines)
         found = [summaries.of(run) for run in runs]
-        reference = reference_of([summary.measured for summary in found])
+        reference = reference_of([summary.held_out_setup for summary in found])
         for summary in sort_summaries(found, self.by, False, reference):
             results = {
                 "held-out": summary.best_held_out, "base": summary.base, "loss": summary.loss,
@@ -196,7 +196,7 @@ class RunsCompare(BaseModel):
             losses = "  ".join(
                 f"{name} {_format_number(value)}" for name, value in results.items() if value is not None
             )
-            if summary.measured and (reason := why_not_comparable(summary.measured, reference)):
+            if summary.held_out_setup and (reason := why_not_comparable(summary.held_out_setup, reference)):
                 losses += f"  (held-out loss not comparable: {reason})"
             spent = f"{summary.tokens:,} tokens in {duration(summary.seconds)}"
             print(f"{summary.run}  {summary.title}  {summary.status}  {losses}  {spent}")

@@ -63,7 +63,7 @@ def _body(subset: Subset, form: ExportFormat, counts: dict[str, int], not_writte
         "`recipe.json` is the recipe. Running it again on the same source gives the same bytes:",
         "",
         "```",
-        f"python -m core data cut {subset.recipe.dataset} {subset.name} --recipe-file recipe.json",
+        f"python -m core data subset {subset.recipe.dataset} {subset.name} --recipe-file recipe.json",
         "```",
         "",
     ]

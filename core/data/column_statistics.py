@@ -21,8 +21,8 @@ _MAX_NAME_CHARACTERS = 1_000
 _COMMA_NUMBER = re.compile(r"[+-]?\d{1,15}(?:,\d{1,15})?")
 
 
-def describe_trouble(read: SourceRow) -> str:
-    """Return the trouble of a row as a sentence with its line."""
+def describe_problem(read: SourceRow) -> str:
+    """Return the problem of a row as a sentence with its line."""
     return f"line {read.line} {read.trouble}" if not read.trouble.startswith("the ") else read.trouble
 
 
@@ -43,7 +43,7 @@ class ColumnStatistics:
         unreadable: Rows that could not be read.
         uncounted: Cells in columns past the limit of counted names.
         splits: Rows by split.
-        complaints: The first troubles of rows, with their lines.
+        complaints: The first problems of rows, with their lines.
         kinds: For each column, the number of values of each kind and the line of the first one.
         whole: For columns of numbers, whether all are integers that fit into 64 bits.
         text_numbers: For columns of text, whether all cells spell numbers.
@@ -60,11 +60,11 @@ class ColumnStatistics:
         self.text_numbers: dict[str, bool] = {}
         self.comma_numbers: dict[str, str | None] = {}
 
-    def complain(self, read: SourceRow) -> None:
+    def note_problem(self, read: SourceRow) -> None:
         """Count the trouble of a row."""
         self.unreadable += read.row is None
         if len(self.complaints) < SHOWN_COMPLAINTS:
-            self.complaints.append(describe_trouble(read))
+            self.complaints.append(describe_problem(read))
 
     def count_cell(self, name: str, kind: str, line: int) -> None:
         """Count a value of a column."""

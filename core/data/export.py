@@ -1,4 +1,4 @@
-"""Export of a subset: five kinds of files, seven formats, with a data card and the recipe.
+"""Export of a subset: several kinds of files, several formats, with a data card and the recipe.
 
 A row that the format cannot represent is not changed to fit: it is left out, counted by reason, and listed in
 recipe.json. The rows are streamed twice, once to find the columns that they need and once per kind of file to write

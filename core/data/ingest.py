@@ -7,7 +7,6 @@ its name only when it is complete: it is written into a scratch folder that is r
 
 import contextlib
 import itertools
-import json
 import re
 import shutil
 import tempfile
@@ -21,10 +20,10 @@ import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
 from core.data import formats, one_column, saved_reading
-from core.data.column_statistics import MAX_COLUMNS, ColumnStatistics, check_name, describe_trouble
+from core.data.column_statistics import MAX_COLUMNS, ColumnStatistics, check_name, describe_problem
 from core.data.readers import SourceRow, encoding, kind_of
 from core.data.split_columns import SplitColumns
-from core.data.table import GROUP_BYTES, GROUP_ROWS, LAYOUT, Column, Dataset, Source, dataset_id, find
+from core.data.table import GROUP_BYTES, GROUP_ROWS, LAYOUT, Column, Dataset, Source, dataset_id, find, layout_of
 from core.errors import StudioError
 from core.settings import Settings, inside
 from core.system.files import write_json
@@ -47,8 +46,7 @@ def find_opened(settings: Settings, source: Source) -> Dataset | None:
     The same bytes under another ending, such as .csv after .txt, are read anew: the ending chooses the reader.
     """
     name = dataset_id(source)
-    known = settings.datasets_dir / name / "about.json"
-    if not known.is_file() or json.loads(known.read_text(encoding="utf-8")).get("layout") != LAYOUT:
+    if layout_of(settings, name) != LAYOUT:
         return None
     found = find(settings, name)
     return found if kind_of(found.source.name) == kind_of(source.name) else None
@@ -156,7 +154,7 @@ def _first_rows(source: Source, rows: Rows, notes: Sequence[str]) -> list[tuple[
     for column, line in ((column, read.line) for _, read in head for column in read.row or ()):
         check_name(column, line)
     if all(read.row is None for _, read in head):
-        complaints = "; ".join(describe_trouble(read) for _, read in head[:3]) or "it holds no rows"
+        complaints = "; ".join(describe_problem(read) for _, read in head[:3]) or "it holds no rows"
         raise StudioError(f"Nothing in {source.name!r} can be read: {complaints}. {_expected(source, notes)}")
     return head
 
@@ -201,12 +199,12 @@ _KINDS = {bool: "flag", int: "number", float: "number", str: "text"}
 def _write_part(
     path: Path, batch: list[tuple[str, SourceRow]], seen: ColumnStatistics, splits: SplitColumns, typed: bool
 ) -> Path:
-    """Write a batch of rows as text and add its columns to the statistics; `typed` sources tell numbers from text."""
+    """Write a batch of rows as text and add its columns to the statistics; `typed`: numbers are not text."""
     cells: dict[str, list[str | None]] = {}
     fixed: dict[str, list[Any]] = {name: [] for name in _FIXED.names}
     for index, (split, read) in enumerate(batch):
         if read.trouble:
-            seen.complain(read)
+            seen.note_problem(read)
         fixed["row"].append(seen.rows)
         fixed["line"].append(read.line)
         fixed["split"].append(split)

@@ -21,7 +21,7 @@ def language_detector() -> Callable[[str], str | None]:
 
     def detect(text: str) -> str | None:
         # The model reads one line.
-        line = text.replace("\n", " ")
+        line = text[:MAX_CHARACTERS].replace("\n", " ")
         found = detector.detect(line, model="lite", k=1) if line.strip() else []
         return found[0]["lang"] if found and found[0]["score"] >= MIN_PROBABILITY else None
 

@@ -15,7 +15,7 @@ def is_one_column(source: Source, columns: int) -> bool:
 
 
 def ask(source: Source, names: list[str], found: Detection) -> Detection:
-    """Return the question whether a table of one column is plain text, or the detection if it is none.
+    """Return the question whether a table of one column is plain text, or the detection if there is no question.
 
     Args:
         source: The origin of the rows.

@@ -131,8 +131,11 @@ def parse_dataset(
         refuse_unknown_fields(settings, data, reading)
     target = folder(settings, data.id, reading)
     with FileLock(settings.datasets_dir / f".{data.id}.lock"):
-        if (target / "about.json").is_file():
+        try:
             return ParsedDataset.model_validate(read_json(target / "about.json"))
+        except (OSError, ValueError):
+            # It was not parsed yet, or the description is damaged: the rows are parsed, and replace what is there.
+            pass
         target.parent.mkdir(exist_ok=True)
         remove_leftovers(target.parent, ".derive-")
         scratch = Path(tempfile.mkdtemp(prefix=".derive-", dir=target.parent))

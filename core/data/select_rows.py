@@ -64,17 +64,9 @@ def select(rows: Rows, recipe: Recipe) -> Selection:
     """
     _require_format(rows)
     chosen = Selection({}, Counter(rows.parsed.problems))
-    order = _candidates(rows, recipe, chosen)
-    split = dict(rows.query("row, split", set()).fetchall())
-    train = [row for row in order if split[row] == TRAIN]
-    held_out = [row for row in order if split[row] == HELD_OUT]
-    has_own_split = bool(held_out)
     prompts = dict(rows.query("row, prompt_hash", set(), after="WHERE problem IS NULL").fetchall())
-    # A held-out split of the source is fixed, so leaking rows are removed from the training rows, before sampling.
-    if has_own_split and recipe.leaks == "exclude":
-        kept = _without_leaks(train, held_out, prompts)
-        chosen.left_out["asks what a held-out row asks"] += len(train) - len(kept)
-        train = kept
+    train, held_out = _by_split(rows, recipe, chosen, prompts)
+    has_own_split = bool(held_out)
     wanted = _count_wanted(rows, recipe, len(train))
     rng = random.Random(recipe.seed)
     ordered = _order_rows(rows, recipe, train, wanted, rng)
@@ -86,7 +78,7 @@ def select(rows: Rows, recipe: Recipe) -> Selection:
         # on stays as requested.
         if recipe.leaks == "exclude":
             kept = _without_leaks(held_out, train, prompts)
-            chosen.left_out["held out, but asks what a row to train on asks"] += len(held_out) - len(kept)
+            chosen.left_out["held out, but same question as a training row"] += len(held_out) - len(kept)
             held_out = kept
     # Last, so that excluding a row does not change the selection of the others.
     if excluded := set(recipe.excluded):
@@ -96,6 +88,27 @@ def select(rows: Rows, recipe: Recipe) -> Selection:
     # Unary plus removes the reasons with a count of zero.
     chosen.left_out = +chosen.left_out
     return chosen
+
+
+def count_available(rows: Rows, recipe: Recipe) -> int:
+    """Return how many rows a recipe can train on; it may ask for as many, or for fewer."""
+    prompts = dict(rows.query("row, prompt_hash", set(), after="WHERE problem IS NULL").fetchall())
+    train, _ = _by_split(rows, recipe, Selection({}), prompts)
+    return len(train)
+
+
+def _by_split(rows: Rows, recipe: Recipe, chosen: Selection, prompts: dict[int, int]) -> tuple[list[int], list[int]]:
+    """Return the rows that can be trained on, without leaks, and the source's own held-out rows."""
+    order = _candidates(rows, recipe, chosen)
+    split = dict(rows.query("row, split", set()).fetchall())
+    train = [row for row in order if split[row] == TRAIN]
+    held_out = [row for row in order if split[row] == HELD_OUT]
+    # A held-out split of the source is fixed, so leaking rows are removed from the training rows, before sampling.
+    if held_out and recipe.leaks == "exclude":
+        kept = _without_leaks(train, held_out, prompts)
+        chosen.left_out["same question as a held-out row"] += len(train) - len(kept)
+        train = kept
+    return train, held_out
 
 
 def _require_format(rows: Rows) -> None:

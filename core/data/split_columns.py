@@ -16,7 +16,7 @@ _NAMES = {"split", "splits", "datasplit", "datasetsplit", "subset", "partition",
 _HELD_OUT_FLAGS = {"istest", "isval", "isvalidation", "iseval", "isdev", "isheldout", "heldout", "holdout"}
 _TRAIN_FLAGS = {"istrain", "istraining", "intrain"}
 _FLAGS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
-# A column of more different values is none of splits.
+# A column with more different values does not name splits.
 _MAX_VALUES = 20
 
 

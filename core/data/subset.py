@@ -7,7 +7,6 @@ Running a recipe again on the same source gives the same bytes. A subset copies 
 later changes of the dataset or of the parsers.
 """
 
-import contextlib
 import hashlib
 import itertools
 import json
@@ -21,7 +20,7 @@ import pyarrow.parquet as pq
 from filelock import FileLock
 from pydantic import BaseModel, ValidationError
 
-from core.access import visibility
+from core.access import roles, visibility
 from core.data import sources, table
 from core.data.formats import Message, from_stored
 from core.data.parse_rows import MESSAGES
@@ -31,7 +30,7 @@ from core.data.select_rows import Selection, open_rows, select
 from core.data.table import HELD_OUT, TRAIN, Source
 from core.errors import StudioError, sentences
 from core.settings import MAX_SLUG, Settings, inside, slug
-from core.system.files import modified_ns, read_json, write_json
+from core.system.files import log_unreadable, modified_ns, read_json, write_json
 from core.system.jobs import Progress, ignore_progress
 
 SCHEMA = pa.schema([("split", pa.string()), ("row", pa.int64()), ("messages", MESSAGES)])
@@ -55,6 +54,7 @@ class Subset(BaseModel):
         edited: Number of selected rows whose turns the recipe replaces; subsets of earlier versions have none.
         added: Number of rows to train on that the source does not have.
         sha256: Hash of the conversations in their order.
+        held_out_sha256: The same of the held-out rows alone; subsets of earlier versions have none.
     """
 
     name: str
@@ -66,6 +66,7 @@ class Subset(BaseModel):
     edited: int = 0
     added: int = 0
     sha256: str
+    held_out_sha256: str = ""
 
     def describe(self) -> str:
         """Return the size, the source and the recipe in one sentence."""
@@ -127,7 +128,9 @@ def _create(settings: Settings, target: Path, recipe: Recipe, progress: Progress
     scratch = Path(tempfile.mkdtemp(prefix=".cut-", dir=settings.subsets_dir))
     try:
         added = _added_rows(rows, recipe)
-        sha256 = _write(scratch / "rows.parquet", itertools.chain(_records(rows, recipe, chosen), added))
+        sha256, held_out_sha256 = _write(
+            scratch / "rows.parquet", itertools.chain(_records(rows, recipe, chosen), added)
+        )
         subset = Subset(
             name=name,
             source=rows.about.source,
@@ -138,6 +141,7 @@ def _create(settings: Settings, target: Path, recipe: Recipe, progress: Progress
             edited=len(chosen.split_of.keys() & recipe.edited.keys()),
             added=len(added),
             sha256=sha256,
+            held_out_sha256=held_out_sha256,
         )
         write_json(scratch / "recipe.json", subset.model_dump())
         # A folder without recipe.json was left by a crash.
@@ -162,16 +166,19 @@ def _added_rows(rows: Rows, recipe: Recipe) -> list[Record]:
     return [(TRAIN, number, messages) for number, messages in numbered if number not in recipe.excluded]
 
 
-def _write(path: Path, records: Iterator[Record]) -> str:
-    """Write the records and return their SHA-256."""
-    digest = hashlib.sha256()
+def _write(path: Path, records: Iterator[Record]) -> tuple[str, str]:
+    """Write the records; return the SHA-256 of all, and that of the held-out ones."""
+    digest, held_out = hashlib.sha256(), hashlib.sha256()
     with pq.ParquetWriter(path, SCHEMA, compression="zstd") as writer:
         while batch := list(itertools.islice(records, _BATCH_ROWS)):
             for record in batch:
-                digest.update(json.dumps(record, ensure_ascii=False, sort_keys=True).encode() + b"\n")
+                line = json.dumps(record, ensure_ascii=False, sort_keys=True).encode() + b"\n"
+                digest.update(line)
+                if record[0] == HELD_OUT:
+                    held_out.update(line)
             table = [{"split": split, "row": row, "messages": messages} for split, row, messages in batch]
             writer.write_table(pa.Table.from_pylist(table, schema=SCHEMA))
-    return digest.hexdigest()
+    return digest.hexdigest(), held_out.hexdigest()
 
 
 def find(settings: Settings, name: str) -> Subset:
@@ -179,11 +186,18 @@ def find(settings: Settings, name: str) -> Subset:
 
     Raises:
         StudioError: There is no such subset, or the caller may not see it. The message is the same for both, so that
-            it does not reveal which names exist.
+            it does not reveal which names exist. To the owner, a damaged recipe.json is reported as what it is.
     """
     path = inside(settings.subsets_dir, name, "subset name") / "recipe.json"
-    if path.is_file() and _can_see(settings, found := Subset.model_validate(read_json(path))):
-        return found
+    if path.is_file():
+        try:
+            found = Subset.model_validate(read_json(path))
+        except (OSError, ValueError) as error:
+            if roles.caller().is_owner:
+                raise StudioError(_damaged(name, error)) from error
+        else:
+            if _can_see(settings, found):
+                return found
     known = ", ".join(s.name for s in subsets(settings)) or "none"
     raise StudioError(f"There is no subset {name!r}. Subsets so far: {known}. Create one in the Data tab first.")
 
@@ -192,11 +206,24 @@ def subsets(settings: Settings) -> list[Subset]:
     """Return the subsets that the caller may see, the newest last."""
     files = sorted(settings.subsets_dir.glob("[!.]*/recipe.json"), key=modified_ns)
     found = []
-    # A subset may be deleted by another call meanwhile.
     for path in files:
-        with contextlib.suppress(FileNotFoundError):
+        try:
             found.append(Subset.model_validate(read_json(path)))
+        except FileNotFoundError:
+            # Another call has deleted the subset meanwhile.
+            continue
+        except (OSError, ValueError) as error:
+            # One damaged file, or one of another version, must not hide the others.
+            log_unreadable(path, str(error))
     return [subset for subset in found if _can_see(settings, subset)]
+
+
+def _damaged(name: str, error: Exception) -> str:
+    reason = sentences(error) if isinstance(error, ValidationError) else str(error)
+    return (
+        f"The recipe.json of the subset {name!r} cannot be read: {reason}\nIts files are left as they are. Repair "
+        "recipe.json, or choose another name and create the subset again."
+    )
 
 
 def _can_see(settings: Settings, subset: Subset) -> bool:

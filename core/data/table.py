@@ -17,11 +17,11 @@ from typing import Any, Literal
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ValidationError
 
-from core.access import visibility
+from core.access import roles, visibility
 from core.data.formats import Reading
-from core.errors import StudioError
+from core.errors import StudioError, sentences
 from core.settings import Settings, inside, slug
-from core.system.files import modified_ns
+from core.system.files import log_unreadable, modified_ns
 
 TRAIN, HELD_OUT = "train", "held-out"
 READING_FILE = "reading.json"
@@ -92,7 +92,7 @@ class Dataset(BaseModel):
         runner_up: The next likely format with its evidence.
         candidates: Readings to choose from, the likeliest first.
         unreadable: Number of rows that could not be read.
-        complaints: The first troubles of rows with their lines, and notes on the file.
+        complaints: The first problems of rows with their lines, and notes on the file.
     """
 
     layout: Literal[2, 3, 4, 5, 6] = LAYOUT
@@ -129,27 +129,48 @@ def find(settings: Settings, dataset: str | None) -> Dataset:
 
     Raises:
         StudioError: There is no such dataset, or the caller may not see it. The message is the same for both, so that
-            it does not reveal which ids exist.
+            it does not reveal which ids exist. To the owner, a damaged about.json is reported as what it is.
     """
     path = folder(settings, dataset or "none") / "about.json"
     if path.is_file():
-        found = Dataset.model_validate_json(path.read_text(encoding="utf-8"))
-        if visibility.can_see_dataset(settings, found.id, found.source.kind == "bundled"):
-            return found
+        try:
+            found = Dataset.model_validate_json(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            if roles.caller().is_owner:
+                reason = sentences(error) if isinstance(error, ValidationError) else str(error)
+                raise StudioError(
+                    f"The about.json of the dataset {dataset!r} cannot be read: {reason}\nOpen its source again to "
+                    "write it anew."
+                ) from error
+        else:
+            if visibility.can_see_dataset(settings, found.id, found.source.kind == "bundled"):
+                return found
     opened = ", ".join(d.id for d in opened_datasets(settings)) or "none"
     raise StudioError(f"There is no open dataset {dataset!r}. Opened so far: {opened}. Open it first.")
 
 
+def layout_of(settings: Settings, dataset: str) -> int | None:
+    """Return the layout of a dataset's folder; None if there is none, or if its description is damaged."""
+    try:
+        about = (folder(settings, dataset) / "about.json").read_text(encoding="utf-8")
+        return Dataset.model_validate_json(about).layout
+    except (OSError, ValueError):
+        return None
+
+
 def opened_datasets(settings: Settings) -> list[Dataset]:
-    """Return the opened datasets that the caller may see, the newest last, without those of unsupported layouts."""
+    """Return the opened datasets that the caller may see, the newest last, without those that cannot be read."""
     files = sorted(settings.datasets_dir.glob("[!.]*/about.json"), key=modified_ns)
     found = []
     for path in files:
         try:
             found.append(Dataset.model_validate_json(path.read_text(encoding="utf-8")))
-        except (FileNotFoundError, ValidationError):
-            # It has another layout, or another call has deleted it meanwhile.
+        except FileNotFoundError:
+            # Another call has deleted the dataset meanwhile.
             continue
+        except (OSError, ValueError) as error:
+            # One damaged file, or one of another layout, must not hide the others.
+            log_unreadable(path, str(error))
     return [d for d in found if visibility.can_see_dataset(settings, d.id, d.source.kind == "bundled")]
 
 

@@ -39,7 +39,7 @@ CHATML_TEMPLATE = (
 TemplateName = Literal["auto", "tool_use", "llama2", "chatml"]
 _BUILT_IN = {"llama2": (LLAMA2_TEMPLATE, "Llama 2's chat template"), "chatml": (CHATML_TEMPLATE, "ChatML")}
 _OWN = "the model's own chat template"
-# What a template raises beside Jinja's own errors, also by calling itself or by asking for more memory than there is.
+# Errors that a template raises beside Jinja's own, also by calling itself or by asking for too much memory.
 _REFUSALS = (
     TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError, MemoryError, SyntaxError,
 )  # fmt: skip

@@ -79,8 +79,8 @@ class Rendered:
         if self.is_all_masked:
             return "every answer is marked to carry no loss"
         if self.notes and not self.is_truncated:
-            return f"nothing to learn: {'; '.join(self.notes)}"
-        return f"nothing to learn within {max_length} tokens"
+            return f"no token carries loss: {'; '.join(self.notes)}"
+        return f"no token carries loss within {max_length} tokens"
 
 
 class Renderer:

@@ -18,8 +18,8 @@ import psutil
 from core.chat.types import Generation, LaneRequest
 from core.data.tokens import TemplateError
 from core.errors import StudioError
-from core.evaluate.answers_file import Line
-from core.evaluate.metrics import exact_match, word_f1
+from core.evaluate.line_file import Line
+from core.evaluate.metrics.overlap import exact_match, word_f1
 from core.evaluate.prompts import Prompt, Prompts
 from core.hardware import gpu
 
@@ -242,9 +242,10 @@ def _make_line(prompt_index: int, lane: int, generation: Generation, prompt: Pro
     """Return an answer as a line of answers.jsonl, scored if the prompt has a reference."""
     reference, text, end = prompt.reference, generation.text, generation.end
     is_scored = bool(reference.strip()) and end != "failed"
+    f1 = word_f1(text, reference) if is_scored else None
     return {
         "prompt": prompt_index, "lane": lane, "text": text, "tokens": generation.tokens, "end": end,
         "note": generation.note,
         "exact": exact_match(text, reference) if is_scored else None,
-        "f1": round(word_f1(text, reference), 4) if is_scored else None,
+        "f1": None if f1 is None else round(f1, 4),
     }  # fmt: skip

@@ -36,13 +36,12 @@ class EvaluationConfig(Sampling):
     file: str = Field("", title="File", description="The name of the file with the prompts.")
     lanes: list[str] = Field(
         default_factory=lambda: [BASE], min_length=1, max_length=MAX_LANES, title="Models",
-        description="What answers: 'base', a run's id, or a checkpoint such as 'RUN/step 20'. One to four, all on "
-        "one base model.",
+        description="The models that answer: 'base', a run's id, or a checkpoint such as 'RUN/step 20'. One to four, "
+        "all on one base model.",
     )  # fmt: skip
     model: str = Field(
         embedded.NAME, title="Base model",
-        description="Used if no model is a run and the prompts are not the held-out rows of one; otherwise the runs "
-        "decide.",
+        description="The base model if no run is involved; otherwise it is that of the runs.",
     )  # fmt: skip
     limit: int = Field(
         1000,
@@ -51,6 +50,15 @@ class EvaluationConfig(Sampling):
         title="Max prompts",
         description="Only the first prompts of the set are used.",
     )
+    turns: Literal["last", "every"] = Field(
+        "last", title="Turns",
+        description="The last answer of each conversation is asked for, or every answer of it, each after the turns "
+        "before it.",
+    )  # fmt: skip
+    guard: bool = Field(
+        False, title="Forgetting guard",
+        description="Also asks 320 short questions of general ability, to see what tuning has cost.",
+    )  # fmt: skip
     rows: int = Field(
         0, ge=0, le=256, title="Batch size",
         description="Number of answers that decode together; 0 chooses it by memory and device.",

@@ -127,6 +127,6 @@ def _launch(store: EvaluationStore, evaluation: Evaluation, base: BaseIdentity) 
     is_local = catalogue.locate(store.settings, base.model, base.revision).local
     pid = launch(store.settings, "core.evaluate", evaluation.folder, evaluation.log, offline=is_local)
     # The caller holds the lock, and the worker waits for it before it writes its first state: this one comes first.
-    state = {"status": "preparing", "cause": "", "stage": "Starting", "ended": None, "since": None}
-    started = state | {"started": time.time()}
+    state = {"status": "preparing", "cause": "", "stage": "Starting", "ended": None}
+    started = state | {"started": time.time(), "answering_since": None, "answering_ended": None}
     evaluation.save_state(evaluation.saved_state().model_copy(update=started).with_process(pid))

@@ -2,16 +2,17 @@
 
 All lanes therefore get the same prompts, also after a resume, whatever happens to the source. If a conversation ends on
 an answer, the answer is the reference and the turns before it are the prompt. Any other conversation is used as it is,
-also without a user turn: the model's chat template decides whether it can be rendered.
+also without a user turn: the model's chat template decides whether it can be rendered. With `turns: every`, each answer
+of a conversation is the reference of a prompt of its own.
 """
 
 import itertools
 import json
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from core.data import formats, subset
 from core.data.formats import Message, UnusableRow
@@ -20,6 +21,8 @@ from core.data.readers import read_rows
 from core.data.table import HELD_OUT, TRAIN
 from core.errors import StudioError
 from core.evaluate.config import EvaluationConfig
+from core.evaluate.probes.asking import append_probes
+from core.evaluate.source_columns import SourceColumns, read_columns
 from core.runs.holdout import hold_out
 from core.runs.store import RunStore
 from core.system.files import replacing
@@ -33,12 +36,16 @@ class Prompt:
     Attributes:
         messages: The conversation; its last turn is not an answer.
         reference: The answer in the data; empty for none.
-        row: Row number in the source.
+        row: Row number in the source; turns of one conversation share it.
+        columns: Values of the columns of the source that group the prompts, by name.
+        probe: Number of the probe that this prompt is (core.evaluate.probes); None for a prompt of the set.
     """
 
     messages: list[Message]
     reference: str = ""
     row: int = 0
+    columns: dict[str, str] = field(default_factory=dict)
+    probe: int | None = None
 
     @property
     def question(self) -> str:
@@ -59,6 +66,14 @@ def parse_prompt(messages: list[Message], row: int) -> Prompt | None:
     return Prompt(list(messages), reference, row)
 
 
+def parse_turns(messages: list[Message], row: int) -> list[Prompt]:
+    """Return a prompt for every answer of a conversation that carries loss, and for a question at its end."""
+    answers = [at for at, turn in enumerate(messages) if turn["role"] == "assistant" and turn.get("loss") is not False]
+    ends = sorted({*answers, len(messages) - 1}) if messages[-1]["role"] != "assistant" else answers
+    found = [parse_prompt(messages[: end + 1], row) for end in ends]
+    return [prompt for prompt in found if prompt]
+
+
 def write(
     path: Path, store: RunStore, config: EvaluationConfig, file: Path | None = None,
     progress: Progress = ignore_progress,
@@ -77,32 +92,71 @@ def write(
     """
     left_out: Counter[str] = Counter()
     changes: Counter[str] = Counter()
-    count = 0
+    columns = SourceColumns()
     if config.prompts == "file":
-        conversations = _read_file(file, config.file, left_out, changes)
+        conversations = _read_file(file, config.file, left_out, changes, columns)
     else:
         conversations = _read_rows(store, config)
+    rows: list[int] = []
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as stream:
-        for prompt in itertools.islice(_usable_prompts(conversations, left_out), config.limit):
+        usable = _usable_prompts(conversations, config.turns, left_out, changes)
+        for prompt in itertools.islice(usable, config.limit):
             line = {"messages": prompt.messages, "reference": prompt.reference, "row": prompt.row}
             stream.write(json.dumps(line, ensure_ascii=False) + "\n")
-            count += 1
-            progress(count / config.limit, f"{count:,} prompts")
-    notes = [f"{rows:,} rows of the source are not used: {reason}." for reason, rows in left_out.items() if rows]
-    notes += [f"{rows:,} rows: {change}." for change, rows in changes.items()]
-    if not count:
+            rows.append(prompt.row)
+            progress(len(rows) / config.limit, f"{len(rows):,} prompts")
+    notes = [f"{count:,} rows of the source are not used: {reason}." for reason, count in left_out.items() if count]
+    notes += [f"{count:,} rows: {change}." for change, count in changes.items()]
+    if not rows:
         path.unlink()
         raise StudioError(f"There is no prompt in {_describe_source(config)}. {' '.join(notes)} Choose another set.")
-    return count, notes
+    notes += _add_columns(path, store, config, columns, rows)
+    return len(rows) + append_probes(path, config, notes), notes
 
 
-def _usable_prompts(conversations: Iterator[tuple[int, list[Message]]], left_out: Counter[str]) -> Iterator[Prompt]:
+def _add_columns(
+    path: Path, store: RunStore, config: EvaluationConfig, columns: SourceColumns, rows: list[int]
+) -> list[str]:
+    """Write the columns of the source into the lines of the prompts, and return sentences about them.
+
+    It is done at the end, because only the last row shows which columns have few values.
+
+    Args:
+        path: The file of the prompts.
+        store: The runs.
+        config: The settings that name the set.
+        columns: The columns of an uploaded file; those of a subset are read here.
+        rows: Row of each prompt in the source.
+    """
+    if config.prompts == "file":
+        notes = columns.finish().notes()
+    else:
+        name = config.subset if config.prompts == "subset" else store.run(config.prompt_run).config().subset
+        columns, notes = read_columns(store.settings, name, set(rows))
+    if columns:
+        with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as stream:
+            for prompt in Prompts(path):
+                line = asdict(prompt) | {"columns": columns.of_row(prompt.row)}
+                stream.write(json.dumps(line, ensure_ascii=False) + "\n")
+    return notes
+
+
+def _usable_prompts(
+    conversations: Iterator[tuple[int, list[Message]]], turns: str, left_out: Counter[str], changes: Counter[str]
+) -> Iterator[Prompt]:
     """Yield the prompts of the conversations, and count those that have none."""
     for row, messages in conversations:
-        if prompt := parse_prompt(messages, row) if messages else None:
-            yield prompt
+        if not messages:
+            continue
+        if turns == "every":
+            found = parse_turns(messages, row)
         else:
-            left_out["there is no question"] += bool(messages)
+            found = [prompt] if (prompt := parse_prompt(messages, row)) else []
+        left_out["there is no question"] += not found
+        answers = sum(turn["role"] == "assistant" for turn in messages)
+        if turns == "every" and 0 < len(found) < answers + (messages[-1]["role"] != "assistant"):
+            changes["an answer that carries no loss, or follows another answer, is not asked for"] += 1
+        yield from found
 
 
 def _describe_source(config: EvaluationConfig, run_title: str = "") -> str:
@@ -142,7 +196,7 @@ def _read_rows(store: RunStore, config: EvaluationConfig) -> Iterator[tuple[int,
 
 
 def _read_file(
-    file: Path | None, name: str, left_out: Counter[str], changes: Counter[str]
+    file: Path | None, name: str, left_out: Counter[str], changes: Counter[str], columns: SourceColumns
 ) -> Iterator[tuple[int, list[Message]]]:
     """Yield row number and conversation of each usable row of an uploaded file.
 
@@ -151,6 +205,7 @@ def _read_file(
         name: Its name for the user; the suffix decides how it is read.
         left_out: Counts the rows that cannot be used, by reason.
         changes: Counts what was changed or is not used, by sentence.
+        columns: Collects the cells of the rows.
 
     Raises:
         StudioError: The file does not exist, contains no text, or its format is unclear.
@@ -172,10 +227,12 @@ def _read_file(
         except UnusableRow as error:
             left_out[str(error)] += 1
             continue
-        messages = [{"role": m["role"], "content": replace_surrogates(m["content"])} for m in parsed.messages]
+        messages = [m | {"content": replace_surrogates(m["content"])} for m in parsed.messages]
         # A row without a prompt is counted among those that are left out.
         if parse_prompt(messages, number) is not None:
             changes.update([*parsed.notes, *(f"the column {column!r} is not used" for column in parsed.unread)])
+            columns.texts |= read.row.keys() - set(parsed.unread)
+            columns.add(number, read.row)
         yield number, messages
 
 
@@ -193,6 +250,16 @@ def _detect(rows: list[dict[str, Any]], name: str) -> formats.Reading:
             f"{name!r} cannot be used as it is: {detected.evidence} in the Data tab, create a subset, and evaluate it."
         )
     return detected.reading
+
+
+class PromptSource(Protocol):
+    """Prompts by their index and in their order."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, number: int) -> Prompt: ...
+
+    def __iter__(self) -> Iterator[Prompt]: ...
 
 
 class Prompts:

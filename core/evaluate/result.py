@@ -1,21 +1,28 @@
 """Results of an evaluation: as rows of a file or dataset, as metrics, and as a rate.
 
 One row per prompt: messages (the conversation with the answer of the last lane, as in any dataset), prompt, reference,
-then answer, tokens and end of each lane, then the settings, the seed, the precision and the row in the source.
+then answer, tokens and end of each lane, then every metric of each lane, by its name in the registry, then the
+settings, the seed, the precision and the row in the source.
 """
 
 import json
+import math
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from core.chat.types import END_LABELS
 from core.data import export, sources
 from core.data.formats import Reading
 from core.data.table import Dataset
 from core.errors import StudioError
-from core.evaluate.metrics import LaneMetrics
+from core.evaluate import scoring
+from core.evaluate.metrics import METRICS
+from core.evaluate.metrics.running import LaneMetrics
+from core.evaluate.scores import Scores
 from core.evaluate.store import ACTIVE, Evaluation, EvaluationStore
 from core.system.files import replacing
 from core.system.jobs import Progress, ignore_progress
@@ -24,6 +31,8 @@ from core.system.spreadsheets import as_text_cells
 FILE_LABELS = {"jsonl": "JSONL", "csv": "CSV for spreadsheets", "parquet": "Parquet"}
 FILE_KINDS = tuple(FILE_LABELS)
 
+# Share of the progress that is done once missing scores are made.
+_SCORED_SHARE = 0.5
 # Prefix of the columns with the answers of a lane.
 _ANSWER = "answer of "
 
@@ -45,9 +54,11 @@ def iterate_rows(
     if not answers.finished:
         raise StudioError("No prompt is answered by every model yet. Wait for the first ones.")
     titles, precision = evaluation.lane_titles(store.runs), evaluation.saved_state().precision
+    scores = _score_columns(scoring.load(evaluation, lambda share, text: progress(share * _SCORED_SHARE, text)), titles)
     for position, index in enumerate(sorted(answers.finished)):
         if position % 100 == 0:
-            progress(position / len(answers.finished), "Collecting the answers")
+            share = _SCORED_SHARE + (1 - _SCORED_SHARE) * position / len(answers.finished)
+            progress(share, "Collecting the answers")
         prompt, lines = prompts[index], answers.read(index)
         yield {
             "messages": [*prompt.messages, {"role": "assistant", "content": lines[-1]["text"]}],
@@ -56,11 +67,25 @@ def iterate_rows(
             **{f"{_ANSWER}{title}": line["text"] for title, line in zip(titles, lines, strict=True)},
             **{f"tokens of {title}": line["tokens"] for title, line in zip(titles, lines, strict=True)},
             **{f"why {title} ended": END_LABELS[line["end"]] for title, line in zip(titles, lines, strict=True)},
+            **{name: None if math.isnan(value := values[index]) else float(value) for name, values in scores.items()},
             "settings": config.describe_settings(),
             "seed": config.seed,
             "precision": precision,
             "source row": prompt.row,
         }
+
+
+def _score_columns(scores: Scores, titles: list[str]) -> dict[str, np.ndarray]:
+    """Return the values of all metrics of all lanes, (prompts,), by the name of their column.
+
+    The number of tokens is left out: it has a column of its own.
+    """
+    return {
+        f"{metric.name} of {title}": scores.values(metric.name, lane)
+        for metric in scores.metrics
+        if metric.name != "tokens"
+        for lane, title in enumerate(titles)
+    }
 
 
 def comparison_columns(columns: Sequence[str]) -> list[str]:
@@ -120,15 +145,20 @@ def open_as_dataset(store: EvaluationStore, evaluation: Evaluation, progress: Pr
         )
 
 
-def format_metrics(metrics: LaneMetrics) -> dict[str, str]:
-    """Return the known metrics of a lane as texts, by their names."""
-    texts = {}
-    if metrics.answers:
-        texts = {"ended before the limit": f"{metrics.completed_share:.0%}"}
-        texts |= {"mean tokens": f"{metrics.mean_tokens:,.0f}"}
-    if metrics.referenced:
-        texts |= {"word F1": f"{metrics.mean_f1:.3f}", "exact match": f"{metrics.exact_share:.1%}"}
-    return texts
+def format_metrics(running: LaneMetrics, scores: Scores | None = None, lane: int = 0) -> dict[str, str]:
+    """Return the known metrics of a lane as texts, by their titles in the order of the registry.
+
+    Args:
+        running: Sums over the answers that are written so far.
+        scores: The scores, once there are some; they take the place of the sums.
+        lane: Index of the lane.
+    """
+    if scores is None:
+        values = running.means()
+    else:
+        values = {metric.name: scores.summary(metric.name, lane) for metric in scores.metrics}
+    known = {name: value for name, value in values.items() if value is not None}
+    return {metric.title: metric.format(known[name]) for name, metric in METRICS.items() if name in known}
 
 
 def measure_rate(evaluation: Evaluation, answered: int, now: float) -> tuple[float | None, float | None]:
@@ -140,14 +170,15 @@ def measure_rate(evaluation: Evaluation, answered: int, now: float) -> tuple[flo
         now: Seconds since the epoch.
     """
     state = evaluation.state()
-    new = answered - state.had
-    if state.since is None or new <= 0:
+    new = answered - state.answered_at_start
+    if state.answering_since is None or new <= 0:
         return None, None
-    ended = state.ended
+    # Losses and scores follow the answers, and are not part of their rate.
+    ended = state.answering_ended or state.ended
     if ended is None and state.status not in ACTIVE:
         # The worker crashed without writing its end: the time of its last answer is the best estimate.
         ended = evaluation.answers_file.stat().st_mtime
     # At least a tenth of a second, so that a clock that was set back gives no negative rate.
-    seconds = max(0.1, (ended or now) - state.since)
+    seconds = max(0.1, (ended or now) - state.answering_since)
     remaining = evaluation.saved_state().prompts * len(evaluation.config().lanes) - answered
     return 60 * new / seconds, remaining * seconds / new if state.status in ACTIVE else None

@@ -1,8 +1,11 @@
 """Evaluations on disk; their folders are the only interface between the worker and everything else.
 
     evaluations/<id>/config.json     the EvaluationConfig, with schema_version; written once
-    evaluations/<id>/prompts.jsonl   the prompts, written once: messages, reference, row in the source
+    evaluations/<id>/prompts.jsonl   the prompts, written once: messages, reference, row and columns of the source
     evaluations/<id>/answers.jsonl   one flushed line per answer: prompt, lane, text, tokens, end, note, exact, f1
+    evaluations/<id>/losses.jsonl    one flushed line per reference and lane (core.evaluate.likelihood)
+    evaluations/<id>/choices.jsonl   the same for every label, if the references are labels (classification/choice.py)
+    evaluations/<id>/scores.parquet  all metrics of all rows (core.evaluate.scores); replaced atomically
     evaluations/<id>/state.json      status, the worker's process, cause; replaced atomically
     evaluations/<id>/worker.log      the output of the worker
     evaluations/<id>/control/        requests to the worker: pause, stop
@@ -14,7 +17,7 @@ import time
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import AliasChoices, Field, ValidationError
 
 from core.access.quotas import Quotas
 from core.errors import StudioError, sentences
@@ -45,8 +48,9 @@ class EvaluationState(WorkState):
         prompts: Number of prompts.
         stage: What the worker does before it answers.
         started: When the worker was started last, in seconds since the epoch.
-        since: When answering began after the last start, in seconds since the epoch.
-        had: Number of answers at that time.
+        answering_since: When answering began after the last start, in seconds since the epoch.
+        answered_at_start: Number of answers at that time.
+        answering_ended: When the last answer was written, in seconds since the epoch; losses and scores follow.
         choices: Decisions that were made for the user, each with its reason.
         precision: Quantization and compute dtype of the base weights; empty until they are loaded.
     """
@@ -55,8 +59,10 @@ class EvaluationState(WorkState):
     stage: str = ""
     prompts: int = 0
     started: float | None = None
-    since: float | None = None
-    had: int = 0
+    # Earlier versions stored these two as "since" and "had".
+    answering_since: float | None = Field(None, validation_alias=AliasChoices("answering_since", "since"))
+    answered_at_start: int = Field(0, validation_alias=AliasChoices("answered_at_start", "had"))
+    answering_ended: float | None = None
     choices: list[str] = Field(default_factory=list)
     precision: str = ""
 
@@ -80,6 +86,16 @@ class Evaluation(WorkFolder[EvaluationState]):
         """Return the file of the answers."""
         return self.folder / FILE
 
+    @property
+    def losses_file(self) -> Path:
+        """Return the file of the losses of the references."""
+        return self.folder / "losses.jsonl"
+
+    @property
+    def choices_file(self) -> Path:
+        """Return the file of the losses of labels."""
+        return self.folder / "choices.jsonl"
+
     def config(self) -> EvaluationConfig:
         """Return the settings.
 
@@ -87,7 +103,7 @@ class Evaluation(WorkFolder[EvaluationState]):
             StudioError: The file is damaged or of another version.
         """
         try:
-            saved = read_json(self.folder / "config.json")
+            saved = dict(read_json(self.folder / "config.json"))
             version = saved.pop("schema_version", None)
             if version != SCHEMA_VERSION:
                 raise StudioError(f"The evaluation {self.id} has version {version}, expected {SCHEMA_VERSION}.")
@@ -95,7 +111,7 @@ class Evaluation(WorkFolder[EvaluationState]):
         except ValidationError as error:
             raise StudioError(f"The evaluation {self.id} has a config.json that does not fit:\n{sentences(error)}"
                               ) from error  # fmt: skip
-        except (OSError, ValueError, AttributeError) as error:
+        except (OSError, ValueError, TypeError) as error:
             raise StudioError(f"The evaluation {self.id} has no readable config.json ({error}).") from error
 
     def prompts(self) -> Prompts:

@@ -1,7 +1,8 @@
 """Worker process of one evaluation.
 
-It loads the base and the adapters, generates the missing answers, and writes each one as soon as it ends, so a crash
-loses only unfinished answers. The worker alone writes state.json while it runs. SIGTERM is a stop request.
+It loads the base and the adapters, generates the missing answers, computes the missing losses of the references, and
+scores all of it. Every answer and loss is written as soon as it is complete, so a crash loses only unfinished ones. The
+worker alone writes state.json while it runs. SIGTERM is a stop request.
 """
 
 import os
@@ -13,9 +14,11 @@ from pathlib import Path
 from core.chat import arbiter
 from core.chat.types import ResolvedLanes
 from core.errors import StudioError
-from core.evaluate import process
-from core.evaluate.answers_file import AnswerWriter
+from core.evaluate import process, scoring
 from core.evaluate.batch_generate import BatchGenerator
+from core.evaluate.classification.choice import LabelPrompts, choice_labels
+from core.evaluate.likelihood import LossReader, ReferenceLosses
+from core.evaluate.line_file import LineWriter
 from core.evaluate.store import Evaluation, EvaluationStore
 from core.hub.download import DownloadCancelled
 from core.models import catalogue
@@ -26,6 +29,8 @@ from core.system.fast_imports import disable_compiler, pause_gc
 
 # Interval of the checks for a training run that needs the GPU; they read files, so not every step does it.
 _RUN_CHECK_SECONDS = 2.0
+_REPORT_SECONDS = 0.5
+_STOPPED = "stopped", "Stopped on request. Resume it to continue."
 
 
 class Worker:
@@ -37,19 +42,28 @@ class Worker:
         # Why the evaluation frees the GPU for a training run; empty while it does not.
         self._yield_reason = ""
         self._last_run_check = 0.0
+        self._last_report = 0.0
 
     def work(self) -> tuple[str, str]:
-        """Generate the missing answers; return the final status and its cause."""
+        """Generate the missing answers, compute the missing losses, and score; return the final status and its cause.
+
+        Each step does only what is not on disk yet.
+        """
         prompts = self.evaluation.prompts()
         resolved = process.resolve_evaluation_lanes(self.store.runs, self.config, prompts[0])
         self._stage(f"Loading {resolved.base.model}")
         generator = self._load(resolved)
+        return self._answer(generator) or self._compute_losses(generator) or self._choose(generator) or self._score()
+
+    def _answer(self, generator: BatchGenerator) -> tuple[str, str] | None:
+        """Generate the missing answers; return status and cause if the evaluation ends before they are complete."""
+        count = len(generator.prompts)
         answered = self.evaluation.answers().offsets
         missing = generator.list_missing(
             answered,
-            lambda index: self._stage(f"Reading prompt {index:,} of {len(prompts):,}") if index % 1000 == 0 else None,
+            lambda index: self._stage(f"Prompts read: {index:,} of {count:,}") if index % 1000 == 0 else None,
         )
-        writer = AnswerWriter(self.evaluation.answers_file)
+        writer = LineWriter(self.evaluation.answers_file)
         writer.write(generator.failures)
         if missing:
             budget = generator.plan_batch(missing[0].tokens)
@@ -57,17 +71,70 @@ class Worker:
             weights = f"The base weights are kept as {saved.precision.replace(', ', ' and computed in ')}."
             notes = (weights, generator.lanes.decoding_note, budget.note)
             self._save(
-                status="running", stage="", since=time.time(), had=len(answered) + len(generator.failures),
+                status="running", stage="", answering_since=time.time(),
+                answered_at_start=len(answered) + len(generator.failures),
                 choices=[*saved.choices, *(note for note in notes if note not in saved.choices)],
             )  # fmt: skip
             for lines in generator.generate(missing, budget, self._may_continue):
                 writer.write(lines)
-                if self.evaluation.request("stop").exists():
-                    return "stopped", "Stopped on request. Resume it to answer the remaining prompts."
+                if self._is_stopped():
+                    return _STOPPED
+            self._save(answering_ended=time.time())
         writer.close()
-        if len(self.evaluation.answers()) < len(prompts) * len(self.config.lanes):
-            return "paused", self._yield_reason or "Paused on request. Resume it to answer the remaining prompts."
+        return None if len(self.evaluation.answers()) == count * len(self.config.lanes) else self._paused()
+
+    def _compute_losses(self, generator: BatchGenerator) -> tuple[str, str] | None:
+        """Compute the missing losses of references; return status and cause if the evaluation ends before the last."""
+        losses = ReferenceLosses(generator.lanes, generator.requests, generator.prompts)
+        return self._write_losses(losses, self.evaluation.losses_file, "Measuring the loss on the references")
+
+    def _choose(self, generator: BatchGenerator) -> tuple[str, str] | None:
+        """Compute the missing losses of labels, if the references are labels; return as `_compute_losses`."""
+        labels, note = choice_labels(generator.prompts)
+        saved = self.evaluation.saved_state()
+        if note and note not in saved.choices:
+            self._save(choices=[*saved.choices, note])
+        if labels is None:
+            return None
+        losses = ReferenceLosses(generator.lanes, generator.requests, LabelPrompts(generator.prompts, labels))
+        return self._write_losses(losses, self.evaluation.choices_file, "Measuring the likelihood of the labels")
+
+    def _write_losses(self, losses: ReferenceLosses, path: Path, stage: str) -> tuple[str, str] | None:
+        """Compute the losses that a file lacks; return status and cause if the evaluation ends before the last."""
+        offsets = LossReader(path, len(self.config.lanes)).update().offsets
+        missing = losses.list_missing(offsets)
+        if not missing:
+            return None
+        done, total = len(offsets), len(offsets) + len(missing)
+        writer = LineWriter(path)
+        self._save(status="running")
+        for lines in losses.compute(missing, self._may_continue):
+            writer.write(lines)
+            done += len(lines)
+            self._report(f"{stage}: {done:,} of {total:,}")
+            if self._is_stopped():
+                return _STOPPED
+        writer.close()
+        return None if done == total else self._paused()
+
+    def _score(self) -> tuple[str, str]:
+        """Score all answers; return status and cause."""
+        self._save(status="running", stage="Scoring")
+        # The answers and losses are complete, so a pause or a stop has nothing left to interrupt.
+        scoring.score(self.evaluation, lambda share, text: self._report(text))
         return "finished", ""
+
+    def _paused(self) -> tuple[str, str]:
+        return "paused", self._yield_reason or "Paused on request. Resume it to continue."
+
+    def _is_stopped(self) -> bool:
+        return self.evaluation.request("stop").exists()
+
+    def _report(self, text: str) -> None:
+        """Save the stage, at most once per interval."""
+        if time.monotonic() - self._last_report > _REPORT_SECONDS:
+            self._last_report = time.monotonic()
+            self._stage(text)
 
     def _load(self, resolved: ResolvedLanes) -> BatchGenerator:
         """Load the base and the adapters, if the memory is free."""

@@ -14,6 +14,7 @@ from core.data.listing import list_some
 from core.errors import StudioError
 from core.models import embedded
 from core.runs import classifier, yaml_io
+from core.runs.progress import progress
 from core.runs.store import Run
 from core.settings import Settings, slug
 from core.system.files import replacing
@@ -22,29 +23,7 @@ from core.system.markdown import plain
 # Files of PEFT, and the template that the rows were rendered with. The tokenizer is the base model's own.
 _FILES = ("adapter_model.safetensors", "chat_template.jinja")
 _SHOWN_LABELS = 20
-_CODE = """from peft import PeftModel
-from transformers import AutoModelForCausalLM, AutoTokenizer
-
-model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained({base}), {folder})
-tokenizer = AutoTokenizer.from_pretrained({base})
-"""
-_CLASSIFIER_CODE = """import json
-
-from peft import PeftModel
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
-
-base, folder = {base}, {folder}
-with open(f"{{folder}}/classifier.json") as file:
-    about = json.load(file)
-labels = {{int(number): label for number, label in about["id2label"].items()}}
-model = AutoModelForSequenceClassification.from_pretrained(base, id2label=labels, label2id=about["label2id"])
-model.config.pad_token_id = about["pad_token_id"]
-model = PeftModel.from_pretrained(model, folder).eval()
-tokenizer = AutoTokenizer.from_pretrained(base)
-
-inputs = tokenizer("A text to classify", truncation=True, max_length=about["max_length"], return_tensors="pt")
-print(labels[model(**inputs).logits.argmax().item()])
-"""
+INSTALL = "pip install torch transformers peft accelerate"
 
 
 @dataclass(frozen=True)
@@ -71,7 +50,8 @@ def base_name(run: Run) -> str:
 def base_note(run: Run) -> str:
     """Return why the base model answers differently elsewhere than it does here, as a sentence."""
     config = run.config()
-    note = f"While it was trained, the base model was read in {config.quantization}."
+    precision = "unquantized" if config.quantization == "none" else f"in {config.quantization}"
+    note = f"While it was trained, the base model was loaded {precision}."
     if config.model == embedded.NAME:
         note += (
             " Its weights here are 16-bit safetensors that were dequantized from a 4-bit GGUF file (Q4_1), so they "
@@ -109,6 +89,67 @@ def write_adapter(settings: Settings, run: Run, adapter: str = "final") -> Adapt
     return AdapterZip(target, target.stat().st_size, base_name(run))
 
 
+def example_code(run: Run, adapter: str) -> str:
+    """Return a program that asks an adapter one question, to be run beside the folder of its zip."""
+    if run.config().classifies:
+        return _classifying_code(run, adapter)
+    template = ""
+    if (run.adapters()[adapter] / "chat_template.jinja").is_file():
+        # The base model may have another template, or none.
+        template = """template = open(f"{folder}/chat_template.jinja", encoding="utf-8")
+tokenizer.chat_template = template.read()
+"""
+    return f"""from peft import PeftModel
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+base = {json.dumps(base_name(run))}
+folder = {json.dumps(_folder_name(run, adapter))}
+tokenizer = AutoTokenizer.from_pretrained(base)
+{template}model = AutoModelForCausalLM.from_pretrained(base)
+model = PeftModel.from_pretrained(model, folder)
+
+question = [{{"role": "user", "content": "What should I cook with eggs and rice?"}}]
+prompt = tokenizer.apply_chat_template(
+    question, add_generation_prompt=True, return_dict=True, return_tensors="pt"
+)
+answer = model.generate(**prompt, max_new_tokens=200)[0]
+length = prompt["input_ids"].shape[1]
+print(tokenizer.decode(answer[length:], skip_special_tokens=True))"""
+
+
+def _classifying_code(run: Run, adapter: str) -> str:
+    return f"""import json
+
+from peft import PeftModel
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+base = {json.dumps(base_name(run))}
+folder = {json.dumps(_folder_name(run, adapter))}
+about = json.load(open(f"{{folder}}/{classifier.FILE}", encoding="utf-8"))
+labels = {{int(number): label for number, label in about["id2label"].items()}}
+model = AutoModelForSequenceClassification.from_pretrained(
+    base, id2label=labels, label2id=about["label2id"]
+)
+model.config.pad_token_id = about["pad_token_id"]
+model = PeftModel.from_pretrained(model, folder).eval()
+
+tokenizer = AutoTokenizer.from_pretrained(base)
+text = tokenizer(
+    "A text to classify", truncation=True, max_length=about["max_length"], return_tensors="pt"
+)
+print(labels[model(**text).logits.argmax().item()])"""
+
+
+def _result(run: Run) -> str:
+    """Return how far the training has lowered the held-out loss, as a part of a list."""
+    reached = progress(run.events())
+    base, tuned = reached.base_loss, reached.held_out_loss
+    if not isinstance(base, float) or not isinstance(tuned, float):
+        return "Result: no held-out loss was computed"
+    share = f"; held-out accuracy {reached.accuracy:.1%}" if isinstance(reached.accuracy, float) else ""
+    return f"Result: held-out loss {tuned:.3f}, {base:.3f} before the training (step {reached.step:,}){share}"
+
+
 def _folder_name(run: Run, adapter: str) -> str:
     return f"{slug(run.id)}-{slug(adapter)}"
 
@@ -127,11 +168,11 @@ def _contents(run: Run, adapter: str) -> dict[str, bytes | Path]:
     files = (_FILES[0], classifier.FILE) if run.config().classifies else _FILES
     found |= {file: folder / file for file in files if (folder / file).is_file()}
     found["settings.yaml"] = yaml_io.to_yaml(run.config()).encode()
-    found["README.md"] = _readme(run, adapter, _folder_name(run, adapter), folder).encode()
+    found["README.md"] = _readme(run, adapter, folder).encode()
     return found
 
 
-def _readme(run: Run, adapter: str, name: str, folder: Path) -> str:
+def _readme(run: Run, adapter: str, folder: Path) -> str:
     subset, kind, labels = run.subset(), "A LoRA adapter", ""
     if run.config().classifies:
         kind, names = "A classifier: a LoRA adapter with a classification head", classifier.read(folder).labels
@@ -144,22 +185,17 @@ def _readme(run: Run, adapter: str, name: str, folder: Path) -> str:
 {kind} for `{base_name(run)}`, trained with QLoRA Studio on {created}.
 
 - Training data: {plain(rows)}
+- {_result(run)}
 - {base_note(run)}
 - All settings: `settings.yaml`
 {labels}
+To ask it a question, unpack this folder, and run in the folder above it:
+
+```bash
+{INSTALL}
+```
+
 ```python
-{loading_code(run, name)}```
+{example_code(run, adapter)}
+```
 """
-
-
-def loading_code(run: Run, folder: str) -> str:
-    """Return Python code that loads an exported adapter.
-
-    Args:
-        run: The run.
-        folder: Name of the unpacked folder.
-    """
-    base = base_name(run)
-    if run.config().classifies:
-        return _CLASSIFIER_CODE.format(base=json.dumps(base), folder=json.dumps(folder))
-    return _CODE.format(base=json.dumps(base), folder=json.dumps(folder))

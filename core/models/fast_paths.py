@@ -55,8 +55,8 @@ def has_sliding_window(layer: "torch.nn.Module") -> bool:
 def will_fuse(config: Any) -> bool:
     """Return whether the blocks of a model will be fused in training, predicted from its config alone.
 
-    `unfused_reason` decides it block by block, once the model is loaded. Mistral is left out of the prediction, whose
-    memory forecast is not measured.
+    `unfused_reason` decides it block by block, once the model is loaded. Mistral is left out: its memory forecast has
+    not been measured.
 
     Args:
         config: The model's `PretrainedConfig`.
@@ -84,7 +84,7 @@ def unfused_reason(layer: "torch.nn.Module") -> str | None:
     # The rotary kernel's blocks must be powers of two.
     width = ModelShape.from_config(config).head_width
     if not _is_power_of_two(width):
-        return f"the heads are {width} wide"
+        return f"the head width {width} is not a power of two"
     return next(filter(None, map(_unfused_linear_reason, projections(layer))), None)
 
 
@@ -137,9 +137,9 @@ def undecoded_reason(model: "torch.nn.Module") -> str | None:
     # Triton's ranges are powers of two.
     width = ModelShape.from_config(config).head_width
     if width < _DECODER_MIN_HEAD_WIDTH or not _is_power_of_two(width):
-        return f"the heads are {width} wide"
+        return f"the head width {width} is not a power of two of at least {_DECODER_MIN_HEAD_WIDTH}"
     if (kind := getattr(model.model.rotary_emb, "rope_type", "default")) not in _DECODER_ROTARY:
-        return f"the positions are of the kind {kind}"
+        return f"the rotary embedding is of type {kind}"
     if str(model.dtype) not in _DECODER_DTYPES:
         return f"the model computes in {model.dtype}"
     if any(parameter.device != model.device for parameter in model.parameters()):

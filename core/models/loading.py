@@ -49,12 +49,12 @@ class LoadedBase:
     Attributes:
         model: The frozen model.
         tokenizer: Its tokenizer.
-        choices: Decisions that were made for the user while loading, each with its reason.
+        notes: Decisions that were made for the user while loading, each with its reason.
     """
 
     model: "PreTrainedModel"
     tokenizer: "PreTrainedTokenizerBase"
-    choices: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 def device() -> str:
@@ -286,7 +286,7 @@ def _unpack_if_it_fits(base: LoadedBase, dtype: "torch.dtype") -> None:
     free = psutil.virtual_memory().available
     sizes = f"{needed / 2**30:.1f} GiB of {free / 2**30:.1f} GiB free"
     if needed > UNPACKED_SHARE * free:
-        base.choices.append(f"4-bit weights are unpacked at every product: keeping them unpacked would take {sizes}.")
+        base.notes.append(f"4-bit weights are unpacked at every product: keeping them unpacked would take {sizes}.")
         return
     for name, layer in layers.items():
         weight = dequantize_4bit(layer.weight.data, layer.weight.quant_state).to(dtype)
@@ -294,4 +294,4 @@ def _unpack_if_it_fits(base: LoadedBase, dtype: "torch.dtype") -> None:
         dense.weight = torch.nn.Parameter(weight, requires_grad=False)
         dense.bias = layer.bias
         base.model.set_submodule(name, dense)
-    base.choices.append(f"4-bit weights are unpacked once and kept, which is faster on a CPU and fits ({sizes}).")
+    base.notes.append(f"4-bit weights are unpacked once and kept, which is faster on a CPU and fits ({sizes}).")

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-# What families call the longest text that the model can read.
+# Names that families give to the longest text that the model can read.
 _CONTEXT_FIELDS = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length", "context_length")
 # Families whose positions begin after the id of the padding token, so that the first positions are never used.
 _POSITIONS_AFTER_PADDING = {

@@ -106,7 +106,7 @@ class Budget:
         if isinstance(value, int) and value.bit_length() > _MAX_BITS:
             raise TooCostly(f"it makes a number of more than {_MAX_BITS:,} bits")
         if isinstance(value, Namespace):
-            # What is in it may change later, after a list that holds it was weighed.
+            # Its content may change later, after a list that holds it was weighed.
             if depth:
                 raise TooCostly("it puts a namespace into a list or namespace")
             value = object.__getattribute__(value, "_Namespace__attrs")

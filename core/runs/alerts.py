@@ -10,7 +10,7 @@ import pandas as pd
 
 from core.runs.metrics_series import CLASSIFIER_METRICS, HELD_OUT_LOSS, Timeline
 
-Kind = Literal["not a number", "climbing loss", "held-out loss turned", "exploding gradient", "learning rate 0"]
+Kind = Literal["not a number", "climbing loss", "held-out loss rising", "exploding gradient", "learning rate 0"]
 
 # Steps before the loss and the gradient norm have settled enough to be judged.
 _SETTLING_STEPS = 20
@@ -43,7 +43,7 @@ def alerts(timeline: Timeline, total: int = 0) -> list[Alert]:
     found = [
         _not_a_number(timeline),
         _climbing(timeline),
-        _turned(timeline),
+        _held_out_rising(timeline),
         _exploding(timeline),
         _no_rate(timeline, total),
     ]
@@ -86,11 +86,13 @@ def _climbing(timeline: Timeline) -> Alert | None:
     if step is None:
         return None
     begin = int(smooth.loc[:step].idxmin())
-    when = "has been rising since" if high.iloc[-1] else "has come down, but was rising from"
-    return Alert("climbing loss", step, f"The loss {when} about step {begin}. A lower learning rate may help.")
+    when = f"has been rising since about step {begin}"
+    if not high.iloc[-1]:
+        when = f"rose from about step {begin}, and fell again later"
+    return Alert("climbing loss", step, f"The loss {when}. A lower learning rate may help.")
 
 
-def _turned(timeline: Timeline) -> Alert | None:
+def _held_out_rising(timeline: Timeline) -> Alert | None:
     loss = _series(timeline, HELD_OUT_LOSS)
     worse = loss > _TURN_RATIO * loss.cummin()
     step = _first(worse & worse.shift(1, fill_value=False))
@@ -98,9 +100,9 @@ def _turned(timeline: Timeline) -> Alert | None:
         return None
     best = int(loss.loc[:step].idxmin())
     if not worse.iloc[-1]:
-        return Alert("held-out loss turned", step, f"The held-out loss has come down, but was rising from step {best}.")
+        return Alert("held-out loss rising", step, f"The held-out loss rose from step {best}, and fell again later.")
     return Alert(
-        "held-out loss turned", step,
+        "held-out loss rising", step,
         f"The held-out loss has been rising since step {best}: the model is overfitting. Stop the run, or use the "
         f"checkpoint nearest to step {best}.",
     )  # fmt: skip
@@ -115,8 +117,8 @@ def _exploding(timeline: Timeline) -> Alert | None:
         return None
     return Alert(
         "exploding gradient", step,
-        f"The gradient at step {step} was {norm[step] / usual[step]:.0f} times its usual norm. It was clipped to "
-        "the maximum norm. Check the rows of that step.",
+        f"The gradient at step {step} was {norm[step] / usual[step]:.0f} times its usual norm. Check the rows "
+        "of that step.",
     )  # fmt: skip
 
 

@@ -121,7 +121,7 @@ class _RenderCounts:
 
     Attributes:
         rows: Number of rows that were rendered.
-        of: These rows in words.
+        rows_in_words: These rows in words.
         refused: Rows that cannot be trained on, by the reason.
         notes: Rows by what the template changed about them.
         truncated: Rows longer than the maximum length.
@@ -129,7 +129,7 @@ class _RenderCounts:
     """
 
     rows: int
-    of: str
+    rows_in_words: str
     refused: Counter[str] = field(default_factory=Counter)
     notes: Counter[str] = field(default_factory=Counter)
     truncated: int = 0
@@ -139,16 +139,23 @@ class _RenderCounts:
         """Return a finding per kind of trouble: a problem if it affects every checked row, else a warning."""
 
         def about(count: int, text: str, *fields: str) -> Finding:
-            return Finding("problem" if count == self.rows else "warning", f"{count:,} {self.of} {text}", fields)
+            return Finding(
+                "problem" if count == self.rows else "warning", f"{count:,} {self.rows_in_words} {text}", fields
+            )
 
         found = [about(count, f"cannot be trained on: {reason}.") for reason, count in self.refused.items()]
         if self.without_loss:
             text = f"have no tokens with loss within {max_length:,} tokens. Raise the maximum length."
             found.append(about(self.without_loss, text, "max_length"))
         if self.truncated:
-            text = f"{self.truncated:,} {self.of} are longer than {max_length:,} tokens and will be truncated."
+            text = (
+                f"{self.truncated:,} {self.rows_in_words} are longer than {max_length:,} tokens and will be truncated."
+            )
             found.append(Finding("warning", text, ("max_length",)))
-        return [*found, *(Finding("warning", f"In {count:,} {self.of}, {note}.") for note, count in self.notes.items())]
+        return [
+            *found,
+            *(Finding("warning", f"In {count:,} {self.rows_in_words}, {note}.") for note, count in self.notes.items()),
+        ]
 
 
 def _count_problems(renderer: Renderer, config: QLoRAConfig, rows: list[tuple[int, list]]) -> _RenderCounts:
@@ -184,7 +191,7 @@ def _rendered(model: Model, config: QLoRAConfig, rows: dict[str, list], found: l
         return
     counts = _count_problems(renderer, config, rows[TRAIN])
     found += counts.findings(config.max_length)
-    found.append(Finding("fine", f"The chat template is {renderer.template_name}."))
+    found.append(Finding("fine", f"Chat template: {renderer.template_name}."))
     warning = renderer.end_tokens.warning
     found.append(Finding("warning" if warning else "fine", warning or renderer.end_tokens.note))
 

@@ -10,8 +10,8 @@ from core.runs.store import Run
 
 
 @dataclass(frozen=True)
-class Measurement:
-    """How a run measures its held-out loss.
+class HeldOutSetup:
+    """Settings and rows that a held-out loss was computed with; losses of other ones cannot be compared.
 
     Attributes:
         max_length: Tokens after which a row is truncated.
@@ -30,8 +30,8 @@ class Measurement:
     task: str = "generate"
 
 
-def measurement_of(run: Run, config: QLoRAConfig, prepared: PreparedEvent | None) -> Measurement:
-    """Return how a run measures its held-out loss.
+def held_out_setup_of(run: Run, config: QLoRAConfig, prepared: PreparedEvent | None) -> HeldOutSetup:
+    """Return the settings and rows that the held-out loss of a run is computed with.
 
     Args:
         run: The run.
@@ -42,23 +42,23 @@ def measurement_of(run: Run, config: QLoRAConfig, prepared: PreparedEvent | None
     tokenizer = f"{prepared.rows} {prepared.tokens}" if prepared else ""
     template = prepared.template if prepared else config.chat_template
     rows = _rows(run, config)
-    return Measurement(config.max_length, template, config.answers_only, rows, tokenizer, config.task)
+    return HeldOutSetup(config.max_length, template, config.answers_only, rows, tokenizer, config.task)
 
 
 def _rows(run: Run, config: QLoRAConfig) -> str:
     subset = run.subset()
     if subset is None:
         return config.subset
-    # Rows that were left out by hand are training rows if as many rows are held out as before.
-    recipe = subset.recipe.model_copy(update={"excluded": []})
-    found = [recipe.model_dump_json(), str(subset.held_out)]
     if subset.held_out:
-        return " ".join([*found, str(min(config.eval_rows, subset.held_out))])
+        # Other training rows do not change the loss of the held-out ones. Earlier versions stored no hash of these
+        # alone, so there only the same recipe is sure to have the same held-out rows.
+        rows = subset.held_out_sha256 or f"{subset.recipe.model_dump_json()} {subset.held_out}"
+        return f"{rows} {min(config.eval_rows, subset.held_out)}"
     # The run itself holds rows out of those that it would train on.
-    return " ".join([*found, subset.sha256, str(config.held_out_share), str(config.seed), str(config.eval_rows)])
+    return f"{subset.sha256} {config.held_out_share} {config.seed} {config.eval_rows}"
 
 
-def why_not_comparable(one: Measurement, other: Measurement) -> str:
+def why_not_comparable(one: HeldOutSetup, other: HeldOutSetup) -> str:
     """Return how the held-out loss of one run was measured differently from that of another; empty if it was not."""
     if one.task != other.task:
         return f"the task {one.task} instead of {other.task}"
@@ -77,7 +77,7 @@ def why_not_comparable(one: Measurement, other: Measurement) -> str:
     return ", ".join(found)
 
 
-def reference_of(measurements: Sequence[Measurement | None]) -> Measurement | None:
-    """Return the way in which most runs measure, the first of them if several are as common; None if none does."""
-    counted = Counter(found for found in measurements if found)
+def reference_of(setups: Sequence[HeldOutSetup | None]) -> HeldOutSetup | None:
+    """Return the most common setup, the first of them if several are as common; None if there is none."""
+    counted = Counter(setup for setup in setups if setup)
     return counted.most_common(1)[0][0] if counted else None

@@ -1,6 +1,6 @@
 """Comparison of runs: one summary per run, and the settings and versions in which they differ."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from core.errors import StudioError
-from core.runs.comparability import Measurement, measurement_of, why_not_comparable
+from core.runs.comparability import HeldOutSetup, held_out_setup_of, why_not_comparable
 from core.runs.config import TITLES, QLoRAConfig, group_of
 from core.runs.metrics_series import CLASSIFIER_METRICS, HELD_OUT_LOSS, Timelines
 from core.runs.names import format_value
@@ -38,7 +38,7 @@ class Summary:
         tokens: Tokens trained on.
         memory_gib: Maximum over all steps.
         config: The settings; None if they cannot be read.
-        measured: How the held-out loss is measured; None before the first one.
+        held_out_setup: Settings and rows of the held-out loss; None before the first one.
     """
 
     run: str
@@ -59,10 +59,10 @@ class Summary:
     tokens: int = 0
     memory_gib: float | None = None
     config: QLoRAConfig | None = None
-    measured: Measurement | None = None
+    held_out_setup: HeldOutSetup | None = None
 
 
-SORTS = tuple(name for name in Summary.__dataclass_fields__ if name not in ("run", "config", "measured"))
+SORTS = tuple(name for name in Summary.__dataclass_fields__ if name not in ("run", "config", "held_out_setup"))
 # Results that are comparable only if the held-out loss was measured in the same way.
 HELD_OUT_RESULTS = ("best_held_out", "held_out", "base", *CLASSIFIER_METRICS.values())
 
@@ -112,7 +112,7 @@ class Summaries:
             tokens=spent[-1][1] if spent else 0,
             memory_gib=float(memory.max()) if len(memory) else None,
             config=config,
-            measured=measurement_of(run, config, timeline.progress().prepared) if is_measured else None,
+            held_out_setup=held_out_setup_of(run, config, timeline.progress().prepared) if is_measured else None,
         )  # fmt: skip
 
 
@@ -125,7 +125,7 @@ def _least(values: np.ndarray) -> float | None:
 
 
 def sort_summaries(
-    summaries: Sequence[Summary], by: str, descending: bool, reference: Measurement | None = None
+    summaries: Sequence[Summary], by: str, descending: bool, reference: HeldOutSetup | None = None
 ) -> list[Summary]:
     """Return the summaries sorted by one attribute or setting; those without a value come last in both directions.
 
@@ -140,7 +140,7 @@ def sort_summaries(
     rest = [summary for summary in summaries if value_of(summary, by) is None]
     found = sorted(there, key=lambda summary: value_of(summary, by), reverse=descending)
     if by in HELD_OUT_RESULTS and reference:
-        found.sort(key=lambda summary: why_not_comparable(summary.measured or reference, reference))
+        found.sort(key=lambda summary: why_not_comparable(summary.held_out_setup or reference, reference))
     return [*found, *rest]
 
 
@@ -158,19 +158,20 @@ def settings_that_differ(summaries: Sequence[Summary]) -> list[str]:
     return [name for name in names if len({config[name] for config in configs}) > 1]
 
 
-def previous_run(run: Run, runs: Sequence[Run]) -> Run | None:
-    """Return the newest run on the same subset that was created before a run and has trained.
+def previous_run(run: Run, runs: Sequence[Run], has_curve: Callable[[Run], bool]) -> Run | None:
+    """Return the newest run on the same subset that was created before a run and has a curve.
 
     Args:
         run: The run.
         runs: All runs, the newest first.
+        has_curve: Returns whether a run has trained a step; one that failed in its preparation has events, but no step.
     """
     created, subset = run.saved_state().created, run.config().subset
     for other in runs:
         if other.id == run.id or other.saved_state().created > created:
             continue
         try:
-            if other.config().subset == subset and other.events_file.exists():
+            if other.config().subset == subset and has_curve(other):
                 return other
         except StudioError:
             # A run without readable settings is on no known subset.

@@ -37,7 +37,7 @@ Text = Annotated[str, BeforeValidator(_replace_surrogates)]
 class RunEvent(BaseModel):
     """One line of events.jsonl: its kind, and the seconds since the epoch at which it was written."""
 
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(extra="allow", populate_by_name=True)
 
     event: str
     time: float = 0.0
@@ -45,7 +45,7 @@ class RunEvent(BaseModel):
     def to_json(self) -> dict[str, Any]:
         """Return the line as it is in the file: the fields that were set, and unknown ones."""
         # Fields that were not set are left out, so that a line that is read and written again stays the same.
-        fields = self.model_dump(exclude_unset=True, exclude={"event", "time"})
+        fields = self.model_dump(exclude_unset=True, by_alias=True, exclude={"event", "time"})
         return {"event": self.event, "time": self.time, **fields}
 
 
@@ -140,7 +140,7 @@ class StepEvent(RunEvent):
     seconds: float | None = 0.0
     rows: list[int] = Field(default_factory=list)
     memory_gib: Number = None
-    use: Number = None
+    utilization: Number = Field(None, alias="use")
 
 
 class EvalEvent(RunEvent):

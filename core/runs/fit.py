@@ -12,7 +12,7 @@ from core.models.config_bounds import load_config
 from core.models.shape import ModelShape
 from core.runs.activation_checkpointing import fuses, memory_budget, plan
 from core.runs.config import QLoRAConfig
-from core.runs.forecast import MARGIN, Forecast, forecast, smaller
+from core.runs.forecast import MARGIN, Forecast, find_smaller_settings, forecast
 from core.settings import Settings
 
 
@@ -26,7 +26,8 @@ class Fit:
         total: Bytes that it may take if nothing else uses the GPU, or all bytes of the machine's memory.
         on_gpu: Whether the run uses a GPU.
         gpus: Number of GPUs that each need this much.
-        changes: The smallest change of settings that makes the run fit; empty if it fits or nothing helps.
+        changes: The smallest change of settings that makes the run fit; empty if it fits, if nothing helps, or without
+            a GPU, where none is searched.
         why: What the change does and costs.
     """
 
@@ -55,7 +56,7 @@ class Fit:
 
 
 def fit(settings: Settings, config: QLoRAConfig) -> Fit | None:
-    """Return whether a run fits; None for a model that is not downloaded yet or has no forecast."""
+    """Return the memory that a run needs and whether it fits; None if the model has no forecast or is not here yet."""
     try:
         model = catalogue.find(settings, config.model, config.revision)
         about = load_config(model)
@@ -79,7 +80,7 @@ def fit(settings: Settings, config: QLoRAConfig) -> Fit | None:
     unchanged = Fit(found, free, total, True, config.gpus)
     if unchanged.fits:
         return unchanged
-    change = smaller(shape, config, chosen.blocks > 0, free * (1 - MARGIN), fused)
+    change = find_smaller_settings(shape, config, chosen.blocks > 0, free * (1 - MARGIN), fused)
     return Fit(found, free, total, True, config.gpus, *(change or ({}, "")))
 
 

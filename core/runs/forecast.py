@@ -196,7 +196,7 @@ def _fused_activations(
     return max(inputs + kept + live * (kept > 0), inputs + again) + unpacked + late
 
 
-def smaller(
+def find_smaller_settings(
     shape: ModelShape, config: QLoRAConfig, has_checkpointing: bool, free: float, fused: bool = False
 ) -> tuple[dict[str, Any], str] | None:
     """Return the smallest change of settings with which a run fits, and what it does; None if nothing helps.

@@ -23,12 +23,12 @@ from core.runs.events import (
     SampleEvent,
     StepEvent,
 )
-from core.runs.progress import Activity, Progress, progress
+from core.runs.progress import Activity, RunProgress, progress
 
 # Titles of the metrics other than the loss, on pages and in reports, by their fields in the events.
 METRIC_TITLES = {
     "learning_rate": "learning rate", "grad_norm": "gradient norm", "tokens_per_second": "tokens/s",
-    "memory_gib": "memory (GiB)", "use": "utilization (%)",
+    "memory_gib": "memory (GiB)", "utilization": "utilization (%)",
 }  # fmt: skip
 METRICS = ("loss", *METRIC_TITLES)
 HELD_OUT_LOSS = "held-out loss"
@@ -121,13 +121,13 @@ class Timeline(EventReader):
         """Return the number of steps."""
         return len(self._steps)
 
-    def progress(self) -> Progress:
+    def progress(self) -> RunProgress:
         """Return the run's progress."""
         with self._lock:
             return self._progress()
 
-    def _progress(self) -> Progress:
-        # Progress needs the first evaluation pass (the base's) and the last, and the last event of every other kind.
+    def _progress(self) -> RunProgress:
+        # RunProgress needs the first evaluation pass (the base's) and the last, and the last event of every other kind.
         others = [event for kind, event in self._last.items() if kind is not EvalEvent]
         return progress([*others, *self._evals[:1], *self._evals[-1:]], self._activity)
 

@@ -52,7 +52,7 @@ def submit(
     """
 
     def check_quota() -> None:
-        quotas.room_for_run(store.settings, Quotas(), len(store.runs()), len(store.queue()))
+        quotas.check_run_quota(store.settings, Quotas(), len(store.runs()), len(store.queue()))
 
     # Checked before the work of the other checks, and again under the lock, under which it stays true.
     check_quota()
@@ -110,7 +110,7 @@ def start_queue_watcher(
 
 
 def stop_overdue(store: RunStore, hours: float) -> None:
-    """Ask the active run to stop if it has trained for more than `hours`."""
+    """Ask the active run to stop if its worker started more than `hours` ago."""
     run = store.active()
     if run is None or (worker := _process(run.saved_state().pid or 0)) is None:
         return
@@ -130,7 +130,7 @@ def reorder(store: RunStore, run: Run, by: int) -> None:
         at = ids.index(run.id)
         queue.insert(min(max(0, at + by), len(queue) - 1), queue.pop(at))
         for position, queued in enumerate(queue, 1):
-            queued.save_state(queued.saved_state().model_copy(update={"place": float(position)}))
+            queued.save_state(queued.saved_state().model_copy(update={"queue_position": float(position)}))
 
 
 def stop(store: RunStore, run: Run) -> bool:
@@ -156,13 +156,15 @@ def kill(store: RunStore, run: Run) -> None:
     with store.lock():
         state = run.state()
         if state.status not in ACTIVE or state.pid is None:
-            raise StudioError(f"The run {run.id} is {state.status}: there is nothing to kill.")
+            raise StudioError(f"{run.title} is {state.status}, so there is nothing to stop.")
         # The process may exit between the check and the kill.
         with contextlib.suppress(ProcessLookupError):
             os.killpg(state.pid, signal.SIGKILL)
         psutil.wait_procs([p for p in [_process(state.pid)] if p], timeout=30)
         if run.saved_state().status in ACTIVE:
-            _end(run, "stopped", "Stopped at once on request, without a last checkpoint.")
+            step = last_step(run)
+            rest = f"Resume continues from step {step:,}" if step else "there is no checkpoint, so Resume starts again"
+            _end(run, "stopped", f"Stopped at once on request, without saving; {rest}.")
     advance(store)
 
 

@@ -1,4 +1,4 @@
-"""Progress of a run, computed from its events alone: step, time left, losses, and what was prepared."""
+"""RunProgress of a run, computed from its events alone: step, time left, losses, and what was prepared."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,8 +13,8 @@ class Activity:
 
     Attributes:
         stage: Text of its stage; empty from the end of a stage on.
-        since: When it began, in seconds since the epoch; 0 before the first event. A stage that reports how far it is
-            has begun with its first report.
+        since: When it began, in seconds since the epoch; 0 before the first event. For a stage that reports its
+            progress repeatedly, the time of the first report.
     """
 
     stage: str = ""
@@ -29,7 +29,7 @@ class Activity:
 
 
 @dataclass(frozen=True)
-class Progress:
+class RunProgress:
     """Latest metrics and position of a run.
 
     Attributes:
@@ -68,12 +68,12 @@ class Progress:
         return self.step / self.total if self.total else 0.0
 
 
-def progress(events: Iterable[RunEvent], activity: Activity | None = None) -> Progress:
+def progress(events: Iterable[RunEvent], activity: Activity | None = None) -> RunProgress:
     """Return the progress that the events of a run add up to.
 
     Args:
         events: All of them in order, or the last of each kind.
-        activity: What the worker does now; None if the events are all in order, which tell it.
+        activity: What the worker does now; None: computed from the events, which must then be complete and in order.
     """
     last: dict[type[RunEvent], Any] = {}
     evals: list[EvalEvent] = []
@@ -89,7 +89,7 @@ def progress(events: Iterable[RunEvent], activity: Activity | None = None) -> Pr
     seconds = step.seconds or 0.0
     resumed: RunEvent = last.get(ResumedEvent) or ResumedEvent()
     is_over = EndEvent in last
-    return Progress(
+    return RunProgress(
         activity=activity or now,
         stepped=step.time if step.time > resumed.time else 0.0,
         is_over=is_over,

@@ -20,7 +20,7 @@ from core.runs.metrics_series import (
     METRIC_TITLES,
     Timeline,
 )
-from core.runs.progress import Progress, duration
+from core.runs.progress import RunProgress, duration
 from core.runs.store import Run, RunState
 from core.runs.yaml_io import command_line
 from core.system.files import replacing, write_text
@@ -75,7 +75,7 @@ def pack(folder: Path, archive: Path) -> None:
             packed.writestr(entry, path.read_bytes())
 
 
-def _head(run: Run, state: RunState, now: Progress) -> list[str]:
+def _head(run: Run, state: RunState, now: RunProgress) -> list[str]:
     label = run.label()
     made = datetime.fromtimestamp(state.created).strftime("%Y-%m-%d %H:%M")
     words = (
@@ -89,7 +89,7 @@ def _head(run: Run, state: RunState, now: Progress) -> list[str]:
     return [*lines, "", plain(label.note)] if label.note else lines
 
 
-def _result(timeline: Timeline, now: Progress) -> list[str]:
+def _result(timeline: Timeline, now: RunProgress) -> list[str]:
     steps, held_out = timeline.values(HELD_OUT_LOSS)
     _, losses = timeline.values("loss")
     rows = []
@@ -115,12 +115,12 @@ def _result(timeline: Timeline, now: Progress) -> list[str]:
     return ["## Result", "", *table(["", ""], rows)] if rows else []
 
 
-def _warnings(timeline: Timeline, now: Progress) -> list[str]:
+def _warnings(timeline: Timeline, now: RunProgress) -> list[str]:
     found = alerts.alerts(timeline, now.total)
     return ["## Warnings", "", *(f"- {plain(alert.text)}" for alert in found)] if found else []
 
 
-def _rows(run: Run, now: Progress) -> list[str]:
+def _rows(run: Run, now: RunProgress) -> list[str]:
     subset, prepared = run.subset(), now.prepared
     lines = [f"- {plain(subset.describe())}", f"- SHA-256 of the conversations: `{subset.sha256}`"] if subset else []
     if prepared:
@@ -164,7 +164,7 @@ def _answers(timeline: Timeline) -> list[str]:
     return lines
 
 
-def _made_with(config: QLoRAConfig, now: Progress) -> list[str]:
+def _made_with(config: QLoRAConfig, now: RunProgress) -> list[str]:
     prepared = now.prepared or PreparedEvent()
     lines = [f"- {plain(choice)}" for choice in prepared.choices]
     if provenance := prepared.lineage:

@@ -19,7 +19,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import AliasChoices, BaseModel, Field, ValidationError
 
 from core.access import roles, visibility
 from core.data import subset as subsets
@@ -46,14 +46,15 @@ class RunState(WorkState):
     """state.json of a run, as it was last written; `Run.state` returns what is true now.
 
     Attributes:
-        place: Position in the queue; the run with the lowest is started next.
+        queue_position: Position in the queue; the run with the lowest is started next.
         resumes: Whether the worker continues from the last checkpoint.
         previous: Old values of settings that a resume changed, until the worker reports them in its "resumed" event.
         warnings: Warnings of the preflight checks that were accepted when the run was started.
     """
 
     status: Status
-    place: float = 0.0
+    # Earlier versions stored it as "place".
+    queue_position: float = Field(0.0, validation_alias=AliasChoices("queue_position", "place"))
     resumes: bool = False
     previous: dict[str, Any] = Field(default_factory=dict)
     warnings: list[str] = Field(default_factory=list)
@@ -121,8 +122,8 @@ class Run(WorkFolder[RunState]):
             StudioError: config.json is damaged, or another version of the studio wrote it.
         """
         try:
-            saved = read_json(self.folder / "config.json")
-        except (OSError, ValueError) as error:
+            saved = dict(read_json(self.folder / "config.json"))
+        except (OSError, ValueError, TypeError) as error:
             raise StudioError(f"The run {self.id} has no readable config.json ({error}).") from error
         version = saved.pop("schema_version", None)
         if version not in READABLE_VERSIONS:
@@ -277,13 +278,13 @@ class RunStore(WorkStore[Run]):
         write_json(run.folder / "subset.json", subset.model_dump())
         if parent:
             write_json(run.parent_file, parent.model_dump())
-        last = max((other.saved_state().place for other in self.runs()), default=0.0)
+        last = max((other.saved_state().queue_position for other in self.runs()), default=0.0)
         # state.json comes last: from here on, the folder is a run.
-        run.save_state(RunState(status="queued", created=time.time(), place=last + 1, warnings=list(warnings)))
+        run.save_state(RunState(status="queued", created=time.time(), queue_position=last + 1, warnings=list(warnings)))
         return run
 
     def queue(self) -> list[Run]:
         """Return the queued runs, the next one first."""
         found = [(run.saved_state(), run) for run in self.runs()]
-        queued = [(state.place, state.created, run) for state, run in found if state.status == "queued"]
+        queued = [(state.queue_position, state.created, run) for state, run in found if state.status == "queued"]
         return [run for *_, run in sorted(queued, key=lambda item: item[:2])]

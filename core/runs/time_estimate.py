@@ -25,10 +25,10 @@ from core.runs.store import NOT_ENDED, Run, RunStore
 from core.settings import Settings, hardware
 from core.system.files import modified_ns
 
-# Settings that change the speed by kind, so that a run with another value says nothing.
+# Settings that change the speed by kind, so that a run with another value is no measure.
 _DECISIVE = (
     "model", "revision", "task", "quantization", "compute_dtype", "attention", "packing", "kernels", "lora_dora",
-    "lora_targets", "modules_to_save", "gradient_checkpointing", "gpus",
+    "lora_bias", "lora_targets", "modules_to_save", "gradient_checkpointing", "gpus",
 )  # fmt: skip
 # Sizes that change the tokens per second by degree, and the factor up to which a run with another size is used.
 _SIZES = {"batch_size": 4, "lora_rank": 4, "max_length": 8}
@@ -101,7 +101,7 @@ class TimeEstimates:
         self._dry_runs = [*self._dry_runs[-_MAX_RUNS:], speed]
 
     def estimate(self, config: QLoRAConfig) -> Estimate | None:
-        """Return how long a run will take, or None if no run and no dry run tells it.
+        """Return how long a run will take, or None if there is neither a run nor a dry run to measure it from.
 
         Raises:
             StudioError: The subset does not exist.
@@ -128,13 +128,14 @@ class TimeEstimates:
         known = self._speeds.get(run.folder)
         if known is None or known[0] != written:
             if run.saved_state().status in NOT_ENDED:
-                return None
+                # A run that is resumed has the speed that it had before.
+                return known[1] if known else None
             known = self._speeds[run.folder] = (written, measured_speed(self.runs.settings, run))
         return known[1]
 
 
 def measured_speed(settings: Settings, run: Run) -> Speed | None:
-    """Return the speed that a run's events tell, or None."""
+    """Return the speed that a run's events show, or None if they show none."""
     try:
         config, events = run.config(), run.events()
     except (StudioError, OSError):

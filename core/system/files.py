@@ -5,9 +5,11 @@ gets either the old content or the new one, also after a crash.
 """
 
 import contextlib
+import functools
 import hashlib
 import json
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -45,6 +47,19 @@ def write_json(path: Path, value: Any) -> None:
 def read_json(path: Path) -> Any:
     """Return the value of a JSON file."""
     return json.loads(path.read_text(encoding="utf-8"))
+
+
+@functools.lru_cache(maxsize=1024)
+def log_unreadable(source: Path | str, reason: str) -> None:
+    """Write to the server's log, once, that a file or a line is left out because it cannot be read.
+
+    Pages read their lists again and again, so every further call with the same arguments does nothing.
+
+    Args:
+        source: The file, or the line and its file.
+        reason: The error.
+    """
+    print(f"{source} cannot be read and is left out: {reason}", file=sys.stderr)
 
 
 def file_size(path: Path) -> int:

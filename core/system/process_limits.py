@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import psutil
 
-# What a process that was ended by a signal did, by its exit code.
+# Why a signal ended a process, by its exit code.
 EXIT_REASONS = {
     -signal.SIGXCPU: "it took more CPU time than reading a file may (STUDIO_QUOTA_PARSE_SECONDS)",
     -signal.SIGXFSZ: "it unfolds to more than a file may (STUDIO_QUOTA_PARSE_DISK_GIB)",

@@ -12,7 +12,7 @@ def format_size(size: float) -> str:
     if size < 1024:
         return f"{size:,.0f} byte{'s' * (size != 1)}"
     number, power = size / 1024, 0
-    # What would be rounded to 1,024.0 is shown in the next unit.
+    # A number that would be rounded to 1,024.0 is shown in the next unit.
     while number >= 1023.95 and power < len(_UNITS) - 1:
         number, power = number / 1024, power + 1
     return f"{number:,.1f} {_UNITS[power]}"

@@ -17,7 +17,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from core.runs import checkpoints
 from core.runs.checkpoints import Checkpoint
-from core.runs.config import QLoRAConfig
+from core.runs.config import TITLES, QLoRAConfig
 from core.runs.events import (
     CheckpointEvent,
     EvalEvent,
@@ -49,22 +49,24 @@ class _RankStep:
 class PassProgress:
     """Stage events of an evaluation pass: the rows that are done, and the time that is left.
 
-    One is written at the begin, the next after two seconds, and each later one after half of the time so far, so that a
-    pass of an hour writes about twenty.
+    One is written at the beginning, the next after two seconds, and each later one after half of the time so far, so
+    that a pass of an hour writes about twenty.
     """
 
-    def __init__(self, events: EventWriter | NoEvents, step: int, rows: int):
+    def __init__(self, events: EventWriter | NoEvents, step: int, rows: int, limit: int = 0):
         """Begin the pass.
 
         Args:
             events: Where the stages are written.
             step: The step at which it takes place; 0 is the base model.
-            rows: How many held-out rows there are.
+            rows: How many held-out rows are used.
+            limit: The setting that limits them; the subset may hold out more.
         """
         self._events, self._rows = events, rows
+        self._done = f"of {rows:,} rows done" + (f" (limited by “{TITLES['eval_rows']}”)" if rows == limit else "")
         self._about = "the base model's held-out loss" if step == 0 else "the held-out loss"
         self._began, self._next = time.monotonic(), _FIRST_STAGE_SECONDS
-        events.write(StageEvent(text=f"Computing {self._about}, row 0 of {rows:,}"))
+        events.write(StageEvent(text=f"Computing {self._about}, 0 {self._done}"))
 
     def report(self, share: float) -> None:
         """Write how far the pass is, if that was not done shortly before.
@@ -75,7 +77,7 @@ class PassProgress:
         seconds = time.monotonic() - self._began
         if seconds >= self._next and share < 1:
             self._next = seconds * _STAGE_INTERVAL_GROWTH
-            rows = f"row {round(share * self._rows):,} of {self._rows:,}"
+            rows = f"{round(share * self._rows):,} {self._done}"
             left = duration(seconds / share * (1 - share))
             self._events.write(StageEvent(text=f"Computing {self._about}, {rows}, about {left} left"))
 
@@ -204,7 +206,7 @@ class Reporter(TrainerCallback):
         step = state.global_step
         if self.held_out and step not in self._losses:
             started = time.monotonic()
-            stages = PassProgress(self.events, step, len(self.held_out))
+            stages = PassProgress(self.events, step, len(self.held_out), self.config.eval_rows)
             metrics = self.trainer.evaluate_held_out(self.held_out, self.config.rows_per_gpu, stages.report)
             seconds = round(time.monotonic() - started, 2)
             self.events.write(EvalEvent(step=step, **metrics, rows=len(self.held_out), seconds=seconds))
@@ -258,5 +260,5 @@ def _losses_so_far(run: Run, last: int, every: int) -> dict[int, float]:
 def _combine_metrics(ranks: list[dict[str, Any]]) -> dict[str, Any]:
     """Return the memory of the GPU whose peak is highest, and the average utilization of all."""
     combined = {"memory_gib": max(metrics["memory_gib"] for metrics in ranks)}
-    uses = [metrics["use"] for metrics in ranks if "use" in metrics]
-    return combined | ({"use": sum(uses) / len(uses)} if uses else {})
+    uses = [metrics["utilization"] for metrics in ranks if "utilization" in metrics]
+    return combined | ({"utilization": sum(uses) / len(uses)} if uses else {})

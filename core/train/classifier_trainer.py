@@ -52,7 +52,7 @@ class ClassifierTrainer(StudioTrainer):
         super().__init__(config, base, rows, ranks=ranks, **options)
         # The loss is divided by the rows of an update, whatever the model's own forward pass takes.
         self.model_accepts_loss_kwargs = True
-        self.choices = [*self.choices, _NOT_USED]
+        self.notes = [*self.notes, _NOT_USED]
 
     def choose_layout(self, base: LoadedBase, config: QLoRAConfig) -> Layout:
         """Return whether rows are padded or go through the model one at a time, by a probe."""

@@ -15,7 +15,10 @@ from core.errors import StudioError
 from core.hardware import gpu
 from core.models import catalogue
 from core.models.download import fetch
+from core.runs import fit
 from core.runs.config import QLoRAConfig
+from core.runs.events import NoEvents, RunEvent, StageEvent
+from core.runs.fit import Fit
 from core.runs.time_estimate import Speed
 from core.settings import Settings
 from core.system.jobs import Progress
@@ -29,9 +32,21 @@ _STEPS = 2
 _WITHOUT_EXTRAS = {"report_to": "none", "eval_rows": 0, "sample_prompts": "", "keep_best": False}
 
 
+class _StageProgress(NoEvents):
+    """Writer of events that shows the stages of the preparation as the progress of the dry run."""
+
+    def __init__(self, progress: Progress):
+        self._progress = progress
+
+    def write(self, event: RunEvent) -> None:
+        """Show a stage, and drop every other event."""
+        if isinstance(event, StageEvent):
+            self._progress(0.1, event.text)
+
+
 @dataclass(frozen=True)
 class DryRunResult:
-    """Measurements of a dry run.
+    """Memory and time of a dry run.
 
     Attributes:
         peak_bytes: Peak of torch's allocator on a GPU, memory of the process without one.
@@ -65,34 +80,47 @@ def perform(settings: Settings, config: QLoRAConfig, progress: Progress) -> DryR
 
     import torch
 
-    from core.runs.events import EventWriter
     from core.runs.store import Run
     from core.train.determinism import fixed_cublas_workspace
     from core.train.failure_messages import describe_failure
     from core.train.preparation import prepare
 
     # The folder lies among the runs, on the same disk; its name begins with a dot, so no list shows it.
-    folder = tempfile.TemporaryDirectory(dir=settings.runs_dir, prefix=".measure-")
+    folder = tempfile.TemporaryDirectory(dir=settings.runs_dir, prefix=".dry-run-")
     with folder as scratch, fixed_cublas_workspace(config):
         run = Run(Path(scratch))
         try:
             fetch(catalogue.locate(settings, config.model, config.revision), lambda text: progress(0.05, text))
             progress(0.1, "Loading the model and the rows")
-            started = time.monotonic()
-            prepared = prepare(settings, config.model_copy(update=_WITHOUT_EXTRAS), run, EventWriter(run.events_file))
+            estimate, started = fit.fit(settings, config), time.monotonic()
+            plain = config.model_copy(update=_WITHOUT_EXTRAS)
+            # The chat gives way to runs only, so waiting for its memory would be in vain.
+            prepared = prepare(settings, plain, run, _StageProgress(progress), waits_for_chat=False)
             preparation = time.monotonic() - started
             batches = _longest_batches(config, prepared.trainer)
             seconds = _time_steps(prepared.trainer, batches, progress)
         except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-            raise StudioError(describe_failure(error)) from error
+            shared = _shared_memory_cause(estimate) if isinstance(error, torch.OutOfMemoryError) else ""
+            raise StudioError(shared or describe_failure(error)) from error
         return _result(config, prepared.summary, batches, seconds[-1], preparation)
+
+
+def _shared_memory_cause(estimate: Fit | None) -> str:
+    """Return why the GPU's memory ran out for a run that would fit alone; "" if it would not."""
+    if estimate is None or not estimate.would_fit_alone or estimate.fits:
+        return ""
+    return (
+        f"The GPU's memory ran out: the run needs about {estimate.needed / 2**30:.1f} GiB, and "
+        f"{estimate.free / 2**30:.1f} GiB were free. If a chat's model is loaded, unload it in the Chat tab, under "
+        "Export, prompts, memory. For the run itself, the chat frees its memory without being asked."
+    )
 
 
 def _result(
     config: QLoRAConfig, summary: dict[str, Any], batches: list[list[dict[str, Any]]], seconds: float,
     preparation: float,
 ) -> DryRunResult:  # fmt: skip
-    """Return the measurements of a step.
+    """Return memory and time of a step.
 
     Args:
         config: The run's settings.

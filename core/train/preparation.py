@@ -51,8 +51,9 @@ class PreparedRun:
 
 
 def prepare(
-    settings: Settings, config: QLoRAConfig, run: Run, events: EventWriter | NoEvents, ranks: RankGroup = SINGLE
-) -> PreparedRun:
+    settings: Settings, config: QLoRAConfig, run: Run, events: EventWriter | NoEvents, ranks: RankGroup = SINGLE,
+    waits_for_chat: bool = True,
+) -> PreparedRun:  # fmt: skip
     """Load the model and the rows of a run and build its trainer.
 
     Args:
@@ -61,6 +62,7 @@ def prepare(
         run: The run's folder.
         events: Where stages of the work are reported.
         ranks: The processes that train the run together.
+        waits_for_chat: Whether to give the chat time to free its GPU memory, which it does for a run only.
 
     Raises:
         StudioError: The machine, the model or the rows do not allow the run.
@@ -71,12 +73,12 @@ def prepare(
     notes = hold_out(config, rows)
     task = LabelTask(settings, config, rows, run, ranks) if config.classifies else GenerationTask(config, rows)
     events.write(StageEvent(text=f"Loading {config.model}"))
-    if ranks.is_single:
+    if waits_for_chat and ranks.is_single:
         # With several ranks, the worker waited before it started the first of them.
         wait_for_gpu_memory(settings, config, events)
     base = _load_base(settings, config, task)
-    base.choices += [*notes, *configure_tracker(config, run)]
-    events.write(StageEvent(text=f"Reading {len(rows[TRAIN]):,} rows as tokens"))
+    base.notes += [*notes, *configure_tracker(config, run)]
+    events.write(StageEvent(text=f"Tokenizing {len(rows[TRAIN]):,} rows"))
     tokenized, held_out = task.tokenize(base)
     if not tokenized.rows:
         reasons = "; ".join(f"{count} × {reason}" for reason, count in tokenized.left_out.items())
@@ -84,8 +86,8 @@ def prepare(
     trainer = _build_trainer(config, base, task, tokenized, run, ranks)
     on_gpu = trainer.model.device.type == "cuda"
     deterministic_note = determinism.set_mode(config, on_gpu, lambda: trainer.try_step(tokenized.rows))
-    choices = [*base.choices, *trainer.choices, deterministic_note]
-    summary = _summarize(config, base, task.template, tokenized, trainer, held_out, choices)
+    all_notes = [*base.notes, *trainer.notes, deterministic_note]
+    summary = _summarize(config, base, task.template, tokenized, trainer, held_out, all_notes)
     return PreparedRun(trainer, held_out, summary)
 
 
@@ -154,7 +156,7 @@ def _load_base(settings: Settings, config: QLoRAConfig, task: Task) -> "LoadedBa
     base = task.load(model, precision, config.attention)
     if problem := checks.length_problem(config, base.model.config):
         raise StudioError(problem)
-    base.choices += targets.require(base.model, config).notes
+    base.notes += targets.require(base.model, config).notes
     return base
 
 

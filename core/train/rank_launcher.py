@@ -6,8 +6,8 @@ two pipes to the worker:
     worker -> rank    the rank's stdin: it ends when the worker dies, and the rank then ends itself
     rank -> worker    the result, one JSON list; if a rank closes it without sending a result, it crashed
 
-A rank that fails usually makes the others fail too, with no more to say than that a rank is gone. So the first cause
-of its own ends the run, and a lost rank is only reported when no cause arrives within `_CAUSE_GRACE_SECONDS`.
+A rank that fails usually makes the others fail too. Their errors only say that a rank is gone, so the first other error
+is reported and ends the run; a lost rank is reported only if no other error arrives within `_CAUSE_GRACE_SECONDS`.
 """
 
 import contextlib

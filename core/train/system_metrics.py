@@ -24,11 +24,11 @@ class SystemMetrics:
         """
         if not self._has_gpu:
             memory = self._process.memory_info().rss / 2**30
-            return {"memory_gib": round(memory, 3), "use": psutil.cpu_percent(None)}
+            return {"memory_gib": round(memory, 3), "utilization": psutil.cpu_percent(None)}
         import torch
 
         metrics: dict[str, Any] = {"memory_gib": round(torch.cuda.max_memory_allocated() / 2**30, 3)}
         # Utilization needs the driver's management library, which is not installed everywhere.
         with contextlib.suppress(ImportError, RuntimeError):
-            metrics["use"] = float(torch.cuda.utilization())
+            metrics["utilization"] = float(torch.cuda.utilization())
         return metrics

@@ -38,7 +38,7 @@ class Task(Protocol):
         """Load the base model with the task's head."""
 
     def tokenize(self, base: "LoadedBase") -> tuple["TokenizedRows", list[dict[str, Any]]]:
-        """Return the training rows and the held-out rows as tokens, and add notes about them to the base's choices."""
+        """Return the training rows and the held-out rows as tokens, and add notes about them to those of the base."""
 
     def build_trainer(
         self, base: "LoadedBase", rows: list[dict[str, Any]], arguments: "SFTConfig", ranks: RankGroup
@@ -81,7 +81,7 @@ class GenerationTask:
             tokenize(self._renderer, rows, config.max_length, config.answers_only)
             for rows in (self._rows[TRAIN], self._rows[HELD_OUT][: config.eval_rows])
         )
-        base.choices += [
+        base.notes += [
             self._renderer.end_tokens.note,
             *(f"In {count:,} rows, {note}." for note, count in tokenized.notes.items()),
         ]
@@ -141,7 +141,7 @@ class LabelTask:
                 )
         elif self._ranks.is_main:
             self._classifier.write(self._run.folder)
-        base.choices += self._data.notes
+        base.notes += self._data.notes
         tokenized, held_out = (
             tokenize_texts(base.tokenizer, rows, self._data.labels.classes, self._config.max_length)
             for rows in (self._data.train, self._data.held_out)

@@ -71,7 +71,7 @@ class StudioTrainer(SFTTrainer):
             **options,
         )
         self._prepare_adapter(config, base)
-        self.choices = self._prepare_blocks(config, rows)
+        self.notes = self._prepare_blocks(config, rows)
         self._head = self.find_head()
         embeddings = self.model.get_base_model().get_input_embeddings()
         self._noise = add_noise(embeddings, config.neftune_alpha)[0] if config.neftune_alpha else None
@@ -115,7 +115,7 @@ class StudioTrainer(SFTTrainer):
                 f"{config.gpus} GPUs take {config.rows_per_gpu} of each pass's {config.batch_size} rows; their "
                 "gradients are summed once per update."
             )
-        return [self.layout.choice, *notes, self.planner.longest.text]
+        return [self.layout.note, *notes, self.planner.longest.text]
 
     @property
     def trained(self) -> list[torch.nn.Parameter]:

@@ -110,13 +110,15 @@ class ChatActions:
             # An error of one lane leaves the others their answers; the question returns to the box if none has one.
             lanes = self.conversations.find(chat_id).turns[-1].answers
             if all(not attempts or attempts[-1].end == "failed" for attempts in lanes):
-                yield self._take_back(chat_id, prompt, before, show, _hint_of(error))
+                yield self._restore_question(chat_id, prompt, before, show, _hint_of(error))
             raise
         # Stopped while it waited in the queue: the question was never answered.
         if not any(self.conversations.find(chat_id).turns[-1].answers):
-            yield self._take_back(chat_id, prompt, before, show)
+            yield self._restore_question(chat_id, prompt, before, show)
 
-    def _take_back(self, chat_id: str, prompt: str, before: list[Turn], show: Sequence[str], hint: str = "") -> Updates:
+    def _restore_question(
+        self, chat_id: str, prompt: str, before: list[Turn], show: Sequence[str], hint: str = ""
+    ) -> Updates:
         """Restore the turns from before a question, and put the question back into the prompt box."""
         with self.conversations.change(chat_id) as chat:
             chat.restore(before)

@@ -23,7 +23,7 @@ SHOW_OPTIONS = [DIFFERENCES, PROBABILITIES]
 _RETRY = Action("retry_lane", "Retry", "Answer again with the next seed; this answer is kept")
 _CONTINUE = Action("continue_answer", "Continue", "Continue the answer from its last token")
 _COPY = Action("copy", "Copy", "Copy the text of this answer")
-_WHY = Action("why", "Why?", "Show the training rows nearest to this answer")
+_WHY = Action("why", "Similar training rows", "Show the training rows nearest to this answer")
 _STOPPING = Action("", "Stopping…", "The answer ends after its current token, or once the model is loaded")
 _STOP = Action("stop_lane", "Stop", "Stop this answer only")
 _TOO_MANY_FOR_A_VOTE = "A vote compares two answers. Set Models to 2 to vote on these."
@@ -224,7 +224,7 @@ def _facts(answer: GenerationResult | Generation) -> str:
     ]
     # Greedy decoding ignores the seed.
     if isinstance(answer, GenerationResult) and answer.settings.get("temperature"):
-        facts.append(f"seed {answer.settings['seed']}")
+        facts.append(f"sampled with seed {answer.settings['seed']}")
     return " · ".join(facts)
 
 

@@ -62,7 +62,7 @@ class LiveAnswers:
         """
 
         async def answer(request: Request) -> Response:
-            if blocks.caller_of(request).role is Role.NOBODY:
+            if blocks.caller_of(request).role is Role.SIGNED_OUT:
                 return JSONResponse({"error": "Sign in first."}, 401)
             known = _read_known(request.query_params.get("known", ""))
             if known is None:

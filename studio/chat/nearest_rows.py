@@ -1,4 +1,4 @@
-"""Why did it say that? The training rows nearest to an answer, as a table whose rows open in the Data tab."""
+"""Training rows that resemble an answer most, as a table whose rows open in the Data tab."""
 
 import time
 from typing import Any
@@ -22,7 +22,7 @@ _COLUMNS = [
 
 
 class NearestRows:
-    """Event handlers of the drawer "Why did it say that?"."""
+    """Event handlers of the drawer "Training rows like this answer"."""
 
     def __init__(self, conversations: Conversations):
         self.conversations, self.settings = conversations, conversations.settings
@@ -47,7 +47,8 @@ class NearestRows:
         ]
         title = self.store.titles().get(answer.run, answer.run)
         note = (
-            f"The rows of {known.name}, which {title} was trained on, that share the most rare words with this answer."
+            f"The rows of {known.name}, which {title} was trained on, that have the largest number of rare words in "
+            "common with this answer."
         )
         empty = "No training row has a word in common with this answer."
         found = Markup(table_html(TablePage(_COLUMNS, rows, plain=True, empty=empty)))
@@ -60,7 +61,7 @@ class NearestRows:
     def open_row(self, rows_source: dict | None, row: int) -> dict[str, Any]:
         """Return the row that the Data tab should open: its dataset, how that is read, and the row's number."""
         if not rows_source:
-            raise StudioError("No answer was chosen yet. Press Why? under an answer first.")
+            raise StudioError("No answer was chosen yet. Press “Similar training rows” under an answer first.")
         dataset = table.find(self.settings, rows_source["dataset"])
         # The time makes a second click on the same row a change, which the Data tab reacts to.
         return {"dataset": dataset.id, "reading": rows_source.get("reading"), "row": int(row), "at": time.monotonic()}

@@ -34,7 +34,7 @@ def view_updates(
 
 
 def button_updates(busy: bool, is_stopping: bool = False) -> Updates:
-    """Return the state of the buttons: while an answer is written, Stop is in the place of Send."""
+    """Return the state of the buttons: while an answer is written, Stop replaces Send."""
     return {
         "stop_button": gr.update(
             visible=busy, interactive=busy and not is_stopping, value="Stopping…" if is_stopping else "Stop"

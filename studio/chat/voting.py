@@ -40,7 +40,7 @@ class Voting:
             raise StudioError(f"{verdict!r} is not a vote. Choose one of: {', '.join(VERDICTS)}.")
         with self.conversations.change(chat_id) as chat:
             turn = chat.turns[-1] if chat.turns else None
-            # In the order on the screen, which a blind round shuffles: the first is "left".
+            # In the order on the screen, which a blind turn shuffles: the first is "left".
             lanes = [lane for lane in turn.order if lane < len(chat.lanes)] if turn else []
             answers = [turn.shown(lane) for lane in lanes]
             if turn is None or len(answers) != 2 or not all(answer and answer.text for answer in answers):

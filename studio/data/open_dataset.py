@@ -25,7 +25,7 @@ from studio.data.row_pane import linked_row
 from studio.handlers import info, warn
 from studio.job_progress import follow
 
-# Those that the server refuses with advice are accepted here, or the page would only say that they are not allowed.
+# Endings that the server refuses are accepted here, so that its explanation is shown instead of Gradio's.
 _UPLOAD_SUFFIXES = [suffix for suffix in readers.SUFFIXES if suffix.count(".") == 1] + [".gz", ".zst", *readers.ADVISED]
 # Files that are read at once, each in a process of its own.
 MAX_OPENINGS = 8
@@ -203,8 +203,8 @@ def build_open_dataset() -> OpenDatasetWidgets:
                 hub, open_hub = _build_hub()
             with gr.Column(min_width=260):
                 folder = gr.Dropdown(
-                    label="A folder saved with datasets", allow_custom_value=True, elem_id="folder",
-                    info="Subfolders of “folders” in the studio's home folder.",
+                    label="From a folder", allow_custom_value=True, elem_id="folder",
+                    info="One that save_to_disk of “datasets” wrote, in “folders” of the studio's home.",
                 )  # fmt: skip
                 open_folder = gr.Button("Open folder", size="sm", elem_id="open-folder-button")
     bar = build_progress_bar("opening")

@@ -66,7 +66,8 @@ class PageState(BaseModel):
     def scope(self) -> str:
         """Return a key that changes with dataset, reading, tokenizer or counts, and stays the same under filters.
 
-        What depends on the whole dataset listens to this key, so that typing a search does not redraw it.
+        Parts of the page that depend on the whole dataset listen to this key, so that typing a search does not render
+        them again.
         """
         return self.model_dump_json(exclude={"view", "columns", "max_length", "batch", "at_row"})
 

@@ -108,7 +108,7 @@ class RowEdits:
         words = found.describe()
         chip = chips_html([("Changes:", f"{words}. “Create subset” saves them; the source stays as it is.", False)])
         if not roles.caller().is_owner:
-            # A visitor's buttons say that they are the owner's.
+            # A visitor's buttons are labelled as for the owner only.
             return {}
         return {
             "changes_text": chip if words else "",
@@ -119,7 +119,7 @@ class RowEdits:
 
 
 def _reason(error: ValidationError) -> str:
-    """Return what is wrong with the turns, without the place in the list of changes."""
+    """Return what is wrong with the turns, without its position in the list of changes."""
     reasons = [str(one.get("ctx", {}).get("error") or one["msg"]) for one in error.errors()]
     return reasons[0] if reasons else sentences(error)
 

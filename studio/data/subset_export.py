@@ -7,10 +7,10 @@ from typing import Any
 
 import gradio as gr
 
-from components.conversation import chips_html, empty_html
+from components.conversation import chips_html, empty_html, secondary_html
 from components.histogram import histogram_svg, legend_html
 from components.progress_bar import ProgressBar, build_progress_bar
-from core.data import compare, export, parse_rows, subset, table
+from core.data import compare, export, select_rows, subset
 from core.data.formats import EXPORT_FORMATS, EXPORT_LABELS
 from core.data.recipe import Recipe
 from core.settings import Settings
@@ -42,9 +42,9 @@ class ExportSubset:
         if not name:
             return {"subset_text": empty_html("Create a subset first.")}
         found = subset.find(self.settings, name)
-        text = f"{found.describe()} SHA-256 of the conversations {found.sha256[:12]}…"
+        text = f"{found.describe()} SHA-256 of the conversations: {found.sha256[:12]}…"
         left_out = [(f"{count:,}", reason, True) for reason, count in found.left_out.items()]
-        return {"subset_text": chips_html([("", text, False), *left_out])}
+        return {"subset_text": secondary_html(text) + (chips_html(left_out) if left_out else "")}
 
     def hide_result(self) -> dict[str, Any]:
         """Hide the last export: it does not belong to what is chosen now."""
@@ -81,11 +81,12 @@ class ExportSubset:
         """Create a subset of 1,000 random rows and export it as Llama 2 text, like guanaco-llama2-1k."""
         page = parse_state(state)
         data = page.find_dataset(self.settings)
-        usable = parse_rows.parse_dataset(self.settings, data, page.effective_reading(self.settings)).usable
-        # A smaller dataset gives all it has; what the source holds out is no training row.
-        rows = min(_QUICK_ROWS, max(1, usable - data.splits.get(table.HELD_OUT, 0)))
+        recipe = Recipe(dataset=data.id, reading=page.reading, held_out_share=0)
+        # A smaller dataset gives all its rows, except its own held-out rows and those with the same questions.
+        available = select_rows.count_available(select_rows.open_rows(self.settings, recipe), recipe)
+        rows = min(_QUICK_ROWS, max(1, available))
+        recipe = recipe.model_copy(update={"rows": rows})
         name = f"{Path(data.source.name).stem}-llama2-{'1k' if rows == _QUICK_ROWS else rows}"
-        recipe = Recipe(dataset=data.id, reading=page.reading, rows=rows, held_out_share=0)
         # Another file of the same name, or another reading, may have been exported before.
         name = subset.free_name(self.settings, name, recipe)
         created = subset.create(self.settings, name, recipe)

@@ -27,7 +27,7 @@ from studio.job_progress import follow
 
 FIELDS = ["rows", "method", "stratify_by", "seed", "held_out_share", "duplicates", "leaks"]
 _QUICK_HELP = (
-    "Without the settings above: 1,000 random rows of the whole dataset, nothing held out, written as a ZIP like "
+    "Ignores the settings above: 1,000 random rows of the whole dataset, nothing held out, written as a ZIP like "
     "guanaco-llama2-1k."
 )
 # Fields that are checked against each other, so no single widget shows their problem.
@@ -118,7 +118,7 @@ class CreateSubset:
         return chips_html([("Recipe:", text, False)])
 
     def suggest_name(self, state: State, changes: Changes, **values: Any) -> dict[str, Any]:
-        """Suggest a free name that tells how the rows are chosen."""
+        """Suggest a free name that describes how the rows are chosen."""
         page = parse_state(state)
         if not page.dataset:
             return {"name": ""}
@@ -145,7 +145,7 @@ class CreateSubset:
         """Create a subset from the form, the page's filters, the ticked and the changed rows."""
         if not parse_state(state).dataset:
             raise StudioError("No dataset is open. Open one first.")
-        yield from self._created(name, self.recipe(state, ticked, changes, values))
+        yield from self._create_subset(name, self.recipe(state, ticked, changes, values))
 
     def create_by_sql(self, state: State, sql: str, name: str) -> Iterator[dict[str, Any]]:
         """Create a subset of the usable rows that the SQL selects."""
@@ -155,16 +155,16 @@ class CreateSubset:
             dataset=page.dataset or "", reading=page.reading, sql=check_sql(sql), method="first",
             model=page.model if is_counted else "", template=page.template if is_counted else "auto",
         )  # fmt: skip
-        yield from self._created(name, recipe)
+        yield from self._create_subset(name, recipe)
 
     def create_from_file(self, upload: str | None, name: str) -> Iterator[dict[str, Any]]:
         """Create a subset by the recipe.json of a subset or an export."""
         if not upload:
             raise StudioError("No recipe was chosen. Choose the recipe.json of a subset or of an export.")
         path = Path(upload)
-        yield from self._created((name or "").strip() or slug(path.stem), subset.read_recipe(path, path.name))
+        yield from self._create_subset((name or "").strip() or slug(path.stem), subset.read_recipe(path, path.name))
 
-    def _created(self, name: str, recipe: Recipe) -> Iterator[dict[str, Any]]:
+    def _create_subset(self, name: str, recipe: Recipe) -> Iterator[dict[str, Any]]:
         name = (name or "").strip()
         rows = table.find(self.settings, recipe.dataset).rows
         if rows <= _MAX_DIRECT_ROWS and recipe.duplicates != "near":

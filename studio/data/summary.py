@@ -70,7 +70,7 @@ def _complaint_chips(data: Dataset) -> list[Chip]:
     chips: list[Chip] = [("!", complaint, True) for complaint in data.complaints[:_MAX_COMPLAINTS]]
     if (more := len(data.complaints) - _MAX_COMPLAINTS) > 0:
         # The stored list is itself bounded, hence the plus.
-        chips.append((f"{more:,}+", "more problems of the file: python -m core data about", True))
+        chips.append((f"{more:,}+", f"more problems of the file: python -m core data about {data.id}", True))
     return chips
 
 

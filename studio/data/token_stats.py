@@ -108,7 +108,7 @@ class TokenStats:
         if path is None:
             rows = page.find_dataset(self.settings).rows
             start = roles.text_for_caller(
-                "Press “Count tokens” to see", "Once the owner has counted tokens you see here"
+                "Press “Count tokens” to see", "Once the owner has counted the tokens, this shows"
             )
             return empty_html(f"{start} how long the {rows:,} rows are for {page.model}, and which are truncated.")
         # None stands for all rows, which saves a query.
@@ -117,7 +117,10 @@ class TokenStats:
         if not found.rows:
             return empty_html("None of these rows can be trained on.")
         title = f"Lengths of {found.rows:,} rows in tokens"
-        histogram = histogram_svg(found.edges, found.counts, limit=page.max_length, unit="tokens", title=title)
+        histogram = histogram_svg(
+            found.edges, found.counts, limit=page.max_length, unit="tokens", title=title,
+            is_open=found.longest > found.edges[-1],
+        )  # fmt: skip
         return "".join((histogram, chips_html(_stats_chips(page, found, is_filtered=chosen is not None))))
 
 
@@ -131,7 +134,7 @@ def _stats_chips(page: PageState, found: LengthSummary, is_filtered: bool) -> li
     chips = [
         (f"{found.tokens:,}", "tokens" + (" in the filtered rows" if is_filtered else ""), False),
         (f"{found.median:,}", f"in the median row, {found.longest:,} in the longest", False),
-        (f"{answer_share:.0%}", "of them in answers, the rest in prompts and special tokens", False),
+        (f"{answer_share:.0%}", "of the tokens are in answers, the rest in prompts and special tokens", False),
         (
             f"{found.truncated:,}",
             f"rows truncated at {page.max_length:,} ({truncated_share:.1%})",
@@ -179,7 +182,7 @@ def build_token_stats() -> TokenStatsWidgets:
         batch = gr.Number(defaults.batch_size, precision=0, label="Batch size", min_width=110, elem_id="stats-batch")
     shown = gr.HTML(elem_id="numbers", padding=False)
     bar = build_progress_bar("counting")
-    with gr.Row():
+    with gr.Row(elem_id="count-row"):
         count = gr.Button("Count tokens", min_width=120, elem_id="count-tokens")
         find_near = gr.Button("Find near duplicates", min_width=120, elem_id="find-near")
     return TokenStatsWidgets(model, template, max_length, batch, shown, bar, count, find_near)

@@ -6,7 +6,7 @@ from typing import Any
 import gradio as gr
 
 from core.errors import StudioError
-from core.evaluate import process, result
+from core.evaluate import process, result, scoring
 from core.evaluate.store import Evaluation
 from core.system.jobs import Job, Jobs
 from studio.choices import dataset_choices
@@ -59,6 +59,12 @@ class EvaluationActions:
             kind: One of `core.evaluate.result.FILE_KINDS`.
         """
         return str(result.write(self.store, self._find(evaluation_id), kind))
+
+    def score(self, evaluation_id: str | None) -> Iterator[dict[str, Any]]:
+        """Score an evaluation that has no scores of this version; the page shows its verdict at the next poll."""
+        evaluation = self._find(evaluation_id)
+        job = self.jobs.start(f"scores/{evaluation.id}", "Scoring the answers", scoring.load, evaluation)
+        yield from follow(job, lambda done: {"score": gr.update(visible=False)})
 
     def open_as_dataset(self, evaluation_id: str | None) -> Iterator[dict[str, Any]]:
         """Open the finished prompts as a dataset, and show it in the Data tab."""

@@ -1,14 +1,17 @@
 """HTML of an evaluation: its status, its lanes' metrics, its prompts with all answers, and its settings."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from components.conversation import chips_html, conversation_html
 from components.data_table import TableColumn, TablePage, TableRow, table_html
 from core.chat.types import END_LABELS
 from core.evaluate import prompts, result
-from core.evaluate.answers_file import AnswerReader, Line
+from core.evaluate.answers_file import AnswerReader
 from core.evaluate.config import EvaluationConfig, parse_lane
+from core.evaluate.line_file import Line
+from core.evaluate.metrics import METRICS
 from core.evaluate.prompts import Prompt
+from core.evaluate.scores import Scores
 from core.evaluate.store import ACTIVE, EvaluationState
 from core.runs.progress import duration
 from studio.html import render
@@ -16,6 +19,7 @@ from studio.html import render
 # Characters of a text that a cell of the table shows.
 _MAX_CELL_CHARS = 240
 NO_EVALUATION = "No evaluation yet"
+NO_PROMPT = "Click a row to read its answers in full."
 _FAILED = ("failed", "interrupted", "unreadable")
 
 
@@ -66,31 +70,45 @@ def waiting_html(text: str) -> str:
     return render("evaluate/waiting", text=text)
 
 
-def metrics_html(titles: list[str], answers: AnswerReader) -> str:
-    """Return the metrics of all lanes side by side; empty until there is an answer."""
-    lanes = [result.format_metrics(metrics) for metrics in answers.metrics]
+def metrics_html(titles: list[str], answers: AnswerReader, scores: Scores | None = None) -> str:
+    """Return the metrics of all lanes side by side; empty until there is an answer.
+
+    Args:
+        titles: The lanes' titles.
+        answers: The answers written so far.
+        scores: The scores of all answers; None while the evaluation runs.
+    """
+    lanes = [result.format_metrics(metrics, scores, lane) for lane, metrics in enumerate(answers.metrics)]
     # A metric may exist for some lanes only, in the order in which the lanes first have it.
     names = list(dict.fromkeys(name for metrics in lanes for name in metrics))
     rows = [(name, [metrics.get(name, "–") for metrics in lanes]) for name in names]
     return render("evaluate/metrics", titles=titles, rows=rows) if rows else ""
 
 
-def answers_html(titles: list[str], finished: list[tuple[int, Prompt, list[Line]]]) -> str:
+def answers_html(
+    titles: list[str], finished: list[tuple[int, Prompt, list[Line]]], change: str = "",
+    changes: Sequence[str] | None = None,
+) -> str:  # fmt: skip
     """Return one page of the table: a row per prompt, a column per lane.
 
     Args:
         titles: The lanes' titles.
         finished: Index, prompt and one answer per lane.
+        change: Heading of the column of changes.
+        changes: Text of the change of each row; None for no such column.
     """
     has_reference = any(prompt.reference for _, prompt, _ in finished)
     columns = [TableColumn("prompt", "#", numeric=True), TableColumn("question", "prompt", wide=True)]
     if has_reference:
         columns.append(TableColumn("reference", "reference", wide=True))
     columns += [TableColumn(f"lane {number}", title, wide=True) for number, title in enumerate(titles)]
+    if changes is not None:
+        columns.insert(1, TableColumn("change", change, numeric=True))
     rows = []
-    for index, prompt, lines in finished:
+    for at, (index, prompt, lines) in enumerate(finished):
         texts = [prompt.question, *([prompt.reference] if has_reference else []), *(line["text"] for line in lines)]
-        rows.append(TableRow(str(index), [f"{index:,}", *(text[:_MAX_CELL_CHARS] for text in texts)]))
+        cells = [f"{index:,}", *([changes[at]] if changes is not None else [])]
+        rows.append(TableRow(str(index), [*cells, *(text[:_MAX_CELL_CHARS] for text in texts)]))
     empty = "No prompt is answered by every model yet. The longest prompts are answered first."
     return table_html(TablePage(columns, rows, empty=empty, plain=True))
 
@@ -112,7 +130,7 @@ def prompt_html(index: int, prompt: Prompt, lanes: list[tuple[str, Line | None]]
             continue
         facts = [(title, "", False), (f"{line['tokens']:,}", f"tokens, {END_LABELS[line['end']]}", False)]
         if line.get("f1") is not None:
-            facts.append((f"{line['f1']:.3f}", "word F1", False))
+            facts.append((METRICS["word_f1"].format(line["f1"]), METRICS["word_f1"].title, False))
         if line["note"]:
             facts.append(("!", line["note"], True))
         parts += [chips_html(facts), _answer_html(line["text"])]
@@ -141,9 +159,9 @@ def notes_html(
         *(f"{title} is {model}." for title, model in zip(titles, models, strict=True) if title != model),
         f"Settings: {config.describe_settings()}, seed {config.seed}.",
         *state.choices,
-        "Word F1 measures the words that an answer shares with the reference: similarity, not quality.",
+        f"On the command line it is called {name}.",
     ]
-    return render("evaluate/notes", name=name, lines=lines)
+    return render("evaluate/notes", lines=lines)
 
 
 def _model_name(lane: str, runs: Mapping[str, str]) -> str:

@@ -4,34 +4,24 @@ It reads the evaluation's files only, so it shows the same after a reload or a r
 """
 
 import time
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import gradio as gr
-from gradio.blocks import Block
 
-from components.conversation import empty_html, skeleton_html
-from components.data_table import build_data_table
-from components.download import Download, build_download
-from components.pager import Pager, build_pager, clamp_page, position_text
-from components.progress_bar import ProgressBar, build_progress_bar
+from components.conversation import empty_html
 from core.errors import StudioError
-from core.evaluate import prompts, result
+from core.evaluate import prompts, result, scores
 from core.evaluate.answers_file import AnswerReader
 from core.evaluate.prompts import Prompts
 from core.evaluate.store import ACTIVE, RESUMABLE, WAITING, Evaluation, EvaluationStore
 from core.runs.names import make_distinct
-from core.system.files import file_size
-from studio.evaluate.evaluation_html import (
-    answers_html,
-    first_html,
-    metrics_html,
-    notes_html,
-    prompt_html,
-    status_html,
-)
+from core.system.files import file_size, modified_ns
+from studio.evaluate.answers_page import page_of_answers
+from studio.evaluate.evaluation_html import NO_PROMPT, first_html, metrics_html, notes_html, prompt_html, status_html
+from studio.evaluate.row_selection import SelectedRows, Selection
+from studio.evaluate.verdict_view import NAMES, Comparison, VerdictView, hidden
 
-NO_PROMPT = "Click a row to read its answers in full."
 # Number of evaluations whose readers are kept.
 _MAX_CACHED = 20
 
@@ -41,6 +31,7 @@ class EvaluationView:
 
     def __init__(self, store: EvaluationStore):
         self.store = store
+        self.verdicts = VerdictView(store)
         # Readers by evaluation id, shared by all pages, so that each line of an answers file is parsed once.
         self._readers: dict[str, tuple[AnswerReader, Prompts]] = {}
 
@@ -71,7 +62,8 @@ class EvaluationView:
         written, status = (found.folder / "state.json").stat().st_mtime_ns, found.state().status
         # While an evaluation waits, the view shows a count of seconds.
         waiting = int(time.time()) if status in WAITING else 0
-        return f"{found.id} {written} {file_size(found.answers_file)} {waiting} {status}"
+        scored = modified_ns(found.folder / scores.FILE)
+        return f"{found.id} {written} {file_size(found.answers_file)} {scored} {waiting} {status}"
 
     # The list
 
@@ -93,8 +85,9 @@ class EvaluationView:
     # Updates
 
     def poll(
-        self, fingerprint: str, list_fingerprint: str, evaluation_id: str | None, page: float | None, rows: int
-    ) -> dict[str, Any]:
+        self, fingerprint: str, list_fingerprint: str, evaluation_id: str | None, page: float | None, rows: int,
+        selection: dict[str, Any] | None = None, **comparison: Any,
+    ) -> dict[str, Any]:  # fmt: skip
         """Return updates of what changed since the page was rendered.
 
         Args:
@@ -103,6 +96,8 @@ class EvaluationView:
             evaluation_id: The selected evaluation.
             page: The page of the table.
             rows: Rows per page.
+            selection: The rows that the user chose to see.
+            **comparison: What is compared.
         """
         list_now = self.store.fingerprint()
         try:
@@ -118,7 +113,7 @@ class EvaluationView:
         if updates or status_changed:
             updates |= self.list_evaluations(evaluation_id)
         if now != fingerprint:
-            updates |= {"fingerprint": now, **self.render(evaluation_id, page, rows)}
+            updates |= {"fingerprint": now, **self.render(evaluation_id, page, rows, selection, **comparison)}
         return updates
 
     def select_evaluation(self, evaluation_id: str | None, rows: int) -> dict[str, Any]:
@@ -126,11 +121,23 @@ class EvaluationView:
         return {
             "fingerprint": self.fingerprint(evaluation_id),
             **self.render(evaluation_id, 1, rows),
+            "selection": {},
             "prompt": empty_html(NO_PROMPT),
         }
 
-    def render(self, evaluation_id: str | None, page: float | None, rows: int) -> dict[str, Any]:
-        """Return status, metrics, notes, one page of the table, and which buttons apply."""
+    def render(
+        self, evaluation_id: str | None, page: float | None, rows: int, selection: dict[str, Any] | None = None,
+        **comparison: Any,
+    ) -> dict[str, Any]:  # fmt: skip
+        """Return status, verdict, notes, one page of the table, and which buttons apply.
+
+        Args:
+            evaluation_id: The selected evaluation.
+            page: The page of the table.
+            rows: Rows per page.
+            selection: The rows that the user chose to see (`Selection`).
+            **comparison: What to compare, by the names of `verdict_view.NAMES`.
+        """
         if not evaluation_id:
             return _empty(first_html())
         evaluation = self.store.find(evaluation_id)
@@ -142,24 +149,76 @@ class EvaluationView:
         except StudioError as error:
             # An error here would leave the view as it is: it would show for ever that the answers are being loaded.
             return _empty(empty_html(str(error)))
-        answers, asked = self.read(evaluation)
+        answers, _ = self.read(evaluation)
         titles = evaluation.lane_titles(self.store.runs)
         per_minute, seconds_left = result.measure_rate(evaluation, len(answers), time.time())
+        compared = self.verdicts.compare(evaluation, **_named(comparison))
+        verdict = self.verdicts.show(evaluation, titles, compared)
         return {
             "status": status_html(state, len(answers), len(config.lanes), per_minute, seconds_left, time.time()),
-            "metrics": metrics_html(titles, answers),
+            # The table of differences has the same numbers with their intervals.
+            "metrics": "" if verdict["differences"] else metrics_html(titles, answers, scores.find(evaluation)),
             "notes": notes_html(evaluation.id, config, state, titles, self.store.runs.titles()),
-            **_page(answers, asked, titles, page, rows, state.status),
+            **verdict,
+            **self._page(evaluation, page, rows, selection, compared),
             **_buttons(state.status, has_answers=bool(answers.finished)),
         }
 
-    def show_page(self, evaluation_id: str | None, page: float | None, rows: int) -> dict[str, Any]:
-        """Return one page of the table, its number and its position."""
+    def show_page(
+        self, evaluation_id: str | None, page: float | None, rows: int, selection: dict[str, Any] | None = None,
+        **comparison: Any,
+    ) -> dict[str, Any]:  # fmt: skip
+        """Return one page of the table, its number and its position; arguments as those of `render`."""
         if not evaluation_id:
             return {"table": "", "page": 1, "position": "no rows"}
         evaluation = self.store.find(evaluation_id)
-        titles, status = evaluation.lane_titles(self.store.runs), evaluation.state().status
-        return _page(*self.read(evaluation), titles, page, rows, status)
+        compared = self.verdicts.compare(evaluation, **_named(comparison))
+        return self._page(evaluation, page, rows, selection, compared)
+
+    def change_comparison(self, evaluation_id: str | None, rows: int, **comparison: Any) -> dict[str, Any]:
+        """Return the view for other models or another metric, with all rows."""
+        return {"selection": {}, **self.render(evaluation_id, 1, rows, None, **comparison)}
+
+    def show_groups(self, evaluation_id: str | None, **comparison: Any) -> dict[str, Any]:
+        """Return the table of the chosen grouping."""
+        if not evaluation_id:
+            return {}
+        evaluation = self.store.find(evaluation_id)
+        compared = self.verdicts.compare(evaluation, **_named(comparison))
+        return {"groups": self.verdicts.show(evaluation, evaluation.lane_titles(self.store.runs), compared)["groups"]}
+
+    def change_selection(
+        self, evaluation_id: str | None, rows: int, selection: dict[str, Any] | None, change: dict[str, str],
+        **comparison: Any,
+    ) -> dict[str, Any]:  # fmt: skip
+        """Return the first page of other rows, and the changed selection.
+
+        Args:
+            evaluation_id: The selected evaluation.
+            rows: Rows per page.
+            selection: The rows that were selected.
+            change: Fields of `Selection` that change.
+            **comparison: What is compared.
+        """
+        selection = {**(selection or {}), **change}
+        return {"selection": selection, **self.show_page(evaluation_id, 1, rows, selection, **comparison)}
+
+    def _page(
+        self, evaluation: Evaluation, page: float | None, rows: int, selection: dict[str, Any] | None,
+        compared: Comparison,
+    ) -> dict[str, Any]:  # fmt: skip
+        answers, asked = self.read(evaluation)
+        is_finished = evaluation.state().status == "finished"
+        # In the order in which the prompts were finished, until all are: a page does not change while others are
+        # answered.
+        finished = sorted(answers.finished) if is_finished else list(answers.finished)
+        wanted = self.verdicts.selection(evaluation, compared)
+        wanted = Selection.parse({**vars(wanted), **_named(selection or {}, Selection.__dataclass_fields__)})
+        selected = self.verdicts.select(evaluation, wanted, finished)
+        if selected is None:
+            wanted, selected = Selection(), SelectedRows(finished, {}, {"all": len(finished)})
+        titles = evaluation.lane_titles(self.store.runs)
+        return page_of_answers(answers, asked, titles, page, rows, selected, wanted)
 
     def show_prompt(self, evaluation_id: str | None, number: str) -> dict[str, str]:
         """Return one prompt in full, with its reference and each lane's answer.
@@ -180,7 +239,15 @@ class EvaluationView:
 
 def _empty(status: str) -> dict[str, Any]:
     cleared = {"metrics": "", "notes": "", "table": "", "page": 1, "position": "no rows"}
-    return {"status": status, **cleared, **_buttons(None, has_answers=False)}
+    filters = {name: gr.update(visible=False) for name in ("side", "group_filter")}
+    return {"status": status, **cleared, **hidden(""), **filters, **_buttons(None, has_answers=False)}
+
+
+def _named(values: Mapping[str, Any], names: Iterable[str] = NAMES) -> dict[str, Any]:
+    """Return the values of some names; None for a name that a caller left out of a comparison."""
+    if names is NAMES:
+        return {name: values.get(name) for name in names}
+    return {name: value for name, value in values.items() if name in names}
 
 
 def _describe_source(evaluation: Evaluation, runs: dict[str, str]) -> str:
@@ -194,17 +261,6 @@ def _describe_source(evaluation: Evaluation, runs: dict[str, str]) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _page(
-    answers: AnswerReader, asked: Prompts, titles: list[str], page: float | None, rows: int, status: str
-) -> dict[str, Any]:
-    # In the order in which the prompts were finished, until all are: a page does not change while others are answered.
-    finished = sorted(answers.finished) if status == "finished" else list(answers.finished)
-    number = clamp_page(page, len(finished), rows)
-    shown = finished[(number - 1) * rows : number * rows]
-    table = answers_html(titles, [(index, asked[index], answers.read(index)) for index in shown])
-    return {"table": table, "page": number, "position": position_text(number, len(finished), rows)}
-
-
 def _buttons(status: str | None, has_answers: bool) -> dict[str, Any]:
     applies = {
         "pause": status in ("preparing", "running"),
@@ -213,80 +269,3 @@ def _buttons(status: str | None, has_answers: bool) -> dict[str, Any]:
     }
     buttons = {name: gr.update(interactive=flag, visible=flag) for name, flag in applies.items()}
     return buttons | {"open": gr.update(interactive=has_answers)}
-
-
-@dataclass(frozen=True)
-class EvaluationViewWidgets:
-    """Widgets of the view of one evaluation.
-
-    Attributes:
-        evaluation: Selects the evaluation.
-        prompt: Shows the prompt whose row was clicked.
-        open: Opens the answers as a dataset.
-        kind: The file format of the download.
-        bar: The progress of `open`.
-        typed: The id that confirms a deletion.
-    """
-
-    evaluation: gr.Dropdown
-    pause: gr.Button
-    resume: gr.Button
-    stop: gr.Button
-    status: gr.HTML
-    metrics: gr.HTML
-    table: gr.HTML
-    pager: Pager
-    prompt: gr.HTML
-    open: gr.Button
-    kind: gr.Dropdown
-    download: Download
-    bar: ProgressBar
-    notes: gr.HTML
-    typed: gr.Textbox
-    delete: gr.Button
-
-    @property
-    def table_outputs(self) -> dict[str, Block]:
-        """Return the components that `EvaluationView.show_page` updates, by name."""
-        return {"table": self.table, "page": self.pager.page, "position": self.pager.position}
-
-    @property
-    def outputs(self) -> dict[str, Block]:
-        """Return the components that `EvaluationView.render` updates, by name."""
-        names = ("status", "metrics", "notes", "pause", "resume", "stop", "open")
-        return {**{name: getattr(self, name) for name in names}, **self.table_outputs}
-
-
-def build_evaluation_view() -> EvaluationViewWidgets:
-    """Build the view in the open layout."""
-    disabled = {"interactive": False, "size": "sm", "min_width": 76}
-    hidden = {**disabled, "visible": False, "scale": 0}
-    with gr.Row(elem_id="evaluation-head", equal_height=True):
-        evaluation = gr.Dropdown(label="Evaluation", show_label=False, container=False, allow_custom_value=True,
-                                 min_width=200, elem_id="evaluation")  # fmt: skip
-        pause = gr.Button("Pause", elem_id="evaluate-pause", **hidden)
-        resume = gr.Button("Resume", elem_id="evaluate-resume", **hidden)
-        stop = gr.Button("Stop", variant="stop", elem_id="evaluate-stop", **hidden)
-    status = gr.HTML(skeleton_html("Loading the evaluations …"), elem_id="evaluate-status", padding=False)
-    metrics = gr.HTML(elem_id="evaluate-metrics", padding=False)
-    table = build_data_table("evaluate-table", "evaluate-prompt")
-    pager = build_pager("evaluate-page")
-    prompt = gr.HTML(empty_html(NO_PROMPT), elem_id="evaluate-prompt", padding=False)
-    with gr.Row(elem_id="evaluate-result", equal_height=True):
-        opened = gr.Button("Open in the Data tab", elem_id="evaluate-open", **disabled)
-        kind = gr.Dropdown(
-            [(label, kind) for kind, label in result.FILE_LABELS.items()], value=result.FILE_KINDS[0],
-            label="File format", show_label=False, container=False, filterable=False, min_width=150,
-            elem_id="evaluate-kind",
-        )  # fmt: skip
-        download = build_download("Download", "evaluate-download")
-    bar = build_progress_bar("evaluate-opening")
-    notes = gr.HTML(elem_id="evaluate-notes", padding=False)
-    with gr.Accordion("Delete", open=False, elem_id="evaluate-more"):
-        typed = gr.Textbox(label="Delete", info="Type the evaluation's id to delete it with all its answers.",
-                           elem_id="evaluate-delete-id")  # fmt: skip
-        delete = gr.Button("Delete permanently", variant="stop", size="sm", elem_id="evaluate-delete")
-    return EvaluationViewWidgets(
-        evaluation, pause, resume, stop, status, metrics, table, pager, prompt, opened, kind, download, bar, notes,
-        typed, delete,
-    )  # fmt: skip

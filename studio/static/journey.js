@@ -10,13 +10,13 @@ element.addEventListener('click', event => {
   if (button.classList.contains('jb-notify')) {
     Notification.requestPermission().then(answer => { wanted = answer === 'granted'; update(); });
   } else {
-    const {tab, subset = '', run = ''} = button.dataset;
-    trigger('go', {tab, subset, run});
+    const {tab, subset = '', run = '', dataset = ''} = button.dataset;
+    trigger('go', {tab, subset, run, dataset});
   }
 });
 
 function announce(name, status) {
-  // Who looks at the page sees it there.
+  // A user who is looking at the page sees it there anyway.
   if (!document.hidden) return;
   document.title = `(${status}) ${plainTitle}`;
   if (wanted) new Notification(`${name}: ${status}`, {body: plainTitle});

@@ -85,7 +85,7 @@ class RunComparison:
         Raises:
             StudioError: There is no such run, or too many are picked.
         """
-        # Every one is a file of events, at each poll of the page.
+        # Each selected run costs reading one events file per poll.
         check_count(ids, "runs")
         new = [self.runs.run(run_id).id for run_id in ids if run_id not in state.picked]
         return replace(state, picked=(*(picked for picked in state.picked if picked in ids), *new))

@@ -1,6 +1,6 @@
 """Updates of the Train tab on every tick of its timer.
 
-One event per tick updates the whole tab. A browser spends more on receiving an event than on drawing its content, and
+One event per tick updates the whole tab. A browser spends more on receiving an event than on rendering its content, and
 on a small machine it takes that time from the run; an event for each part of the tab would multiply it.
 """
 

@@ -62,7 +62,7 @@ class Preflight:
         info(f"{change_text(fitted)}: {fitted.why}.", title="Settings changed")
         return dict(fitted.changes)
 
-    def measure(self, **values: Any) -> Iterator[dict[str, Any]]:
+    def dry_run(self, **values: Any) -> Iterator[dict[str, Any]]:
         """Run two real steps on the longest rows in a process of their own, and return memory and time."""
         config = parse_config(values)
         if active := self.runs.active():
@@ -71,7 +71,7 @@ class Preflight:
                 f"The run {active.id} trains on this machine, so a dry run would measure both. "
                 "Wait until it ends, or stop it."
             )
-        job = self.jobs.start("measure", f"Dry run of {config.model}", dry_run.perform, self.runs.settings, config)
+        job = self.jobs.start("dry-run", f"Dry run of {config.model}", dry_run.perform, self.runs.settings, config)
 
         def finish(done: Job) -> dict[str, Any]:
             self.estimates.add_dry_run(done.result.speed)
@@ -93,10 +93,16 @@ def findings_html(findings: list[Finding]) -> str:
 def forecast_html(fitted: Fit) -> str:
     """Return the memory that the run needs as a bar on the scale of the free memory."""
     per_gpu = f" on each of {fitted.gpus} GPUs" if fitted.gpus > 1 else ""
-    where = f"of GPU memory{per_gpu}" if fitted.on_gpu else "of this machine's memory; there is no GPU"
-    text = f"About {fitted.needed / _GIB:.1f} GiB needed, {fitted.free / _GIB:.1f} GiB free {where}"
+    memory = f"GPU memory{per_gpu}" if fitted.on_gpu else "memory"
+    text = f"About {fitted.needed / _GIB:.1f} GiB of {memory} needed, {fitted.free / _GIB:.1f} GiB free"
+    if not fitted.on_gpu:
+        text += "; this machine has no GPU"
     if not fitted.fits and not fitted.changes:
-        text += ". No smaller batch or length makes it fit: choose a smaller model or a larger GPU"
+        # Changes are searched on a GPU only, so without one nothing is known about smaller batches.
+        text += (
+            ". No smaller batch or length makes it fit: choose a smaller model or a larger GPU" if fitted.on_gpu
+            else ". Lower the batch size or the maximum length, or choose a smaller model"
+        )  # fmt: skip
     parts = dict(fitted.forecast.parts)
     if fitted.on_gpu:
         # `device` is the tensors' `total` plus fragmentation and the CUDA context, which belong to no part.
@@ -110,6 +116,6 @@ def dry_run_html(found: dry_run.DryRunResult) -> str:
         [
             (f"{found.peak_bytes / _GIB:.2f} GiB", f"peak {'GPU ' if found.on_gpu else ''}memory, measured", False),
             (f"{found.step_seconds:.2f} s", "per step on the longest rows", False),
-            (duration(found.run_seconds), "for the whole run, at most", False),
+            (duration(found.run_seconds), "for the whole run at most, if all rows were as long as those", False),
         ]
     )

@@ -5,7 +5,7 @@ import time
 from core.runs import alerts
 from core.runs.metrics_series import Timeline
 from core.runs.names import changes, format_changes
-from core.runs.progress import Progress, duration
+from core.runs.progress import RunProgress, duration
 from core.runs.store import ACTIVE, Run, RunState
 from core.system.files import file_size, modified_ns
 from studio.html import render
@@ -15,11 +15,11 @@ _BAD = ("failed", "interrupted", "unreadable")
 
 
 def skeleton_html() -> str:
-    """Return what stands in the place of a run until the page knows whether there is one."""
+    """Return a placeholder that is shown until the page knows whether there is a run."""
     return render("train/skeleton")
 
 
-def status_html(run: Run, state: RunState, progress: Progress) -> str:
+def status_html(run: Run, state: RunState, progress: RunProgress) -> str:
     """Return the status badge, the progress bar with the time left, and the cause if the run ended early."""
     at, since = f"step {progress.step} of {progress.total}" if progress.total else "", 0.0
     if state.status == "queued":
@@ -42,7 +42,7 @@ def status_html(run: Run, state: RunState, progress: Progress) -> str:
     )  # fmt: skip
 
 
-def _activity(run: Run, state: RunState, progress: Progress) -> tuple[str, float]:
+def _activity(run: Run, state: RunState, progress: RunProgress) -> tuple[str, float]:
     """Return what the worker of an active run does, and since when; empty and 0 while it computes steps.
 
     The time is 0, too, for what takes a moment only.
@@ -58,7 +58,7 @@ def _activity(run: Run, state: RunState, progress: Progress) -> tuple[str, float
     return ("", 0.0) if progress.step else ("computing the first step", progress.activity.since)
 
 
-def _until_the_end(run: Run, progress: Progress) -> str:
+def _until_the_end(run: Run, progress: RunProgress) -> str:
     """Return what a run that was asked to stop still does, by the times of the request and of its last step."""
     if progress.activity.stage.startswith("Downloading"):
         return "; it stops at once"
@@ -72,14 +72,22 @@ def _lower_first(text: str) -> str:
     return text[:1].lower() + text[1:]
 
 
-def _number(value: float | str | None, form: str) -> str:
+def format_number(value: float | str | None, form: str) -> str:
     """Format a metric; a loss that is not finite is stored as text, such as "nan"."""
     if value is None:
         return "–"
     return value if isinstance(value, str) else format(value, form)
 
 
-def tiles_html(progress: Progress) -> str:
+def _learning_rate(value: float | str | None) -> str:
+    """Format a learning rate as people write it: "2e-3", "1.43e-3"."""
+    mantissa, _, exponent = format_number(value, ".2e").partition("e")
+    if not exponent:
+        return mantissa
+    return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}" if float(mantissa) else "0"
+
+
+def tiles_html(progress: RunProgress) -> str:
     """Return the latest metrics as tiles, with the change of the held-out loss against the base model."""
     base, held_out, change = progress.base_loss, progress.held_out_loss, ""
     # A classifier begins with a head of random numbers, so its start is not what the base model can do.
@@ -87,29 +95,29 @@ def tiles_html(progress: Progress) -> str:
     if isinstance(base, float) and isinstance(held_out, float) and held_out != base:
         change = f" ({held_out / base - 1:+.0%} {since})"
     tiles = [
-        (_number(progress.loss, ".3f"), "loss"),
-        (_number(held_out, ".3f"), f"held-out loss{change}"),
+        (format_number(progress.loss, ".3f"), "loss"),
+        (format_number(held_out, ".3f"), f"held-out loss{change}"),
         *_classifier_tiles(progress),
-        (_number(progress.learning_rate, ".2e"), "learning rate"),
-        (_number(progress.tokens_per_second, ",.0f"), "tokens/s"),
+        (_learning_rate(progress.learning_rate), "learning rate"),
+        (format_number(progress.tokens_per_second, ",.0f"), "tokens/s"),
         (f"{progress.step} / {progress.total}" if progress.total else "–", "step"),
     ]
     return render("train/tiles", tiles=tiles)
 
 
-def _classifier_tiles(progress: Progress) -> list[tuple[str, str]]:
+def _classifier_tiles(progress: RunProgress) -> list[tuple[str, str]]:
     """Return accuracy and macro-F1 of a classifier; nothing for other runs."""
     if progress.accuracy is None:
         return []
     start = progress.base_accuracy
-    change = f" ({_number(start, '.1%')} at the start)" if progress.step else ""
+    change = f" ({format_number(start, '.1%')} at the start)" if progress.step else ""
     return [
-        (_number(progress.accuracy, ".1%"), f"held-out accuracy{change}"),
-        (_number(progress.macro_f1, ".1%"), "held-out macro-F1"),
+        (format_number(progress.accuracy, ".1%"), f"held-out accuracy{change}"),
+        (format_number(progress.macro_f1, ".1%"), "held-out macro-F1"),
     ]
 
 
-def alerts_html(timeline: Timeline, progress: Progress) -> str:
+def alerts_html(timeline: Timeline, progress: RunProgress) -> str:
     """Return the warnings about the course of the loss; empty if there are none."""
     return render("train/alerts", alerts=alerts.alerts(timeline, progress.total))
 
@@ -126,7 +134,7 @@ def _parent_lines(run: Run) -> list[str]:
     return [f"Copy of {parent.title} ({parent.run}): {', '.join(changed) or 'no setting differs'}."]
 
 
-def notes_html(run: Run, progress: Progress) -> str:
+def notes_html(run: Run, progress: RunProgress) -> str:
     """Return the run's rows, the decisions that were made for it with their reasons, its versions and its folder."""
     subset = run.subset()
     lines = _parent_lines(run) + ([subset.describe()] if subset else [])

@@ -28,7 +28,7 @@ from core.runs.metrics_series import (
     Timeline,
     Timelines,
 )
-from core.runs.store import Run, RunStore
+from core.runs.store import NOT_ENDED, Run, RunStore
 from core.settings import slug
 from core.system.files import file_size, modified_ns
 from studio.train.run_html import alerts_html, label_html, notes_html, status_html, tiles_html
@@ -37,8 +37,11 @@ from studio.train.step_rows import NO_STEP
 NO_RUN = "No run yet. Choose the preset “Quick demo” and press Start."
 NO_PUBLISHED = "No run is published yet. Runs that the owner publishes are shown here."
 _NO_SAMPLES = (
-    f"No sample answers yet. Enter “{TITLES['sample_prompts']}” under {group_of('sample_prompts')}, one per line."
+    f"This run has no sample prompts. For a new run, enter some under All settings, {group_of('sample_prompts')}, "
+    f"“{TITLES['sample_prompts']}”, one per line."
 )
+_NO_SAMPLES_YET = "No sample answers yet. The first ones come with the first evaluation pass."
+_NO_SAMPLES_LEFT = "This run ended before it had answered its sample prompts."
 # Field of a metric in the events, by its label on the page.
 METRIC_FIELDS = {title: field for field, title in METRIC_TITLES.items()}
 _LOG_LINES = 40
@@ -102,10 +105,13 @@ class RunView:
 
     def _previous(self, run: Run) -> Run | None:
         try:
-            return previous_run(run, self.runs.runs())
+            return previous_run(run, self.runs.runs(), self._has_curve)
         except StudioError:
             # The status shows why the run's settings cannot be read.
             return None
+
+    def _has_curve(self, run: Run) -> bool:
+        return self.timelines.of(run.events_file).progress().step > 0
 
     def _overlay(self, previous: Run | None, zoom: Zoom) -> list[Curve]:
         """Return the curves of the previous run, in gray after those of the run itself."""
@@ -142,7 +148,7 @@ class RunView:
         """Return the slider over the evaluation passes and the sample answers of the selected one."""
         found = self._samples(run_id)
         if not found:
-            return {"samples_at": gr.update(visible=False), "samples": empty_html(_NO_SAMPLES)}
+            return {"samples_at": gr.update(visible=False), "samples": empty_html(self._why_no_samples(run_id))}
         last = len(found) - 1
         index = min(max(0, pinned[1]), last) if pinned and pinned[0] == run_id else last
         event = found[index]
@@ -155,6 +161,17 @@ class RunView:
         step = chips_html([("", f"answered at step {event.step}", False)])
         return {"samples_at": slider, "samples": "".join([step, *conversations])}
 
+    def _why_no_samples(self, run_id: str | None) -> str:
+        run = self.runs.run(run_id) if run_id else None
+        try:
+            has_prompts = run is not None and bool(run.config().questions)
+        except StudioError:
+            # The status shows why the run's settings cannot be read.
+            return _NO_SAMPLES_LEFT
+        if not has_prompts:
+            return _NO_SAMPLES
+        return _NO_SAMPLES_YET if run.state().status in NOT_ENDED else _NO_SAMPLES_LEFT
+
     def _samples(self, run_id: str | None) -> list[SampleEvent]:
         return self.timelines.of(self.runs.run(run_id).events_file).samples if run_id else []
 
@@ -166,22 +183,23 @@ class RunView:
         return {"log": raw_html(text) if text else empty_html("The log is empty.")}
 
     def write_csv(self, run_id: str | None) -> str:
-        """Write one row per step, with the metrics of all curves, as CSV and return the path."""
+        """Write one row per step with a metric or a held-out loss, with all curves, as CSV and return the path."""
         if not run_id:
             raise StudioError("No run is selected, so there are no points to download. Select a run first.")
         run = self.runs.run(run_id)
         path = roles.exports(self.runs.settings) / f"{slug(run.id)}-curves.csv"
         events = run.events()
+        steps = {event.step: event for event in events if isinstance(event, StepEvent)}
         fields = ["loss", *CLASSIFIER_METRICS.values()]
+        # Step 0, the base model's loss, has no step event.
         held_out = {e.step: [getattr(e, field) for field in fields] for e in events if isinstance(e, EvalEvent)}
-        nothing = [None] * len(fields)
-        names = ["step", "tokens", "seconds", *METRIC_FIELDS.values(), "loss"]
+        names = ["tokens", "seconds", *METRIC_FIELDS.values(), "loss"]
         with path.open("w", encoding="utf-8", newline="") as stream:
             writer = csv.writer(stream)
-            writer.writerow([*names, *(f"held_out_{field}" for field in fields)])
-            for event in events:
-                if isinstance(event, StepEvent):
-                    writer.writerow([*(getattr(event, name) for name in names), *held_out.get(event.step, nothing)])
+            writer.writerow(["step", *names, *(f"held_out_{field}" for field in fields)])
+            for step in sorted(steps.keys() | held_out.keys()):
+                metrics = (getattr(steps.get(step), name, None) for name in names)
+                writer.writerow([step, *metrics, *held_out.get(step, [None] * len(fields))])
         return str(path)
 
     def write_report(self, run_id: str | None) -> str:

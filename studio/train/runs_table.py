@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Literal
 
 from components.data_table import TableColumn, TablePage, TableRow, table_html
-from core.runs.comparability import Measurement, reference_of, why_not_comparable
+from core.runs.comparability import HeldOutSetup, reference_of, why_not_comparable
 from core.runs.comparison import HELD_OUT_RESULTS, SETTING, Summary, settings_that_differ, sort_summaries, value_of
 from core.runs.config import TITLES
 from core.runs.names import format_value
@@ -87,8 +87,8 @@ class RunsTable:
     def html(self) -> str:
         """Return the table; the baseline is its first row."""
         baseline = next((summary for summary in self.summaries if summary.run == self.baseline), None)
-        measured = [summary.measured for summary in self.summaries]
-        reference = (baseline.measured if baseline else None) or reference_of(measured)
+        setups = [summary.held_out_setup for summary in self.summaries]
+        reference = (baseline.held_out_setup if baseline else None) or reference_of(setups)
         found = sort_summaries(self.summaries, self.by, self.descending, reference)
         found.sort(key=lambda summary: summary is not baseline)
         columns = self._columns()
@@ -113,14 +113,14 @@ class RunsTable:
         return [*found[:2], *settings, *found[2:]]
 
     def _cell(
-        self, name: str, column: _Column, summary: Summary, baseline: Summary | None, reference: Measurement | None
+        self, name: str, column: _Column, summary: Summary, baseline: Summary | None, reference: HeldOutSetup | None
     ) -> str:
         if name == "title":
             title, color = self.titles.get(summary.run, summary.title), self.colors.get(summary.run, "")
             return render("train/run_cell", title=title, color=color, is_baseline=summary is baseline)
         reason = ""
-        if name in HELD_OUT_RESULTS and summary.measured and reference:
-            reason = why_not_comparable(summary.measured, reference)
+        if name in HELD_OUT_RESULTS and summary.held_out_setup and reference:
+            reason = why_not_comparable(summary.held_out_setup, reference)
         difference = "" if reason else _difference(name, summary, baseline)
         return render("train/result_cell", text=column.cell(summary), difference=difference, reason=reason)
 

@@ -16,7 +16,7 @@ from core.errors import StudioError
 from core.runs import process
 from core.runs.config import TITLES
 from core.runs.findings import Finding, FindingsError
-from core.runs.progress import Progress, duration
+from core.runs.progress import RunProgress, duration
 from core.runs.store import RunStore
 from core.runs.time_estimate import Estimate, TimeEstimates
 from studio.handlers import ShownError, info
@@ -28,10 +28,12 @@ from studio.train.marking import mark, parse_config, still_invalid
 from studio.train.run_html import status_html
 
 UNKNOWN_TIME = "No comparable run has ended on this machine, so the time is unknown. A dry run measures two steps."
+# While a run trains, a dry run would measure both.
+UNKNOWN_YET = "No comparable run has ended on this machine, so the time is unknown until the one that trains now has."
 
 # Outputs that show the stages of a start: at the button, and where the run will be.
 _STAGES = {"stage": "", "starting": "Starting. "}
-# A second press of Start so soon after the first has ended was made before its result was in sight.
+# A press of Start so soon after the previous start has ended is a double click: its result was not shown yet.
 _DOUBLE_CLICK_SECONDS = 3
 # A longer run gets a hint how to shorten it.
 _LONG_SECONDS = 30 * 60
@@ -103,7 +105,7 @@ class Starter:
         else:
             info("It continues when this page is closed.", title=f"Started {run.title}")
         # The rest of the run's view follows when the list has changed, which takes another call.
-        status = {"status": status_html(run, run.state(), Progress()), "sent": {}}
+        status = {"status": status_html(run, run.state(), RunProgress()), "sent": {}}
         shown = {"run": gr.update(choices=self.controls.choices(with_archived), value=run.id), **status, **_NO_STAGE}
         yield {**shown, "last": LastStart(values, run.title, time.monotonic())}
 
@@ -140,25 +142,26 @@ class Starter:
         except StudioError:
             # Start reports what is wrong with the settings or the subset.
             return ""
-        return time_html(estimate, without_samples=bool(config.questions))
+        unknown = UNKNOWN_YET if estimate is None and self.runs.active() else UNKNOWN_TIME
+        return time_html(estimate, bool(config.questions), unknown)
 
 
-def time_html(estimate: Estimate | None, without_samples: bool = False) -> str:
+def time_html(estimate: Estimate | None, without_samples: bool = False, unknown: str = UNKNOWN_TIME) -> str:
     """Return a run's time and what it is derived from.
 
     Args:
         estimate: None if nothing was measured.
         without_samples: Whether the run also answers sample prompts, whose time is not known.
+        unknown: Shown if nothing was measured.
     """
     if estimate is None:
-        return render("train/start_time", time="", source=UNKNOWN_TIME)
-    differs = f" ({', '.join(estimate.differs)} there)" if estimate.differs else ""
-    source = f"the speed of {estimate.speed.title}{differs}" if estimate.speed.run else f"the dry run{differs}"
+        return render("train/start_time", time="", source=unknown)
+    differs = f" ({', '.join(estimate.differs)})" if estimate.differs else ""
+    source = (estimate.speed.title if estimate.speed.run else "the dry run") + differs
     more = ", without the sample answers" if without_samples else ""
     shorten = f" Lower “{TITLES['max_steps']}” to shorten it." if estimate.seconds > _LONG_SECONDS else ""
-    return render(
-        "train/start_time", time=about(estimate.seconds), source=f"on this machine, by {source}{more}.{shorten}"
-    )
+    source = f"on this machine, measured on {source}{more}.{shorten}"
+    return render("train/start_time", time=about(estimate.seconds), source=source)
 
 
 def about(seconds: float) -> str:

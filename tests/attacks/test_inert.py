@@ -12,8 +12,8 @@ import pytest
 from core.chat import conversation
 from core.chat.types import GenerationResult
 from core.data import sources
-from core.evaluate.answers_file import AnswerWriter
 from core.evaluate.config import EvaluationConfig
+from core.evaluate.line_file import LineWriter
 from core.evaluate.store import EvaluationStore
 from core.runs.store import RunStore
 from tests.helpers.app_server import PageClient
@@ -87,7 +87,7 @@ def marked(on_space, owner, tmp_path_factory):
         turn.answers[0] = [GenerationResult(text=MARKUP, note=MARKUP, pieces=[MARKUP], ids=[1], logprobs=[-1.0])]
     conversation.save(settings, chat)
     evaluation = EvaluationStore(settings).create(EvaluationConfig(subset="keeper", lanes=["base"], limit=1))
-    writer = AnswerWriter(evaluation.answers_file)
+    writer = LineWriter(evaluation.answers_file)
     writer.write([{"prompt": 0, "lane": 0, "text": MARKUP, "tokens": 2, "end": "end", "note": MARKUP, "exact": False,
                    "f1": 0.5}])  # fmt: skip
     writer.close()

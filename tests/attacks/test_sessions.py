@@ -98,7 +98,7 @@ def test_state_sent_by_the_caller_is_ignored(on_space, page):
 
 def test_run_log_is_owner_only(on_space, page):
     event = next(e for e in page.events if e["api_name"] == "read_log")
-    assert "That is the owner's" in page.run(event, ["shown-run"])["output"]["error"]
+    assert "Only the owner can do this" in page.run(event, ["shown-run"])["output"]["error"]
 
 
 def test_cancel_of_an_unknown_event_is_no_server_error(on_space, page):

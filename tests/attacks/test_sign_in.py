@@ -273,7 +273,7 @@ def test_open_page_continues_after_sign_in(here, browser):
     """The page stays open while its user signs in in another tab; after signing out it is refused."""
     client, here.provider.account = browser(), OWNER
     queue = QueueClient(here.url)
-    for path, message in (("/", "That is the owner's"), ("/login/huggingface", "There is no run")):
+    for path, message in (("/", "Only the owner can do this"), ("/login/huggingface", "There is no run")):
         client.get(path)
         queue.http.cookies = client.cookies
         assert message in queue.call("stop", "no-such-run")["error"]

@@ -32,7 +32,7 @@ def test_example_answers_in_both_lanes_from_the_first_start(chromium, server, re
     began = time.monotonic()
     bar = page.locator("#journey")
     assert "The example run can answer already" in bar.inner_text()
-    bar.get_by_role("button", name="Ask both").click()
+    bar.get_by_role("button", name="Chat with it").click()
     page.locator("#prompt textarea").fill("How do I keep houseplants alive in winter?")
     page.locator("#send").click()
     cards = page.locator("#chat-now .lb-card .lb-text")
@@ -71,7 +71,7 @@ def test_no_tab_has_a_serious_barrier(chromium, server, theme, width, height):
     found = []
     for tab in TABS:
         open_tab(page, tab)
-        # What is loading says so; axe must see the tab filled.
+        # A part that is loading says so; axe must see the tab filled.
         wait_until(lambda: "Loading" not in page.locator("body").inner_text(), page)
         result = Axe().run(page, options={"runOnly": ["wcag2a", "wcag2aa"]})
         for violation in result.response["violations"]:

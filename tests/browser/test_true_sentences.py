@@ -91,7 +91,7 @@ def test_no_tab_says_that_something_is_missing_that_exists(chromium, server, stu
     for tab in TABS:
         open_tab(page, tab)
         early = page.locator("body").inner_text()
-        # What is still loading says so, and comes to an end.
+        # A part that is still loading says so, and comes to an end.
         wait_until(lambda: "Loading" not in page.locator("body").inner_text(), page)
         page.wait_for_timeout(5_000)
         late = page.locator("body").inner_text()

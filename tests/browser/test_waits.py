@@ -211,5 +211,5 @@ def test_every_kind_of_control_shows_within_a_second_that_it_is_worked_on(page, 
         finally:
             os.killpg(server.process.pid, signal.SIGCONT)
     assert not without, " ".join(without)
-    # What the server has answered shows no sign any more.
+    # Parts that the server has answered show no sign any more.
     page.wait_for_function("!document.querySelector('[data-busy]')")

@@ -36,7 +36,7 @@ def test_sentences_have_no_words_of_pydantic(name, value):
 def test_sentences_about_settings_that_disagree_name_the_one_to_change():
     with pytest.raises(ValidationError) as caught:
         QLoRAConfig(keep_best=True, eval_rows=0)
-    expected = "Held-out rows: Take the best needs held-out rows: set Held-out rows above 0."
+    expected = "Held-out rows: “Keep the best adapter” needs held-out rows: set Held-out rows above 0."
     assert sentences(caught.value, TITLES.__getitem__) == expected
 
 

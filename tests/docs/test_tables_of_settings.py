@@ -1,4 +1,4 @@
-"""Tables of docs/ that repeat settings, limits, formats, metrics or events name all of them, with their defaults."""
+"""Tables of docs/ that repeat settings, limits, formats or events name all of them, with their defaults."""
 
 import inspect
 import re
@@ -11,8 +11,6 @@ from core.access.quotas import Quotas
 from core.chat.sampling import Sampling
 from core.data.formats import EXPORT_FORMATS
 from core.evaluate.config import EvaluationConfig
-from core.evaluate.metrics import LaneMetrics
-from core.evaluate.result import format_metrics
 from core.models import embedded
 from core.runs import events
 from core.runs.config import QLoRAConfig, is_basic
@@ -84,10 +82,8 @@ def first_column(page: str, head: str) -> list[str]:
     return [line.strip("| ").split(" | ")[0].strip("`") for line in lines]
 
 
-def test_tables_of_export_formats_and_of_metrics_have_all():
+def test_table_of_export_formats_has_all():
     assert first_column("export.md", "format | one row") == list(EXPORT_FORMATS)
-    known = LaneMetrics(answers=1, tokens=1, referenced=1)
-    assert first_column("evaluate.md", "metric | meaning") == list(format_metrics(known))
 
 
 def test_every_kind_of_event_is_named_where_events_are_described():

@@ -118,7 +118,7 @@ PADDED = {
     "mamba", "mamba2", "minimax", "mpt", "nemotron", "openai-gpt", "phimoe", "qwen3_next", "recurrent_gemma", "rwkv",
     "stablelm", "xglm",
 }  # fmt: skip
-# The router of these draws random numbers while it trains.
+# The router of these samples random numbers while it trains.
 RANDOM_ROUTING = {"phimoe"}
 # PEFT does not take every linear layer of these.
 TARGETS = {

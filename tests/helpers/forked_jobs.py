@@ -15,7 +15,7 @@ from typing import Any
 
 # Imported before the first fork. pytest is the main module, which each process imports again.
 _PRELOADED = ["pytest", "core.data.sources", "core.data.export", "core.data.lengths"]
-# What reading a tokenizer imports, torch among it: seven CPU seconds.
+# Modules that reading a tokenizer imports, torch among them: seven CPU seconds.
 _TOKENIZERS = ["transformers.models.auto.tokenization_auto", "transformers.models.llama.configuration_llama"]
 
 

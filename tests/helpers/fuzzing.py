@@ -31,7 +31,7 @@ HEAVY = {"measure", "quick_cut"}
 
 
 def event_calls(page: PageClient) -> st.SearchStrategy:
-    """Draw an event of the page, values for it (sometimes too few or too many), and its event data."""
+    """Choose an event of the page, values for it (sometimes too few or too many), and its event data."""
     events = [event for event in page.events if event["backend_fn"] and event["api_name"] not in HEAVY]
 
     def of(event: dict) -> st.SearchStrategy:

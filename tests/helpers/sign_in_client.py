@@ -21,7 +21,7 @@ def is_owner(url: str, client: httpx.Client) -> bool:
     queue = QueueClient(url, cookies=client.cookies)
     error = queue.call("stop", "no-such-run")["error"]
     queue.http.close()
-    assert ("There is no run" in error) != ("That is the owner's" in error), error
+    assert ("There is no run" in error) != ("Only the owner can do this" in error), error
     return "There is no run" in error
 
 

@@ -9,6 +9,7 @@ import sys
 import httpx
 import pytest
 
+from studio import journey
 from tests.helpers.app_server import PROJECT, AppServer
 
 TABS = ["Data", "Train", "Chat", "Evaluate"]
@@ -36,6 +37,10 @@ def test_config_has_the_tabs_and_no_analytics(app):
     config = httpx.get(f"{app.url}/config").json()
     tabs = [part["props"]["label"] for part in config["components"] if part["type"] == "tabitem"]
     assert [label for label in tabs if label in TABS] == TABS
+    steps = next(part["id"] for part in config["components"] if part["props"].get("elem_id") == "steps")
+    inside = next(part["children"] for part in config["layout"]["children"] if part["id"] == steps)
+    ids = {part["id"]: part["props"].get("id") for part in config["components"]}
+    assert [ids[tab["id"]] for tab in inside] == [*journey.TABS, "owner"], "the bar above the tabs has one step per tab"
     assert config["analytics_enabled"] is False
     assert config["run_history"] is False, "calls hold tokens, which would be stored in the browser"
 

@@ -19,7 +19,7 @@ from studio.authorized_blocks import AuthorizedBlocks, BoundedDict, check_event_
 from studio.handlers import event_handler
 
 OWNER, VISITOR = Caller(Role.OWNER, "user keeper"), Caller(Role.VISITOR, "browser a")
-OTHER, NOBODY = Caller(Role.VISITOR, "browser b"), Caller(Role.NOBODY, "")
+OTHER, SIGNED_OUT = Caller(Role.VISITOR, "browser b"), Caller(Role.SIGNED_OUT, "")
 
 
 @pytest.fixture
@@ -36,18 +36,18 @@ def handler():
 
 
 def test_function_without_event_handler_is_closed_to_everyone(blocks):
-    for caller in (OWNER, VISITOR, NOBODY):
-        with pytest.raises(StudioError, match="closed"):
+    for caller in (OWNER, VISITOR, SIGNED_OUT):
+        with pytest.raises(StudioError, match="not available"):
             blocks.authorize(function(handler), caller, None)
 
 
 def test_owner_only_handler_rejects_visitor(blocks):
     blocks.authorize(function(event_handler(handler)), OWNER, "s")
     blocks.authorize(function(event_handler(handler, visitor=True)), VISITOR, "t")
-    with pytest.raises(StudioError, match="That is the owner's"):
+    with pytest.raises(StudioError, match="Only the owner can do this"):
         blocks.authorize(function(event_handler(handler)), VISITOR, "t")
-    with pytest.raises(StudioError, match="closed"):
-        blocks.authorize(function(event_handler(handler, visitor=True)), NOBODY, "t")
+    with pytest.raises(StudioError, match="not available"):
+        blocks.authorize(function(event_handler(handler, visitor=True)), SIGNED_OUT, "t")
 
 
 def test_session_belongs_to_its_first_caller(blocks):
@@ -187,6 +187,6 @@ def test_refused_call_at_the_end_of_a_heartbeat_raises_nothing(blocks, path, is_
     scope = {"type": "http", "path": path, "headers": []}
     request = SimpleNamespace(request=Request(scope), username=None)
     closed = SimpleNamespace(fn=handler, targets=[(1, "unload")], api_name="leave")
-    with contextlib.nullcontext() if is_quiet else pytest.raises(gr.Error, match="closed"):
+    with contextlib.nullcontext() if is_quiet else pytest.raises(gr.Error, match="not available"):
         output = asyncio.run(blocks.process_api(closed, [], None, request, session_hash="page"))
         assert output["data"] == []

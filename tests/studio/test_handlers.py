@@ -102,7 +102,7 @@ def test_gradio_error_is_unchanged(kind):
 @pytest.mark.parametrize(
     ("values", "words"),
     [((["a"], "3"), "count does not fit (given: '3'). Expected int"), (([{"a": 1}], 3), "names does not fit"),
-     ((3, 3), "names does not fit"), ((["a"],), "other values than this one takes")],
+     ((3, 3), "names does not fit"), ((["a"],), "does not accept these arguments")],
 )  # fmt: skip
 def test_value_of_another_type_is_named(values, words, capsys):
     def handler(names: list[str], count: int, request: gr.Request | None = None) -> str:

@@ -29,7 +29,7 @@ def test_notice_on_ones_own_machine_is_empty(settings):
 def test_notice_lists_what_is_open_and_closed_to_a_visitor(settings):
     shown = notice(SPACE, settings, Role.VISITOR)
     assert "&lt;b&gt;keeper&lt;/b&gt;'s studio" in shown
-    for words in ("Open:", "Closed,</b> because", "/login/huggingface", "Duplicate the Space"):
+    for words in ("Open:", "Not open to visitors,</b> because", "/login/huggingface", "Duplicate the Space"):
         assert words in shown
     assert "hf_oauth or STUDIO_PASSWORD" in notice(Access(Way.SPACE, "keeper"), settings, Role.VISITOR)
     assert notice(SPACE, settings, Role.OWNER) == ""

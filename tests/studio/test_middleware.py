@@ -172,7 +172,7 @@ def test_exception_of_a_route_answers_400_with_a_sentence(tmp_path, capsys):
 
     browser = client_of(tmp_path, Access(Way.OWN_MACHINE), answers=breaks)
     broken = browser.get("/config")
-    assert (broken.status_code, broken.json()["error"][:16]) == (400, "This request is ")
+    assert (broken.status_code, broken.json()["error"][:16]) == (400, "The page never s")
     assert "hf_abcdefghijkl" not in capsys.readouterr().err
     assert browser.get("/").status_code == 403
 

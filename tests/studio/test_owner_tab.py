@@ -7,11 +7,13 @@ import pytest
 from core.access import visibility
 from core.access.quotas import Quotas, Tokens
 from core.access.roles import Caller, Role, acting
+from core.chat import conversation
 from core.data import table
 from core.errors import StudioError
 from core.runs import cleanup
 from studio import owner_tab
 from studio.owner_tab import OwnerActions, items_html
+from tests.helpers.datasets import open_dataset
 
 
 @pytest.fixture
@@ -33,6 +35,15 @@ def test_fill_lists_finished_runs_and_chooses_the_published(do, a_run):
     assert "Uploads" in filled["usage"]
 
 
+def test_usage_counts_no_chat_that_an_opened_page_has_left_empty(do):
+    empty, asked = conversation.new_conversation(), conversation.new_conversation()
+    asked.ask("How deep is the sea?")
+    for chat in (empty, asked):
+        conversation.save(do.settings, chat)
+    assert conversation.count_asked(do.settings) == 1
+    assert "<td>1</td>" in do.usage_html()
+
+
 def test_publish_replaces_what_was_published(do, a_run):
     first, second = a_run(), a_run()
     do.publish([first.id], None)
@@ -43,6 +54,32 @@ def test_publish_replaces_what_was_published(do, a_run):
     with pytest.raises(StudioError, match="There is no open dataset"):
         do.publish([], [f"{table.opened_datasets(do.settings)[0].id}x"])
     assert visibility.read(do.settings).runs == [second.id]
+
+
+@pytest.mark.parametrize("status", ["queued", "running", "failed", "unreadable"])
+def test_publish_keeps_a_published_run_that_is_not_finished(do, a_run, status):
+    resumed, done = a_run(), a_run()
+    do.publish([resumed.id], [])
+    if status == "unreadable":
+        (resumed.folder / "state.json").write_text("{")
+    else:
+        resumed.save_state(resumed.saved_state().model_copy(update={"status": status}))
+    filled = do.fill()
+    assert {one for _, one in filled["runs"]["choices"]} == {resumed.id, done.id}
+    do.publish([*filled["runs"]["value"], done.id], filled["datasets"]["value"])
+    assert set(visibility.read(do.settings).runs) == {resumed.id, done.id}
+    do.publish([done.id], [])
+    assert visibility.read(do.settings).runs == [done.id]
+
+
+def test_publish_keeps_a_published_dataset_that_is_not_listed(do, tmp_path):
+    data = open_dataset(do.settings, tmp_path, [{"instruction": "Add", "output": "2"}])
+    do.publish([], [data.id])
+    (table.folder(do.settings, data.id) / "about.json").write_text("{")
+    filled = do.fill()
+    assert filled["datasets"]["choices"] == []
+    do.publish([], filled["datasets"]["value"])
+    assert visibility.read(do.settings).datasets == [data.id]
 
 
 def test_fill_is_refused_for_a_visitor(do):

@@ -8,7 +8,7 @@ from gradio.routes import BUILD_PATH_LIB
 from studio.page_files import MAX_FILE_BYTES, page_files
 
 FRONTEND = Path(BUILD_PATH_LIB).parent
-# What a script needs before it runs; components are imported when the page has one of them.
+# Scripts that a script needs before it runs; components are imported when the page has one of them.
 _STATIC_IMPORT = re.compile(r"""(?:\bfrom|\bimport)\s*["']\./([^"']+)["']""")
 
 

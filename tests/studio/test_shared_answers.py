@@ -86,7 +86,7 @@ def test_malformed_call_is_answered_with_a_sentence(browser, body, expected):
 
 
 class Routes:
-    """Gradio's routes, of which each answer tells how many came before it."""
+    """Gradio's routes, of which each answer states how many came before it."""
 
     def __init__(self, status: int = 200, size: int = 0, cookie: str | None = None):
         self.count, self.status, self.size, self.cookie = 0, status, size, cookie
@@ -133,7 +133,7 @@ def test_queries_that_gradio_does_not_read_share_an_answer(query):
 
 @pytest.mark.parametrize(
     "other",
-    [{"kind": Role.OWNER}, {"kind": Role.NOBODY}, {"path": "/config"}, {"host": "b"}, {"x_forwarded_host": "b"},
+    [{"kind": Role.OWNER}, {"kind": Role.SIGNED_OUT}, {"path": "/config"}, {"host": "b"}, {"x_forwarded_host": "b"},
      {"x_forwarded_proto": "https"}, {"query": "page="}, {"query": "deep_link=a"}, {"query": "all_endpoints=1"},
      {"accept_encoding": "gzip"}],
 )  # fmt: skip

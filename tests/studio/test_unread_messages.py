@@ -106,7 +106,7 @@ def answer(size: int) -> SimpleNamespace:
 
 
 async def read_all(messages) -> int:
-    """Return how many messages are read until the page is told to reload."""
+    """Return how many messages are read until the page is asked to reload."""
     for count in range(10_000):
         try:
             await messages.get()
@@ -224,7 +224,7 @@ def test_page_that_stops_reading_counts_as_unread_again():
     assert asyncio.run(stop()) == ["other"]
 
 
-def test_reader_of_a_page_that_is_dropped_is_told_at_once():
+def test_dropped_page_gets_an_error_at_once():
     async def wait():
         unread = UnreadMessages(Queue())
         unread["page"] = None

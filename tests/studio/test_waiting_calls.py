@@ -44,7 +44,7 @@ def space():
 def test_one_visitors_waiting_calls_are_bounded_and_others_are_free(space, cookie):
     answers = [join(space, cookie, f"{cookie}{i % 3}") for i in range(fair_queue.MAX_WAITING + 2)]
     assert answers[:-2] == [None] * fair_queue.MAX_WAITING
-    refusal = "429 50 of your calls wait already, and 50 may. Wait until some have ended, then try again."
+    refusal = "429 50 of your calls already wait, and 50 is the limit. Wait for one to end, then try again."
     assert answers[-2:] == [refusal] * 2
     assert join(space, "another") is None
     assert len(space._queue) == fair_queue.MAX_WAITING + 1, "a refused call leaves nothing"
@@ -91,7 +91,7 @@ def test_call_without_a_session_is_its_callers(space):
 
 
 def test_messages_of_waiting_calls_grow_with_their_number(space):
-    """Gradio's default tells all waiting calls at every start, and fails here."""
+    """Gradio's default messages all waiting calls at every start, and fails here."""
 
     def messages(calls: int, cookie: str) -> int:
         blocks = page(Access(Way.SPACE, "keeper"))

@@ -1,6 +1,6 @@
 """Triton kernel: attention of one new token of every sequence to the sequence's own tokens, which are in pages.
 
-What is computed, for each row (sequence) and key head: rotary embedding of query and key (Su et al. 2021), the new
+Computation, for each row (sequence) and key head: rotary embedding of query and key (Su et al. 2021), the new
 token's key and value into the cache, and softmax(q Kᵀ * scale) V over all tokens, for the query heads of the key head.
 
 Steps (flash decoding, Dao et al. 2023): the tokens of a sequence are divided into SPLITS splits, a program each, since
@@ -47,29 +47,29 @@ def _sum_parts(projected, rows, row, total, column, inside, PARTS: tl.constexpr)
 
 @triton.jit
 def _combine_splits(
-    scratch, sums, first_entry, head_column, query_mask, head_mask, WIDTH: tl.constexpr, SPLITS: tl.constexpr
+    results, stats, first_entry, head_column, query_mask, head_mask, WIDTH: tl.constexpr, SPLITS: tl.constexpr
 ):
     """Combine the results of all splits of the query heads of a key head.
 
-    scratch: float32, (rows * heads * SPLITS, WIDTH). sums: float32, (rows * heads * SPLITS, 2): maximum and sum.
+    results: float32, (rows * heads * SPLITS, WIDTH). stats: float32, (rows * heads * SPLITS, 2): maximum and sum.
     first_entry: (QUERIES,), first entry of each head. head_column: (WIDTH,). query_mask: (QUERIES, 1). head_mask:
     (QUERIES,). Returns (QUERIES, WIDTH), float32.
 
     The loads bypass the first-level cache (.cg), which may hold values from before the other programs wrote.
     """
-    maximum = tl.load(sums + 2 * first_entry, mask=head_mask, other=0.0, cache_modifier=".cg")  # (QUERIES,)
+    maximum = tl.load(stats + 2 * first_entry, mask=head_mask, other=0.0, cache_modifier=".cg")  # (QUERIES,)
     for split in tl.static_range(1, SPLITS):
-        split_maximum = tl.load(sums + 2 * (first_entry + split), mask=head_mask, other=0.0, cache_modifier=".cg")
+        split_maximum = tl.load(stats + 2 * (first_entry + split), mask=head_mask, other=0.0, cache_modifier=".cg")
         maximum = tl.maximum(maximum, split_maximum)  # (QUERIES,), float32
     # They become (QUERIES, WIDTH) and (QUERIES,), float32.
     accumulator, denominator = 0.0, 0.0
     for split in tl.static_range(SPLITS):
         entry = first_entry + split
         # Rescale each split's result from its own maximum to the common one.
-        weight = tl.exp2(tl.load(sums + 2 * entry, mask=head_mask, other=0.0, cache_modifier=".cg") - maximum)
-        denominator += weight * tl.load(sums + 2 * entry + 1, mask=head_mask, other=1.0, cache_modifier=".cg")
+        weight = tl.exp2(tl.load(stats + 2 * entry, mask=head_mask, other=0.0, cache_modifier=".cg") - maximum)
+        denominator += weight * tl.load(stats + 2 * entry + 1, mask=head_mask, other=1.0, cache_modifier=".cg")
         split_result = tl.load(
-            scratch + entry[:, None] * WIDTH + head_column[None, :], mask=query_mask, other=0.0, cache_modifier=".cg"
+            results + entry[:, None] * WIDTH + head_column[None, :], mask=query_mask, other=0.0, cache_modifier=".cg"
         )
         accumulator += weight[:, None] * split_result
     return accumulator / denominator[:, None]
@@ -77,7 +77,7 @@ def _combine_splits(
 
 @triton.jit
 def _attend(
-    projected, cos, sin, keys, values, table, lengths, out, scratch, sums, done, rows, total, pages, scale,
+    projected, cos, sin, keys, values, table, lengths, out, results, stats, done, rows, total, pages, scale,
     HEADS: tl.constexpr, SHARED: tl.constexpr, QUERIES: tl.constexpr, HALF: tl.constexpr, PAGE: tl.constexpr,
     TILE: tl.constexpr, SPLITS: tl.constexpr, PARTS: tl.constexpr, PAIRED: tl.constexpr, CHAINED: tl.constexpr,
 ):  # fmt: skip
@@ -178,16 +178,16 @@ def _attend(
     if SPLITS == 1:
         tl.store(out_pointers, (accumulator / denominator[:, None]).to(dtype), mask=query_mask)
     else:
-        offset = (row * HEADS * SHARED + query_head) * SPLITS  # (QUERIES,): entries in scratch and sums
-        tl.store(scratch + (offset + split)[:, None] * width + head_column[None, :], accumulator, mask=query_mask)
-        tl.store(sums + 2 * (offset + split), maximum, mask=shared_head < SHARED)
-        tl.store(sums + 2 * (offset + split) + 1, denominator, mask=shared_head < SHARED)
+        offset = (row * HEADS * SHARED + query_head) * SPLITS  # (QUERIES,): entries in results and stats
+        tl.store(results + (offset + split)[:, None] * width + head_column[None, :], accumulator, mask=query_mask)
+        tl.store(stats + 2 * (offset + split), maximum, mask=shared_head < SHARED)
+        tl.store(stats + 2 * (offset + split) + 1, denominator, mask=shared_head < SHARED)
         # All threads must have stored before this program counts itself as done.
         tl.debug_barrier()
         if tl.atomic_add(done + row * HEADS + head, 1, sem="acq_rel", scope="gpu") == SPLITS - 1:
             tl.store(
                 out_pointers,
-                _combine_splits(scratch, sums, offset, head_column, query_mask, shared_head < SHARED, width, SPLITS)
+                _combine_splits(results, stats, offset, head_column, query_mask, shared_head < SHARED, width, SPLITS)
                 .to(dtype),
                 mask=query_mask,
             )  # fmt: skip
@@ -197,7 +197,7 @@ def _attend(
 
 def attend(
     projected: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, keys: torch.Tensor, values: torch.Tensor,
-    table: torch.Tensor, lengths: torch.Tensor, out: torch.Tensor, scratch: torch.Tensor, sums: torch.Tensor,
+    table: torch.Tensor, lengths: torch.Tensor, out: torch.Tensor, results: torch.Tensor, stats: torch.Tensor,
     done: torch.Tensor, scale: float, paired: bool,
 ) -> None:  # fmt: skip
     """Attend from one new token of each row, and put the token into the cache.
@@ -212,18 +212,18 @@ def attend(
         lengths: (slots,), int32: tokens in the cache; -1: the row takes no part: its key and value are not
             stored, and its row of `out` has no meaning.
         out: (rows, heads * width), model dtype, written.
-        scratch: (rows, heads, splits, width), float32: results of the splits.
-        sums: (rows, heads, splits, 2), float32: maximum and sum of each split's softmax.
+        results: (rows, heads, splits, width), float32: results of the splits.
+        stats: (rows, heads, splits, 2), float32: maximum and sum of each split's softmax.
         done: (rows, key_heads), int32: zeros before and after; counts finished splits.
         scale: Factor of the scores.
         paired: Whether the columns of `out` are in paired order.
     """
     parts, rows, total = projected.shape
     _, key_heads, page, width = keys.shape
-    heads, splits = total // width - 2 * key_heads, scratch.shape[2]
+    heads, splits = total // width - 2 * key_heads, results.shape[2]
     shared = heads // key_heads
     _attend[(rows, key_heads, splits)](
-        projected, cos, sin, keys, values, table, lengths, out, scratch, sums, done,
+        projected, cos, sin, keys, values, table, lengths, out, results, stats, done,
         rows, total, table.shape[1], scale * _LOG2_E,
         HEADS=key_heads, SHARED=shared, QUERIES=max(_MIN_QUERIES, triton.next_power_of_2(shared)), HALF=width // 2,
         PAGE=page, TILE=TILE, SPLITS=splits, PARTS=parts, PAIRED=paired, CHAINED=is_chained(out),

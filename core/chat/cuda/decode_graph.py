@@ -11,9 +11,10 @@ number of slots of the step (its bucket), and P the number of parts of a product
     logits         (R, vocabulary)
     lora_hidden[g] (8, R, ranks), fp32     x Aᵀ of group g in 8 pieces; only rows with an adapter are read
     done           (2,), int32             counters of finished programs of x Aᵀ, used in turn (protocol: `lora`)
-    attention_results, attention_sums      result of each split; its maximum and sum
-    attention_done                         number of finished splits of each row and key head
-    scratch                                unpacked weights, where cuBLAS computes the product
+    partial_results (R, heads, splits, head_width), fp32   attention of each split
+    partial_stats   (R, heads, splits, 2), fp32            its maximum and its sum of exponentials
+    attention_done  (R, key heads), int32  number of finished splits
+    scratch        (largest group,)        unpacked weights, where cuBLAS computes the product
 
     per block:  norm ─▶ qkv ─▶ attend ─▶ o ─▶ norm ─▶ gate_up ─▶ swiglu ─▶ down ─▶ (added by the next norm)
 
@@ -110,7 +111,7 @@ class DecodeStep:
         self._uses_counters = has_adapters and any(
             nf4_gemv.is_supported(self._normed, merged) for block in weights.blocks for merged in block.groups.values()
         )
-        self._attention_results, self._attention_sums, self._attention_done = _attention_buffers(weights, rows)
+        self._partial_results, self._partial_stats, self._attention_done = _attention_buffers(weights, rows)
         self.logits = torch.empty(rows, weights.vocabulary, **kind)  # (R, vocabulary)
 
     def _product_buffers(self) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
@@ -203,7 +204,7 @@ class DecodeStep:
         weights = self._weights
         attention.attend(
             projected, weights.cos, weights.sin, self._cache.keys[number], self._cache.values[number],
-            self._state.page_table, lengths, self._attended, self._attention_results, self._attention_sums,
+            self._state.page_table, lengths, self._attended, self._partial_results, self._partial_stats,
             self._attention_done, weights.scale, weights.is_packed,
         )  # fmt: skip
 

@@ -1,6 +1,6 @@
 """Triton kernels between the products of a decode step: RMSNorm with residual, and SwiGLU.
 
-What is computed, for each of R rows (one token of each sequence):
+Computation, for each of R rows (one token of each sequence):
 
     norm     residual += sum of the parts of the product before;  out = residual / rms(residual) * weight
     swiglu   out = silu(gate) * up

@@ -1,6 +1,6 @@
 """LoRA with an adapter of its own for each row: arguments of a product, and functions of the kernel for 1 to 8 rows.
 
-What is computed: out += (x Aᵀ) Bᵀ, with the A and B of each row's own adapter slot. A is lora_down, B is lora_up with
+Computation: out += (x Aᵀ) Bᵀ, with the A and B of each row's own adapter slot. A is lora_down, B is lora_up with
 the scale in it.
 
 Steps: the LoRA products are small, but a separate launch for x Aᵀ would take a fifth of the time of the whole
@@ -21,7 +21,7 @@ the next. So no launch between two products is spent on a reset, and the host do
 
     product n        n + 1            n + 2
     counter 0        counter 1        counter 0        waits until `done[counter]` is goal (`Lora.counter`)
-    done[1] = 0      done[0] = 0      done[1] = 0      program `goal` stores it, after product n - 1 has ended
+    done[1] = 0      done[0] = 0      done[1] = 0      program `goal`, the first of x Wᵀ, stores it after n - 1
 
 This holds as long as every product resets the counter that it does not use, and uses the one that the product before
 it did not use. `decode_graph._COUNTERS` ensures the second: four products per block, in this order. A product of

@@ -1,6 +1,6 @@
 """Triton kernel: product of one to eight rows with 4-bit weights (NF4 or FP4) that stay packed.
 
-What is computed: out[p] = x Wᵀ over a share of the inputs (P parts that the reader adds up), plus (x Aᵀ) Bᵀ in part 0
+Computation: out[p] = x Wᵀ over a share of the inputs (P parts that the reader adds up), plus (x Aᵀ) Bᵀ in part 0
 (`lora`). W stays packed: 3.8 GB for Llama-2-7B instead of 13.
 
 Steps of a program, which computes 16 outputs with four warps, each over its own share of the inputs (layout of threads:
@@ -8,7 +8,7 @@ Steps of a program, which computes 16 outputs with four warps, each over its own
 
 1. for each of its two outputs, a thread loads 4 x 8 bytes of weights: its quarters of four blocks (256 inputs);
 2. every byte gives two 16-bit code values, by byte permutes (prmt) in registers (`nf4_ptx`);
-3. four mma.m16n8k16 multiply a block by x, which is in paired order so that the values meet theirs;
+3. four mma.m16n8k16 multiply a block by x, which is in paired order so that each weight meets the value of its column;
 4. the block's sum is multiplied by its absmax in float32, and added to the thread's four sums;
 5. the warps' sums are added up, and stored.
 
@@ -85,7 +85,7 @@ def _multiply(
 ):  # fmt: skip
     """Multiply the rows by 16 * TILES outputs over one part's share of the inputs.
 
-    program: number of the program among those of the product, without those that compute x Aᵀ.
+    program: number of the program among those that compute x Wᵀ, so program 0 is program `goal` of the launch.
 
     x: (rows, width), 16-bit, paired order. weight: uint8, (total * width / 2). code_words: (32, 4), int32. absmax and
     outer_*: as in `MergedLinears`. starts: (2, PROJECTIONS), int32. out: (PARTS, rows, total), float32. hidden:

@@ -1,6 +1,6 @@
 """Triton kernels: products of rows with 4-bit or unquantized weights, LoRA with an adapter for each row, and unpacking.
 
-What is computed: out[p] = x Wᵀ over a share of the inputs (P parts that the reader adds up), plus (x Aᵀ) Bᵀ in part 0.
+Computation: out[p] = x Wᵀ over a share of the inputs (P parts that the reader adds up), plus (x Aᵀ) Bᵀ in part 0.
 
 Steps of `_product`, for 64 outputs and up to 128 rows:
 

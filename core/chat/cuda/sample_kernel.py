@@ -1,6 +1,6 @@
 """Triton kernel: samples the next token of every sequence by its own settings, in one launch.
 
-What is computed: repetition penalty, temperature, top-k, top-p, min-p, in this order (as
+Computation: repetition penalty, temperature, top-k, top-p, min-p, in this order (as
 `core.chat.sampler.TokenSampler`), one sampled token, and its log-probability under the model itself.
 
 Steps of a program, which holds one row of V scores in registers as float32, padded to a power of two:

@@ -6,7 +6,7 @@ instruction through inline PTX instead, on operands that each thread unpacks in 
 Layout: every tensor has one element per thread of the program, so element n belongs to thread n. A warp of 32 threads
 multiplies 16 outputs (or ranks) by 8 rows:
 
-    lane group = thread % 32 // 4 (0..7)    quarter = thread % 4 (0..3)
+    lane = thread % 32 (in the sense of CUDA)    lane group = lane // 4 (0..7)    quarter = lane % 4 (0..3)
 
     accumulator, float32, 16 outputs x 8 rows          inputs: a block of 64, read by quarters
               row 2q     row 2q+1                      quarter 0   inputs  0..15

@@ -47,7 +47,7 @@ _BAD_WORDS = frozenset(
 
 
 def other_answers(rows: Rows, found: Columns, answer: str) -> list[str]:
-    """Return the other columns that may hold the answer; a copy or a part of the one in `answer` is none."""
+    """Return the other columns that may hold the answer, without copies or parts of the one in `answer`."""
     return second_answers(rows, found, answer) + [
         name
         for name in found
@@ -102,7 +102,7 @@ def _size(value: Any) -> int:
 
 
 def history_column(rows: Rows, names: Iterable[str], answer: str | None) -> str | None:
-    """Return a column with the turns before the question, in any row; a copy of the turns with the answer is none.
+    """Return a column with the turns before the question, in any row; copies of the turns with the answer do not count.
 
     Args:
         rows: The rows.
@@ -146,7 +146,7 @@ def failure_doubt(rows: Rows, found: Columns, taken: Iterable[str | None]) -> st
 
 
 def turn_doubt(rows: Rows, turns: str) -> str:
-    """Return the doubt that the answers in a list of turns are not the ones to learn; "" where there is none.
+    """Return the doubt that the answers in a list of turns are not the ones to train on; "" where there is none.
 
     An answer may be a list of several ones, have an edited text beside it, or be judged as bad.
     """

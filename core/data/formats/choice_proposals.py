@@ -197,7 +197,7 @@ def _counts_from(key: _Key) -> tuple[bool, bool]:
         return True, False
     if has_zero != has_last:
         return has_zero, has_last
-    # Both, or neither of the numbers that would tell.
+    # Both, or neither of the numbers that would decide it.
     return True, True
 
 

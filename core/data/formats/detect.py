@@ -101,7 +101,7 @@ def _candidates(
 def _unlikely_last(others: Sequence[Proposal], found: dict[str, Column], rows: Sequence[Row]) -> list[Proposal]:
     """Return proposals with the unlikeliest last: raw JSON, and plain text where a column holds questions.
 
-    A list or an object that is written as JSON, or the JSON in a text cell, is hardly what is to be learned.
+    A list or an object that is written as JSON, or the JSON in a text cell, is rarely meant to be trained on.
     """
     has_questions = bool(find_column(list(found), QUESTION_NAMES))
 

@@ -188,7 +188,7 @@ def message_list_doubt(rows: Rows, found: Columns) -> str:
 
 
 def mask_doubt(rows: Rows, found: Columns, reading: Reading) -> str:
-    """Return the doubt that a column says which turns or rows are learned; "" where none excludes anything.
+    """Return the doubt that a column says which turns or rows carry loss; "" where none excludes anything.
 
     In plain text and text with a label, a column such as "weight" may be about the text, so only lists count.
     """
@@ -204,8 +204,8 @@ def mask_doubt(rows: Rows, found: Columns, reading: Reading) -> str:
         neutral = _NONE_SKIPPED if find_column([name], SKIP_KEYS) else _ALL_LEARNED
         if values - neutral and all(_NUMBER.fullmatch(value) for value in values):
             return (
-                f"{name!r} may say which answers are learned, and no column is read so; "
-                "give each turn that is not learned the field train = false, or leave such rows out"
+                f"{name!r} may say which answers carry loss, and no column is read so; "
+                "give each turn that carries none the field train = false, or leave such rows out"
             )
     return ""
 

@@ -22,7 +22,7 @@ def loss_flag(turn: dict[str, Any], role: Role, note: Note) -> bool | None:
 
     Raises:
         UnusableRow: The weight is neither 0 nor 1, since the loss has no weights per turn; or the flag `mask` does not
-            say whether a masked turn is learned.
+            say whether a masked turn carries loss.
     """
     chosen = None
     for key in (*LOSS_KEYS, *SKIP_KEYS, *UNCLEAR_KEYS):
@@ -37,7 +37,9 @@ def loss_flag(turn: dict[str, Any], role: Role, note: Note) -> bool | None:
         if switch is None:
             raise UnusableRow(f"the {key} {str(value)[:40]!r} of a turn is neither 0 nor 1")
         if key in UNCLEAR_KEYS and role == "assistant":
-            raise UnusableRow(f"the field {key!r} of a turn may mean learned or left out; rename it to train or skip")
+            raise UnusableRow(
+                f"the field {key!r} of a turn may mean trained on or left out; rename it to train or skip"
+            )
         has_loss = not switch if key in SKIP_KEYS else switch
         if has_loss and role != "assistant":
             note(f"{key} = {value!r} on a {role} turn is not used: only answers carry loss")

@@ -213,7 +213,7 @@ def _without_prose(marks: list[re.Match[str]]) -> list[re.Match[str]]:
 
 
 def _beside_answers(marks: list[re.Match[str]]) -> list[re.Match[str]]:
-    """Return marks without the labels of tools whose last mark before them, tools left out, is not an answer's."""
+    """Drop the labels of tools, unless the nearest other mark before them is an answer's."""
     kept: list[re.Match[str]] = []
     speaker: Role | None = None
     for mark in marks:
@@ -255,7 +255,7 @@ def parse_style(text: str, style: MarkStyle, note: Note, role_of: Callable[[str]
     else:
         messages = _system_turn(before, note)
     for name, content in turns:
-        # Whether "</s>" after an answer without special tokens is a mark, all rows together show (repeated_marks).
+        # Whether "</s>" after an answer without special tokens is a mark is decided over all rows (repeated_marks).
         text_of_turn = _without_ends(content, style) if style.has_tokens else content.strip()
         if name == style.context and messages and messages[-1]["role"] == "user":
             if text_of_turn:

@@ -56,7 +56,7 @@ def propose_preference(rows: Rows, found: Columns) -> Iterator[Proposal]:
             "preference",
             {"prompt": prompt, "chosen": chosen, "rejected": rejected}
             | columns_beside(found, {prompt, chosen, rejected}),
-            f"a chosen and a rejected answer {answers}; the chosen one is learned",
+            f"a chosen and a rejected answer {answers}; the chosen one is trained on",
             count_present(rows, chosen),
             reference_doubt(rows, found, chosen),
         )
@@ -102,7 +102,7 @@ def _is_choice(rows: Rows, name: str, first: str, second: str) -> bool:
         chooses_first(value, first, second) is not None for value in values
     ) <= len(values):
         return False
-    # A letter or a name tells the column by itself; a number or a flag may be about anything.
+    # A letter or a name identifies the column by itself; a number or a flag may be about anything.
     is_number = bool(words & (FIRST_VALUES | SECOND_VALUES))
     return not is_number or bool(_CHOICE_WORDS & set(name_parts(name)))
 
@@ -123,9 +123,9 @@ def _chosen(rows: Rows, found: Columns, first: str, second: str, choice: str) ->
     other = other_score(choice, first, second)
     if other in found:
         orders = [(first, second)]
-    doubt = f"{choice!r} may say which of {answers} is the better answer, which is then learned"
+    doubt = f"{choice!r} may say which of {answers} is the better answer, which is then trained on"
     if other in found:
-        doubt = f"{choice!r} and {other!r} may rate {answers}, of which the better rated one is then learned"
+        doubt = f"{choice!r} and {other!r} may rate {answers}, of which the better rated one is then trained on"
     elif len(orders) > 1:
         doubt += "; of the two readings, take the one whose chosen column is the better answer where it is 1 or true"
     for chosen, rejected in orders:

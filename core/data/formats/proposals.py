@@ -229,7 +229,7 @@ def _two_texts(rows: Rows, found: Columns) -> Iterator[Proposal]:
     if has_turns or message_list_doubt(rows, found) or message_doubt(rows, found):
         return
     texts = [n for n, column in found.items() if column.kind in ("prose", "short") and not is_reasoning_name(n)]
-    # A list of flags in a cell of text is none.
+    # Flags in a text cell are not read as a list.
     texts = [name for name in texts if not count_filled(rows, name, are_flags)]
     if len(texts) < 2:
         lists = [name for name in found if found[name].kind == "nested" and holds_answer(rows, name)]

@@ -22,7 +22,7 @@ _SHOWN = 4
 
 
 def rating_doubt(rows: Rows, found: Columns, form: str, taken: set[str]) -> str:
-    """Return the doubt that columns rate the answers, of which the bad ones would be learned; "" where none does.
+    """Return the doubt that columns rate the answers, of which the bad ones would be trained on; "" where none does.
 
     Args:
         rows: The rows.
@@ -39,7 +39,7 @@ def rating_doubt(rows: Rows, found: Columns, form: str, taken: set[str]) -> str:
     every = [number for numbers in rated.values() for number in numbers]
     return (
         f"{list_some(map(repr, rated), _SHOWN)} may rate the answers, from {min(every):g} to {max(every):g}, and "
-        "those of a low rating would be learned as well; choose the reading, and filter by these columns"
+        "those of a low rating would be trained on as well; choose the reading, and filter by these columns"
     )
 
 

@@ -30,7 +30,7 @@ def is_reasoning_name(name: str) -> bool:
 
 
 def reasoning_columns(rows: Rows, found: Columns, taken: Iterable[str]) -> list[str]:
-    """Return the columns of reasoning that a reading does not use; a copy of a part of the used ones is none.
+    """Return the columns of reasoning that a reading does not use, without copies of a part of the used ones.
 
     Args:
         rows: The first rows.

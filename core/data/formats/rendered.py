@@ -1,7 +1,7 @@
 """Turns that hold a rendered conversation: the marks of a template inside a column or a turn.
 
 Some datasets store the text that was sent to a model: a prompt column of "<s>[INST] question [/INST]", an answer that
-ends with "</s>", a first turn with the system prompt in <<SYS>>. Trained as it is, the marks would be learned as words
+ends with "</s>", a first turn with the system prompt in <<SYS>>. As it is, the marks would be trained on as words
 and the template would add its own around them. `unwrap` gives the turns that were meant.
 """
 

@@ -66,7 +66,7 @@ _HTML_TAG = re.compile(
     re.IGNORECASE,
 )
 _MODEL_TAG = re.compile(r"think|thinking|tool_calls?|tool_response|function_?call|answer", re.IGNORECASE)
-# What a sentence, a quotation or a code block ends with.
+# Last characters of a sentence, a quotation or a code block.
 _SENTENCE_ENDS = tuple(".!?…。！？\"'»”’)]}`*")
 _Position = Literal["begins", "ends", "begins a line of", "is in"]
 

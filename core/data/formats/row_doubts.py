@@ -31,7 +31,7 @@ from core.data.formats.withdrawn import withdrawn_doubt
 # Maximum number of different values of a column that says which answers are good.
 _MOST_JUDGMENTS = 6
 _ANSWER_SLOTS = ("completion", "output", "chosen", "label")
-# What these say beside a text without turns may be about the text: a weight in kilograms, a review that is good.
+# Beside a text without turns, these columns may be about the text: a weight in kilograms, a review that is good.
 _ABOUT_TEXT_NAMES = ("weight", "loss_weight", "good", "feedback", "train", *names.LABEL_NAMES)
 _ABOUT_TEXT_WORDS = frozenset(
     ("good", "bad", "like", "dislike", "desirable", "undesirable", "wrong", "cancelled", "canceled")

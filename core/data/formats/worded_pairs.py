@@ -56,7 +56,7 @@ def propose_worded(rows: Rows, found: Columns) -> Iterator[Proposal]:
         return
     asked = [name for name in texts if _is_worded(name, names.PROMPT_NAMES, _QUESTION_WORDS, _ANSWER_WORDS)]
     rests = set(map(_rest, asked))
-    # Short answers that repeat look like categories; the name of their question tells that they are answers.
+    # Short answers that repeat look like categories; the name of their question shows that they are answers.
     repeated = [name for name, column in found.items() if column.kind == "category" and _rest(name) in rests - {()}]
     answers = [name for name in texts + lists + repeated if _is_answer(name)]
     answers = [name for name in answers if not is_wrong_name(name) and not has_no_answers(rows, name)]
@@ -147,7 +147,7 @@ def _is_worded(name: str, usual: tuple[str, ...], words: frozenset[str], others:
     if {"input", "output"} <= found:
         # The cases of a test, as in APPS.
         return False
-    # Numbers tell several answers apart, except those in a sentence, such as "How do you answer it (2-3 sentences)?".
+    # Numbers distinguish several answers, except those in a sentence, such as "How do you answer it (2-3 sentences)?".
     if re.search(r"\d", name) and len(name_words(name)) < _MIN_SENTENCE_WORDS:
         return False
     # Logs of requests name a column by its path: input.messages, output.content.

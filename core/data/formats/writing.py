@@ -1,4 +1,4 @@
-"""Conversion of conversations to the rows of seven export formats.
+"""Conversion of conversations to the rows of the export formats.
 
 Each row is parsed again as soon as it is written: it is exported only if parsing gives the same conversation. A
 conversation that a format cannot represent is refused with the reason.
@@ -150,4 +150,5 @@ def _refusal(messages: list[Message], form: ExportFormat) -> str:
         return f"an answer ends with {mark!r}, which may be read as the mark of a template"
     if [m["role"] for m in messages].count("system") > 1 or "system" in [m["role"] for m in messages[1:]]:
         return f"{EXPORT_LABELS[form]} has one system turn, at the beginning"
-    return f"{EXPORT_LABELS[form]} cannot tell these turns apart again (spaces at their ends, or an empty turn)"
+    why = "spaces at their ends, or an empty turn"
+    return f"a reader of {EXPORT_LABELS[form]} could not separate these turns again ({why})"

@@ -39,7 +39,7 @@ _COLUMNAR = {
 }
 # Every file name ending that can be opened; text files may be compressed.
 SUFFIXES: tuple[str, ...] = (*_TEXT, *_COLUMNAR, *(f"{kind}{pack}" for kind in _TEXT for pack in COMPRESSED))
-# Endings of files that are refused with what to do instead, so that the page accepts them for the answer.
+# Endings of files that the server refuses with advice: the page lets them be uploaded, so that the advice is shown.
 ADVISED = (
     ".xlsx", ".xls", ".ods", ".docx", ".doc", ".pdf", ".ipynb", ".mbox", ".vtt", ".srt", ".npy", ".npz", ".pkl",
     ".pickle", ".sqlite", ".db", ".tar", ".zip", ".log",
@@ -79,8 +79,8 @@ def check_kind(name: str, path: Path) -> str:
         pack = next((pack for pack in COMPRESSED if name.lower().endswith(pack)), "")
         if found in (GZIP, ZSTANDARD) and pack:
             raise StudioError(
-                f"{name!r} is {found.name}, and its name says nothing of text inside. Put the ending of the text "
-                f"before {pack}, such as .csv{pack}; unpack an archive, and open a file from it."
+                f"{name!r} is {found.name}, and its name does not show which kind of text it contains. Rename it, for "
+                f"example to data.csv{pack}; if it is an archive, unpack it first."
             )
         if found:
             raise StudioError(f"{name!r} is {found.name}. {found.advice}.")

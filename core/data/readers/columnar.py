@@ -24,8 +24,8 @@ _BATCH_BYTES = 16 * 2**20
 _BATCH_ROWS = 100
 # Lists and structs nested deeper than this are converted to text.
 _MAX_DEPTH = 100
-# What pyarrow raises for a value that Python cannot hold: a date after the year 9999, a time zone without rules, a map
-# with lists as keys or with one key twice, two fields of one name, text that is not UTF-8. pytz's error is a KeyError.
+# Errors that pyarrow raises for a value that Python cannot hold: a date after the year 9999, a time zone without rules,
+# a map with lists as keys or with one key twice, two fields of one name, text that is not UTF-8. pytz's is a KeyError.
 _NO_VALUE = (ValueError, OverflowError, TypeError, LookupError)
 
 
@@ -171,7 +171,7 @@ def check_ratio(name: str, unpacked: int, packed: int) -> None:
 
 
 def check_columns(names: Sequence[str], name: str) -> None:
-    """Check that a file's columns can be told apart, and are few enough.
+    """Check that a file's columns can be distinguished, and are few enough.
 
     Args:
         names: Names of its columns.

@@ -1,8 +1,8 @@
 """Detection of tables without a header: is the first line a row, or does it hold the names of the columns?
 
 1. It is a row if it holds a number, or a value that its column holds again.
-2. It is a row if most of its cells look like those below them: sentences, or codes and dates of the same shape. A name
-   that public datasets use speaks against it.
+2. It is a row if most of its cells look like those below them: sentences, or codes and dates of the same shape. A cell
+   that is a common column name is evidence against that.
 3. It certainly holds names if one is such a name or an identifier such as `comment_text`, or if the cells below look
    otherwise: numbers below a word, long texts below short ones.
 4. In all other cases it is read as names, and a note quotes it, since a row without a header may look so.
@@ -25,7 +25,7 @@ _IDENTIFIER = re.compile(r"[A-Za-z]+(?:_[A-Za-z]+)+|[a-z]{2,}(?:[A-Z][a-z]+)+")
 # An answer or a question by its number; a shorter word with a number may be a code such as ID-77.
 # Possessive: underscores are in both parts, so that many of them would be divided in every way.
 _NUMBERED = re.compile(r"([^\W\d]{4,}+)[\s_-]*+\d{1,2}")
-# What a cell of a column of numbers may say in place of one.
+# Values of a column of numbers that stand for a missing one.
 _NO_NUMBERS = ("na", "nan", "nil", "none", "null", "unknown", "missing", "inf", "infinity")
 # Names of columns in other languages than English, folded.
 _FOREIGN_NAMES = (
@@ -70,7 +70,7 @@ def are_certain_names(record: list[str], sample: Iterable[list[str]]) -> bool:
     rows = _below(record, sample)
     if _has_known_name(record, numbered=True) or not rows:
         return True
-    if any(_speaks(cell) for cell in record):
+    if any(_ends_like_sentence(cell) for cell in record):
         return False
     pairs = list(zip(record, zip(*rows, strict=True), strict=True))
     return any(_is_named(cell, _filled(values)) for cell, values in pairs) or _are_titles_of_texts(pairs)
@@ -131,14 +131,14 @@ def _end(text: str) -> str:
     return text.rstrip(_CLOSING)[-1:]
 
 
-def _speaks(text: str) -> bool:
+def _ends_like_sentence(text: str) -> bool:
     """Return whether a text ends like a sentence."""
     return (end := _end(text)) != "" and end in _ASKS + _STATES
 
 
 def _is_sentence_of(cell: str, below: list[str]) -> bool:
     """Return whether a cell is a sentence like most of those below; the question of a survey is not like answers."""
-    if not _speaks(cell) or 2 * sum(map(_speaks, below)) <= len(below):
+    if not _ends_like_sentence(cell) or 2 * sum(map(_ends_like_sentence, below)) <= len(below):
         return False
     return _end(cell) not in _ASKS or any(_end(text) in _ASKS for text in below)
 

@@ -72,7 +72,7 @@ def _json(text: str) -> Any:
 
 
 def _literal(text: str) -> Any:
-    """Return a Python literal as JSON stores it, or None if it is none or holds values that JSON has no form for."""
+    """Return a Python literal as JSON stores it, or None for other texts and for values that JSON has no form for."""
     if len(text) > _MAX_LITERAL_CHARACTERS:
         return None
     try:

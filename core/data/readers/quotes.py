@@ -18,7 +18,7 @@ _BACKSLASH = re.compile(r'\\["\\]|\\')
 _MYSQL_BACKSLASH = re.compile(r'\\["\\\r\n]|\\')
 _ESCAPED_END = re.compile(r"(?<!\\)(?:\\\\)*\\\r?\n?\Z")
 _PAIR = re.compile(r"\\(.)", re.DOTALL)
-# What MySQL writes behind a backslash: quotes, backslashes, the end of a line, NULL and the character NUL.
+# Characters that MySQL writes behind a backslash: quotes, backslashes, the end of a line, NULL and the character NUL.
 _MYSQL_PAIRS = frozenset('"\\\r\nN0')
 
 

@@ -1,1 +1,1 @@
-"""Classification in an evaluation: what a classifier predicts for the prompts of a labeled set."""
+"""Evaluation of text classification: labels of a prompt set, labels that answers name, predictions, and tables."""

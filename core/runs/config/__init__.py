@@ -59,7 +59,8 @@ class QLoRAConfig(EvaluationSettings, BatchSettings, OptimizerSettings, DataSett
             raise disagreement("PiSSA and LoftQ convert an adapter without a classifier's head: set Initialization to "
                                "default, or Task to generate", "task", "lora_init")  # fmt: skip
         if self.keep_best and not self.eval_rows:
-            raise disagreement("Take the best needs held-out rows: set Held-out rows above 0", "keep_best", "eval_rows")
+            raise disagreement("“Keep the best adapter” needs held-out rows: set Held-out rows above 0",
+                               "keep_best", "eval_rows")  # fmt: skip
         if over := self.batch_size % self.gpus:
             below = self.batch_size - over
             nearest = f"{below} or {below + self.gpus}" if below else str(self.gpus)

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pydantic import Field
 from pydantic_core import PydanticCustomError
 
-Group = Literal["Model", "LoRA", "Data", "Optimizer", "Batch and length", "Measuring and saving"]
+Group = Literal["Model", "LoRA", "Data", "Optimizer", "Batch and length", "Evaluation and checkpoints"]
 When = dict[str, tuple[Any, ...]]
 # Conditions of settings that apply to one task only.
 GENERATES: When = {"task": ("generate",)}

@@ -12,7 +12,7 @@ The steps, with x (tokens, hidden) the block's input and all rows of the batch l
 Every product includes LoRA (core/train/kernels/lora_linear.py). Only step 4 is left to autograd, because attention
 functions are exchangeable; all else is computed by hand in `_BlockFunction`.
 
-What a block saves for its backward pass is its own choice:
+`keep` decides what a block saves for its backward pass; the planner sets it per batch:
 
     keep off              x alone; the backward pass computes the rest again
     keep on, per token    q, k, v, attended values, residual stream, gate, up, x Aᵀ of each group

@@ -164,13 +164,13 @@ def test_upload_beyond_quota_is_rejected(settings):
     folder.mkdir()
     (folder / "one").write_bytes(b"x" * 1000)
     small = Quotas(upload_mib=1, uploads=2, uploads_gib=2e-6, free_gib=0)
-    quotas.room_for_upload(settings, small, folder, 1000)
+    quotas.check_upload_quota(settings, small, folder, 1000)
     for limits, size, words in (
         (small, 2**21, "1 MiB are allowed"), (small, 1200, "Uploads would take"), (small, None, "no Content-Length"),
-        (Quotas(uploads=1), 1, "are kept"), (Quotas(free_gib=10**9), 1, "must stay free"),
+        (Quotas(uploads=1), 1, "are stored"), (Quotas(free_gib=10**9), 1, "must stay free"),
     ):  # fmt: skip
         with pytest.raises(StudioError, match=words):
-            quotas.room_for_upload(settings, limits, folder, size)
+            quotas.check_upload_quota(settings, limits, folder, size)
 
 
 def test_run_beyond_quota_is_rejected(a_run, runs, monkeypatch):

@@ -25,10 +25,10 @@ def test_own_machine_caller_is_owner(settings):
     assert known.who(None, None, "").is_owner
 
 
-def test_password_holder_is_owner_others_are_nobody(tmp_path):
+def test_password_holder_is_owner_others_are_signed_out(tmp_path):
     known = Access.of(Settings(home=tmp_path, password="open sesame"), {})
     assert known.who(None, "studio", "").is_owner
-    assert known.who(person("keeper"), None, "x").role is Role.NOBODY
+    assert known.who(person("keeper"), None, "x").role is Role.SIGNED_OUT
 
 
 @pytest.mark.parametrize(

@@ -124,7 +124,7 @@ def test_lanes_greedy_answers_of_base_and_tuned_equal_generate(plain, adapter, l
 def small(tmp_path_factory, llama2_tokenizer):
     """A Llama of Llama 2's shape family (no grouped heads, 32,000 tokens), and two models tuned from it.
 
-    In float64: its weights are random, so that two of 32,000 tokens are often as likely as float32 can tell.
+    In float64: its weights are random, so that two of 32,000 tokens are often equally likely in float32.
     """
 
     def fresh():

@@ -1,7 +1,10 @@
 """The plain decoder, used for positions that depend on the text's length, gives the tokens of `generate`."""
 
+from dataclasses import replace
+
 import pytest
 import torch
+from peft import PeftModel
 from transformers import Phi3Config, Phi3ForCausalLM
 
 from core.chat import probe
@@ -11,7 +14,7 @@ from core.chat.lanes import Lanes
 from core.chat.plain import PlainDecoder
 from core.models import support
 from core.models.loading import LoadedBase
-from tests.helpers.tiny_model import tiny_llama
+from tests.helpers.tiny_model import make_adapter, tiny_llama
 
 # Rotary angles depend on the length of texts with more tokens than this.
 LIMIT = 16
@@ -79,6 +82,22 @@ def test_plain_decoder_mixed_batch_equals_each_prompt_alone(name, tokenizer):
     while decoder.step():
         pass
     assert found == [generate_ids(name, prompt) for prompt in PROMPTS]
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_plain_decoder_adapter_beyond_the_length_limit_equals_peft(name, tokenizer, tmp_path):
+    folder = make_adapter(make_model(name), tmp_path / "adapter", rank=4, seed=1, scale=1.0)
+    lanes, prompt, found = Lanes(LoadedBase(make_model(name), tokenizer)), PROMPTS[2], []
+    lanes.add_adapter("run/final", folder)
+    assert not lanes.adapters.unbatched_reason("run/final"), "only the length asks for the plain decoder"
+    decoder = lanes.decoder()
+    decoder.join([replace(row(prompt, found), adapter="run/final")])
+    while decoder.step():
+        pass
+    tuned, ids = PeftModel.from_pretrained(make_model(name), folder).eval(), torch.tensor([prompt])
+    settings = {"max_new_tokens": NEW, "min_new_tokens": NEW, "do_sample": False, "eos_token_id": None}
+    out = tuned.generate(input_ids=ids, attention_mask=torch.ones_like(ids), **settings)
+    assert found == out[0, len(prompt) :].tolist()
 
 
 def test_plain_decoder_unbatched_model_interleaves_or_finishes_one_by_one(tokenizer):

@@ -70,8 +70,8 @@ def test_sampler_frequencies_follow_the_probabilities():
 
 
 def test_sampler_same_seed_samples_the_same():
-    draw = lambda seed: [TokenSampler(Sampling(temperature=1, seed=seed), []).sample(LOGITS)[0] for _ in range(1)]  # noqa: E731
-    assert draw(5) == draw(5)
+    sample = lambda seed: [TokenSampler(Sampling(temperature=1, seed=seed), []).sample(LOGITS)[0] for _ in range(1)]  # noqa: E731
+    assert sample(5) == sample(5)
     samplers = [TokenSampler(Sampling(temperature=1, seed=seed), []) for seed in (1, 1, 2)]
     first, second, third = ([sampler.sample(LOGITS)[0] for _ in range(30)] for sampler in samplers)
     assert first == second != third

@@ -85,7 +85,7 @@ def test_data_about_undecided_dataset_offers_commands_that_work(ok, run_command,
     assert f"{dataset}: 6 rows, not chosen yet (see the choices: python -m core data about {dataset})" in ok(
         "data", "list"
     )
-    code, _, err = run_command("data", "cut", dataset, "x")
+    code, _, err = run_command("data", "subset", dataset, "x")
     assert code == 2
     assert "cannot be used yet: no format is certain" in err
     [words] = commands(err)
@@ -153,9 +153,9 @@ def test_data_lengths_prints_token_statistics(ok, studio, opened):
     assert "of a batch of" in out
 
 
-def test_data_cut_recipe_of_an_export_creates_the_same_subset(ok, home, opened, tmp_path):
+def test_data_subset_recipe_of_an_export_creates_the_same_subset(ok, home, opened, tmp_path):
     dataset = opened(THIRTY)
-    out = ok("data", "cut", dataset, "ten", "--rows", 10, "--method", "first", "--held-out-share", 0)
+    out = ok("data", "subset", dataset, "ten", "--rows", 10, "--method", "first", "--held-out-share", 0)
     made = subset.find(home, "ten")
     assert (made.rows, made.recipe.method) == (10, "first")
     assert made.describe() in out
@@ -165,26 +165,26 @@ def test_data_cut_recipe_of_an_export_creates_the_same_subset(ok, home, opened, 
         assert len(archive.read("train.jsonl").splitlines()) == 10
         assert "train.csv" in archive.namelist()
         (tmp_path / "recipe.json").write_bytes(archive.read("recipe.json"))
-    ok("data", "cut", dataset, "again", "--recipe-file", tmp_path / "recipe.json")
+    ok("data", "subset", dataset, "again", "--recipe-file", tmp_path / "recipe.json")
     assert subset.find(home, "again").sha256 == made.sha256
     assert ok("data", "compare", "ten", "again").startswith("10 conversations in both, of 10 and 10")
 
 
-def test_data_cut_view_with_filters_selects_rows(ok, home, opened):
+def test_data_subset_view_with_filters_selects_rows(ok, home, opened):
     view = {"filters": [{"column": "kind", "values": ["a"]}]}
-    ok("data", "cut", opened(THIRTY), "a-only", "--view", json.dumps(view), "--held-out-share", 0)
+    ok("data", "subset", opened(THIRTY), "a-only", "--view", json.dumps(view), "--held-out-share", 0)
     assert {row % 2 for _, row, _ in subset.stream(home, "a-only")} == {0}
 
 
-def test_data_cut_zero_rows_takes_all_and_repeats_identically(ok, home, keeper):
-    out = ok("data", "cut", keeper.id, "all", "--rows", 0)
+def test_data_subset_zero_rows_takes_all_and_repeats_identically(ok, home, keeper):
+    out = ok("data", "subset", keeper.id, "all", "--rows", 0)
     assert subset.find(home, "all").rows == keeper.splits["train"]
-    assert ok("data", "cut", keeper.id, "all", "--rows", 0) == out
+    assert ok("data", "subset", keeper.id, "all", "--rows", 0) == out
 
 
 def test_data_export_reports_rows_left_out(run_command, opened):
     dataset = opened([{"messages": dialog("a", "b")}, {"messages": dialog("[/INST]", "d")}])
-    run_command("data", "cut", dataset, "two", "--held-out-share", 0)
+    run_command("data", "subset", dataset, "two", "--held-out-share", 0)
     code, out, err = run_command("data", "export", "two")
     assert code == 0
     assert out.strip().endswith("two-llama2.zip")
@@ -204,8 +204,8 @@ MISTAKES = {
     "a column that is not there": (["read", "{keeper}", "--format", "text", "--extra", "x=context"], "no column 'x'"),
     "a use that there is none of": (["read", "{keeper}", "--format", "text", "--extra", "text=prompt"], "'context'"),
     "no format": (["read", "{keeper}", "--format", "undecided"], "No format is chosen"),
-    "a cut by a column that is not there": (
-        ["cut", "{keeper}", "x", "--reading", '{{"format": "text", "columns": {{"text": "x"}}}}'], "no column 'x'"),
+    "a subset by a column that is not there": (
+        ["subset", "{keeper}", "x", "--reading", '{{"format": "text", "columns": {{"text": "x"}}}}'], "no column 'x'"),
     "no Hub id": (["open", "nothing-like-this"], "owner/name"),
     "rows of an unknown dataset": (["rows", "nope"], "no open dataset 'nope'"),
     "rows of a path": (["rows", "../x"], "'../x' cannot be used"),
@@ -217,13 +217,13 @@ MISTAKES = {
     "a row that is not there": (["show", "{keeper}", "100000"], "There is no row 100000"),
     "a row that is no number": (["show", "{keeper}", "x"], "must be a whole number"),
     "SQL that writes": (["sql", "{keeper}", "DROP TABLE rows"], "Expected SELECT or WITH"),
-    "a cut of an unknown dataset": (["cut", "nope", "x"], "no open dataset 'nope'"),
-    "a cut to a path": (["cut", "{keeper}", "../x"], "'../x' cannot be used"),
-    "more rows than there are": (["cut", "{keeper}", "x", "--rows", "1000000"], "1,000,000 rows"),
-    "rows below 0": (["cut", "{keeper}", "x", "--rows", "-1"], "given: '-1'"),
-    "a name that is taken": (["cut", "{keeper}", "keeper", "--rows", "3"], "exists already"),
-    "an unknown method": (["cut", "{keeper}", "x", "--method", "last"], "'first', 'random'"),
-    "a recipe that is none": (["cut", "{keeper}", "x", "--recipe-file", "{tmp}/strange.jsonl"], "is not a recipe"),
+    "a subset of an unknown dataset": (["subset", "nope", "x"], "no open dataset 'nope'"),
+    "a subset to a path": (["subset", "{keeper}", "../x"], "'../x' cannot be used"),
+    "more rows than there are": (["subset", "{keeper}", "x", "--rows", "1000000"], "1,000,000 rows"),
+    "rows below 0": (["subset", "{keeper}", "x", "--rows", "-1"], "given: '-1'"),
+    "a name that is taken": (["subset", "{keeper}", "keeper", "--rows", "3"], "exists already"),
+    "an unknown method": (["subset", "{keeper}", "x", "--method", "last"], "'first', 'random'"),
+    "a recipe that is none": (["subset", "{keeper}", "x", "--recipe-file", "{tmp}/strange.jsonl"], "is not a recipe"),
     "an export of an unknown subset": (["export", "nope"], "no subset 'nope'"),
     "an export of a path": (["export", "../keeper"], "'../keeper' cannot be used"),
     "an unknown export format": (["export", "keeper", "--format", "zip"], "'llama2', 'guanaco', 'messages'"),
@@ -252,3 +252,10 @@ def test_data_mistake_prints_one_sentence_and_exits_with_2(run_command, list_fil
 def test_data_show_prints_the_messages_of_the_row(home, keeper, ok):
     messages = Rows(home, keeper.id).row(2)["messages"]
     assert ok("data", "show", keeper.id, 2) == "".join(f"[{m['role']}]\n{m['content']}\n\n" for m in messages)
+
+
+def test_data_cut_runs_data_subset_with_a_note(run_command, home):
+    code, _, err = run_command("data", "cut", "nope", "x")
+    assert code == 2
+    assert "`data cut` is now called `data subset`. The old name will be removed in the next version." in err
+    assert "no open dataset 'nope'" in err

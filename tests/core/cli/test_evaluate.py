@@ -1,9 +1,11 @@
 """The `python -m core evaluate` commands on evaluations without a worker."""
 
+import re
+
 import pytest
 
-from core.evaluate.answers_file import AnswerWriter
 from core.evaluate.config import EvaluationConfig
+from core.evaluate.line_file import LineWriter
 from core.evaluate.store import EvaluationStore
 
 
@@ -11,7 +13,7 @@ from core.evaluate.store import EvaluationStore
 def evaluation(home):
     made = EvaluationStore(home).create(EvaluationConfig(subset="keeper", limit=2))
     line = {"prompt": 1, "lane": 0, "text": "Aye.", "tokens": 3, "end": "end", "note": "", "exact": False, "f1": 0.25}
-    AnswerWriter(made.answers_file).write([line])
+    LineWriter(made.answers_file).write([line])
     return made
 
 
@@ -19,7 +21,9 @@ def test_evaluate_list_and_show_print_progress_and_metrics(ok, evaluation):
     assert ok("evaluate", "list") == f"{evaluation.id}  stopped  1 of 2 prompts\n"
     shown = ok("evaluate", "show", evaluation.id)
     assert "1 of 2 prompts of all rows of the subset keeper" in shown
-    assert "base: 1 answers, 100% ended before the limit, 3 mean tokens, 0.250 word F1" in shown
+    rows = dict(re.findall(r"^(.+?)  +(\S+)$", shown, re.MULTILINE))
+    assert (rows["Answers"], rows["Tokens"], rows["Ended by itself"]) == ("1", "3.0", "100.0%")
+    assert {"Word F1", "chrF", "ROUGE-L", "Length ratio"} <= rows.keys()
     assert ok("evaluate", "follow", evaluation.id).startswith("1 of 2 answers\nstopped: ")
 
 

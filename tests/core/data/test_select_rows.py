@@ -132,7 +132,7 @@ def test_select_with_own_held_out_split_removes_leaks(settings, tmp_path):
     data = sources.open_folder(settings, tmp_path / "s")
     found = select_rows(Rows(settings, data.id))
     assert (len(split(found, "train")), len(split(found, "held-out"))) == (7, 1)
-    assert found.left_out == {"asks what a held-out row asks": 1}
+    assert found.left_out == {"same question as a held-out row": 1}
     assert len(split(select_rows(Rows(settings, data.id), leaks="keep"), "train")) == 8
 
 

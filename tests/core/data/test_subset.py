@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from core.access.roles import Caller, Role, acting
 from core.data import subset, table
 from core.data.formats import Reading
 from core.data.recipe import Recipe
@@ -52,6 +53,26 @@ def test_create_subset_with_used_name_is_rejected_unless_equal(settings, data):
         with pytest.raises(StudioError, match="cannot be used as a subset name"):
             subset.create(settings, name, recipe)
     assert [s.name for s in subset.subsets(settings)] == ["s"]
+
+
+@pytest.mark.parametrize("content", ["{", "", "[1]", '{"name": "s"}', '"s"', "\xff"])
+def test_damaged_recipe_hides_no_other_subset(settings, data, content, capsys):
+    subset.create(settings, "fine", Recipe(dataset=data.id, rows=5))
+    damaged = settings.subsets_dir / "s"
+    damaged.mkdir()
+    (damaged / "recipe.json").write_text(content, encoding="latin-1")
+    for _ in range(2):
+        assert [s.name for s in subset.subsets(settings)] == ["fine"]
+    assert capsys.readouterr().err.count("cannot be read and is left out") == 1
+    with pytest.raises(StudioError, match=r"recipe.json of the subset 's' cannot be read"):
+        subset.find(settings, "s")
+    with pytest.raises(StudioError, match=r"recipe.json of the subset 's' cannot be read"):
+        subset.create(settings, "s", Recipe(dataset=data.id, rows=5))
+    assert subset.free_name(settings, "s", Recipe(dataset=data.id)).startswith("s-")
+    with pytest.raises(StudioError, match=r"no subset 't'\. Subsets so far: fine\."):
+        subset.find(settings, "t")
+    with acting(Caller(Role.VISITOR, "x")), pytest.raises(StudioError, match="There is no subset 's'"):
+        subset.find(settings, "s")
 
 
 def test_create_subset_that_fails_leaves_no_folder(settings, data):

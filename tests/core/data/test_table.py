@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from core.access.roles import Caller, Role, acting
 from core.data import table
 from core.data.table import Source
 from core.errors import StudioError
@@ -35,6 +36,19 @@ def test_opened_datasets_skips_other_layouts(settings, tmp_path):
     assert table.opened_datasets(settings) == []
     # The dataset is stored again, in the current layout.
     assert open_dataset(settings, tmp_path, [ROW]) == data
+
+
+@pytest.mark.parametrize("content", ["{", "[1]", '{"id": "s"}', "\xff"])
+def test_damaged_description_hides_no_other_dataset_and_is_written_again(settings, tmp_path, content):
+    fine = open_dataset(settings, tmp_path, [ROW], "fine.jsonl")
+    damaged = open_dataset(settings, tmp_path, [ROW, ROW], "damaged.jsonl")
+    (table.folder(settings, damaged.id) / "about.json").write_text(content, encoding="latin-1")
+    assert table.opened_datasets(settings) == [fine]
+    with pytest.raises(StudioError, match=f"about.json of the dataset '{damaged.id}' cannot be read"):
+        table.find(settings, damaged.id)
+    with acting(Caller(Role.VISITOR, "x")), pytest.raises(StudioError, match="There is no open dataset"):
+        table.find(settings, damaged.id)
+    assert open_dataset(settings, tmp_path, [ROW, ROW], "damaged.jsonl") == damaged
 
 
 def test_source_describe_and_dataset_id_use_name_and_content():

@@ -146,7 +146,7 @@ def test_end_tokens_of_llama3_base_are_eot_not_eos():
     assert tokenizer.eos_token_id not in ends.ids
 
 
-# What a template leaves out or writes otherwise
+# Texts that a template leaves out or writes otherwise
 
 
 def test_render_qwen3_notes_dropped_reasoning():
@@ -178,7 +178,7 @@ def test_render_without_any_answer_gives_the_reason():
     parts = "{% for m in messages %}[{{ m.role }}]{% for p in m.content %}{{ p.text }}{% endfor %}</s>{% endfor %}"
     made = tokenize(renderer_of(parts), [(0, [user("a"), answer("b")])], 256, answers_only=True)
     assert made.left_out == {
-        "nothing to learn: the chat template leaves out a user turn; the chat template leaves out an answer": 1
+        "no token carries loss: the chat template leaves out a user turn; the chat template leaves out an answer": 1
     }
 
 

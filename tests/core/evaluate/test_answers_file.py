@@ -4,7 +4,8 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.evaluate.answers_file import AnswerReader, AnswerWriter
+from core.evaluate.answers_file import AnswerReader
+from core.evaluate.line_file import LineWriter
 
 
 def line(prompt, lane, text="ü"):
@@ -15,7 +16,7 @@ def test_answer_reader_growing_file_indexes_answers_by_prompt(tmp_path):
     path = tmp_path / "answers.jsonl"
     reader = AnswerReader(path, 2)
     assert len(reader.update()) == 0
-    writer = AnswerWriter(path)
+    writer = LineWriter(path)
     writer.write([line(3, 1), line(0, 0)])
     assert reader.update().finished == []
     writer.write([line(3, 0, "first")])
@@ -28,23 +29,23 @@ def test_answer_reader_growing_file_indexes_answers_by_prompt(tmp_path):
 @given(size=st.integers(0, 400))
 def test_answer_writer_file_truncated_anywhere_keeps_complete_lines(tmp_path_factory, size):
     path = tmp_path_factory.mktemp("size") / "answers.jsonl"
-    writer = AnswerWriter(path)
+    writer = LineWriter(path)
     writer.write([line(n, 0, "a" * n) for n in range(5)])
     writer.close()
     whole = path.read_bytes()
     path.write_bytes(whole[:size])
     left = whole[:size].count(b"\n")
     assert len(AnswerReader(path, 1).update()) == left
-    AnswerWriter(path).write([line(n, 0) for n in range(left, 5)])
+    LineWriter(path).write([line(n, 0) for n in range(left, 5)])
     assert [json.loads(text)["prompt"] for text in path.read_text().splitlines()] == list(range(5))
 
 
 def test_answer_writer_incomplete_line_longer_than_a_block_is_removed(tmp_path):
     path = tmp_path / "answers.jsonl"
-    AnswerWriter(path).write([line(0, 0)])
+    LineWriter(path).write([line(0, 0)])
     with path.open("a") as stream:
         stream.write('{"prompt": 1, "text": "' + "x" * 200_000)
-    AnswerWriter(path).write([line(1, 0)])
+    LineWriter(path).write([line(1, 0)])
     assert len(AnswerReader(path, 1).update()) == 2
 
 
@@ -56,3 +57,13 @@ def test_answer_reader_incomplete_line_is_read_once_complete(tmp_path):
     assert len(reader.update()) == 0
     path.write_text(text)
     assert len(reader.update()) == 1
+
+
+def test_damaged_line_hides_no_other_answer(tmp_path, capsys):
+    path = tmp_path / "answers.jsonl"
+    path.write_bytes(
+        b"".join([json.dumps(line(0, 0)).encode(), b"\n\x00{]\n\xff\n", json.dumps(line(2, 0)).encode(), b"\n"])
+    )
+    reader = AnswerReader(path, 1).update()
+    assert [reader.read(prompt)[0] is not None for prompt in range(3)] == [True, False, True]
+    assert capsys.readouterr().err.count("cannot be read and is left out") == 2

@@ -9,18 +9,19 @@ import pytest
 
 from core.data.rows import Rows
 from core.errors import StudioError
-from core.evaluate import process, result
+from core.evaluate import process, result, scores
 from core.evaluate.config import EvaluationConfig
 from tests.helpers.tiny_evaluations import ended, until
 
 PROMPTS = 60
 
 
-def read_keys(evaluation):
-    """Return (prompt, lane) of each complete line of the answers file."""
-    if not evaluation.answers_file.exists():
+def read_keys(evaluation, name="answers.jsonl"):
+    """Return (prompt, lane) of each complete line of a file."""
+    path = evaluation.folder / name
+    if not path.exists():
         return []
-    complete = evaluation.answers_file.read_bytes().rpartition(b"\n")[0]
+    complete = path.read_bytes().rpartition(b"\n")[0]
     return [(line["prompt"], line["lane"]) for line in map(json.loads, complete.splitlines())]
 
 
@@ -66,7 +67,34 @@ def test_worker_killed_paused_and_resumed_answers_every_prompt_once(tiny):
     assert evaluation.state().precision == "none, float32"
     with pytest.raises(StudioError, match="Every prompt is answered"):
         process.resume(store, evaluation)
+    _check_losses_and_scores(store, evaluation)
     _check_open_and_export(store, evaluation)
+
+
+def _check_losses_and_scores(store, evaluation):
+    keys = [(prompt, lane) for prompt in range(PROMPTS) for lane in range(2)]
+    assert sorted(read_keys(evaluation, "losses.jsonl")) == keys
+    whole = {json.dumps(line) for line in map(json.loads, evaluation.losses_file.read_text().splitlines())}
+    # A crash in the middle of the losses leaves half of a line, and no scores of this version.
+    evaluation.losses_file.write_bytes(
+        evaluation.losses_file.read_bytes()[: evaluation.losses_file.stat().st_size // 2]
+    )
+    assert scores.find(evaluation) is None
+    before, answers = evaluation.losses_file.read_bytes().rpartition(b"\n")[0], evaluation.answers_file.read_bytes()
+    evaluation.save_state(evaluation.saved_state().model_copy(update={"status": "interrupted"}))
+    process.resume(store, evaluation)
+    assert ended(evaluation).status == "finished", evaluation.log_tail()
+    assert evaluation.losses_file.read_bytes().startswith(before)
+    assert sorted(read_keys(evaluation, "losses.jsonl")) == keys
+    lines = [json.loads(line) for line in evaluation.losses_file.read_text().splitlines()]
+    totals = [sum(line["nll"] for line in found) for found in (lines, map(json.loads, whole))]
+    assert totals[0] == pytest.approx(totals[1], rel=1e-5), "another batch gives the same losses"
+    assert evaluation.answers_file.read_bytes() == answers
+    found = scores.find(evaluation)
+    assert [found.summary("loss", lane) for lane in (0, 1)] == [
+        pytest.approx(sum(line["nll"] for line in own) / sum(line["tokens"] for line in own))
+        for own in ([line for line in lines if line["lane"] == lane] for lane in (0, 1))
+    ]
 
 
 def _check_open_and_export(store, evaluation):

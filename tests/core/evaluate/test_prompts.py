@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import pytest
 
@@ -105,3 +106,42 @@ def test_write_notes_unused_columns_and_rejects_unclear_formats(write_file):
     pair = '{"premise": "The harbour was quiet today %d", "hypothesis": "Nobody was in the harbour %d"}\n'
     with pytest.raises(StudioError, match="cannot be used as it is: no format is certain"):
         write_file("a.jsonl", "".join(pair % (i, i) for i in range(5)))
+
+
+def test_write_every_turn_gives_a_prompt_per_answer(write_file):
+    masked = [*dialog("a", "b", "c", "d"), {"role": "user", "content": "e"}]
+    masked[1]["loss"] = False
+    rows = [dialog("q1", "r1", "q2", "r2"), masked, dialog("q", "r")]
+    text = "".join(json.dumps({"messages": row}) + "\n" for row in rows)
+    found, words = write_file("a.jsonl", text, turns="every")
+    assert words[-1] == "1 rows: an answer that carries no loss, or follows another answer, is not asked for."
+    assert [(p.question, p.reference, p.row) for p in found] == [
+        ("q1", "r1", 0), ("q2", "r2", 0), ("c", "d", 1), ("e", "", 1), ("q", "r", 2),
+    ]  # fmt: skip
+    assert found[1].messages == dialog("q1", "r1", "q2")
+    last, _ = write_file("a.jsonl", text)
+    assert [(p.question, p.reference) for p in last] == [("q2", "r2"), ("e", ""), ("q", "r")]
+
+
+def test_write_keeps_small_columns_and_names_the_others(write_file, runs, tmp_path):
+    rows = [
+        {"instruction": f"Name the keeper of lamp {n}.", "output": f"Keeper {n} kept it.",
+         "topic": ("sea", "land")[n % 2], "part": n % 3, "id": f"x{n}", "source": "same"}
+        for n in range(30)
+    ]  # fmt: skip
+    found, words = write_file("a.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    assert found[4].columns == {"topic": "sea", "part": "1"}
+    assert words[-2:] == [
+        "Results are grouped by the columns topic, part.",
+        "Results are not grouped by: id (more than 20 values).",
+    ]
+    data = open_file(runs.settings, tmp_path / "a.jsonl")
+    subset.create(runs.settings, "lamps", Recipe(dataset=data.id, held_out_share=0.5))
+    target = tmp_path / "p.jsonl"
+    _, words = write(target, runs, EvaluationConfig(subset="lamps", split="held-out"))
+    for prompt in Prompts(target):
+        assert prompt.columns == {"topic": rows[prompt.row]["topic"], "part": str(rows[prompt.row]["part"])}
+    assert "Results are grouped by the columns topic, part." in words
+    shutil.rmtree(runs.settings.datasets_dir / data.id)
+    _, words = write(target, runs, EvaluationConfig(subset="lamps", split="held-out"))
+    assert words == [f"The dataset {data.id} is not open any more, so results are not grouped by its columns."]

@@ -6,8 +6,8 @@ import sys
 import pytest
 
 from core.errors import StudioError
-from core.evaluate.answers_file import AnswerWriter
 from core.evaluate.config import EvaluationConfig
+from core.evaluate.line_file import LineWriter
 from core.evaluate.store import EvaluationStore
 from core.runs.store import Label
 
@@ -94,7 +94,7 @@ def test_lane_titles_are_the_names_of_their_runs(store, runs, a_run):
 
 def test_listed_changes_with_every_saved_state(store, evaluation):
     before = store.fingerprint()
-    AnswerWriter(evaluation.answers_file).write([])
+    LineWriter(evaluation.answers_file).write([])
     assert store.fingerprint() == before
     evaluation.save_state(evaluation.saved_state())
     assert store.fingerprint() != before

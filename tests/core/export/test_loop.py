@@ -14,7 +14,7 @@ from core.chat.queue_entry import QueueEntry
 from core.chat.requests import resolve_lanes
 from core.chat.sampling import Sampling
 from core.chat.types import LaneRequest
-from core.export.adapter import loading_code, write_adapter
+from core.export.adapter import example_code, write_adapter
 from core.runs.config import QLoRAConfig
 from core.runs.store import RunStore
 from core.train import worker
@@ -67,7 +67,7 @@ def test_classifier_is_exported_with_code_that_loads_it(settings, small_tokenize
     assert sorted(path.name for path in folder.iterdir()) == [
         "README.md", "adapter_config.json", "adapter_model.safetensors", "classifier.json", "settings.yaml",
     ]  # fmt: skip
-    readme, code = (folder / "README.md").read_text(), loading_code(run, folder.name)
+    readme, code = (folder / "README.md").read_text(), example_code(run, "final")
     assert code in readme
     assert "2 labels, in `classifier.json`" in readme
 

@@ -118,7 +118,7 @@ def test_pushed_subset_opens_again_unchanged(world, clients, settings):
     card = DatasetCard(repo.files["README.md"].decode())
     assert card.data.configs[0]["data_files"][0] == {"split": "train", "path": "train.parquet"}
     reported = core("data", "open", "me/keeper")
-    core("data", "cut", reported.partition(":")[0], "again")
+    core("data", "subset", reported.partition(":")[0], "again")
     original, reopened = (subset.load(settings, name) for name in ("keeper", "again"))
     for split in ("train", "held-out"):
         assert [m for _, m in original[split]] == [m for _, m in reopened[split]]

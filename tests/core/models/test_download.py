@@ -102,7 +102,7 @@ def test_cancelled_download_ends_while_the_network_stands_still_and_keeps_comple
     assert lines[-1] == "cancelled"
     assert SECOND in cached(fetch.cache)
     assert FIRST not in cached(fetch.cache)
-    # What a killed process leaves is removed once nothing can be writing it.
+    # Files that a killed process leaves are removed once nothing can be writing them.
     (left,) = fetch.cache.rglob("*.incomplete")
     os.utime(left, (0, 0))
     again = fetch("some/stopped")

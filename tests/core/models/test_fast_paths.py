@@ -23,11 +23,14 @@ def test_undecoded_reason_of_llama_in_4_16_or_32_bits_is_none(double):
 @pytest.mark.parametrize(
     ("over", "reason"),
     [
-        ({"head_dim": 16}, "heads are 16 wide"),
+        ({"head_dim": 16}, "the head width 16 is not a power of two of at least"),
         ({"hidden_act": "gelu"}, "activation is gelu"),
         ({"attention_bias": True}, "biases"),
         ({"intermediate_size": 200}, "no multiple of 64"),
-        ({"rope_parameters": {"rope_type": "dynamic", "rope_theta": 1e4, "factor": 2.0}}, "positions are of the kind"),
+        (
+            {"rope_parameters": {"rope_type": "dynamic", "rope_theta": 1e4, "factor": 2.0}},
+            "rotary embedding is of type dynamic",
+        ),
         ({"dtype": torch.float64}, "computes in torch.float64"),
     ],
 )
@@ -48,7 +51,7 @@ def test_undecoded_reason_names_mixed_kinds_of_weights():
         ({}, None),
         ({"hidden_act": "gelu"}, "the activation is gelu"),
         ({"attention_dropout": 0.1}, "the attention has dropout"),
-        ({"head_dim": 24}, "the heads are 24 wide"),
+        ({"head_dim": 24}, "the head width 24 is not a power of two"),
         ({"mlp_bias": True}, "a projection has biases"),
     ],
 )

@@ -34,10 +34,10 @@ def training_logits(model):
 @pytest.mark.parametrize("quantization", ["nf4", "fp4"])
 def test_load_base_unpacked_weights_give_the_same_logits(tiny, monkeypatch, quantization):
     unpacked = load_base(tiny, Precision(quantization))
-    assert "unpacked once" in unpacked.choices[-1]
+    assert "unpacked once" in unpacked.notes[-1]
     monkeypatch.setattr(loading, "UNPACKED_SHARE", 0)
     packed = load_base(tiny, Precision(quantization))
-    assert "at every product" in packed.choices[-1]
+    assert "at every product" in packed.notes[-1]
     assert any(isinstance(m, Linear4bit) for m in packed.model.modules())
     assert not any(isinstance(m, Linear4bit) for m in unpacked.model.modules())
     embeddings = torch.randn(1, 5, 64, dtype=packed.model.dtype, requires_grad=True)
@@ -65,9 +65,7 @@ def test_load_base_on_cpu_without_bfloat16_uses_float32_and_notes_it(tiny, monke
         monkeypatch.setattr(cpu, "multiplies_bfloat16", lambda is_fast=is_fast: is_fast)
         base = load_base(tiny, Precision("nf4"))
         assert base.model.dtype == base.model.model.layers[0].mlp.up_proj.weight.dtype == dtype
-        assert base.choices[0].startswith(
-            f"Matrix products are computed in {str(dtype).removeprefix('torch.')} (auto: "
-        )
+        assert base.notes[0].startswith(f"Matrix products are computed in {str(dtype).removeprefix('torch.')} (auto: ")
 
 
 def test_load_base_unknown_architecture_is_rejected_with_the_name(settings):

@@ -1,4 +1,4 @@
-"""What blocks keep and what they make again: the plan, and that it is carried out batch by batch."""
+"""Activations that blocks keep or compute again: the plan, and that it is carried out batch by batch."""
 
 import pytest
 import torch
@@ -23,28 +23,28 @@ SEVEN = ModelShape.from_config(LlamaConfig(vocab_size=32000))
 LENGTHS = [30, 12, 45, 7]
 
 
-@given(room=st.integers(6, 80), tokens=st.integers(512, 32768), fused=st.booleans())
-def test_plan_auto_recomputes_fewest_blocks_that_fit(room, tokens, fused):
+@given(free_gib=st.integers(6, 80), tokens=st.integers(512, 32768), fused=st.booleans())
+def test_plan_auto_recomputes_fewest_blocks_that_fit(free_gib, tokens, fused):
     config = QLoRAConfig()
-    chosen = plan(config, SEVEN, 32, room * GIB, fused, tokens)
+    chosen = plan(config, SEVEN, 32, free_gib * GIB, fused, tokens)
 
     def fits(blocks):
-        return forecast(SEVEN, config, blocks, 2, fused, tokens).device <= room * GIB * (1 - MARGIN)
+        return forecast(SEVEN, config, blocks, 2, fused, tokens).device <= free_gib * GIB * (1 - MARGIN)
 
     assert chosen.blocks == 32 or fits(chosen.blocks)
     assert not chosen.blocks or not fits(chosen.blocks - 1)
     assert ("may not fit" in chosen.text) != fits(chosen.blocks)
-    assert plan(config, SEVEN, 32, room * GIB, fused, tokens + 512).blocks >= chosen.blocks
+    assert plan(config, SEVEN, 32, free_gib * GIB, fused, tokens + 512).blocks >= chosen.blocks
 
 
 @pytest.mark.parametrize(
-    ("wish", "room", "blocks", "offload"),
+    ("wish", "free_gib", "blocks", "offload"),
     [("on", 80, 32, False), ("off", 8, 0, False), ("offload", 8, 32, True), ("on", None, 32, False),
      ("offload", None, 32, False), ("auto", None, 0, False), ("auto", 80, 0, False), ("auto", 2, 32, False)],
 )  # fmt: skip
-def test_plan_follows_explicit_settings(wish, room, blocks, offload):
+def test_plan_follows_explicit_settings(wish, free_gib, blocks, offload):
     config = QLoRAConfig(gradient_checkpointing=wish)
-    chosen = plan(config, SEVEN, 32, room and room * GIB, True, 4096)
+    chosen = plan(config, SEVEN, 32, free_gib and free_gib * GIB, True, 4096)
     assert (chosen.blocks, chosen.offload) == (blocks, offload)
     reported = {0: "is off", 32: "is on"}[blocks]
     assert reported in chosen.text
@@ -108,7 +108,7 @@ def test_short_batch_recomputes_fewer_blocks_than_long_batch(tmp_path, tokenizer
     """The planner recomputes one block per 1,024 tokens of the batch."""
     trainer = trainer_of(tmp_path, tokenizer, fused)
 
-    def plan_by_length(config, shape, total, room, fuses, tokens, *_):
+    def plan_by_length(config, shape, total, free_gib, fuses, tokens, *_):
         return recomputing.Recompute(min(total, tokens // 1024), total, False, "a test")
 
     monkeypatch.setattr(recomputing, "plan", plan_by_length)

@@ -4,15 +4,16 @@ import pytest
 
 from core.data import subset
 from core.data.recipe import Recipe
-from core.runs.comparability import measurement_of, reference_of, why_not_comparable
+from core.runs.comparability import held_out_setup_of, reference_of, why_not_comparable
 from core.runs.config import QLoRAConfig
 from core.runs.events import PreparedEvent
+from core.system.files import write_json
 
 PREPARED = PreparedEvent(rows=306, tokens=1000, template="Llama 2's chat template")
 
 
 def measured(run, prepared=PREPARED):
-    return measurement_of(run, run.config(), prepared)
+    return held_out_setup_of(run, run.config(), prepared)
 
 
 @pytest.mark.parametrize(
@@ -34,15 +35,35 @@ def test_losses_are_comparable_only_if_they_were_measured_in_the_same_way(a_run,
     assert why_not_comparable(measured(one, PREPARED.model_copy(update=prepared)), measured(other)) == reason
 
 
-def test_rows_left_out_by_hand_change_nothing_but_another_selection_does(a_run, settings):
+def test_other_training_rows_change_nothing(a_run, settings):
     whole = a_run()
     recipe = whole.subset().recipe
     train = next(number for split, number, _ in subset.stream(settings, "keeper") if split == "train")
     subset.create(settings, "without", recipe.model_copy(update={"excluded": [train]}))
-    subset.create(settings, "other", Recipe(dataset=recipe.dataset, rows=40))
-    assert why_not_comparable(measured(a_run(config=QLoRAConfig(subset="without"))), measured(whole)) == ""
-    found = why_not_comparable(measured(a_run(config=QLoRAConfig(subset="other"))), measured(whole))
-    assert found == "other held-out rows"
+    # The source has held-out rows of its own, so a selection changes the rows to train on only.
+    subset.create(settings, "fewer", Recipe(dataset=recipe.dataset, rows=40))
+    for name in ("without", "fewer"):
+        assert why_not_comparable(measured(a_run(config=QLoRAConfig(subset=name))), measured(whole)) == ""
+
+
+def test_other_held_out_rows_are_not_comparable_even_if_they_are_as_many(a_run, settings):
+    recipe = a_run().subset().recipe
+    rows = [number for split, number, _ in subset.stream(settings, "keeper") if split == "held-out"]
+    for name, row in zip(("one", "two"), rows, strict=False):
+        subset.create(settings, name, recipe.model_copy(update={"excluded": [row]}))
+    one, two = (measured(a_run(config=QLoRAConfig(subset=name))) for name in ("one", "two"))
+    assert why_not_comparable(one, two) == why_not_comparable(one, measured(a_run())) == "other held-out rows"
+
+
+def test_rows_of_earlier_versions_are_compared_by_the_recipe(a_run):
+    runs = [a_run(), a_run(), a_run()]
+    for run, excluded in zip(runs, ([], [], [3]), strict=True):
+        saved = run.subset().model_dump(exclude={"held_out_sha256"})
+        saved["recipe"]["excluded"] = excluded
+        write_json(run.folder / "subset.json", saved)
+    one, same, other = map(measured, runs)
+    assert why_not_comparable(one, same) == ""
+    assert why_not_comparable(one, other) == "other held-out rows"
 
 
 def test_reference_is_the_most_common_way(a_run):

@@ -56,7 +56,7 @@ def test_summary_of_damaged_run_shows_what_is_readable(a_run, summaries):
     assert summaries.of(run).status == "unreadable"
 
 
-def test_arranged_puts_missing_values_last(a_run, summaries):
+def test_sort_puts_missing_values_last(a_run, summaries):
     runs = [a_run(steps(loss) if loss else [], created=float(n)) for n, loss in enumerate((2.0, None, 1.0))]
     found = [summaries.of(run) for run in runs]
     assert [s.created for s in sort_summaries(found, "loss", False)] == [2, 0, 1]
@@ -71,7 +71,7 @@ def test_differences_lists_only_what_differs(a_run):
     assert differences([one, one], Timelines()) == []
 
 
-def test_differences_without_lineage_are_unknown_and_without_config_raise(a_run):
+def test_differences_without_provenance_are_unknown_and_without_config_raise(a_run):
     one, two = a_run(), a_run([prepared()])
     assert {d.title: d.values for d in differences([one, two], Timelines())}["torch"] == ("unknown", "2.13.0")
     (one.folder / "config.json").write_text("{")

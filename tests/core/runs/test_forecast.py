@@ -7,7 +7,7 @@ from transformers import LlamaConfig
 
 from core.models.shape import ModelShape
 from core.runs.config import QLoRAConfig
-from core.runs.forecast import forecast, smaller
+from core.runs.forecast import find_smaller_settings, forecast
 from core.runs.presets import CARDS, LONG_CONTEXT
 
 SEVEN = ModelShape.from_config(LlamaConfig(vocab_size=32000))
@@ -79,8 +79,8 @@ def test_forecast_grows_with_every_size(config):
 
 
 @given(config=CONFIGS, free=st.floats(4, 80))
-def test_smaller_returns_change_that_fits_and_keeps_rows_per_update(config, free):
-    found = smaller(SEVEN, config, False, free * GIB)
+def test_find_smaller_settings_returns_change_that_fits_and_keeps_rows_per_update(config, free):
+    found = find_smaller_settings(SEVEN, config, False, free * GIB)
     if found is None:
         least = config.model_copy(update={"batch_size": 1, "max_length": 256, "optimizer": "paged_adamw_8bit"})
         assert forecast(SEVEN, least, True).device > free * GIB * 0.9
@@ -103,7 +103,7 @@ def test_forecast_of_several_gpus_splits_activations_not_weights():
 @given(rows=st.integers(1, 12), gpus=st.integers(2, 4), free=st.floats(5, 12))
 def test_smaller_batch_is_divisible_by_gpus(rows, gpus, free):
     config = QLoRAConfig(batch_size=rows * gpus, gpus=gpus, max_length=4096)
-    changes, _ = smaller(SEVEN, config, True, free * GIB) or ({}, "")
+    changes, _ = find_smaller_settings(SEVEN, config, True, free * GIB) or ({}, "")
     fresh = QLoRAConfig(**config.model_dump() | changes)
     assert fresh.batch_size * fresh.gradient_accumulation >= config.batch_size
 

@@ -1,4 +1,4 @@
-"""What preflight finds on model folders that hold a config and nothing else."""
+"""Findings of the preflight checks on model folders that hold a config and nothing else."""
 
 import json
 import subprocess

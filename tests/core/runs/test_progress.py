@@ -1,4 +1,4 @@
-"""Progress of a run read from its events: steps, time left and losses."""
+"""RunProgress of a run read from its events: steps, time left and losses."""
 
 import re
 
@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.runs.events import parse_event
-from core.runs.progress import Progress, duration, progress
+from core.runs.progress import RunProgress, duration, progress
 from tests.helpers.run_events import parse
 
 PREPARED = {"event": "prepared", "total_steps": 20, "rows": 5}
@@ -22,7 +22,7 @@ def measured(at, loss):
 
 
 def test_progress_without_events_is_empty():
-    assert progress([]) == Progress()
+    assert progress([]) == RunProgress()
     assert progress([]).share == 0
 
 

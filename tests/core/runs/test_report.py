@@ -8,6 +8,7 @@ from PIL import Image
 from core.errors import StudioError
 from core.runs import report
 from core.runs.config import QLoRAConfig
+from core.runs.metrics_series import METRIC_TITLES
 from core.runs.store import Label
 from tests.helpers.run_events import EVENTS, HOSTILE, PREPARED
 
@@ -17,6 +18,14 @@ LINEAGE = {"code": "abc-dirty", "hardware": "a CPU", "base_commit": None, "pytho
 def write_report(run):
     """Write the report of a run, and return its text."""
     return report.write(run, run.state()).read_text()
+
+
+# Shown on the page only: they depend on the machine more than on the run.
+NOT_PLOTTED = {"memory_gib", "utilization"}
+
+
+def test_every_metric_is_plotted_or_left_out_on_purpose():
+    assert {*report._METRICS, *NOT_PLOTTED} == set(METRIC_TITLES)
 
 
 def test_report_has_results_rows_settings_and_versions(a_run):

@@ -155,7 +155,7 @@ def test_queue_is_sorted_by_queue_position(store):
     runs = [store.create(QLoRAConfig()) for _ in range(3)]
     assert [run.id for run in store.queue()] == [run.id for run in runs]
     first = runs[0].saved_state()
-    runs[0].save_state(first.model_copy(update={"place": 99.0}))
+    runs[0].save_state(first.model_copy(update={"queue_position": 99.0}))
     assert [run.id for run in store.queue()] == [runs[1].id, runs[2].id, runs[0].id]
     runs[1].save_state(first.model_copy(update={"status": "stopped"}))
     assert [run.id for run in store.queue()] == [runs[2].id, runs[0].id]

@@ -29,7 +29,7 @@ def test_config_survives_yaml_round_trip(config):
 def test_yaml_is_grouped():
     text = to_yaml(QLoRAConfig())
     assert [line for line in text.splitlines() if line.startswith("#")] == [
-        "# Model", "# LoRA", "# Data", "# Optimizer", "# Batch and length", "# Measuring and saving"
+        "# Model", "# LoRA", "# Data", "# Optimizer", "# Batch and length", "# Evaluation and checkpoints"
     ]  # fmt: skip
 
 

@@ -38,7 +38,7 @@ def test_tokenize_row_without_loss_tokens_is_counted_by_reason(tokenizer):
     rows = [(0, [QUESTION, ANSWER]), (1, [{"role": "user", "content": "word " * 400}, ANSWER])]
     made = tokenize(Renderer(tokenizer), rows, max_length=64, answers_only=True)
     assert [row["row"] for row in made.rows] == [0]
-    assert made.left_out == {"nothing to learn within 64 tokens": 1}
+    assert made.left_out == {"no token carries loss within 64 tokens": 1}
 
 
 def test_tokenize_row_rejected_by_template_is_left_out(tokenizer):

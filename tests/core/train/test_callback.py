@@ -64,8 +64,8 @@ def test_long_pass_reports_rows_and_time_left_ever_more_rarely(monkeypatch, tmp_
     for second in range(1, 101):
         stages.report(second / 100)
     texts = [event.text for event in events.read(tmp_path / events.FILE)]
-    assert texts[0] == "Computing the base model's held-out loss, row 0 of 500"
-    assert texts[1] == "Computing the base model's held-out loss, row 10 of 500, about 1 min 38 s left"
+    assert texts[0] == "Computing the base model's held-out loss, 0 of 500 rows done"
+    assert texts[1] == "Computing the base model's held-out loss, 10 of 500 rows done, about 1 min 38 s left"
     assert len(texts) < 13
     assert not any("row 500" in text for text in texts), "the loss itself reports the end"
 

@@ -29,13 +29,13 @@ def test_layout_of_failing_model_is_padded_with_reason():
     model = build("stablelm")
     found = layout_of(model)
     assert (found.kind, model.config._attn_implementation) == ("padded", "sdpa")
-    assert "rows of StableLmForCausalLM do not give the logits that each gives by itself" in found.choice
+    assert "rows of StableLmForCausalLM do not give the logits that each gives by itself" in found.note
 
 
 def test_layout_without_packing_names_setting():
     found = layout_of(tiny_llama(attention=PACKED), packing=False)
     assert found.kind == "padded"
-    assert found.choice == "Rows are padded, with the model's own attention (sdpa), because Packing is off."
+    assert found.note == "Rows are padded, with the model's own attention (sdpa), because Packing is off."
 
 
 def test_layout_beyond_rotary_limit_is_single():
@@ -44,7 +44,7 @@ def test_layout_beyond_rotary_limit_is_single():
     assert layout_of(model, longest=64).kind == "packed"
     found = layout_of(model, longest=65)
     assert found.kind == "single"
-    assert "64 tokens" in found.choice
+    assert "64 tokens" in found.note
 
 
 def changed_by(model, change):
@@ -65,7 +65,7 @@ def test_layout_of_model_with_wrong_padded_batch_is_single():
 
     found = layout_of(changed_by(tiny_llama(), change))
     assert found.kind == "single"
-    assert "in a padded batch rows of LlamaForCausalLM" in found.choice
+    assert "in a padded batch rows of LlamaForCausalLM" in found.note
 
 
 def test_layout_of_noncausal_model_raises():

@@ -222,7 +222,7 @@ def cosine(step: int, total: int, warmup: int = 0) -> float:
     return 0.5 * (1 + math.cos(math.pi * (step - warmup) / (total - warmup)))
 
 
-# What a resume changes, and the learning rate of the first resumed step by the formula of the new schedule.
+# Settings that a resume changes, and the learning rate of the first resumed step by the formula of the new schedule.
 SCHEDULES = {
     "max_steps": ({"max_steps": 8}, 1e-3 * cosine(STEPS, 8)),
     "learning_rate": ({"max_steps": 8, "learning_rate": 2e-3}, 2e-3 * cosine(STEPS, 8)),

@@ -74,7 +74,7 @@ def test_family_losses_match_transformers_and_peft(name, small_tokenizer, tmp_pa
     trainer = trainer_of(name, tmp_path, small_tokenizer)
     rows, plain = rows_of(len(small_tokenizer)), build(name, len(small_tokenizer))
     assert trainer.layout.kind == ("padded" if name in PADDED else "packed"), trainer.layout
-    assert trainer.choices[0] == trainer.layout.choice
+    assert trainer.notes[0] == trainer.layout.note
     with torch.no_grad():
         expected = plain_loss(plain, rows).item()
     assert trainer.held_out_loss(rows, len(rows)) == pytest.approx(expected, abs=1e-4), trainer.layout

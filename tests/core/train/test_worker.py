@@ -73,7 +73,7 @@ def test_run_finishes_with_adapter_that_peft_loads(studio, forked_workers):
     [
         ({"lora_targets": "q_proj,nonsense"}, "'nonsense' matches no module of"),
         ({"max_length": 100_000}, r"more than the context of tiny \(2,048 tokens\)"),
-        ({"max_length": 16}, "nothing to learn within 16 tokens"),
+        ({"max_length": 16}, "no token carries loss within 16 tokens"),
     ],
 )
 def test_prepare_rejects_settings_that_model_does_not_allow(store, over, words):

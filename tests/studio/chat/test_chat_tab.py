@@ -85,7 +85,7 @@ def test_updates_have_names_of_their_outputs(parts, tuned, chat):
 
 
 @pytest.mark.parametrize("name", ["why", "show_prompts", "as_jsonl", "as_markdown"])
-def test_calls_that_read_a_chat_or_a_subset_share_two_places(demo, name):
+def test_calls_that_read_a_chat_or_a_subset_run_two_at_a_time(demo, name):
     found = functions_of(demo, name)
     assert found
     assert {(one.concurrency_id, one.concurrency_limit) for one in found} == {("heavy", 2)}

@@ -28,7 +28,7 @@ def test_send_unfinished_answer_is_on_disk_and_can_be_continued(parts, tuned, ch
     monkeypatch.setattr(parts.conversations, "save", save_and_copy)
     list(start_sending(parts, chat_id, "Count."))
     whole = [parts.conversations.find(chat_id).turns[0].shown(lane) for lane in (0, 1)]
-    # What a server finds that is started after this one was killed in the middle of the answers.
+    # The chat that a server finds if it is started after this one was killed in the middle of the answers.
     unfinished = [one for one in saved if all(one.turns[0].shown(lane) for lane in (0, 1))][:-1]
     save(unfinished[0])
     restarted = ChatParts.create(Engine(parts.conversations.settings))

@@ -117,7 +117,7 @@ def test_route_nothing_is_written_is_no_error(page):
 
 
 def test_route_without_a_password_is_refused(page):
-    assert page.get(LIVE_PATH, headers={"x-role": Role.NOBODY}).status_code == 401
+    assert page.get(LIVE_PATH, headers={"x-role": Role.SIGNED_OUT}).status_code == 401
 
 
 @pytest.mark.parametrize(

@@ -176,14 +176,14 @@ def test_choose_checkpoint_goes_from_base_to_final(parts, tuned, chat):
     assert lanes(parts, chat_id)[0] == ("", "final")
 
 
-def test_refresh_deleted_run_is_named_in_its_lane_and_not_in_a_new_chat(parts, tuned, chat):
+def test_refresh_missing_run_is_named_in_its_lane_and_not_in_a_new_chat(parts, tuned, chat):
     run = tuned()
     chat_id = chat()
     with parts.conversations.change(chat_id) as conversation:
         conversation.ask("Hi?")
     shutil.rmtree(run.folder)
     lane = parts.picker.refresh(chat_id)["run_2"]
-    assert (f"{run.id} (deleted)", run.id) in lane["choices"]
+    assert (f"{run.id} (not available)", run.id) in lane["choices"]
     assert lane["value"] == run.id
     assert parts.suggestions.suggest(chat_id)["suggested"], "questions of the bundled data"
     new_id = parts.chat_list.new_chat(chat_id, json.dumps([chat_id]))["chat_id"]

@@ -16,10 +16,10 @@ def answered(parts, tuned, chat):
     return chat_id
 
 
-@pytest.mark.parametrize("place", [(0, 0), (0, 7), (5, 1), (-1, 1)])
-def test_search_without_tuned_answer_is_rejected(parts, answered, place):
+@pytest.mark.parametrize("position", [(0, 0), (0, 7), (5, 1), (-1, 1)])
+def test_search_without_tuned_answer_is_rejected(parts, answered, position):
     with pytest.raises(StudioError, match="Only an answer of a tuned model"):
-        parts.nearest_rows.search(answered, *place)
+        parts.nearest_rows.search(answered, *position)
 
 
 def test_search_row_opens_in_the_data_tab(parts, answered):
@@ -42,5 +42,5 @@ def test_search_row_opens_in_the_data_tab(parts, answered):
 
 
 def test_open_row_before_a_search_is_rejected(parts):
-    with pytest.raises(StudioError, match="Press Why"):
+    with pytest.raises(StudioError, match="Press “Similar training rows”"):
         parts.nearest_rows.open_row(None, 1)

@@ -58,7 +58,7 @@ def test_handler_returns_only_names_of_its_outputs(demo, state, name, inputs):
     assert result is not None
 
 
-def test_calls_that_read_a_tokenizer_share_two_places(demo):
+def test_calls_that_read_a_tokenizer_run_two_at_a_time(demo):
     found = [one for one in demo.fns.values() if one.fn and one.name == "show_row"]
     assert found
     assert {(one.concurrency_id, one.concurrency_limit) for one in found} == {("heavy", 2)}

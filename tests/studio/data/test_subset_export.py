@@ -5,7 +5,7 @@ import zipfile
 
 import pytest
 
-from core.data import subset
+from core.data import sources, subset
 from core.data.recipe import Recipe
 from core.errors import StudioError
 from studio.data.page_state import PageState
@@ -40,6 +40,19 @@ def test_create_and_export_of_a_small_dataset_takes_all_rows(do, settings, state
         rows = [json.loads(line) for line in archive.read("train.jsonl").splitlines()]
     assert all(row["text"].startswith("<s>[INST] ") and row["text"].endswith(" </s>") for row in rows)
     assert len(rows) == 59
+
+
+def test_create_and_export_leaves_out_questions_of_the_datasets_own_held_out_rows(do, settings, tmp_path):
+    """Questions in both parts are no training rows, so fewer rows are available than are usable."""
+    train = [{"messages": dialog(f"{n}?", f"{n}.")} for n in range(6)]
+    test = [{"messages": dialog(f"{n}?", "Another.")} for n in range(2)]
+    path = tmp_path / "parts.json"
+    path.write_text(json.dumps({"train": train, "test": test}))
+    data = sources.open_file(settings, path)
+    assert data.splits == {"train": 6, "held-out": 2}
+    *_, last = do.create_and_export(PageState(dataset=data.id).model_dump())
+    made = subset.find(settings, last["created"])
+    assert (made.name, made.rows, made.held_out) == ("parts-llama2-4", 4, 2)
 
 
 def test_create_and_export_of_another_file_of_the_same_name_makes_another_subset(do, settings, state, tmp_path):

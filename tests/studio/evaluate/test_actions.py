@@ -6,7 +6,7 @@ import pytest
 
 from core.data import table
 from core.errors import StudioError
-from core.evaluate.answers_file import AnswerWriter
+from core.evaluate.line_file import LineWriter
 from core.system.jobs import Jobs
 from studio.evaluate.actions import EvaluationActions
 from studio.evaluate.evaluation_view import EvaluationView
@@ -39,7 +39,7 @@ def test_open_as_dataset_and_write_file_contain_the_finished_prompts(do, evaluat
 
 def test_csv_of_a_result_is_for_spreadsheets_and_the_others_are_exact(do, evaluated, store):
     evil = '=HYPERLINK("http://evil.example","x")'
-    writer = AnswerWriter(evaluated.answers_file)
+    writer = LineWriter(evaluated.answers_file)
     writer.write(
         [{"prompt": 0, "lane": 1, "text": evil, "tokens": 2, "end": "end", "note": "", "exact": False, "f1": 0.5}]
     )

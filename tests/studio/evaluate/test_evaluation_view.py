@@ -4,8 +4,8 @@ import time
 import pytest
 
 from core.errors import StudioError
-from core.evaluate.answers_file import AnswerWriter
 from core.evaluate.config import EvaluationConfig
+from core.evaluate.line_file import LineWriter
 from core.evaluate.store import EvaluationState
 from core.system.files import write_json
 from studio.evaluate.evaluation_html import NO_EVALUATION
@@ -36,8 +36,8 @@ def test_render_shows_finished_prompts_in_the_order_of_their_answers(do, evaluat
     shown = do.render(evaluated.id, 1, 25)
     assert "5 of 10 answers" in shown["status"]
     assert "<th>base</th><th>tuned</th>" in shown["metrics"]
-    assert "<th>ended before the limit</th><td>67%</td><td>100%</td>" in shown["metrics"]
-    assert "<th>word F1</th><td>0.500</td><td>0.500</td>" in shown["metrics"]
+    assert "<th>Ended by itself</th><td>66.7%</td><td>100.0%</td>" in shown["metrics"]
+    assert "<th>Word F1</th><td>50.0%</td><td>50.0%</td>" in shown["metrics"]
     run = do.store.runs.run(evaluated.config().lanes[1])
     assert f"tuned is {run.title}." in shown["notes"]
     assert run.id not in shown["notes"]
@@ -79,7 +79,7 @@ def test_render_hostile_answers_stay_text(do, evaluated):
 def test_show_prompt_shows_the_answers_in_full(do, evaluated):
     shown = do.show_prompt(evaluated.id, "1")["prompt"]
     assert "Reference" in shown
-    assert "cut at the length limit" in shown
+    assert "truncated at the length limit" in shown
     assert "cut short" in shown
     assert "Click a row" in do.show_prompt(evaluated.id, "no number")["prompt"]
     with pytest.raises(StudioError, match="Expected 0 to 4"):
@@ -91,7 +91,7 @@ def test_poll_updates_only_what_changed(do, evaluated):
     assert {"evaluation", "status", "table", "list_fingerprint"} <= set(first)
     known = (first["fingerprint"], first["list_fingerprint"])
     assert do.poll(*known, evaluated.id, 1, 25) == {}
-    AnswerWriter(evaluated.answers_file).write([{"prompt": 0, "lane": 1, "text": "", "tokens": 0, "end": "end"}])
+    LineWriter(evaluated.answers_file).write([{"prompt": 0, "lane": 1, "text": "", "tokens": 0, "end": "end"}])
     updates = do.poll(*known, evaluated.id, 1, 25)
     assert not {"evaluation", "list_fingerprint"} & set(updates)
     assert updates["fingerprint"] != first["fingerprint"]

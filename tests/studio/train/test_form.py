@@ -96,7 +96,7 @@ def test_reveal_shows_all_settings_and_opens_the_group_of_a_hidden_field(do):
     assert shown["extent"] == ALL
     assert shown["lora_dropout"]["visible"]
     opened = {group for group in groups() if shown[group_output(group)]["open"]}
-    assert opened == {"LoRA", "Measuring and saving"}
+    assert opened == {"LoRA", "Evaluation and checkpoints"}
     assert do.reveal(hidden, ALL, **values) == {group_output(group): gr.update(open=True) for group in opened}
     assert do.reveal(field_errors({"lora_rank": "Too low.", "subset": "Gone."}), BASIC, **values) == {}
     assert do.reveal(field_errors({"seed": "Too low."}, focus=False), BASIC, **values) == {}

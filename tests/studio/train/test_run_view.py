@@ -94,6 +94,14 @@ def test_previous_run_on_the_same_subset_can_be_overlaid(do, runs, a_run):
     )
 
 
+def test_previous_run_that_failed_before_its_first_step_is_passed_over(do, runs, a_run):
+    trained = a_run(EVENTS, created=1.0)
+    a_run([{"event": "stage", "text": "Loading tiny"}], created=2.0, status="failed")
+    last = a_run(EVENTS, created=3.0)
+    names = [one["name"] for one in do.render(last.id, "tokens/s", None, with_previous=True)["loss_chart"]["series"]]
+    assert f"loss of {runs.titles()[trained.id]}" in names
+
+
 @pytest.mark.parametrize("metric", METRIC_FIELDS)
 def test_metric_chart_shows_every_metric(do, a_run, metric):
     assert do.render(a_run(EVENTS).id, metric, None)["metric_chart"]["title"] == metric
@@ -131,19 +139,25 @@ def test_samples_stay_at_a_pinned_pass_and_else_follow_the_newest(do, a_run):
     assert "answered at step 9" in do.render_samples(run.id, newest)["samples"]
     assert "answered at step 2" in do.render_samples(run.id, pinned)["samples"]
     assert "answered at step 9" in do.render_samples(run.id, ("another run", 0))["samples"]
-    assert "No sample answers yet" in do.render_samples(a_run().id)["samples"]
 
 
-def test_write_csv_contains_every_step(do, a_run):
+def test_no_samples_says_whether_any_will_come(do, a_run):
+    assert "has no sample prompts" in do.render_samples(a_run().id)["samples"]
+    asks = QLoRAConfig(sample_prompts="Why?")
+    assert "No sample answers yet" in do.render_samples(a_run(config=asks, status="queued").id)["samples"]
+    assert "ended before" in do.render_samples(a_run(config=asks).id)["samples"]
+
+
+def test_write_csv_contains_every_step_and_the_base_model(do, a_run):
     with open(do.write_csv(a_run(EVENTS).id), encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
-    assert [row["step"] for row in rows] == ["1", "2"]
-    assert [row["loss"] for row in rows] == ["3.25", "nan"]
-    assert [row["held_out_loss"] for row in rows] == ["", "3.0"]
-    assert [row["held_out_accuracy"] for row in rows] == ["", ""]
+    assert [row["step"] for row in rows] == ["0", "1", "2"]
+    assert [row["loss"] for row in rows] == ["", "3.25", "nan"]
+    assert [row["held_out_loss"] for row in rows] == ["4.0", "", "3.0"]
+    assert [row["held_out_accuracy"] for row in rows] == ["", "", ""]
     classified = [*EVENTS, {"event": "eval", "step": 1, "loss": 0.5, "accuracy": 0.75, "macro_f1": 0.7}]
     with open(do.write_csv(a_run(classified).id), encoding="utf-8") as stream:
-        row = next(csv.DictReader(stream))
+        row = list(csv.DictReader(stream))[1]
     assert (row["held_out_loss"], row["held_out_accuracy"], row["held_out_macro_f1"]) == ("0.5", "0.75", "0.7")
     with pytest.raises(StudioError, match="No run is selected"):
         do.write_csv(None)

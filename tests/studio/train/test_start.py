@@ -8,7 +8,7 @@ import pytest
 from core.errors import StudioError
 from core.models import embedded
 from core.runs.config import QLoRAConfig
-from core.runs.progress import Progress
+from core.runs.progress import RunProgress
 from core.runs.time_estimate import Estimate, Speed, TimeEstimates
 from studio.handlers import ShownError
 from studio.train.controls import RunControls
@@ -90,7 +90,7 @@ def test_start_with_a_warning_needs_its_acceptance_and_stores_it(ready):
     *_, last = ready.start_anyway(False, **values)
     run = ready.runs.run(last["run"]["value"])
     assert words in run.state().warnings
-    assert words in ParsedHtml(status_html(run, run.state(), Progress())).text
+    assert words in ParsedHtml(status_html(run, run.state(), RunProgress())).text
 
 
 def test_start_behind_a_running_run_queues_and_shows_its_stages(ready, toasts):
@@ -128,7 +128,7 @@ def test_start_beyond_a_quota_raises_and_ends_the_stage(do, a_run, monkeypatch):
 @pytest.mark.parametrize("text", HOSTILE)
 def test_accepted_warning_with_hostile_text_stays_text(a_run, text):
     run = a_run(warnings=[text])
-    page = ParsedHtml(status_html(run, run.state(), Progress()))
+    page = ParsedHtml(status_html(run, run.state(), RunProgress()))
     assert {tag for tag, _ in page.tags} <= {"div", "span", "i"}
 
 
@@ -140,11 +140,11 @@ def test_describe_time_without_a_measurement_offers_the_dry_run(do):
 def test_time_html_names_the_run_it_is_derived_from_and_what_differs():
     speed = Speed(QLoRAConfig(), 100, 1, 1, run="an-id", title="my <run>")
     text = ParsedHtml(time_html(Estimate(200, speed, ("rank 8",)), without_samples=True)).text
-    expected = "About 3 min on this machine, by the speed of my <run> (rank 8 there), without the sample answers."
+    expected = "About 3 min on this machine, measured on my <run> (rank 8), without the sample answers."
     assert text.strip() == expected
     assert "Lower" not in text
     assert "Lower “Steps” to shorten it." in time_html(Estimate(1900, speed))
-    assert "by the dry run." in time_html(Estimate(200, Speed(QLoRAConfig(), 100, 1, 1)))
+    assert "measured on the dry run." in time_html(Estimate(200, Speed(QLoRAConfig(), 100, 1, 1)))
 
 
 def test_about_has_no_false_precision():

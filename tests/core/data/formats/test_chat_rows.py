@@ -82,7 +82,7 @@ def test_read_text_with_marked_pieces_joins_them_as_they_stand():
     assert read.notes == ["the field 'href' of a part of a turn is not used"]
 
 
-def test_read_refused_row_tells_which_roles_it_used():
+def test_read_refused_row_names_its_roles():
     row = {"messages": MESSAGES}
     with pytest.raises(UnusableRow, match="'Bob'") as refused:
         Reading(format="messages", roles={"ann": "user"}).read(row)

@@ -42,7 +42,7 @@ def test_read_turns_skip_of_another_meaning_is_noted():
 
 @pytest.mark.parametrize("value", [0, 1, True, "false"])
 def test_read_turns_mask_of_either_meaning_is_unusable(value):
-    with pytest.raises(UnusableRow, match="may mean learned or left out; rename it to train or skip"):
+    with pytest.raises(UnusableRow, match="may mean trained on or left out; rename it to train or skip"):
         read([{"role": "assistant", "content": "b", "mask": value}])
 
 
@@ -77,5 +77,5 @@ def test_read_turns_pair_with_loss_flag_is_masked(flags, has_loss):
 
 
 def test_read_turns_pair_with_unclear_mask_is_unusable():
-    with pytest.raises(UnusableRow, match="may mean learned or left out"):
+    with pytest.raises(UnusableRow, match="may mean trained on or left out"):
         read([{**PAIR, "mask": 1}])

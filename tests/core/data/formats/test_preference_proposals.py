@@ -1,4 +1,4 @@
-"""Of two answers, the one that another column chooses is learned, row by row."""
+"""Of two answers, the one that another column chooses is trained on, row by row."""
 
 import pytest
 

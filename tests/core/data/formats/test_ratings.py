@@ -1,4 +1,4 @@
-"""Ratings beside the answers, drafts and discarded answers: the page asks, and only finished answers are learned."""
+"""Ratings beside the answers, drafts and discarded answers: the page asks, and only finished answers are trained on."""
 
 import pytest
 

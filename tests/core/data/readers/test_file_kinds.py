@@ -82,7 +82,7 @@ FILES = {
 def test_renamed_file_is_named_by_its_content(tmp_path, what, name):
     path = tmp_path / name
     path.write_bytes(FILES[what])
-    # The part behind | tells two files of one kind apart.
+    # The part behind | distinguishes two files of one kind.
     with pytest.raises(StudioError, match=re.escape(what.partition("|")[0])) as refused:
         list(read_rows(path, name))
     assert str(refused.value).startswith(f"{name!r} is a")
@@ -102,8 +102,8 @@ UNKNOWN = {
     "a.pkl": (FILES["a Python pickle"], "a Python pickle. It may run code when it is read"),
     "a.sqlite": (FILES["an SQLite database"], "an SQLite database. Export the table or query as .csv"),
     "a.tar": (tar(), "a TAR archive. Unpack it, and open a file from it"),
-    "a.tar.gz": (gzip.compress(tar()), "a gzip file, and its name says nothing of text inside"),
-    "a.sql.zst": (zstandard.compress(b"SELECT 1"), "Put the ending of the text before .zst, such as .csv.zst"),
+    "a.tar.gz": (gzip.compress(tar()), "a gzip file, and its name does not show which kind of text"),
+    "a.sql.zst": (zstandard.compress(b"SELECT 1"), "Rename it, for example to data.csv.zst"),
     "a.feather": (FILES["a Feather file of version 1"], "a Feather file of version 1, although its name says Arrow"),
     # The content decides, not the name.
     "table.pdf": (archive("xl/workbook.xml"), "an Excel workbook (.xlsx). Save the sheet as .csv"),

@@ -1,0 +1,116 @@
+"""The commands `python -m core evaluate verdict` and `power`: did tuning help, and how many rows can tell."""
+
+import json
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic_settings import CliPositionalArg
+
+from core.cli.one_evaluation import OneEvaluation, open_store
+from core.cli.reading import print_progress, printable
+from core.errors import StudioError
+from core.evaluate import planning, scoring
+from core.evaluate.config import MAX_PROMPTS
+from core.evaluate.verdict import AUTO, Verdict, choose_lanes, judge
+from core.evaluate.verdict_text import describe_beside
+
+_SHOWN_PROMPTS = 10
+
+
+class EvaluateVerdict(OneEvaluation):
+    """Say whether one model is better than another, with the interval, all metrics, groups and flips."""
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    metric: str = Field(AUTO, description="The metric that decides; 'auto' takes accuracy, the loss, or word F1.")
+    by: str = Field("", description="Show all groups of this grouping, such as 'language'.")
+    reference: str = Field("", description="The model to compare with, as in --lanes. Empty: base, or the first.")
+    judged: str = Field("", description="The model that is judged, as in --lanes. Empty: the last.")
+    as_json: bool = Field(
+        False, alias="json", description="Print everything as JSON, with the prompts of each group and flip."
+    )
+
+    def cli_cmd(self) -> None:
+        """Print the verdict."""
+        _, evaluation = self.find()
+        first, second = self._choose(evaluation.config().lanes)
+        verdict = judge(scoring.load(evaluation, print_progress), first, second, self.metric)
+        groupings = list(dict.fromkeys(group.grouping for group in verdict.groups))
+        if self.by and self.by not in groupings:
+            raise StudioError(f"There is no grouping {self.by!r}. Choose one of: {', '.join(groupings) or 'none'}.")
+        if self.as_json:
+            found = verdict.as_json()
+            found["groups"] = [group for group in found["groups"] if self.by in ("", group["grouping"])]
+            print(json.dumps(found, ensure_ascii=False, indent=2, allow_nan=False))
+            return
+        _print_verdict(verdict)
+        _print_groups(verdict, self.by, groupings)
+        for note in verdict.notes:
+            print(printable(note))
+
+    def _choose(self, lanes: list[str]) -> tuple[int, int]:
+        """Return the numbers of the reference and the judged lane."""
+        chosen = choose_lanes(lanes)
+        if chosen is None:
+            raise StudioError("A verdict compares two models, but this evaluation has one. Start one with two --lanes.")
+        numbers = []
+        for name, usual in zip((self.reference, self.judged), chosen, strict=True):
+            if name and name not in lanes:
+                raise StudioError(f"The evaluation has no model {name!r}. Choose one of: {', '.join(lanes)}.")
+            numbers.append(lanes.index(name) if name else usual)
+        return numbers[0], numbers[1]
+
+
+def _print_verdict(verdict: Verdict) -> None:
+    """Print the sentence, why its metric decides, the other metrics and the flips."""
+    print(printable(verdict.sentence))
+    if not verdict.primary:
+        return
+    print(f"Decided by {verdict.primary.name}: {verdict.why}")
+    others = [(metric, found) for metric, found in verdict.overall if metric != verdict.primary]
+    if others:
+        print("\nOther metrics, which decide nothing and are not corrected for their number:")
+    for metric, found in others:
+        print(f"  {metric.name}: {describe_beside(metric, found)}")
+    flips = verdict.flips
+    if flips:
+        print(f"\nGot better: {_list_prompts(flips.improved, flips.improved_count)}")
+        print(f"Got worse: {_list_prompts(flips.worsened, flips.worsened_count)}")
+
+
+def _list_prompts(prompts: list[int], count: int) -> str:
+    """Return a number of rows with the first of their prompts."""
+    if not count:
+        return "no row"
+    listed = ", ".join(map(str, prompts[:_SHOWN_PROMPTS]))
+    more = ", …" * (count > _SHOWN_PROMPTS)
+    return f"{count:,} row{'s' * (count != 1)} (prompt{'s' * (count != 1)} {listed}{more})"
+
+
+def _print_groups(verdict: Verdict, by: str, groupings: list[str]) -> None:
+    """Print all groups of a grouping, or the groups of all of them that are better or worse."""
+    if by:
+        chosen, title = [group for group in verdict.groups if group.grouping == by], f"By {by}:"
+    else:
+        chosen = [group for group in verdict.groups if group.outcome in ("better", "worse")]
+        title = f"Groups that are better or worse (--by shows all of: {', '.join(groupings)}):"
+    if groupings:
+        print(printable(f"\n{title}"))
+        for group in chosen:
+            print(printable(f"  {group.grouping} {group.label!r}: {group.sentence}"))
+        if not chosen:
+            print("  none")
+        print()
+
+
+class EvaluatePower(BaseModel):
+    """Say which difference a number of rows can detect, before there are answers."""
+
+    rows: CliPositionalArg[int] = Field(ge=1, le=MAX_PROMPTS, description="Number of rows of the evaluation.")
+    metric: str = Field("", description="The metric. Empty: the loss, word F1 and exact match.")
+
+    def cli_cmd(self) -> None:
+        """Print one paragraph per metric."""
+        store = open_store()
+        for name in [self.metric] if self.metric else planning.USUAL_METRICS:
+            metric = planning.find_metric(name)
+            print(planning.describe_power(metric, self.rows, planning.assume(store, metric)))

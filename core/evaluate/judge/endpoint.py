@@ -1,0 +1,96 @@
+"""A judge behind an OpenAI-compatible server, such as a hosted model, vLLM or Ollama.
+
+The key comes from the environment or from the caller's memory. It is used for this client only: it stands in no file,
+event, log or error.
+"""
+
+import os
+from urllib.parse import urlsplit
+
+from core.data.formats import Message
+from core.errors import StudioError
+from core.system.secret_masking import masked
+
+KEY_VARIABLE = "STUDIO_JUDGE_API_KEY"
+# Enough for a reasoning model to reach its verdict.
+_MAX_TOKENS = 512
+_TIMEOUT_SECONDS = 60.0
+# The client waits between tries, as long as a reply of status 429 says.
+_MAX_RETRIES = 4
+
+
+class JudgeError(Exception):
+    """One question failed; the text says why, and the next question may succeed."""
+
+
+class EndpointJudge:
+    """A client of one model on one server."""
+
+    def __init__(self, url: str, model: str, key: str = "", timeout: float = _TIMEOUT_SECONDS):
+        """Check the address and make the client.
+
+        Args:
+            url: The server's base address, such as "https://api.example.com/v1".
+            model: The model's name there.
+            key: The secret of the server; empty for that of the environment, or for none.
+            timeout: Seconds that a reply may take.
+
+        Raises:
+            StudioError: The address or the model's name is not usable.
+        """
+        from openai import OpenAI
+
+        parts = urlsplit(url.strip())
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise StudioError(f"{url!r} is no address of a judge. Expected one such as https://api.example.com/v1.")
+        if parts.username or parts.password:
+            raise StudioError(f"The judge's address contains a secret. Put it into {KEY_VARIABLE} or the key's field.")
+        if not model.strip():
+            raise StudioError("The judge's model is empty. Enter the name that the server knows, such as gpt-4o-mini.")
+        self.url, self.model = url.strip(), model.strip()
+        secret = key or os.environ.get(KEY_VARIABLE, "")
+        # Everything that the client would else take from variables meant for other programs is given here.
+        self._client = OpenAI(
+            base_url=self.url, api_key=secret or "none", organization="", project="", timeout=timeout,
+            max_retries=_MAX_RETRIES,
+        )  # fmt: skip
+        self._secret = secret
+
+    def ask(self, messages: list[Message]) -> str:
+        """Return the judge's reply.
+
+        Args:
+            messages: The conversation.
+
+        Raises:
+            JudgeError: The server failed, refused, took too long, or sent no text.
+        """
+        from openai import APIConnectionError, APIStatusError, APITimeoutError, OpenAIError
+
+        try:
+            reply = self._client.chat.completions.create(
+                model=self.model, messages=messages, temperature=0, max_tokens=_MAX_TOKENS
+            )
+            text = reply.choices[0].message.content
+        except APITimeoutError as error:
+            raise JudgeError("no reply within the time limit") from error
+        except APIConnectionError as error:
+            raise JudgeError(f"no connection to {self.url}") from error
+        except APIStatusError as error:
+            raise JudgeError(
+                f"the server refused with status {error.status_code}: {self._safe(error.message)}"
+            ) from error
+        except (OpenAIError, ValueError, AttributeError, IndexError, TypeError) as error:
+            raise JudgeError(f"the server's reply is not one of a chat model ({type(error).__name__})") from error
+        if not text:
+            raise JudgeError("the reply is empty")
+        return text
+
+    def _safe(self, text: str) -> str:
+        """Return a short text of the server without the key, which some servers repeat."""
+        text = text.replace(self._secret, "•••") if self._secret else text
+        return masked(" ".join(text.split()))[:200]
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()

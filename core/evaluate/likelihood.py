@@ -1,0 +1,154 @@
+"""Loss of the reference answers under every lane: how likely each model finds the answer that the data has.
+
+    losses.jsonl    one flushed line per prompt with a reference and lane: prompt, lane, nll, tokens, cut, note
+
+`nll` is the sum of the negative log-likelihoods of the answer's tokens, in nats, and `tokens` their number; they are
+the tokens that training computes its loss on (`core.data.tokens`), of the reference alone. A reference that does not
+fit into the model's context is cut there. If nothing of it is left, or the chat template refuses it, `nll` is null and
+`note` gives the reason.
+"""
+
+import itertools
+import sys
+import traceback
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from core.chat.trimming import split_system
+from core.chat.types import LaneRequest
+from core.data.tokens import IGNORE_INDEX, Rendered, TemplateError
+from core.evaluate.line_file import Line, LineReader
+from core.evaluate.prompts import Prompt, PromptSource
+
+if TYPE_CHECKING:
+    from core.chat.lanes import Lanes
+
+# Prompts that are rendered at once. Texts of similar length are put into one batch, so a window holds many.
+_WINDOW_PROMPTS = 512
+
+
+class LossReader(LineReader):
+    """An index of a growing file of losses.
+
+    Attributes:
+        sums: Sum of the losses in nats and number of tokens, by (prompt, lane); only of references that have a loss.
+        cut: Number of references that were cut at the model's context, by lane.
+        problems: Why a reference has no loss, with the number of lines.
+    """
+
+    def _reset(self) -> None:
+        super()._reset()
+        self.sums: dict[tuple[int, int], tuple[float, int]] = {}
+        self.cut = [0] * self._lanes
+        self.problems: dict[str, int] = {}
+
+    def _take(self, line: Line) -> None:
+        if line["nll"] is None:
+            self.problems[line["note"]] = self.problems.get(line["note"], 0) + 1
+            return
+        self.sums[line["prompt"], line["lane"]] = line["nll"], line["tokens"]
+        self.cut[line["lane"]] += line["cut"]
+
+    def notes(self) -> list[str]:
+        """Return sentences about references that were cut or have no loss."""
+        notes = []
+        if cut := max(self.cut, default=0):
+            notes.append(
+                f"{cut:,} references are cut at the model's context, so their loss is that of their beginning."
+            )
+        return notes + [f"{count:,} losses are missing: {reason}" for reason, count in self.problems.items()]
+
+
+@dataclass
+class ReferenceLosses:
+    """Computation of the losses that are still missing.
+
+    Attributes:
+        lanes: The loaded base and adapters.
+        requests: The request of each lane, without its messages.
+        prompts: The prompts with their references; anything that has them by index and in their order.
+    """
+
+    lanes: "Lanes"
+    requests: list[LaneRequest]
+    prompts: PromptSource
+
+    def list_missing(self, done: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+        """Return the (prompt, lane) pairs with a reference that have no line yet, in the order of the prompts."""
+        done = set(done)
+        lanes = range(len(self.requests))
+        return [
+            (index, lane)
+            for index, prompt in enumerate(self.prompts)
+            if prompt.reference.strip()
+            for lane in lanes
+            if (index, lane) not in done
+        ]
+
+    def compute(self, missing: list[tuple[int, int]], may_continue: Callable[[], bool]) -> Iterator[list[Line]]:
+        """Yield the lines of each batch.
+
+        Args:
+            missing: The pairs to compute, as `list_missing` returns them.
+            may_continue: Asked before each batch; once it is false, nothing more is computed.
+        """
+        size = _WINDOW_PROMPTS * len(self.requests)
+        for start in range(0, len(missing), size):
+            if not may_continue():
+                return
+            yield from self._compute_window(missing[start : start + size], may_continue)
+
+    def _compute_window(
+        self, window: Iterable[tuple[int, int]], may_continue: Callable[[], bool]
+    ) -> Iterator[list[Line]]:
+        from core.evaluate.forward import TargetText, token_losses
+
+        keys, texts, cut, failures = [], [], [], []
+        for index, pairs in itertools.groupby(window, key=lambda pair: pair[0]):
+            prompt = self.prompts[index]
+            # Lanes with the same template and system prompt read the same text, which is rendered once.
+            rendered: dict[tuple[str, str], Rendered | str] = {}
+            for _, lane in pairs:
+                request = self.requests[lane]
+                kind = request.template, request.sampling.system
+                if kind not in rendered:
+                    rendered[kind] = self._render(prompt, request)
+                if isinstance(found := rendered[kind], str):
+                    failures.append(_make_line(index, lane, None, 0, note=found))
+                    continue
+                keys.append((index, lane))
+                texts.append(TargetText(found.input_ids, found.labels, request.adapter))
+                cut.append(found.is_truncated and found.labels[-1] != IGNORE_INDEX)
+        yield failures
+        for batch in token_losses(self.lanes, texts):
+            yield [_make_line(*keys[at], float(losses.sum()), len(losses), cut[at]) for at, losses in batch]
+            if not may_continue():
+                return
+
+    def _render(self, prompt: Prompt, request: LaneRequest) -> Rendered | str:
+        """Return the conversation with its reference, of which only the reference carries loss; or why it cannot be."""
+        system, turns, _ = split_system(prompt.messages, request.sampling)
+        messages = [
+            *system,
+            *(turn | {"loss": False} if turn["role"] == "assistant" else turn for turn in turns),
+            {"role": "assistant", "content": prompt.reference},
+        ]
+        context = self.lanes.context_length()
+        try:
+            rendered = self.lanes.renderer(request.template).render(messages, context)
+        except TemplateError as error:
+            return f"the chat template refuses the conversation with its reference ({error})."
+        except Exception as error:
+            # A chat template is foreign code that may raise anything; one bad prompt must not end the evaluation.
+            traceback.print_exc(file=sys.stderr)
+            return f"the conversation with its reference could not be rendered ({type(error).__name__}: {error})."
+        if rendered.loss_tokens:
+            return rendered
+        if rendered.is_truncated:
+            return f"the conversation before the reference fills the model's context of {context:,} tokens."
+        return "no token of the reference carries loss."
+
+
+def _make_line(prompt: int, lane: int, nll: float | None, tokens: int, is_cut: bool = False, note: str = "") -> Line:
+    return {"prompt": prompt, "lane": lane, "nll": nll, "tokens": tokens, "cut": is_cut, "note": note}

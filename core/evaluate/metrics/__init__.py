@@ -1,0 +1,9 @@
+"""Metrics of answers: a registry, and functions that score one answer or add up many.
+
+`registry` describes every metric; `overlap`, `form` and `source` compute them for one answer; `running` sums a few of
+them while answers arrive.
+"""
+
+from core.evaluate.metrics.registry import METRICS, VERSION, Metric
+
+__all__ = ["METRICS", "VERSION", "Metric"]

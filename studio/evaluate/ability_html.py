@@ -1,0 +1,77 @@
+"""HTML of the forgetting guard, and of a classification: tables per label and the confusion matrix."""
+
+from collections.abc import Sequence
+
+from markupsafe import Markup
+
+from components.interval_table import IntervalRow, IntervalTable, interval_table_html
+from core.evaluate.classification.scoring import Classification
+from core.evaluate.classification.tables import UNPARSED, calibrate
+from core.evaluate.guard import ABILITY, Ability, balanced_lane, describe_cost
+from core.evaluate.probes import kinds
+from studio.evaluate.verdict_html import difference_cells, difference_interval, why_no_plot
+from studio.html import render
+
+# Labels whose confusion matrix still fits on a page.
+MAX_MATRIX_LABELS = 20
+_WAYS = {"answered": "By the written answer", "chosen": "By the likeliest label"}
+
+
+def ability_html(
+    ability: Ability, titles: Sequence[str], lanes: list[str], first: int, second: int, gains: list[float | None]
+) -> Markup:
+    """Return what tuning has cost: a sentence, the kinds of probes, and the checkpoint that costs nothing.
+
+    Args:
+        ability: The probes.
+        titles: Titles of the lanes.
+        lanes: The lanes, as in `EvaluationConfig.lanes`.
+        first: The reference lane.
+        second: The judged lane.
+        gains: How much better each lane is at the task than the first one; None if unknown.
+    """
+    found = [(kind, ability.compare(first, second, kind)) for kind in ("", *kinds())]
+    extent = max((abs(end) for _, each in found for end in (each.low, each.high) if end == end), default=0.0)
+    rows = [
+        IntervalRow(
+            "", kind.capitalize() or "All probes", difference_cells(ABILITY, each),
+            difference_interval(ABILITY, each, extent), why_no_plot(each), is_main=not kind,
+        )
+        for kind, each in found
+    ]  # fmt: skip
+    gained = (gains[second] or 0) > 0
+    cost = describe_cost(ability, first, second, gained)
+    advice = ""
+    has_lost = ability.compare(first, second).direction < 0
+    if has_lost and gained and (best := balanced_lane(ability, lanes, gains, first)) is not None:
+        advice = f"{titles[best]} gains without a measurable loss: consider it in place of {titles[second]}."
+    elif has_lost and gained:
+        advice = "Compare earlier checkpoints of the run as further models: one may gain without this loss."
+    table = interval_table_html(IntervalTable(["", titles[first], titles[second], "change"], rows))
+    return render("evaluate/ability", cost=cost, advice=advice, is_warning=has_lost, table=table)
+
+
+def classification_html(found: Classification, titles: Sequence[str]) -> Markup:
+    """Return a summary of all lanes, and per lane the labels, the confusion matrix and the calibration.
+
+    Args:
+        found: Labels and answers.
+        titles: Titles of the lanes.
+    """
+    lanes = []
+    for lane, title in enumerate(titles):
+        tables = {name: found.table(lane, way) for way, name in _WAYS.items()}
+        known = {name: table for name, table in tables.items() if table}
+        bins, error = _calibration(found, lane)
+        lanes.append({"title": title, "tables": known, "bins": bins, "error": error})
+    return render(
+        "evaluate/classes", lanes=lanes, names=found.labels.names, merged=found.labels.merged,
+        has_matrix=len(found.labels.names) <= MAX_MATRIX_LABELS,
+    )  # fmt: skip
+
+
+def _calibration(found: Classification, lane: int) -> tuple[list, float | None]:
+    known = (found.true != UNPARSED) & (found.chosen[lane] != UNPARSED)
+    if not known.any():
+        return [], None
+    return calibrate(found.probabilities[lane][known], found.true[known])

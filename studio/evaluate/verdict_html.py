@@ -1,0 +1,133 @@
+"""HTML of a verdict: its sentence, the differences of all metrics and of the groups, and what the metrics mean."""
+
+import math
+from collections.abc import Iterable, Sequence
+
+from markupsafe import Markup
+
+from components.interval_table import Interval, IntervalRow, IntervalTable, interval_table_html
+from core.evaluate.metrics import Metric
+from core.evaluate.statistics.paired import PairedDifference
+from core.evaluate.verdict import Verdict
+from core.evaluate.verdict_groups import GroupDifference
+from core.evaluate.verdict_text import format_change, format_p_value
+from studio.html import render
+
+# Groups that a table shows; the largest come first.
+MAX_GROUPS = 40
+_SIGNS = {"better": "▲", "worse": "▼", "unclear": "?"}
+
+
+def verdict_html(verdict: Verdict, first: str, second: str) -> Markup:
+    """Return the verdict as a card.
+
+    Args:
+        verdict: The verdict.
+        first: Title of the lane that is compared with.
+        second: Title of the lane that is judged.
+    """
+    head, _, rest = verdict.sentence.partition(":")
+    text = rest.strip()
+    decided = f"Decided by {verdict.primary.title}. {verdict.why}" if verdict.primary else verdict.why
+    return render(
+        "evaluate/verdict",
+        outcome=verdict.outcome,
+        sign=_SIGNS[verdict.outcome],
+        head=head,
+        text=text[:1].upper() + text[1:],
+        compared=f"{second} compared with {first}",
+        notes=[decided, *verdict.notes],
+    )
+
+
+def differences_html(verdict: Verdict, first: str, second: str) -> Markup:
+    """Return the table of all metrics; a row's key is the metric's name."""
+    found = [(metric, difference) for metric, difference in verdict.overall if difference.rows]
+    # Metrics of one scale share the extent of their plots, so that their bars can be compared.
+    extents = {metric.scale: 0.0 for metric, _ in found}
+    for metric, difference in found:
+        extents[metric.scale] = max(extents[metric.scale], _extent(difference))
+    rows: dict[bool, list[IntervalRow]] = {True: [], False: []}
+    for metric, difference in found:
+        interval = difference_interval(metric, difference, extents[metric.scale])
+        row = IntervalRow(
+            metric.name, metric.title, difference_cells(metric, difference), interval, why_no_plot(difference),
+            is_main=metric == verdict.primary, help=metric.explanation,
+        )  # fmt: skip
+        rows[metric.better != "neither" or metric == verdict.primary].append(row)
+    columns = ["", first, second, "change"]
+    judged = interval_table_html(IntervalTable(columns, rows[True]))
+    if not rows[False]:
+        return judged
+    described = interval_table_html(IntervalTable(columns, rows[False], "less", "more"))
+    return Markup("").join([judged, render("evaluate/described", count=len(rows[False]), table=described)])
+
+
+def groups_html(metric: Metric, groups: Sequence[GroupDifference], first: str, second: str) -> Markup:
+    """Return the table of the groups of one grouping; a row's key is the group's label.
+
+    Args:
+        metric: The primary metric.
+        groups: The groups, the largest first.
+        first: Title of the lane that is compared with.
+        second: Title of the lane that is judged.
+    """
+    shown = groups[:MAX_GROUPS]
+    extent = max((_extent(group.difference) for group in shown), default=0.0)
+    rows = [
+        IntervalRow(
+            group.label, group.label, [f"{group.difference.rows:,}", *difference_cells(metric, group.difference)],
+            difference_interval(metric, group.difference, extent), note=_group_note(group),
+        )
+        for group in shown
+    ]  # fmt: skip
+    html = interval_table_html(IntervalTable(["", "rows", first, second, "change"], rows))
+    left_out = len(groups) - len(shown)
+    return Markup("").join([html, render("evaluate/left_out", count=left_out)]) if left_out else html
+
+
+def explanations_html(metrics: Iterable[Metric]) -> Markup:
+    """Return what each metric says, closed until it is opened."""
+    return render("evaluate/explanations", metrics=list(metrics))
+
+
+def difference_cells(metric: Metric, found: PairedDifference) -> list[str]:
+    """Return the values of both lanes and the change as texts."""
+    if not found.rows:
+        return ["–", "–", "–"]
+    return [metric.format(found.first_mean), metric.format(found.second_mean), format_change(metric, found.difference)]
+
+
+def _extent(found: PairedDifference) -> float:
+    return max((abs(end) for end in (found.low, found.high) if math.isfinite(end)), default=0.0)
+
+
+def difference_interval(metric: Metric, found: PairedDifference, extent: float) -> Interval | None:
+    """Return the interval so that to the right is better; None if there is none."""
+    if not math.isfinite(found.low):
+        return None
+    ends = (found.low, found.high)
+    if metric.better == "lower":
+        ends = (-found.high, -found.low)
+    value = -found.difference if metric.better == "lower" else found.difference
+    return Interval(value, *ends, extent, is_judged=metric.better != "neither" and found.direction != 0)
+
+
+_NO_PLOT = {
+    "no rows": "no row has both values",
+    "few clusters": "too few rows for an interval",
+    "uneven clusters": "a few conversations have most of the rows",
+    "identical": "equal in every row",
+    "few differ": "too few rows differ for an interval",
+}
+
+
+def why_no_plot(found: PairedDifference) -> str:
+    """Return why a difference has no interval; empty if it has one."""
+    return "" if math.isfinite(found.low) else _NO_PLOT.get(found.problem, "no interval")
+
+
+def _group_note(group: GroupDifference) -> str:
+    if reason := why_no_plot(group.difference):
+        return reason
+    return "" if math.isnan(group.adjusted_p) else f"corrected p {format_p_value(group.adjusted_p)}"

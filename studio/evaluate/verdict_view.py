@@ -1,0 +1,181 @@
+"""Verdict of the selected evaluation: which models are compared, by which metric, and where they differ."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from components.conversation import empty_html
+from core.errors import StudioError
+from core.evaluate import scores as scores_file
+from core.evaluate import verdict as verdict_of
+from core.evaluate.classification.scoring import read_classification
+from core.evaluate.guard import read_ability
+from core.evaluate.scores import Scores
+from core.evaluate.store import Evaluation, EvaluationStore
+from core.evaluate.verdict import AUTO, Verdict, choose_lanes
+from core.evaluate.verdict_text import format_change
+from core.system.files import modified_ns
+from studio.evaluate.ability_html import ability_html, classification_html
+from studio.evaluate.row_selection import SelectedRows, Selection, select_rows
+from studio.evaluate.verdict_html import differences_html, explanations_html, groups_html, verdict_html
+
+# Number of verdicts that are kept; one takes a second for a thousand prompts.
+_MAX_CACHED = 20
+_NOT_YET = "The verdict appears here when all prompts are answered and scored."
+_NOT_SCORED = "This evaluation was made by another version of the studio, so its verdict must be computed once."
+_ONE_MODEL = "One model alone gives no verdict. Choose a second one under Models to compare them on the same prompts."
+NAMES = ("first", "second", "metric", "grouping")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two lanes, the metric that compares them, and the groups of prompts.
+
+    Attributes:
+        first: Number of the lane that is compared with.
+        second: Number of the lane that is judged.
+        metric: Name of the primary metric, or "auto".
+        grouping: What the prompts are grouped by; "" for nothing.
+    """
+
+    first: int
+    second: int
+    metric: str = AUTO
+    grouping: str = ""
+
+
+class VerdictView:
+    """Verdicts of evaluations, as the page shows them."""
+
+    def __init__(self, store: EvaluationStore):
+        self.store = store
+        self._verdicts: dict[tuple, Verdict] = {}
+
+    def read(self, evaluation: Evaluation, compared: Comparison) -> tuple[Scores, Verdict] | None:
+        """Return the scores of an evaluation and its verdict; None if it is not scored yet.
+
+        Raises:
+            StudioError: The lanes or the metric do not exist.
+        """
+        found = scores_file.find(evaluation)
+        if found is None:
+            return None
+        key = (
+            evaluation.id,
+            modified_ns(evaluation.folder / scores_file.FILE),
+            compared.first,
+            compared.second,
+            compared.metric,
+        )
+        verdict = self._verdicts.get(key)
+        if verdict is None:
+            while len(self._verdicts) >= _MAX_CACHED:
+                # Another page may empty the cache at the same time, hence the default.
+                self._verdicts.pop(next(iter(self._verdicts)), None)
+            verdict = verdict_of.judge(found, compared.first, compared.second, compared.metric)
+            self._verdicts[key] = verdict
+        return found, verdict
+
+    def compare(self, evaluation: Evaluation, first: Any, second: Any, metric: Any, grouping: Any) -> Comparison:
+        """Return what to compare: the page's choice as far as the evaluation has it, else its defaults.
+
+        Args:
+            evaluation: The evaluation.
+            first: Number of the lane that is compared with; None for the base model, or the first lane.
+            second: Number of the lane that is judged; None for the last lane.
+            metric: Name of the primary metric; None for the one that suits the prompts.
+            grouping: What the prompts are grouped by.
+        """
+        lanes = evaluation.config().lanes
+        usual = choose_lanes(lanes) or (0, 0)
+        one, other = (
+            int(value) if str(value).isdigit() and int(value) < len(lanes) else default
+            for value, default in zip((first, second), usual, strict=True)
+        )
+        if one == other:
+            other = next((lane for lane in range(len(lanes)) if lane != one), one)
+        return Comparison(one, other, str(metric or AUTO), str(grouping or ""))
+
+    def show(self, evaluation: Evaluation, titles: Sequence[str], compared: Comparison) -> dict[str, Any]:
+        """Return the verdict, the tables of metrics and groups, and the choices of what to compare."""
+        if len(titles) < 2:
+            return hidden(empty_html(_ONE_MODEL))
+        try:
+            read = self.read(evaluation, compared)
+        except StudioError:
+            # The metric was chosen for another evaluation.
+            compared = Comparison(compared.first, compared.second)
+            read = self.read(evaluation, compared)
+        if read is None:
+            # Evaluations of earlier versions have answers without scores, or with scores that were computed otherwise.
+            is_finished = evaluation.state().status == "finished"
+            text = _NOT_SCORED if is_finished else _NOT_YET
+            return {**hidden(empty_html(text)), "score": gr.update(visible=is_finished)}
+        found, verdict = read
+        first, second = titles[compared.first], titles[compared.second]
+        groupings = list(dict.fromkeys(group.grouping for group in verdict.groups))
+        grouping = compared.grouping if compared.grouping in groupings else next(iter(groupings), "")
+        groups = [group for group in verdict.groups if group.grouping == grouping]
+        lanes = [(title, str(lane)) for lane, title in enumerate(titles)]
+        metrics = [
+            ("Automatic", AUTO),
+            *((metric.title, metric.name) for metric in found.metrics),
+        ]
+        return {
+            "score": gr.update(visible=False),
+            "verdict": verdict_html(verdict, first, second),
+            "differences": differences_html(verdict, first, second),
+            "explanations": explanations_html(found.metrics),
+            "ability": self._ability(evaluation, titles, compared, found),
+            "classes": self._classes(evaluation, titles, found),
+            "groups": groups_html(verdict.primary, groups, first, second) if groups else "",
+            "first": gr.update(choices=lanes, value=str(compared.first), visible=True),
+            "second": gr.update(choices=lanes, value=str(compared.second), visible=True),
+            "metric": gr.update(choices=metrics, value=compared.metric, visible=True),
+            "grouping": gr.update(choices=groupings, value=grouping or None, visible=bool(groups)),
+        }
+
+    def _ability(self, evaluation: Evaluation, titles: Sequence[str], compared: Comparison, found: Scores) -> str:
+        """Return what the probes say; empty if they were not asked."""
+        ability = read_ability(evaluation)
+        if ability is None:
+            return ""
+        lanes = evaluation.config().lanes
+        gains = [self._gain(evaluation, compared, lane) for lane in range(len(lanes))]
+        return ability_html(ability, titles, lanes, compared.first, compared.second, gains)
+
+    def _gain(self, evaluation: Evaluation, compared: Comparison, lane: int) -> float | None:
+        """Return how much better a lane is than the reference lane by the primary metric; None if it is not known."""
+        if lane == compared.first:
+            return None
+        _, verdict = self.read(evaluation, Comparison(compared.first, lane, compared.metric))
+        found = next((each for metric, each in verdict.overall if metric == verdict.primary), None)
+        if found is None or not found.rows:
+            return None
+        return -found.difference if verdict.primary.better == "lower" else found.difference
+
+    def _classes(self, evaluation: Evaluation, titles: Sequence[str], found: Scores) -> str:
+        """Return the tables of a classification; empty if the references are no labels."""
+        if not any(metric.needs == "label" for metric in found.metrics):
+            return ""
+        labels = read_classification(evaluation, found.prompts)
+        return classification_html(labels, titles) if labels else ""
+
+    def select(self, evaluation: Evaluation, selection: Selection, finished: list[int]) -> SelectedRows | None:
+        """Return the rows of a selection; None if the evaluation is not scored."""
+        found = scores_file.find(evaluation)
+        return found and select_rows(found, selection, finished, format_change)
+
+    def selection(self, evaluation: Evaluation, compared: Comparison) -> Selection:
+        """Return the selection of all rows with the change of the primary metric; without a verdict, of all rows."""
+        read = self.read(evaluation, compared) if len(evaluation.config().lanes) > 1 else None
+        primary = read[1].primary if read else None
+        return Selection(compared.first, compared.second, primary.name if primary else "")
+
+
+def hidden(text: str) -> dict[str, Any]:
+    """Return updates that show a sentence in place of a verdict."""
+    cleared = {name: "" for name in ("differences", "explanations", "ability", "classes", "groups")}
+    return {"verdict": text, **cleared, **{name: gr.update(visible=False) for name in (*NAMES, "score")}}
