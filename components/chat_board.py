@@ -56,6 +56,7 @@ class AnswerCard:
         marked: The text in pieces, each with whether it is highlighted; None shows the text as it is.
         heat: The text in pieces, each with its probability; None shows the text as it is.
         hint: Tooltip of the title, such as an id.
+        shares: Labels with their probabilities, shown as bars in place of the text; empty shows the text.
     """
 
     title: str
@@ -69,6 +70,12 @@ class AnswerCard:
     marked: Sequence[tuple[str, bool]] | None = None
     heat: Sequence[tuple[str, float]] | None = None
     hint: str = ""
+    shares: Sequence[tuple[str, float]] = ()
+
+    @property
+    def bars(self) -> list[tuple[str, str, float]]:
+        """Return `shares` as label, probability to show, and length of the bar in percent."""
+        return [(label, f"{share:.1%}", round(100 * share, 1)) for label, share in self.shares]
 
     @property
     def heat_spans(self) -> list[tuple[str, str, int]]:

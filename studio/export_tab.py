@@ -73,6 +73,7 @@ def _about_html(run: Run, adapter: str) -> str:
     files = [(name, format_size(size)) for name, size in list_files(run, adapter)]
     return render(
         "export_about", title=run.title, adapter=adapter, base=base_name(run), rank=run.config().lora_rank,
+        kind="A classifier with its head, an adapter" if run.config().classifies else "A LoRA adapter",
         note=base_note(run), files=files, install=INSTALL, code=example_code(run, adapter),
     )  # fmt: skip
 

@@ -27,7 +27,7 @@ from core.system.files import modified_ns
 
 # Settings that change the speed by kind, so that a run with another value is no measure.
 _DECISIVE = (
-    "model", "revision", "quantization", "compute_dtype", "attention", "packing", "kernels", "lora_dora",
+    "model", "revision", "task", "quantization", "compute_dtype", "attention", "packing", "kernels", "lora_dora",
     "lora_bias", "lora_targets", "modules_to_save", "gradient_checkpointing", "gpus",
 )  # fmt: skip
 # Sizes that change the tokens per second by degree, and the factor up to which a run with another size is used.

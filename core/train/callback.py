@@ -30,7 +30,6 @@ from core.runs.events import (
 )
 from core.runs.progress import duration
 from core.runs.store import Run
-from core.train.samples import generate_answers
 from core.train.system_metrics import SystemMetrics
 
 # How far an evaluation pass is, is written after this time, and again when the time has grown by this factor.
@@ -208,15 +207,15 @@ class Reporter(TrainerCallback):
         if self.held_out and step not in self._losses:
             started = time.monotonic()
             stages = PassProgress(self.events, step, len(self.held_out), self.config.eval_rows)
-            loss = self.trainer.held_out_loss(self.held_out, self.config.rows_per_gpu, stages.report)
+            metrics = self.trainer.evaluate_held_out(self.held_out, self.config.rows_per_gpu, stages.report)
             seconds = round(time.monotonic() - started, 2)
-            self.events.write(EvalEvent(step=step, loss=loss, rows=len(self.held_out), seconds=seconds))
-            self._losses[step] = loss
+            self.events.write(EvalEvent(step=step, **metrics, rows=len(self.held_out), seconds=seconds))
+            self._losses[step] = metrics["loss"]
             self._check_best(state, control)
         questions = self.config.questions
         if questions and self._ranks.is_main:
             self.events.write(StageEvent(text="Answering the sample prompts"))
-            answers = generate_answers(self.trainer, questions, self.config.sample_tokens)
+            answers = self.trainer.answer_samples(questions, self.config.sample_tokens)
             self.events.write(SampleEvent(step=step, prompts=questions, answers=answers))
         self._step_started = time.monotonic()
 

@@ -161,7 +161,8 @@ def _card(
         placeholder="" if answer.text else "(an empty answer)",
         actions=[] if answers else _actions(chat, index, lane, answer),
         heat=heat or None,
-        marked=marked.get(lane),
+        marked=None if answer.labels else marked.get(lane),
+        shares=answer.labels,
     )
 
 
@@ -195,7 +196,8 @@ def _actions(chat: Conversation, index: int, lane: int, answer: GenerationResult
             actions.append(
                 Action("earlier_attempt", f"Earlier attempt ({attempts})", "Show the answer before this one")
             )
-    if answer.run and not turn.hidden:
+    # The rows nearest to a label are all those that have it.
+    if answer.run and not turn.hidden and not answer.labels:
         actions.append(_WHY)
     return actions
 
@@ -210,6 +212,8 @@ def _card_title(turn: Turn, lane: int, position: int, choice: LaneChoice, titles
 
 
 def _facts(answer: GenerationResult | Generation) -> str:
+    if answer.labels:
+        return f"{answer.tokens} tokens read · after {answer.waited_seconds + answer.first_token_seconds:.1f} s"
     speed = answer.tokens_per_second
     facts = [
         f"{answer.tokens} tokens",

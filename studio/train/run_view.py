@@ -18,6 +18,8 @@ from core.runs.comparison import previous_run
 from core.runs.config import TITLES, group_of
 from core.runs.events import EvalEvent, SampleEvent, StepEvent
 from core.runs.metrics_series import (
+    CLASSIFIER_COLORS,
+    CLASSIFIER_METRICS,
     HELD_OUT_COLOR,
     HELD_OUT_LOSS,
     LOSS_COLOR,
@@ -188,15 +190,16 @@ class RunView:
         path = roles.exports(self.runs.settings) / f"{slug(run.id)}-curves.csv"
         events = run.events()
         steps = {event.step: event for event in events if isinstance(event, StepEvent)}
+        fields = ["loss", *CLASSIFIER_METRICS.values()]
         # Step 0, the base model's loss, has no step event.
-        held_out = {event.step: event.loss for event in events if isinstance(event, EvalEvent)}
+        held_out = {e.step: [getattr(e, field) for field in fields] for e in events if isinstance(e, EvalEvent)}
         names = ["tokens", "seconds", *METRIC_FIELDS.values(), "loss"]
         with path.open("w", encoding="utf-8", newline="") as stream:
             writer = csv.writer(stream)
-            writer.writerow(["step", *names, "held_out_loss"])
+            writer.writerow(["step", *names, *(f"held_out_{field}" for field in fields)])
             for step in sorted(steps.keys() | held_out.keys()):
                 metrics = (getattr(steps.get(step), name, None) for name in names)
-                writer.writerow([step, *metrics, held_out.get(step)])
+                writer.writerow([step, *metrics, *held_out.get(step, [None] * len(fields))])
         return str(path)
 
     def write_report(self, run_id: str | None) -> str:
@@ -221,7 +224,13 @@ def _loss_chart(timeline: Timeline, zoom: Zoom, overlay: list[Curve]) -> dict[st
         Curve("loss", LOSS_COLOR, timeline.curve("loss", low, high)),
         Curve(HELD_OUT_LOSS, HELD_OUT_COLOR, timeline.curve(HELD_OUT_LOSS, low, high), dashed=True),
     ]
-    return chart_value("loss", [*curves, *overlay], is_zoomed=low is not None)
+    # Shares between 0 and 1, which fit beside the loss of a choice among labels.
+    shares = [
+        Curve(title, CLASSIFIER_COLORS[title], points, dashed=True)
+        for title in CLASSIFIER_METRICS
+        if (points := timeline.curve(title, low, high))
+    ]
+    return chart_value("loss", [*curves, *shares, *overlay], is_zoomed=low is not None)
 
 
 def _metric_chart(timeline: Timeline, metric: str, zoom: Zoom) -> dict[str, Any]:

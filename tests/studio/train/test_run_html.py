@@ -22,6 +22,17 @@ def test_tiles_show_the_latest_metrics_and_the_change_against_the_base():
     assert "3.000 held-out loss (-25% against base)" in shown_text(tiles_html(progress(parse(EVENTS))))
 
 
+def test_tiles_of_classifier_have_accuracy_and_macro_f1():
+    start = {"event": "eval", "step": 0, "loss": 0.7, "accuracy": 0.5, "macro_f1": 0.4}
+    last = {"event": "eval", "step": 2, "loss": 0.35, "accuracy": 0.875, "macro_f1": 0.8}
+    events = [start, {"event": "step", "step": 2, "total": 2}, last]
+    words = shown_text(tiles_html(progress(parse(events))))
+    assert "0.350 held-out loss (-50% since the start)" in words
+    assert "87.5% held-out accuracy (50.0% at the start)" in words
+    assert "80.0% held-out macro-F1" in words
+    assert "macro-F1" not in shown_text(tiles_html(progress(parse(EVENTS))))
+
+
 def test_tiles_show_nan_as_text_and_missing_metrics_as_dashes():
     assert "nan loss" in shown_text(tiles_html(progress(parse(EVENTS))))
     assert shown_text(tiles_html(progress([]))).count("–") == 5
