@@ -8,7 +8,7 @@ from tests.helpers.scored_evaluation import scored_evaluation
 @pytest.mark.parametrize(
     ("chosen", "rows"),
     [
-        (("subset", None, "keeper", "all", 1000), "With 306 rows"),
+        (("subset", None, "keeper", "all", 1000), "With 340 rows"),
         (("subset", None, "keeper", "all", 50), "With 50 rows"),
         (("subset", None, "keeper", "held-out", 1000), "With 34 rows"),
         (("subset", None, "no-such", "all", 1000), ""),
