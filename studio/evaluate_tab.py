@@ -13,6 +13,7 @@ from core.access import roles
 from core.evaluate.store import EvaluationStore
 from core.system.jobs import Jobs
 from studio.evaluate.actions import EvaluationActions
+from studio.evaluate.classifier_panel import ClassifierActions, connect_classifiers
 from studio.evaluate.evaluation_html import none_html, waiting_html
 from studio.evaluate.evaluation_layout import ANSWER_DRAWER, EvaluationViewWidgets, build_evaluation_view
 from studio.evaluate.evaluation_view import EvaluationView
@@ -66,13 +67,14 @@ def build_evaluate_tab(
         with gr.Column(scale=2, min_width=320, elem_id="evaluate-form"):
             form = build_start_form()
         with gr.Column(scale=4, min_width=340, elem_id="evaluate-view"):
-            widgets, judge = build_evaluation_view()
+            widgets, judge, classifiers = build_evaluation_view()
         with build_drawer("The answers", ANSWER_DRAWER):
             widgets.prompt.render()
     _connect_form(StartForm(store), form, view, widgets, demo, changes)
     _connect_view(view, widgets, demo)
     _connect_verdict(view, widgets)
     compared = {"first": widgets.first, "second": widgets.second}
+    connect_classifiers(ClassifierActions(view, jobs), classifiers, widgets.evaluation, demo, changes)
     connect_judge(JudgeActions(view, jobs), judge, widgets.evaluation, compared, demo, changes)
     _connect_actions(EvaluationActions(view, jobs), widgets, dataset, tabs)
     return EvaluateTab(_connect_polling(view, widgets, changes), form.fields["run"], widgets.evaluation)
