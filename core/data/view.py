@@ -86,7 +86,7 @@ class ViewField(BaseModel):
 
     name: str
     kind: Kind
-    file: Literal["rows", "reading", "duplicates", "near", "lengths"]
+    file: Literal["rows", "reading", "duplicates", "near", "lengths", "losses"]
     sql: str
     length: str = ""
 
