@@ -3,6 +3,7 @@
 Column names are quoted, and every other value is passed as a query parameter, so no input of a user becomes SQL.
 """
 
+from collections.abc import Collection
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
@@ -65,6 +66,11 @@ class View(BaseModel):
         """Return the search and the filters in words; "" if all rows are included."""
         parts = [f.describe() for f in self.filters]
         return ", ".join([f"with {self.search!r} in them", *parts] if self.search else parts)
+
+    def without_columns(self, names: Collection[str]) -> "View":
+        """Return the view without filters on some columns, and without an order by one of them."""
+        filters = [f for f in self.filters if f.column not in names]
+        return self.model_copy(update={"filters": filters, "sort": "" if self.sort in names else self.sort})
 
     def toggle(self, chosen: Filter) -> "View":
         """Return the view with a filter added in place of another on its column, or removed if it was there."""

@@ -157,6 +157,7 @@ class _Measurement:
         """Append the lines of the missing rows."""
         count, began = total - len(missing), time.monotonic()
         started_at = count
+        self.progress(0.98 * count / total, f"Measuring the loss: {count:,} of {total:,} rows")
         for window in _windows(rows.usable_rows(missing)):
             for lines in self._measure_window(lanes, window, done):
                 self._check_run(store)

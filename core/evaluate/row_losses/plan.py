@@ -1,6 +1,5 @@
 """Size and estimated time of a measurement, before it starts and without loading a model."""
 
-import math
 from dataclasses import dataclass
 
 from core.chat.types import BaseIdentity
@@ -59,13 +58,15 @@ def plan(store: RunStore, data: Dataset, reading: Reading, source: LossSource) -
         StudioError: The run trains on other rows than those of the dataset.
     """
     rows = Rows(store.settings, data.id, reading)
-    wanted = training_rows(store.settings, data, reading, store.run(source.run)) if source.run else None
-    lengths = rows.query("row, characters", set(), after="WHERE problem IS NULL").fetchall()
-    chosen = [characters for row, characters in lengths if wanted is None or row in wanted]
-    tokens = sum(min(source.max_length, math.ceil(each / _CHARACTERS_PER_TOKEN)) for each in chosen)
+    wanted = sorted(training_rows(store.settings, data, reading, store.run(source.run))) if source.run else None
+    estimated = f"least($longest, ceil(characters / {_CHARACTERS_PER_TOKEN}))"
+    count, tokens = rows.query(
+        f"count(*), coalesce(sum({estimated}), 0)", set(), {"longest": source.max_length, "wanted": wanted},
+        "WHERE problem IS NULL AND ($wanted IS NULL OR list_contains($wanted, row))",
+    ).fetchone()  # fmt: skip
     speed, reason = _find_speed(store, data, reading, source)
     passes = 2 if source.run else 1
-    return Plan(data, reading, source, len(chosen), tokens * passes, tokens * passes / speed if speed else None, reason)
+    return Plan(data, reading, source, count, int(tokens) * passes, tokens * passes / speed if speed else None, reason)
 
 
 def _find_speed(store: RunStore, data: Dataset, reading: Reading, source: LossSource) -> tuple[float | None, str]:

@@ -1,6 +1,7 @@
 """Sources of losses: which model, which adapter, which tokens, and which rows a run trains on."""
 
 import hashlib
+from functools import lru_cache
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -17,6 +18,7 @@ from core.models import catalogue
 from core.runs.holdout import hold_out
 from core.runs.store import Run, RunStore
 from core.settings import Settings
+from core.system.files import modified_ns
 
 
 def source_of_model(settings: Settings, model: str, template: TemplateName, max_length: int) -> LossSource:
@@ -44,13 +46,20 @@ def source_of_run(store: RunStore, run: Run, adapter: str = "final") -> LossSour
     return LossSource(
         base=base_identity(store, run).key, template=config.chat_template, max_length=config.max_length,
         answers_only=config.answers_only, run=run.id, adapter=adapter,
-        adapter_sha256=_hash_adapter(adapters[adapter]),
+        adapter_sha256=_hash_adapter(tuple(_adapter_files(adapters[adapter]))),
     )  # fmt: skip
 
 
-def _hash_adapter(folder: Path) -> str:
+def _adapter_files(folder: Path) -> list[tuple[Path, int]]:
+    """Return the files of an adapter with the times of their last changes."""
+    return [(path, modified_ns(path)) for path in sorted(folder.glob("adapter_*")) if path.is_file()]
+
+
+@lru_cache(maxsize=64)
+def _hash_adapter(files: tuple[tuple[Path, int], ...]) -> str:
+    """Return a hash of the contents; the page asks for it often, and the files may be large."""
     digest = hashlib.sha256()
-    for path in sorted(path for path in folder.glob("adapter_*") if path.is_file()):
+    for path, _ in files:
         with path.open("rb") as stream:
             digest.update(path.name.encode() + hashlib.file_digest(stream, "sha256").digest())
     return digest.hexdigest()[:12]
