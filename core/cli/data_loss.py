@@ -53,6 +53,8 @@ class DataLoss(OneDataset):
             print(f"median base loss {found.base:.4f} nats per token{tuned}")
         for name, count in found.classes.items():
             print(f"{count:,} {name} ({THRESHOLDS[name]})")
+        if found.caution:
+            print(f"Note: {found.caution}.")
         _print_rows(Rows(settings, data.id, reading, losses=source), self.show)
 
 

@@ -187,6 +187,13 @@ class LossSummary:
     classes: dict[str, int]
     missing: dict[str, int]
 
+    @property
+    def caution(self) -> str:
+        """Return why rows that were never learned say little about their labels here; empty if they may."""
+        if self.classes.get(NEVER, 0) <= self.classes.get(LEARNED, 0):
+            return ""
+        return "more rows were never learned than learned: the run itself learned little, so few labels need be wrong"
+
 
 def summarize(path: Path, source: LossSource) -> LossSummary:
     """Return the statistics of a file of losses.

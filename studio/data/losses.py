@@ -139,6 +139,8 @@ class RowLosses:
             chips.append((f"{found.tuned:.3f}", "the run's loss in the median row", False))
         for name, count in found.classes.items():
             chips.append((f"{count:,}", f"{name} ({THRESHOLDS[name]})", bool(count) and name == NEVER))
+        if found.caution:
+            chips.append(("!", found.caution, True))
         if found.truncated:
             chips.append((f"{found.truncated:,}", "rows truncated: the loss is that of their beginning", True))
         reasons = list(found.missing.items())

@@ -83,6 +83,7 @@ class _Measurement:
     Attributes:
         target: The Parquet file; the lines are beside it.
         tokens: Number of tokens read so far.
+        rendered_tokens: Number of tokens of the rows that were rendered so far.
         seconds: Time that took, without loading the model.
     """
 
@@ -93,6 +94,7 @@ class _Measurement:
     target: Path
     progress: Progress
     tokens: int = 0
+    rendered_tokens: int = 0
     seconds: float = 0.0
     _last_run_check: float = field(default=0.0, init=False)
 
@@ -156,17 +158,20 @@ class _Measurement:
     ) -> None:  # fmt: skip
         """Append the lines of the missing rows."""
         count, began = total - len(missing), time.monotonic()
-        started_at = count
+        rows_seen = 0
         self.progress(0.98 * count / total, f"Measuring the loss: {count:,} of {total:,} rows")
         for window in _windows(rows.usable_rows(missing)):
+            rows_seen += len(window)
             for lines in self._measure_window(lanes, window, done):
                 self._check_run(store)
                 writer.write(lines)
                 # A row counts once, with the line of its last lane.
                 count += sum(line["lane"] == (TUNED if self.source.run else BASE) for line in lines)
                 self.seconds = time.monotonic() - began
-                left = self.seconds / max(1, count - started_at) * (total - count)
-                text = f", {duration(max(1, int(left)))} left" if started_at < count < total else ""
+                # By tokens, because each window begins with its longest rows. Windows to come count as those seen.
+                expected = self.rendered_tokens / rows_seen * len(missing)
+                left = self.seconds / max(1, self.tokens) * (expected - self.tokens)
+                text = f", {duration(max(1, int(left)))} left" if self.tokens and count < total else ""
                 self.progress(0.98 * count / total, f"Measuring the loss: {count:,} of {total:,} rows{text}")
 
     def _measure_window(
@@ -186,6 +191,7 @@ class _Measurement:
                     continue
                 keys.append((row, lane, rendered.is_truncated))
                 texts.append(TargetText(rendered.input_ids, rendered.labels, adapter))
+        self.rendered_tokens += sum(len(text.ids) for text in texts)
         yield failures
         for batch in token_losses(lanes, texts):
             self.tokens += sum(len(texts[at].ids) for at, _ in batch)

@@ -76,7 +76,10 @@ def test_losses_are_columns_that_keep_rows_without_one(settings, data, of_run):
     assert found.rows == [[BETWEEN, 1], [LEARNED, 2], [NEVER, 2]]
     summary = row_losses.summarize(row_losses.find(settings, data, data.detected, of_run), of_run)
     assert summary.classes == {KNOWN: 2, LEARNED: 2, BETWEEN: 1, NEVER: 2}
-    assert (summary.rows, summary.missing) == (7, {"refused": 1})
+    assert (summary.rows, summary.missing, summary.caution) == (7, {"refused": 1}, "")
+    write(settings, data, of_run, LOSSES[5:])
+    summary = row_losses.summarize(row_losses.find(settings, data, data.detected, of_run), of_run)
+    assert summary.caution.startswith("more rows were never learned than learned")
 
 
 def test_losses_of_a_base_alone_have_no_columns_of_a_run(settings, data, of_base):

@@ -60,9 +60,8 @@ def test_measurement_killed_and_resumed_equals_transformers_for_every_row(home, 
     source = source_of_run(runs, run)
     lines = row_losses.path_of(settings, data, data.detected, source).with_suffix(".jsonl")
     environment = {"STUDIO_HOME": str(settings.home)}
-    job = fork_server.start(
-        "core", "data", "loss", data.id, "--run", run.id, log=tmp_path / "log", environment=environment
-    )
+    command = ("core", "data", "loss", data.id, "--run", run.id)
+    job = fork_server.start(*command, log=tmp_path / "log", environment=environment)
     deadline = time.monotonic() + 60
     while not lines.exists() or not lines.stat().st_size:
         assert job.poll() is None or lines.exists(), (tmp_path / "log").read_text()
@@ -108,6 +107,12 @@ def test_measurement_killed_and_resumed_equals_transformers_for_every_row(home, 
         assert found[row]["tuned_loss"] == pytest.approx(expected, abs=1e-4)
     assert any(record["truncated"] for record in found.values())
     assert not lines.exists()
+    code, out, err = fork_server.run(*command, "--show", "3", **environment)
+    assert code == 0, err
+    assert f"{ROWS - 1} rows have a loss" in out
+    highest = sorted(found.values(), key=lambda record: (-record["base_loss"], record["row"]))[:3]
+    for record, line in zip(highest, out.splitlines()[-3:], strict=True):
+        assert line.split()[:3] == [str(record["row"]), f"{record['base_loss']:.4f}", f"{record['tuned_loss']:.4f}"]
     # The speed of this measurement estimates the next one.
     assert "by the speed of an earlier measurement" in plan(runs, data, data.detected, source).describe()
     assert row_losses.available(settings, data, data.detected) == [source]
