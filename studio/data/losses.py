@@ -53,7 +53,7 @@ class RowLosses:
         runs = [
             (f"Run {titles.get(run.id, run.title)}", f"{_RUN}{run.id}")
             for run in self.runs.runs()
-            if not run.problem() and "final" in run.adapters()
+            if not run.problem() and "final" in run.adapters() and not run.config().classifies
         ]
         return {"loss_model": gr.update(choices=models + runs)}
 
@@ -92,8 +92,14 @@ class RowLosses:
         source = self._source(page, chosen)
         # Refused before the job starts where the rows are not the run's.
         rows = plan(self.runs, data, reading, source).rows
+        kind = f"losses/{data.id}/{source.key}"
+        if (other := self.jobs.running("losses")) and other.kind != kind:
+            raise StudioError(
+                f"Another measurement is running ({other.title}), and two would slow each other down. Wait for it, or "
+                "cancel it; what it has measured is kept."
+            )
         job = self.jobs.start(
-            f"losses/{data.id}", f"Measuring the loss of {rows:,} rows", measure.measure, self.settings, data, reading,
+            kind, f"Measuring the loss of {rows:,} rows", measure.measure, self.settings, data, reading,
             source,
         )  # fmt: skip
 

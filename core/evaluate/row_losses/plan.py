@@ -74,7 +74,9 @@ def _find_speed(store: RunStore, data: Dataset, reading: Reading, source: LossSo
     if speed := row_losses.measured_speed(store.settings, data, reading, source.base):
         return speed, "an earlier measurement"
     for run in store.runs()[:_MAX_RUNS]:
-        if is_example(run.id) or run.problem() or BaseIdentity.from_config(run.config()).key != source.base:
+        if is_example(run.id) or run.problem() or run.config().classifies:
+            continue
+        if BaseIdentity.from_config(run.config()).key != source.base:
             continue
         steps = [event for event in run.events() if isinstance(event, StepEvent)]
         if steps and isinstance(speed := steps[-1].tokens_per_second, float) and speed > 0:

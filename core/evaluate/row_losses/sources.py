@@ -36,13 +36,18 @@ def source_of_run(store: RunStore, run: Run, adapter: str = "final") -> LossSour
     """Return the source of the losses under a run's adapter and its base, on the tokens that the run trains on.
 
     Raises:
-        StudioError: The run has no such adapter, or its model is gone.
+        StudioError: The run has no such adapter, trains a classifier, or its model is gone.
     """
     adapters = run.adapters()
     if adapter not in adapters:
         known = ", ".join(adapters) or "none yet"
         raise StudioError(f"The run {run.id} has no adapter {adapter!r}. It has: {known}.")
     config = run.config()
+    if config.classifies:
+        raise StudioError(
+            f"The run {run.title} trains a classifier, which writes no tokens whose loss could be measured. Choose a "
+            "run that generates text, or the base model alone."
+        )
     return LossSource(
         base=base_identity(store, run).key, template=config.chat_template, max_length=config.max_length,
         answers_only=config.answers_only, run=run.id, adapter=adapter,

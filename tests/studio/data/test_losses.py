@@ -9,6 +9,7 @@ from core.errors import StudioError
 from core.evaluate.line_file import LineWriter
 from core.evaluate.row_losses import measure
 from core.evaluate.row_losses.lines import make_line, write_parquet
+from core.system.jobs import Job
 from studio.data.browse import Browse
 from studio.data.losses import RowLosses
 from studio.data.page_state import parse_state
@@ -93,6 +94,13 @@ def test_choose_another_measurement_drops_filters_on_the_old_one(do, settings, s
     assert parse_state(back).losses == parse_state(last["state"]).losses
     assert do.choose_losses(back, MODEL) == {}
     assert do.choose_losses(back, "run:nothing") == {}
+
+
+def test_second_measurement_waits_for_the_first(do, state, data, monkeypatch):
+    running = Job(1, "losses/another", "Measuring the loss of 9 rows")
+    monkeypatch.setattr(do.jobs, "running", lambda kind: running)
+    with pytest.raises(StudioError, match=r"Another measurement is running \(Measuring the loss of 9 rows\)"):
+        next(do.measure(state, MODEL))
 
 
 @pytest.mark.parametrize(

@@ -141,6 +141,11 @@ def test_source_of_run_is_refused_for_rows_that_it_does_not_train_on(home):
         training_rows(settings, data, changed, run)
     with pytest.raises(StudioError, match=r"has no adapter 'step 3'\. It has: final"):
         source_of_run(runs, run, "step 3")
+    generating = run.config()
+    run.save_config(generating.model_copy(update={"task": "classify"}))
+    with pytest.raises(StudioError, match="trains a classifier"):
+        source_of_run(runs, run)
+    run.save_config(generating)
     before = source_of_run(runs, run)
     (run.adapter / "adapter_config.json").write_text("{}")
     assert source_of_run(runs, run).key != before.key
