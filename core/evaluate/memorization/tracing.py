@@ -30,7 +30,7 @@ from core.evaluate.memorization.run_index import RunIndex
 from core.evaluate.memorization.spans import MIN_TOKENS, copied_share, find_spans
 from core.evaluate.metrics import Metric
 from core.evaluate.statistics.paired import PairedDifference, PairedScores, compare
-from core.evaluate.store import Evaluation
+from core.evaluate.store import ACTIVE, Evaluation
 from core.runs.store import RunStore
 from core.system.files import file_size, replacing
 from core.system.jobs import Progress, ignore_progress
@@ -179,6 +179,8 @@ def trace(store: RunStore, evaluation: Evaluation, run_id: str, progress: Progre
     if not run_id:
         raise StudioError("No model of this evaluation is a run, so there are no training rows. Choose a tuned model.")
     run = store.run(run_id)
+    if evaluation.state().status in ACTIVE:
+        raise StudioError(f"The evaluation {evaluation.id} still adds answers. Trace them when it has ended.")
     if not len(evaluation.answers()):
         raise StudioError("There is no answer yet. Wait for the first one.")
     found = run_index.load(store, run, lambda share, text: progress(0.7 * share, text))
