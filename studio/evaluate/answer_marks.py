@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from components.conversation import toned_tokens_html
+from components.conversation import conversation_html, toned_tokens_html
 from core.evaluate.line_file import Line
 from core.evaluate.memorization.tracing import TextSpan
 from studio.html import render
@@ -49,25 +49,30 @@ def copied_legend(subset: str, run: str) -> Markup:
     return render("evaluate/copied_legend", subset=subset, run=run)
 
 
-def likelihood_html(line: Line, first: int, second: int, titles: Sequence[str]) -> Markup | None:
-    """Return an answer's tokens, colored by how much more likely one lane finds them; None if a lane has not read it.
+def likelihood_html(text: str, line: Line | None, first: int, second: int, titles: Sequence[str]) -> Markup:
+    """Return an answer's tokens, colored by how much more likely one lane finds them; its text, if one has not read it.
 
     Args:
-        line: The answer's line of lens.jsonl.
+        text: The answer.
+        line: Its line of lens.jsonl; None if there is none.
         first: The lane that is compared with.
         second: The lane that is judged.
         titles: Titles of the lanes.
     """
-    reference, judged = (line["losses"][lane] for lane in (first, second))
-    if not reference or not judged:
-        return None
+    reference, judged = (line["losses"][lane] if line else None for lane in (first, second))
+    if line is None or not reference or not judged:
+        reason = line["note"] if line and line["note"] else "the models have not read this answer yet."
+        answer = conversation_html([{"role": "assistant", "content": text}])
+        return render("evaluate/no_likelihood", reason=reason, answer=answer)
     pieces = [
         (text, f"lens-{_tone(base - tuned)}", _tooltip(base, tuned, titles[first], titles[second]))
         for text, base, tuned in zip(line["tokens"], reference, judged, strict=True)
     ]
     means = [(titles[lane], sum(losses) / len(losses)) for lane, losses in ((first, reference), (second, judged))]
     sums = [(title, f"{mean:.3f}", f"{math.exp(min(mean, 700)):,.2f}") for title, mean in means]
-    return render("evaluate/likelihood", tokens=toned_tokens_html(pieces), sums=sums, count=len(pieces))
+    return render(
+        "evaluate/likelihood", tokens=toned_tokens_html(pieces), sums=sums, count=len(pieces), is_cut=line["cut"]
+    )
 
 
 def _tone(gain: float) -> str:

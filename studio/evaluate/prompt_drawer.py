@@ -90,7 +90,7 @@ class PromptDrawer:
         if marks == COPIED:
             marked, legend = self._copied(traces, index, lines)
         elif marks == LIKELIHOOD:
-            marked, legend = self._likelihood(lens, index, compared, titles)
+            marked, legend = self._likelihood(lens.read(index), lines, compared, titles)
         return {
             "prompt": prompt_html(index, asked[index], list(zip(titles, lines, strict=True)), marked, legend),
             "shown": str(index),
@@ -124,13 +124,13 @@ class PromptDrawer:
 
     @staticmethod
     def _likelihood(
-        lens: LensReader, index: int, compared: Comparison, titles: list[str]
+        measured: list[Line | None], lines: list[Line | None], compared: Comparison, titles: list[str]
     ) -> tuple[dict[int, Markup], Markup]:
-        """Return the answers with colored tokens, by lane, and the legend; other answers stay text."""
+        """Return the answers with colored tokens, by lane, and the legend."""
         first, second = compared.first, compared.second
         marked = {
-            lane: html
-            for lane, line in enumerate(lens.read(index))
-            if line is not None and (html := likelihood_html(line, first, second, titles))
+            lane: likelihood_html(line["text"], measured[lane], first, second, titles)
+            for lane, line in enumerate(lines)
+            if line is not None
         }
         return marked, likelihood_legend(titles[first], titles[second])

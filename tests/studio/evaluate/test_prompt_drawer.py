@@ -76,7 +76,14 @@ def test_likelihood_colors_tokens_by_the_difference_of_the_lanes(traced):
         "cut": False,
         "note": "",
     }
-    unread = {"prompt": 0, "lane": 0, "tokens": ["x"], "losses": [[1.0], None], "cut": False, "note": "other"}
+    unread = {
+        "prompt": 0,
+        "lane": 0,
+        "tokens": ["x"],
+        "losses": [[1.0], None],
+        "cut": False,
+        "note": "another template.",
+    }
     LineWriter(evaluation.lens_file).write([line, unread])
     assert choices(do.show(evaluation.id, "0")) == [TEXT, LIKELIHOOD]
     shown = do.show(evaluation.id, "0", LIKELIHOOD)["prompt"]
@@ -92,10 +99,13 @@ def test_likelihood_colors_tokens_by_the_difference_of_the_lanes(traced):
     # The other way round, and a prompt without a line.
     other = do.show(evaluation.id, "0", LIKELIHOOD, first="1", second="0")["prompt"]
     assert 'class="lens-more2" title="+2.90 nats: base 90.5%, tuned 5.0%' in other
-    assert "Never." in do.show(evaluation.id, "1", LIKELIHOOD)["prompt"]
+    missing = do.show(evaluation.id, "1", LIKELIHOOD)["prompt"]
+    assert "Never." in missing
+    assert missing.count("No likelihood: the models have not read this answer yet.") == 2
+    assert "No likelihood: another template." in shown
 
 
-def test_trace_job_shows_the_shares_and_opens_rows(traced, jobs):
+def test_trace_job_shows_the_shares_and_opens_rows(traced, jobs, tokenizers_in_jobs):
     view, evaluation, _ = traced
     do = TraceActions(view, jobs)
     assert do.show(None) == do.show(evaluation.id) == {"copied": "", "spans": ""}
