@@ -1,7 +1,5 @@
 """Runs with a real tokenizer and a model that is only a config, and evaluations of them that are written by hand."""
 
-import json
-
 from core.data import subset
 from core.data.recipe import Recipe
 from core.evaluate.config import EvaluationConfig
@@ -35,18 +33,17 @@ def run_on(settings, folder, tokenizer, conversations, name="rows", **config):
     return store, run
 
 
-def evaluation_of(store, folder, lanes, answers, **config):
-    """Return a finished evaluation.
+def evaluation_of(store, lanes, answers, **config):
+    """Return a finished evaluation, whose prompts are the first rows of the subset "rows".
 
     Args:
         store: The store of evaluations.
-        folder: Where the file of prompts is written.
         lanes: As in the settings.
         answers: The answers of each lane to all prompts.
+        **config: More settings.
     """
-    questions = folder / "prompts.jsonl"
-    questions.write_text("".join(json.dumps({"prompt": f"Question {at}?"}) + "\n" for at in range(len(answers[0]))))
-    evaluation = store.create(EvaluationConfig(file="prompts.jsonl", lanes=lanes, **config), questions)
+    settings = {"subset": "rows", "lanes": lanes, "limit": len(answers[0])} | config
+    evaluation = store.create(EvaluationConfig(**settings))
     writer = LineWriter(evaluation.answers_file)
     for lane, texts in enumerate(answers):
         for prompt, text in enumerate(texts):

@@ -25,7 +25,7 @@ def traced(settings, tmp_path, small_tokenizer):
     """Return the view and an evaluation; the answers of the run to prompt 0 have a copied span."""
     store, run = run_on(settings, tmp_path, small_tokenizer, training_rows(), held_out_share=0)
     answers = [[HOSTILE, "No."], [f"{HOSTILE} {SPAN}! {SPAN}?", "Never."]]
-    return EvaluationView(store), evaluation_of(store, tmp_path, ["base", run.id], answers), run
+    return EvaluationView(store), evaluation_of(store, ["base", run.id], answers), run
 
 
 def choices(updates):

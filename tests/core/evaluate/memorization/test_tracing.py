@@ -20,10 +20,10 @@ def fresh_text(number):
     return f"Nobody has ever written sentence {number} before {number * 31}"
 
 
-def test_trace_finds_spans_by_their_characters(made, tmp_path):
+def test_trace_finds_spans_by_their_characters(made):
     store, run = made
     text = f"Übung 🙂: {COPIED}! And so on."
-    evaluation = evaluation_of(store, tmp_path, ["base", run.id], [["Nothing", ""], [text, "Nothing"]])
+    evaluation = evaluation_of(store, ["base", run.id], [["Nothing", ""], [text, "Nothing"]])
     found = tracing.trace(store.runs, evaluation, run.id)
     assert found.about.rows == 30
     spans = found.spans(0)
@@ -40,11 +40,11 @@ def test_trace_finds_spans_by_their_characters(made, tmp_path):
     assert again.spans(0) == spans
 
 
-def test_compare_gives_the_paired_difference_of_the_shares(made, tmp_path):
+def test_compare_gives_the_paired_difference_of_the_shares(made):
     store, run = made
     base = [fresh_text(at) for at in range(PROMPTS)]
     tuned = [COPIED_TURN if at % 2 else fresh_text(at) for at in range(PROMPTS)]
-    evaluation = evaluation_of(store, tmp_path, ["base", run.id], [base, tuned])
+    evaluation = evaluation_of(store, ["base", run.id], [base, tuned])
     found = tracing.trace(store.runs, evaluation, run.id)
     difference = found.compare(0, 1)
     assert (difference.first_mean, difference.second_mean, difference.rows) == (0, pytest.approx(0.5), PROMPTS)
@@ -58,17 +58,17 @@ def test_compare_gives_the_paired_difference_of_the_shares(made, tmp_path):
     assert len(found.about.longest) == 1
 
 
-def test_describe_without_copies_says_so(made, tmp_path):
+def test_describe_without_copies_says_so(made):
     store, run = made
     texts = [fresh_text(at) for at in range(3)]
-    evaluation = evaluation_of(store, tmp_path, ["base", run.id], [texts, texts])
+    evaluation = evaluation_of(store, ["base", run.id], [texts, texts])
     found = tracing.trace(store.runs, evaluation, run.id)
     assert describe_copying(found, ["base", "tuned"], 0, 1).startswith("No answer has copied from the training rows (3")
 
 
-def test_traces_of_other_answers_are_outdated(made, tmp_path):
+def test_traces_of_other_answers_are_outdated(made):
     store, run = made
-    evaluation = evaluation_of(store, tmp_path, ["base", run.id], [["a"], ["b"]])
+    evaluation = evaluation_of(store, ["base", run.id], [["a"], ["b"]])
     assert tracing.find(evaluation, run.id) is None
     tracing.trace(store.runs, evaluation, run.id)
     assert tracing.find(evaluation, run.id)
@@ -76,9 +76,9 @@ def test_traces_of_other_answers_are_outdated(made, tmp_path):
     assert tracing.find(evaluation, run.id) is None
 
 
-def test_failed_answers_and_one_lane_have_no_share(made, tmp_path):
+def test_failed_answers_and_one_lane_have_no_share(made):
     store, run = made
-    evaluation = evaluation_of(store, tmp_path, ["base", run.id], [["a", "b"], [COPIED, COPIED]])
+    evaluation = evaluation_of(store, ["base", run.id], [["a", "b"], [COPIED, COPIED]])
     one = '"prompt": 1, "lane": 1, "text"'
     lines = evaluation.answers_file.read_text().splitlines(keepends=True)
     failed = [line.replace('"end": "end"', '"end": "failed"') if one in line else line for line in lines]
@@ -89,9 +89,9 @@ def test_failed_answers_and_one_lane_have_no_share(made, tmp_path):
     assert found.compare(0, 1).missing == 1
 
 
-def test_trace_without_a_run_or_an_answer_is_refused(made, tmp_path):
+def test_trace_without_a_run_or_an_answer_is_refused(made):
     store, run = made
-    evaluation = evaluation_of(store, tmp_path, ["base", run.id], [["a"], ["b"]])
+    evaluation = evaluation_of(store, ["base", run.id], [["a"], ["b"]])
     with pytest.raises(StudioError, match="No model of this evaluation is a run"):
         tracing.trace(store.runs, evaluation, tracing.traced_run(["base"], 0, 0))
     evaluation.answers_file.write_text("")
