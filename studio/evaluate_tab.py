@@ -1,6 +1,6 @@
 """Evaluate tab: base and tuned models answer a set of prompts in a process that outlives the page."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -13,13 +13,15 @@ from core.access import roles
 from core.evaluate.store import EvaluationStore
 from core.system.jobs import Jobs
 from studio.evaluate.actions import EvaluationActions
+from studio.evaluate.classifier_panel import ClassifierActions, connect_classifiers
 from studio.evaluate.evaluation_html import none_html, waiting_html
 from studio.evaluate.evaluation_layout import ANSWER_DRAWER, EvaluationViewWidgets, build_evaluation_view
 from studio.evaluate.evaluation_view import EvaluationView
 from studio.evaluate.judge_panel import JudgeActions, connect_judge
 from studio.evaluate.power_hint import PowerHint
 from studio.evaluate.prompt_drawer import DrawerWidgets, PromptDrawer, build_prompt_drawer
-from studio.evaluate.start_form import StartForm, StartFormWidgets, build_start_form
+from studio.evaluate.start_form import StartForm
+from studio.evaluate.start_layout import StartFormWidgets, build_start_form
 from studio.evaluate.trace_panel import TraceActions, connect_trace
 from studio.handlers import event_handler
 from studio.job_progress import cancel, job_outputs
@@ -69,7 +71,7 @@ def build_evaluate_tab(
         with gr.Column(scale=2, min_width=320, elem_id="evaluate-form"):
             form = build_start_form()
         with gr.Column(scale=4, min_width=340, elem_id="evaluate-view"):
-            widgets, judge, trace = build_evaluation_view()
+            widgets, judge, trace, classifiers = build_evaluation_view()
         with build_drawer("The answers", ANSWER_DRAWER):
             drawer = build_prompt_drawer()
     _connect_form(StartForm(store), form, view, widgets, demo, changes)
@@ -77,6 +79,7 @@ def build_evaluate_tab(
     _connect_drawer(PromptDrawer(view), drawer, widgets)
     _connect_verdict(view, widgets)
     compared = {"first": widgets.first, "second": widgets.second}
+    connect_classifiers(ClassifierActions(view, jobs), classifiers, widgets.evaluation, demo, changes)
     connect_judge(JudgeActions(view, jobs), judge, widgets.evaluation, compared, demo, changes)
     connect_trace(TraceActions(view, jobs), trace, widgets.evaluation, compared, drawer.prompt)
     _connect_actions(EvaluationActions(view, jobs), widgets, dataset, tabs)
@@ -99,10 +102,15 @@ def _connect_form(
     connect(partial(gr.on, [demo.load, *(field.change for field in planned.values())]), PowerHint(do.store).describe,
             planned, {"power": form.power}, trigger_mode="always_last", **UNLIMITED)  # fmt: skip
     inputs = {"upload": form.upload, **fields}
-    # Shown at once, because the checks before the worker starts read the prompts and the adapters.
-    status = {"status": widgets.status}
-    clicked = connect(form.start.click, lambda: {"status": waiting_html(_CHECKING)}, outputs=status, **UNLIMITED)
-    start = connect(clicked.then, do.start, inputs, {"evaluation": widgets.evaluation}, api_name="answers_start")
+
+    def check(upload: str | None, **values: Any) -> Iterator[dict[str, Any]]:
+        yield from do.check(upload, **values)
+        # Shown at once, because the checks before the worker starts read the prompts and the adapters.
+        yield {"status": waiting_html(_CHECKING)}
+
+    marked = {"field_errors": form.errors, "more": form.more, "status": widgets.status}
+    checked = connect(form.start.click, check, inputs, marked, **UNLIMITED)
+    start = connect(checked.success, do.start, inputs, {"evaluation": widgets.evaluation}, api_name="answers_start")
     shown = {**_seen(widgets), "page": widgets.pager.page}
     connect(start.failure, view.render, shown, widgets.outputs, **UNLIMITED)
 

@@ -22,7 +22,7 @@ _COLUMNS = [
 
 
 class NearestRows:
-    """Event handlers of the drawer "Why did it say that?"."""
+    """Event handlers of the drawer "Training rows like this answer"."""
 
     def __init__(self, conversations: Conversations):
         self.conversations, self.settings = conversations, conversations.settings
@@ -60,5 +60,5 @@ class NearestRows:
     def open_row(self, rows_source: dict | None, row: int) -> dict[str, Any]:
         """Return the row that the Data tab should open: its dataset, how that is read, and the row's number."""
         if not rows_source:
-            raise StudioError("No answer was chosen yet. Press Why? under an answer first.")
+            raise StudioError("No answer was chosen yet. Press “Similar training rows” under an answer first.")
         return row_to_open(self.settings, rows_source, row)

@@ -13,6 +13,7 @@ from components.interval_table import build_interval_table
 from components.pager import Pager, build_pager
 from components.progress_bar import ProgressBar, build_progress_bar
 from core.evaluate import result
+from studio.evaluate.classifier_panel import ClassifierWidgets, build_classifier_panel
 from studio.evaluate.judge_panel import JudgeWidgets, build_judge_panel
 from studio.evaluate.trace_panel import TraceWidgets, build_trace_panel
 
@@ -90,13 +91,14 @@ class EvaluationViewWidgets:
         return {**{name: getattr(self, name) for name in names}, **self.comparison, **self.table_outputs}
 
 
-def build_evaluation_view() -> tuple[EvaluationViewWidgets, JudgeWidgets, TraceWidgets]:
-    """Build the view in the open layout, with the panels of the judge and of copied spans."""
+def build_evaluation_view() -> tuple[EvaluationViewWidgets, JudgeWidgets, TraceWidgets, ClassifierWidgets]:
+    """Build the view in the open layout, with the panels of the judge, of copied spans and of classifiers."""
     head = _build_head()
     verdict = _build_verdict()
-    judge, trace = build_judge_panel(), build_trace_panel()
+    classifiers, judge, trace = build_classifier_panel(), build_judge_panel(), build_trace_panel()
     groups = _build_groups()
-    return EvaluationViewWidgets(**head, **verdict, **groups, **_build_answers(), **_build_rest()), judge, trace
+    view = EvaluationViewWidgets(**head, **verdict, **groups, **_build_answers(), **_build_rest())
+    return view, judge, trace, classifiers
 
 
 def _build_head() -> dict[str, Block]:

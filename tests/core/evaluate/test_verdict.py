@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from core.errors import StudioError
-from core.evaluate.metrics import Metric
+from core.evaluate.metrics import METRICS
 from core.evaluate.verdict import choose_lanes, judge
 from tests.helpers.paired_data import planted
 from tests.helpers.score_tables import ScoreTable, table_of
@@ -82,11 +82,10 @@ def test_metric_is_chosen_by_the_data_with_a_reason(names, chosen, why):
 
 
 def test_accuracy_decides_where_rows_have_labels():
-    accuracy = Metric("accuracy", "Accuracy", "higher", "share", "label", "", is_binary=True)
     scores, loss = planted("binary", 0.15, 200, 0), planted("loss", 0.3, 200, 0)
     pairs = {"loss": (loss.first, loss.second), "accuracy": (scores.first, scores.second)}
-    found = judge(ScoreTable(pairs, more=(accuracy,)), 0, 1)
-    assert (found.primary, found.why, found.outcome) == (accuracy, "The rows have labels.", "better")
+    found = judge(ScoreTable(pairs), 0, 1)
+    assert (found.primary, found.why, found.outcome) == (METRICS["accuracy"], "The rows have labels.", "better")
     assert found.flips.improved_count == (scores.differences > 0).sum()
 
 

@@ -7,7 +7,9 @@ from core.errors import StudioError
 from core.evaluate.config import EvaluationConfig, PromptSet
 from core.runs import checkpoints
 from core.runs.checkpoints import Checkpoint
-from studio.evaluate.start_form import _PROMPT_SETS, StartForm, parse_config
+from studio.evaluate.start_form import StartForm, parse_config
+from studio.evaluate.start_layout import PROMPT_SETS
+from studio.handlers import ShownError
 
 
 @pytest.fixture
@@ -26,7 +28,7 @@ def selection(updates):
 
 
 def test_form_offers_every_kind_of_prompts():
-    assert [kind for _, kind in _PROMPT_SETS] == list(get_args(PromptSet))
+    assert [kind for _, kind in PROMPT_SETS] == list(get_args(PromptSet))
 
 
 def test_refresh_choices_without_an_adapter_shows_a_hint_and_selects_the_base(do):
@@ -119,3 +121,18 @@ def test_start_invalid_settings_raises_and_creates_nothing(do, a_run):
         with pytest.raises(StudioError, match=message):
             do.start(None, **form(prompts="subset", **({"subset": "keeper"} | values)))
     assert do.store.all() == []
+
+
+def test_check_marks_invalid_fields_and_opens_the_part_that_has_them():
+    values = {name: field.default for name, field in EvaluationConfig.model_fields.items()}
+    values |= {"prompts": "subset", "subset": "keeper", "lanes": ["base"]}
+    assert [update["field_errors"]["fields"] for update in StartForm.check(None, **values)] == [[]]
+    for name, is_inside in (("limit", False), ("temperature", True)):
+        marks = StartForm.check(None, **values | {name: -3})
+        shown = next(marks)
+        assert [field["element"] for field in shown["field_errors"]["fields"]] == [f"evaluate-field-{name}"]
+        assert ("more" in shown) == is_inside
+        with pytest.raises(ShownError):
+            next(marks)
+    nothing = next(StartForm.check(None, **values | {"prompts": "file"}))
+    assert nothing["field_errors"]["fields"][0]["element"] == "evaluate-upload"
