@@ -29,7 +29,7 @@ class ClassifierActions:
     def __init__(self, view: EvaluationView, jobs: Jobs):
         self.view, self.store, self.jobs = view, view.store, jobs
 
-    def list_runs(self) -> dict[str, Any]:
+    def offer_runs(self) -> dict[str, Any]:
         """Return the runs that have trained a classifier; without one, the panel is hidden."""
         titles = self.store.runs.titles()
         runs = [(titles.get(run, run), run) for run in list_classifiers(self.store)]
@@ -103,7 +103,7 @@ def connect_classifiers(
     """
     job, selected = gr.State(None), {"evaluation_id": evaluation}
     listed = {"run": widgets.run, "panel": widgets.panel}
-    connect(partial(gr.on, [demo.load, *changes]), do.list_runs, outputs=listed, **UNLIMITED)
+    connect(partial(gr.on, [demo.load, *changes]), do.offer_runs, outputs=listed, **UNLIMITED)
     connect(evaluation.change, do.show, selected, {"classified": widgets.classified}, **UNLIMITED)
     connect(
         widgets.start.click,

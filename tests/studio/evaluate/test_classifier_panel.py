@@ -16,7 +16,7 @@ def do(settings, tmp_path):
 
 
 def test_without_a_classifier_the_panel_is_hidden(do):
-    assert not do[0].list_runs()["panel"]["visible"]
+    assert not do[0].offer_runs()["panel"]["visible"]
 
 
 @pytest.mark.parametrize("chosen", [(None, "run"), ("evaluation", None), (None, None)])
