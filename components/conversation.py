@@ -35,10 +35,23 @@ def tokens_html(pieces: Sequence[tuple[str, str, bool]], limit: int | None = Non
     return render("tokens", kept=kept, beyond=beyond, limit=f"{limit or 0:,}")
 
 
+def toned_tokens_html(pieces: Sequence[tuple[str, str, str]]) -> Markup:
+    """Render tokens in a row, each with a color of its own.
+
+    Args:
+        pieces: Text, CSS class and tooltip of each token.
+    """
+    return render("tokens", kept=[(_visible(text), *more) for text, *more in pieces], beyond=[], limit="")
+
+
+def _visible(text: str) -> str:
+    """Return a token's text; it may be a line break alone, or the empty text of one byte of a longer character."""
+    return text.replace("\n", "↵\n") or "·"
+
+
 def _token_span(text: str, role: str, has_loss: bool) -> tuple[str, str, str]:
     """Return a token's visible text, CSS class and tooltip."""
-    # A token may be a line break alone, or the empty text of one byte of a longer character.
-    visible = text.replace("\n", "↵\n") or "·"
+    visible = _visible(text)
     return (visible, f"{role} loss", f"{role}, carries loss") if has_loss else (visible, role, role)
 
 

@@ -20,7 +20,7 @@ from studio.authorized_blocks import AuthorizedBlocks
 from studio.chat_tab import ChatTab, build_chat_tab
 from studio.data.page_state import open_source_row
 from studio.data_tab import DataTab, build_data_tab
-from studio.evaluate_tab import build_evaluate_tab
+from studio.evaluate_tab import EvaluateTab, build_evaluate_tab
 from studio.export_tab import build_export_tab
 from studio.header import build_head, connect_header
 from studio.html import read_static
@@ -64,7 +64,7 @@ def build(settings: Settings) -> AuthorizedBlocks:
         lists = {"tabs": tabs, "evaluate_run": evaluate.run, "export_run": exported}
         _connect_journey(JourneyBar(runs, evaluations, chat.compare_with_base), bar, changes, lists, data, train, chat)
         _offer_new_subsets(data, train, tabs)
-        _open_source_rows(chat, data, tabs)
+        _open_source_rows(chat, evaluate, data, tabs)
         _follow_open_tab(tabs, demo, {"Train": train.timer, "Evaluate": evaluate.timer})
         connect(owner_tab.select, owner.fill, outputs=owner.outputs, **PRIVATE)
         connect_header(demo, settings, engine.visitor_quota.tokens, notice, owner_tab)
@@ -126,22 +126,23 @@ def _offer_new_subsets(data: DataTab, train: TrainTab, tabs: gr.Tabs) -> None:
     opened.success(None, js=read_static("focus_opened_tab.js"))
 
 
-def _open_source_rows(chat: ChatTab, data: DataTab, tabs: gr.Tabs) -> None:
-    """Open a training row that was clicked in the Chat tab in the Data tab."""
+def _open_source_rows(chat: ChatTab, evaluate: EvaluateTab, data: DataTab, tabs: gr.Tabs) -> None:
+    """Open a training row that was clicked in the Chat or the Evaluate tab in the Data tab."""
 
     def show_source_row(source: dict | None, state: dict) -> dict[str, Any]:
         if not source:
             raise StudioError("No row is chosen. Press “Similar training rows” under an answer, then click a row.")
         return {**open_source_row(source, state), "tabs": gr.update(selected="data")}
 
-    connect(
-        chat.row_wanted.change,
-        show_source_row,
-        {"source": chat.row_wanted, "state": data.state},
-        {**data.row_outputs, "tabs": tabs},
-        visitor=True,
-        **PRIVATE,
-    )
+    for row_wanted, visitor in ((chat.row_wanted, True), (evaluate.row_wanted, False)):
+        connect(
+            row_wanted.change,
+            show_source_row,
+            {"source": row_wanted, "state": data.state},
+            {**data.row_outputs, "tabs": tabs},
+            visitor=visitor,
+            **PRIVATE,
+        )
 
 
 def _follow_open_tab(tabs: gr.Tabs, demo: gr.Blocks, timers: dict[str, gr.Timer]) -> None:

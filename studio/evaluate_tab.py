@@ -19,8 +19,10 @@ from studio.evaluate.evaluation_layout import ANSWER_DRAWER, EvaluationViewWidge
 from studio.evaluate.evaluation_view import EvaluationView
 from studio.evaluate.judge_panel import JudgeActions, connect_judge
 from studio.evaluate.power_hint import PowerHint
+from studio.evaluate.prompt_drawer import DrawerWidgets, PromptDrawer, build_prompt_drawer
 from studio.evaluate.start_form import StartForm
 from studio.evaluate.start_layout import StartFormWidgets, build_start_form
+from studio.evaluate.trace_panel import TraceActions, connect_trace
 from studio.handlers import event_handler
 from studio.job_progress import cancel, job_outputs
 from studio.wiring import UNLIMITED, connect
@@ -41,11 +43,13 @@ class EvaluateTab:
         timer: Polls; active while the tab is visible.
         run: The run whose held-out rows are the prompts.
         evaluation: The selected evaluation, such as one that was just started.
+        row_wanted: A training row that the Data tab should open (`studio.source_rows`).
     """
 
     timer: gr.Timer
     run: gr.Dropdown
     evaluation: gr.Dropdown
+    row_wanted: gr.State
 
 
 def build_evaluate_tab(
@@ -67,17 +71,20 @@ def build_evaluate_tab(
         with gr.Column(scale=2, min_width=320, elem_id="evaluate-form"):
             form = build_start_form()
         with gr.Column(scale=4, min_width=340, elem_id="evaluate-view"):
-            widgets, judge, classifiers = build_evaluation_view()
+            widgets, judge, trace, classifiers = build_evaluation_view()
         with build_drawer("The answers", ANSWER_DRAWER):
-            widgets.prompt.render()
+            drawer = build_prompt_drawer()
     _connect_form(StartForm(store), form, view, widgets, demo, changes)
     _connect_view(view, widgets, demo)
+    _connect_drawer(PromptDrawer(view), drawer, widgets)
     _connect_verdict(view, widgets)
     compared = {"first": widgets.first, "second": widgets.second}
     connect_classifiers(ClassifierActions(view, jobs), classifiers, widgets.evaluation, demo, changes)
     connect_judge(JudgeActions(view, jobs), judge, widgets.evaluation, compared, demo, changes)
+    connect_trace(TraceActions(view, jobs), trace, widgets.evaluation, compared, drawer.prompt)
     _connect_actions(EvaluationActions(view, jobs), widgets, dataset, tabs)
-    return EvaluateTab(_connect_polling(view, widgets, changes), form.fields["run"], widgets.evaluation)
+    timer = _connect_polling(view, widgets, drawer, changes)
+    return EvaluateTab(timer, form.fields["run"], widgets.evaluation, trace.row_wanted)
 
 
 def _connect_form(
@@ -136,10 +143,16 @@ def _connect_view(do: EvaluationView, widgets: EvaluationViewWidgets, demo: gr.B
     for event in (pager.page.submit, pager.page.blur, pager.size.change):
         connect_page(event, 0)
 
-    def show_prompt(evaluation_id: str | None, event: gr.EventData) -> dict[str, Any]:
-        return do.show_prompt(evaluation_id, str(event.value))
 
-    connect(widgets.table.open_row, show_prompt, evaluation, {"prompt": widgets.prompt}, **UNLIMITED)
+def _connect_drawer(do: PromptDrawer, drawer: DrawerWidgets, widgets: EvaluationViewWidgets) -> None:
+    """Show a clicked prompt in the drawer, and again when its answers are to be shown otherwise."""
+    chosen = {"evaluation_id": widgets.evaluation, "marks": drawer.marks, **widgets.comparison}
+
+    def show_prompt(event: gr.EventData, **chosen: Any) -> dict[str, Any]:
+        return do.show(number=str(event.value), **chosen)
+
+    connect(widgets.table.open_row, show_prompt, chosen, drawer.outputs, **UNLIMITED)
+    connect(drawer.marks.input, do.show, {**chosen, "number": drawer.shown}, drawer.outputs, **UNLIMITED)
 
 
 def _connect_verdict(do: EvaluationView, widgets: EvaluationViewWidgets) -> None:
@@ -171,7 +184,9 @@ def _connect_verdict(do: EvaluationView, widgets: EvaluationViewWidgets) -> None
     connect(widgets.group_filter.click, drop_group, seen, table, **UNLIMITED)
 
 
-def _connect_polling(do: EvaluationView, widgets: EvaluationViewWidgets, changes: list[Callable[..., Any]]) -> gr.Timer:
+def _connect_polling(
+    do: EvaluationView, widgets: EvaluationViewWidgets, drawer: DrawerWidgets, changes: list[Callable[..., Any]]
+) -> gr.Timer:
     timer = gr.Timer(_POLL_SECONDS, active=False)
     seen = {"fingerprint": gr.State(""), "list_fingerprint": gr.State("")}
     evaluation, rows = {"evaluation_id": widgets.evaluation}, {"rows": widgets.pager.size}
@@ -191,7 +206,7 @@ def _connect_polling(do: EvaluationView, widgets: EvaluationViewWidgets, changes
         {
             "fingerprint": seen["fingerprint"],
             **widgets.outputs,
-            "prompt": widgets.prompt,
+            **drawer.outputs,
             "selection": widgets.selection,
         },
         trigger_mode="always_last",

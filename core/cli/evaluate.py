@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 from pydantic_settings import CliApp, CliSubCommand
 
 from core.cli.evaluate_judge import EvaluateJudge
+from core.cli.evaluate_trace import EvaluateTrace
 from core.cli.evaluate_verdict import EvaluatePower, EvaluateVerdict
 from core.cli.one_evaluation import OneEvaluation, open_store
 from core.cli.reading import print_about, print_progress
@@ -140,6 +141,7 @@ class Evaluate(BaseModel):
     stop: CliSubCommand[EvaluateStop] = Field(description=EvaluateStop.__doc__)
     verdict: CliSubCommand[EvaluateVerdict] = Field(description=EvaluateVerdict.__doc__)
     judge: CliSubCommand[EvaluateJudge] = Field(description=EvaluateJudge.__doc__)
+    trace: CliSubCommand[EvaluateTrace] = Field(description=EvaluateTrace.__doc__)
     power: CliSubCommand[EvaluatePower] = Field(description=EvaluatePower.__doc__)
     open: CliSubCommand[EvaluateOpen] = Field(description=EvaluateOpen.__doc__)
     export: CliSubCommand[EvaluateExport] = Field(description=EvaluateExport.__doc__)

@@ -2,16 +2,14 @@
 
 from pydantic import Field
 
-from core.cli.one_evaluation import OneEvaluation
+from core.cli.one_evaluation import OneEvaluation, choose
 from core.cli.reading import print_progress, printable
-from core.errors import StudioError
 from core.evaluate import scores
 from core.evaluate.judge.endpoint import KEY_VARIABLE
 from core.evaluate.judge.jobs import judge_by_server, judge_here
 from core.evaluate.judge.judging import Pair, read_judgments
 from core.evaluate.judge.people import blind_votes
 from core.evaluate.judge.summary import JudgeSummary, summarize
-from core.evaluate.verdict import choose_lanes
 
 
 class EvaluateJudge(OneEvaluation):
@@ -26,10 +24,7 @@ class EvaluateJudge(OneEvaluation):
     def cli_cmd(self) -> None:
         """Judge what has no valid judgment yet, and print the counts."""
         store, evaluation = self.find()
-        lanes = choose_lanes(evaluation.config().lanes)
-        if lanes is None:
-            raise StudioError("A judge compares two models, but this evaluation has one. Start one with two --lanes.")
-        pair = Pair(*lanes, self.judge)
+        pair = Pair(*choose(evaluation.config().lanes, "A judge"), self.judge)
         if self.server:
             judge_by_server(evaluation, pair, self.server, progress=print_progress)
         else:

@@ -5,12 +5,12 @@ import json
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_settings import CliPositionalArg
 
-from core.cli.one_evaluation import OneEvaluation, open_store
+from core.cli.one_evaluation import OneEvaluation, choose, open_store
 from core.cli.reading import print_progress, printable
 from core.errors import StudioError
 from core.evaluate import planning, scoring
 from core.evaluate.config import MAX_PROMPTS
-from core.evaluate.verdict import AUTO, Verdict, choose_lanes, judge
+from core.evaluate.verdict import AUTO, Verdict, judge
 from core.evaluate.verdict_text import describe_beside
 
 _SHOWN_PROMPTS = 10
@@ -32,7 +32,7 @@ class EvaluateVerdict(OneEvaluation):
     def cli_cmd(self) -> None:
         """Print the verdict."""
         _, evaluation = self.find()
-        first, second = self._choose(evaluation.config().lanes)
+        first, second = choose(evaluation.config().lanes, "A verdict", self.reference, self.judged)
         verdict = judge(scoring.load(evaluation, print_progress), first, second, self.metric)
         groupings = list(dict.fromkeys(group.grouping for group in verdict.groups))
         if self.by and self.by not in groupings:
@@ -46,18 +46,6 @@ class EvaluateVerdict(OneEvaluation):
         _print_groups(verdict, self.by, groupings)
         for note in verdict.notes:
             print(printable(note))
-
-    def _choose(self, lanes: list[str]) -> tuple[int, int]:
-        """Return the numbers of the reference and the judged lane."""
-        chosen = choose_lanes(lanes)
-        if chosen is None:
-            raise StudioError("A verdict compares two models, but this evaluation has one. Start one with two --lanes.")
-        numbers = []
-        for name, usual in zip((self.reference, self.judged), chosen, strict=True):
-            if name and name not in lanes:
-                raise StudioError(f"The evaluation has no model {name!r}. Choose one of: {', '.join(lanes)}.")
-            numbers.append(lanes.index(name) if name else usual)
-        return numbers[0], numbers[1]
 
 
 def _print_verdict(verdict: Verdict) -> None:

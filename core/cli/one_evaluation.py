@@ -4,7 +4,9 @@ from pydantic import BaseModel, Field
 from pydantic_settings import CliPositionalArg
 
 from core.data import subset
+from core.errors import StudioError
 from core.evaluate.store import Evaluation, EvaluationStore
+from core.evaluate.verdict import choose_lanes
 from core.settings import Settings
 
 
@@ -24,3 +26,26 @@ class OneEvaluation(BaseModel):
         """Return the store and the evaluation."""
         store = open_store()
         return store, store.find(self.evaluation)
+
+
+def choose(lanes: list[str], comparison: str, reference: str = "", judged: str = "") -> tuple[int, int]:
+    """Return the numbers of the reference and the judged lane.
+
+    Args:
+        lanes: The lanes of the evaluation.
+        comparison: What compares them, as the subject of a sentence.
+        reference: The lane to compare with; empty for base, or the first.
+        judged: The lane that is judged; empty for the last.
+
+    Raises:
+        StudioError: The evaluation has one lane, or not the named ones.
+    """
+    chosen = choose_lanes(lanes)
+    if chosen is None:
+        raise StudioError(f"{comparison} compares two models, but this evaluation has one. Start one with two --lanes.")
+    numbers = []
+    for name, usual in zip((reference, judged), chosen, strict=True):
+        if name and name not in lanes:
+            raise StudioError(f"The evaluation has no model {name!r}. Choose one of: {', '.join(lanes)}.")
+        numbers.append(lanes.index(name) if name else usual)
+    return numbers[0], numbers[1]

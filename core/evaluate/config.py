@@ -59,6 +59,11 @@ class EvaluationConfig(Sampling):
         False, title="Forgetting guard",
         description="Also asks 320 short questions of general ability, to see what tuning has cost.",
     )  # fmt: skip
+    lens: bool = Field(
+        False, title="Likelihood lens",
+        description="Each model also reads the answers of all models, to color their tokens by how likely it finds "
+        "them. Reading is much faster than writing.",
+    )  # fmt: skip
     rows: int = Field(
         0, ge=0, le=256, title="Batch size",
         description="Number of answers that decode together; 0 chooses it by memory and device.",

@@ -113,7 +113,7 @@ class ReferenceLosses:
                 request = self.requests[lane]
                 kind = request.template, request.sampling.system
                 if kind not in rendered:
-                    rendered[kind] = self._render(prompt, request)
+                    rendered[kind] = render_answer(self.lanes, prompt, request, prompt.reference)
                 if isinstance(found := rendered[kind], str):
                     failures.append(_make_line(index, lane, None, 0, note=found))
                     continue
@@ -126,28 +126,39 @@ class ReferenceLosses:
             if not may_continue():
                 return
 
-    def _render(self, prompt: Prompt, request: LaneRequest) -> Rendered | str:
-        """Return the conversation with its reference, of which only the reference carries loss; or why it cannot be."""
-        system, turns, _ = split_system(prompt.messages, request.sampling)
-        messages = [
-            *system,
-            *(turn | {"loss": False} if turn["role"] == "assistant" else turn for turn in turns),
-            {"role": "assistant", "content": prompt.reference},
-        ]
-        context = self.lanes.context_length()
-        try:
-            rendered = self.lanes.renderer(request.template).render(messages, context)
-        except TemplateError as error:
-            return f"the chat template refuses the conversation with its reference ({error})."
-        except Exception as error:
-            # A chat template is foreign code that may raise anything; one bad prompt must not end the evaluation.
-            traceback.print_exc(file=sys.stderr)
-            return f"the conversation with its reference could not be rendered ({type(error).__name__}: {error})."
-        if rendered.loss_tokens:
-            return rendered
-        if rendered.is_truncated:
-            return f"the conversation before the reference fills the model's context of {context:,} tokens."
-        return "no token of the reference carries loss."
+
+def render_answer(
+    lanes: "Lanes", prompt: Prompt, request: LaneRequest, answer: str, name: str = "reference"
+) -> Rendered | str:
+    """Return a conversation with its answer, of which only the answer carries loss; or why it cannot be rendered.
+
+    Args:
+        lanes: The loaded base and adapters.
+        prompt: The prompt.
+        request: The request of the lane that reads it.
+        answer: The answer.
+        name: A word for the answer in the reasons.
+    """
+    system, turns, _ = split_system(prompt.messages, request.sampling)
+    messages = [
+        *system,
+        *(turn | {"loss": False} if turn["role"] == "assistant" else turn for turn in turns),
+        {"role": "assistant", "content": answer},
+    ]
+    context = lanes.context_length()
+    try:
+        rendered = lanes.renderer(request.template).render(messages, context)
+    except TemplateError as error:
+        return f"the chat template refuses the conversation with its {name} ({error})."
+    except Exception as error:
+        # A chat template is foreign code that may raise anything; one bad prompt must not end the evaluation.
+        traceback.print_exc(file=sys.stderr)
+        return f"the conversation with its {name} could not be rendered ({type(error).__name__}: {error})."
+    if rendered.loss_tokens:
+        return rendered
+    if rendered.is_truncated:
+        return f"the conversation before the {name} fills the model's context of {context:,} tokens."
+    return f"no token of the {name} carries loss."
 
 
 def _make_line(prompt: int, lane: int, nll: float | None, tokens: int, is_cut: bool = False, note: str = "") -> Line:

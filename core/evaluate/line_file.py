@@ -1,4 +1,4 @@
-"""Append-only files of an evaluation with one flushed JSON line per prompt and lane: answers.jsonl and losses.jsonl.
+"""Append-only files of an evaluation with one flushed JSON line per prompt and lane: such as answers.jsonl.
 
 A crash can leave an incomplete last line. It counts as not written: readers skip it and the next writer removes it.
 """
@@ -89,12 +89,20 @@ class LineReader:
                         if not line.endswith(b"\n"):
                             break
                         try:
-                            self._add(json.loads(line), self._position)
+                            self._add(self._parse(line), self._position)
                         except ValueError as error:
                             # A damaged line must not hide the other ones; a resume writes that of its prompt again.
                             log_unreadable(f"{self.path}, the line at byte {self._position},", str(error))
                         self._position += len(line)
         return self
+
+    def _parse(self, line: bytes) -> Line:
+        """Return what the index needs of a line.
+
+        Raises:
+            ValueError: The line is damaged.
+        """
+        return json.loads(line)
 
     def _add(self, line: Line, offset: int) -> None:
         prompt, lane = line["prompt"], line["lane"]

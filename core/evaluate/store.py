@@ -5,6 +5,8 @@
     evaluations/<id>/answers.jsonl   one flushed line per answer: prompt, lane, text, tokens, end, note, exact, f1
     evaluations/<id>/losses.jsonl    one flushed line per reference and lane (core.evaluate.likelihood)
     evaluations/<id>/choices.jsonl   the same for every label, if the references are labels (classification/choice.py)
+    evaluations/<id>/lens.jsonl      the likelihood of every answer under every lane, if asked for (core.evaluate.lens)
+    evaluations/<id>/traces/         spans of the answers that stand in training rows (memorization/tracing.py)
     evaluations/<id>/scores.parquet  all metrics of all rows (core.evaluate.scores); replaced atomically
     evaluations/<id>/state.json      status, the worker's process, cause; replaced atomically
     evaluations/<id>/worker.log      the output of the worker
@@ -95,6 +97,11 @@ class Evaluation(WorkFolder[EvaluationState]):
     def choices_file(self) -> Path:
         """Return the file of the losses of labels."""
         return self.folder / "choices.jsonl"
+
+    @property
+    def lens_file(self) -> Path:
+        """Return the file of the likelihoods of the answers."""
+        return self.folder / "lens.jsonl"
 
     def config(self) -> EvaluationConfig:
         """Return the settings.

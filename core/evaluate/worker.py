@@ -17,8 +17,9 @@ from core.errors import StudioError
 from core.evaluate import process, scoring
 from core.evaluate.batch_generate import BatchGenerator
 from core.evaluate.classification.choice import LabelPrompts, choice_labels
-from core.evaluate.likelihood import LossReader, ReferenceLosses
-from core.evaluate.line_file import LineWriter
+from core.evaluate.lens import AnswerLosses, LensReader
+from core.evaluate.likelihood import ReferenceLosses
+from core.evaluate.line_file import LineReader, LineWriter
 from core.evaluate.store import Evaluation, EvaluationStore
 from core.hub.download import DownloadCancelled
 from core.models import catalogue
@@ -53,7 +54,9 @@ class Worker:
         resolved = process.resolve_evaluation_lanes(self.store.runs, self.config, prompts[0])
         self._stage(f"Loading {resolved.base.model}")
         generator = self._load(resolved)
-        return self._answer(generator) or self._compute_losses(generator) or self._choose(generator) or self._score()
+        steps = self._answer, self._compute_losses, self._choose, self._read_answers
+        ended = next((end for step in steps if (end := step(generator))), None)
+        return ended or self._score()
 
     def _answer(self, generator: BatchGenerator) -> tuple[str, str] | None:
         """Generate the missing answers; return status and cause if the evaluation ends before they are complete."""
@@ -86,7 +89,9 @@ class Worker:
     def _compute_losses(self, generator: BatchGenerator) -> tuple[str, str] | None:
         """Compute the missing losses of references; return status and cause if the evaluation ends before the last."""
         losses = ReferenceLosses(generator.lanes, generator.requests, generator.prompts)
-        return self._write_losses(losses, self.evaluation.losses_file, "Measuring the loss on the references")
+        return self._write_losses(
+            losses, LineReader, self.evaluation.losses_file, "Measuring the loss on the references"
+        )
 
     def _choose(self, generator: BatchGenerator) -> tuple[str, str] | None:
         """Compute the missing losses of labels, if the references are labels; return as `_compute_losses`."""
@@ -97,11 +102,30 @@ class Worker:
         if labels is None:
             return None
         losses = ReferenceLosses(generator.lanes, generator.requests, LabelPrompts(generator.prompts, labels))
-        return self._write_losses(losses, self.evaluation.choices_file, "Measuring the likelihood of the labels")
+        return self._write_losses(
+            losses, LineReader, self.evaluation.choices_file, "Measuring the likelihood of the labels"
+        )
 
-    def _write_losses(self, losses: ReferenceLosses, path: Path, stage: str) -> tuple[str, str] | None:
-        """Compute the losses that a file lacks; return status and cause if the evaluation ends before the last."""
-        offsets = LossReader(path, len(self.config.lanes)).update().offsets
+    def _read_answers(self, generator: BatchGenerator) -> tuple[str, str] | None:
+        """Compute the missing likelihoods of answers, if they are asked for; return as `_compute_losses`."""
+        if not self.config.lens:
+            return None
+        losses = AnswerLosses(generator.lanes, generator.requests, generator.prompts, self.evaluation.answers())
+        stage = "Measuring the likelihood of the answers"
+        return self._write_losses(losses, LensReader, self.evaluation.lens_file, stage)
+
+    def _write_losses(
+        self, losses: ReferenceLosses | AnswerLosses, reader: type[LineReader], path: Path, stage: str
+    ) -> tuple[str, str] | None:
+        """Compute the losses that a file lacks; return status and cause if the evaluation ends before the last.
+
+        Args:
+            losses: The computation.
+            reader: The index of the file.
+            path: The file.
+            stage: Shown with the number of lines that are done.
+        """
+        offsets = reader(path, len(self.config.lanes)).update().offsets
         missing = losses.list_missing(offsets)
         if not missing:
             return None

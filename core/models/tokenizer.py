@@ -54,12 +54,12 @@ def is_panic(error: BaseException) -> bool:
     return type(error).__name__ == "PanicException"
 
 
-def encode(tokenizer: "PreTrainedTokenizerBase", text: str, **options: bool) -> Mapping[str, Any]:
+def encode(tokenizer: "PreTrainedTokenizerBase", text: str | list[str], **options: bool) -> Mapping[str, Any]:
     """Return the tokens of a text, without the special tokens that the tokenizer itself would add.
 
     Args:
         tokenizer: The tokenizer.
-        text: The text.
+        text: The text, or several of them, whose values are then lists.
         options: Passed on to the tokenizer; `add_special_tokens=True` adds those tokens.
 
     Raises:

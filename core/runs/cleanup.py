@@ -19,6 +19,8 @@ from core.settings import Settings
 _DAY = 24 * 3600
 # Scratch folders that are in use are younger than this.
 _LEFTOVER_SECONDS = 3600
+# How many levels an item lies below the folder of its run.
+_LEVELS_IN_RUN = {"runs": 0, "indexes": 1, "checkpoints": 2}
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,13 @@ def _checkpoints(settings: Settings) -> Iterator[Item]:
             yield Item(item.kind, f"runs/{run.id}/{item.name}", item.path, item.size, item.age)
 
 
+def _indexes(settings: Settings) -> Iterator[Item]:
+    """Yield the indexes of training texts; tracing answers makes one again."""
+    for run in _ended(settings):
+        if run.token_index_dir.is_dir():
+            yield _item("indexes", f"runs/{run.id}/{run.token_index_dir.name}", run.token_index_dir)
+
+
 def _runs(settings: Settings) -> Iterator[Item]:
     for run in _ended(settings):
         yield _item("runs", f"runs/{run.id}", run.folder)
@@ -95,8 +104,8 @@ def _leftovers(settings: Settings) -> Iterator[Item]:
 
 
 KINDS: dict[str, Callable[[Settings], Iterator[Item]]] = {
-    "uploads": _uploads, "exports": _exports, "chats": _chats, "checkpoints": _checkpoints, "runs": _runs,
-    "leftovers": _leftovers,
+    "uploads": _uploads, "exports": _exports, "chats": _chats, "checkpoints": _checkpoints, "indexes": _indexes,
+    "runs": _runs, "leftovers": _leftovers,
 }  # fmt: skip
 
 
@@ -130,8 +139,7 @@ def remove(settings: Settings, items: Sequence[Item]) -> int:
     with RunStore(settings).lock():
         ended = {run.folder for run in _ended(settings)}
         for item in items:
-            run_folder = item.path if item.kind == "runs" else item.path.parent.parent
-            if item.kind in ("runs", "checkpoints") and run_folder not in ended:
+            if item.kind in _LEVELS_IN_RUN and [item.path, *item.path.parents][_LEVELS_IN_RUN[item.kind]] not in ended:
                 continue
             if item.path.is_dir() and not item.path.is_symlink():
                 shutil.rmtree(item.path, ignore_errors=True)

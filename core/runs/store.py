@@ -11,6 +11,7 @@ runs/<id>/control/       requests to the worker: stop
 runs/<id>/checkpoints/   resumable (core/runs/checkpoints.py)
 runs/<id>/adapter/       the finished adapter
 runs/<id>/report/        report.md and its plots (core/runs/report.py)
+runs/<id>/token_index/   index of the training texts, if answers were traced (core/evaluate/memorization/run_index.py)
 """
 
 import time
@@ -94,6 +95,11 @@ class Run(WorkFolder[RunState]):
     def checkpoints_dir(self) -> Path:
         """Return the folder of the checkpoints."""
         return self.folder / "checkpoints"
+
+    @property
+    def token_index_dir(self) -> Path:
+        """Return the folder of the index of the training texts, which exists once answers were traced."""
+        return self.folder / "token_index"
 
     @property
     def events_file(self) -> Path:

@@ -1,17 +1,17 @@
 """Training rows that resemble an answer most, as a table whose rows open in the Data tab."""
 
-import time
 from typing import Any
 
 from markupsafe import Markup
 
 from components.data_table import TableColumn, TablePage, TableRow, table_html
 from core.chat import nearest
-from core.data import subset, table
+from core.data import subset
 from core.errors import StudioError
 from studio.chat.conversations import Conversations
 from studio.chat.view import Updates
 from studio.html import render
+from studio.source_rows import row_to_open, source_of
 
 _COLUMNS = [
     TableColumn("row", "Row", numeric=True),
@@ -54,14 +54,11 @@ class NearestRows:
         found = Markup(table_html(TablePage(_COLUMNS, rows, plain=True, empty=empty)))
         return {
             "nearest_rows": render("chat/nearest_rows", note=note, method=nearest.METHOD, table=found),
-            # Not the whole recipe: it may list thousands of rows, and the page keeps this.
-            "rows_source": known.recipe.model_dump(include={"dataset", "reading"}),
+            "rows_source": source_of(known),
         }
 
     def open_row(self, rows_source: dict | None, row: int) -> dict[str, Any]:
         """Return the row that the Data tab should open: its dataset, how that is read, and the row's number."""
         if not rows_source:
             raise StudioError("No answer was chosen yet. Press “Similar training rows” under an answer first.")
-        dataset = table.find(self.settings, rows_source["dataset"])
-        # The time makes a second click on the same row a change, which the Data tab reacts to.
-        return {"dataset": dataset.id, "reading": rows_source.get("reading"), "row": int(row), "at": time.monotonic()}
+        return row_to_open(self.settings, rows_source, row)

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
+from markupsafe import Markup
+
 from components.conversation import chips_html, conversation_html
 from components.data_table import TableColumn, TablePage, TableRow, table_html
 from core.chat.types import END_LABELS
@@ -113,19 +115,24 @@ def answers_html(
     return table_html(TablePage(columns, rows, empty=empty, plain=True))
 
 
-def prompt_html(index: int, prompt: Prompt, lanes: list[tuple[str, Line | None]]) -> str:
+def prompt_html(
+    index: int, prompt: Prompt, lanes: list[tuple[str, Line | None]], marked: Mapping[int, Markup] | None = None,
+    legend: str = "",
+) -> str:  # fmt: skip
     """Return one prompt in full.
 
     Args:
         index: Index of the prompt within the evaluation.
         prompt: The prompt.
         lanes: Title and answer of each lane; None for an answer that is still missing.
+        marked: Answers with marks, by lane, in place of their plain text.
+        legend: HTML that says what the marks mean.
     """
-    parts = [chips_html([(f"Prompt {index:,}", f"row {prompt.row:,} of its source", False)])]
+    parts = [legend, chips_html([(f"Prompt {index:,}", f"row {prompt.row:,} of its source", False)])]
     parts.append(conversation_html(prompt.messages))
     if prompt.reference:
         parts += [chips_html([("Reference", "", False)]), _answer_html(prompt.reference)]
-    for title, line in lanes:
+    for lane, (title, line) in enumerate(lanes):
         if line is None:
             continue
         facts = [(title, "", False), (f"{line['tokens']:,}", f"tokens, {END_LABELS[line['end']]}", False)]
@@ -133,7 +140,7 @@ def prompt_html(index: int, prompt: Prompt, lanes: list[tuple[str, Line | None]]
             facts.append((METRICS["word_f1"].format(line["f1"]), METRICS["word_f1"].title, False))
         if line["note"]:
             facts.append(("!", line["note"], True))
-        parts += [chips_html(facts), _answer_html(line["text"])]
+        parts += [chips_html(facts), (marked or {}).get(lane) or _answer_html(line["text"])]
     return "".join(parts)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import gradio as gr
 from gradio.blocks import Block
 
-from components.conversation import empty_html, skeleton_html
+from components.conversation import skeleton_html
 from components.data_table import build_data_table
 from components.download import Download, build_download
 from components.interval_table import build_interval_table
@@ -14,8 +14,8 @@ from components.pager import Pager, build_pager
 from components.progress_bar import ProgressBar, build_progress_bar
 from core.evaluate import result
 from studio.evaluate.classifier_panel import ClassifierWidgets, build_classifier_panel
-from studio.evaluate.evaluation_html import NO_PROMPT
 from studio.evaluate.judge_panel import JudgeWidgets, build_judge_panel
+from studio.evaluate.trace_panel import TraceWidgets, build_trace_panel
 
 ANSWER_DRAWER = "evaluate-answers"
 
@@ -34,7 +34,6 @@ class EvaluationViewWidgets:
         side: Shows all rows, or those that got better or worse.
         group_filter: Names the group whose rows are shown, and shows all rows when it is pressed.
         selection: The rows that the user chose to see, as fields of `row_selection.Selection`.
-        prompt: Shows the prompt whose row was clicked.
         open: Opens the answers as a dataset.
         kind: The file format of the download.
         bar: The progress of `open`.
@@ -63,7 +62,6 @@ class EvaluationViewWidgets:
     selection: gr.State
     table: gr.HTML
     pager: Pager
-    prompt: gr.HTML
     open: gr.Button
     kind: gr.Dropdown
     download: Download
@@ -93,13 +91,14 @@ class EvaluationViewWidgets:
         return {**{name: getattr(self, name) for name in names}, **self.comparison, **self.table_outputs}
 
 
-def build_evaluation_view() -> tuple[EvaluationViewWidgets, JudgeWidgets, ClassifierWidgets]:
-    """Build the view in the open layout; the caller renders `prompt` in its drawer."""
+def build_evaluation_view() -> tuple[EvaluationViewWidgets, JudgeWidgets, TraceWidgets, ClassifierWidgets]:
+    """Build the view in the open layout, with the panels of the judge, of copied spans and of classifiers."""
     head = _build_head()
     verdict = _build_verdict()
-    classifiers, judge = build_classifier_panel(), build_judge_panel()
+    classifiers, judge, trace = build_classifier_panel(), build_judge_panel(), build_trace_panel()
     groups = _build_groups()
-    return EvaluationViewWidgets(**head, **verdict, **groups, **_build_answers(), **_build_rest()), judge, classifiers
+    view = EvaluationViewWidgets(**head, **verdict, **groups, **_build_answers(), **_build_rest())
+    return view, judge, trace, classifiers
 
 
 def _build_head() -> dict[str, Block]:
@@ -153,7 +152,6 @@ def _build_answers() -> dict[str, Any]:
         "side": side, "group_filter": group_filter, "selection": gr.State({}),
         "table": build_data_table("evaluate-table", "evaluate-prompt"),
         "pager": build_pager("evaluate-page"),
-        "prompt": gr.HTML(empty_html(NO_PROMPT), elem_id="evaluate-prompt", padding=False, render=False),
     }  # fmt: skip
 
 

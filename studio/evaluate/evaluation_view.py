@@ -18,7 +18,7 @@ from core.evaluate.store import ACTIVE, RESUMABLE, WAITING, Evaluation, Evaluati
 from core.runs.names import make_distinct
 from core.system.files import file_size, modified_ns
 from studio.evaluate.answers_page import page_of_answers
-from studio.evaluate.evaluation_html import NO_PROMPT, first_html, metrics_html, notes_html, prompt_html, status_html
+from studio.evaluate.evaluation_html import NO_PROMPT, first_html, metrics_html, notes_html, status_html
 from studio.evaluate.row_selection import SelectedRows, Selection
 from studio.evaluate.verdict_view import NAMES, Comparison, VerdictView, hidden
 
@@ -82,6 +82,10 @@ class EvaluationView:
         selected = evaluation_id if evaluation_id in ids else next(iter(ids), None)
         return {"evaluation": gr.update(choices=choices, value=selected)}
 
+    def compare(self, evaluation: Evaluation, comparison: Mapping[str, Any]) -> Comparison:
+        """Return what to compare, by the names of `verdict_view.NAMES` that the page has chosen."""
+        return self.verdicts.compare(evaluation, **_named(comparison))
+
     # Updates
 
     def poll(
@@ -123,6 +127,8 @@ class EvaluationView:
             **self.render(evaluation_id, 1, rows),
             "selection": {},
             "prompt": empty_html(NO_PROMPT),
+            "shown": "",
+            "marks": gr.update(visible=False),
         }
 
     def render(
@@ -152,7 +158,7 @@ class EvaluationView:
         answers, _ = self.read(evaluation)
         titles = evaluation.lane_titles(self.store.runs)
         per_minute, seconds_left = result.measure_rate(evaluation, len(answers), time.time())
-        compared = self.verdicts.compare(evaluation, **_named(comparison))
+        compared = self.compare(evaluation, comparison)
         verdict = self.verdicts.show(evaluation, titles, compared)
         return {
             "status": status_html(state, len(answers), len(config.lanes), per_minute, seconds_left, time.time()),
@@ -172,7 +178,7 @@ class EvaluationView:
         if not evaluation_id:
             return {"table": "", "page": 1, "position": "no rows"}
         evaluation = self.store.find(evaluation_id)
-        compared = self.verdicts.compare(evaluation, **_named(comparison))
+        compared = self.compare(evaluation, comparison)
         return self._page(evaluation, page, rows, selection, compared)
 
     def change_comparison(self, evaluation_id: str | None, rows: int, **comparison: Any) -> dict[str, Any]:
@@ -184,7 +190,7 @@ class EvaluationView:
         if not evaluation_id:
             return {}
         evaluation = self.store.find(evaluation_id)
-        compared = self.verdicts.compare(evaluation, **_named(comparison))
+        compared = self.compare(evaluation, comparison)
         return {"groups": self.verdicts.show(evaluation, evaluation.lane_titles(self.store.runs), compared)["groups"]}
 
     def change_selection(
@@ -219,22 +225,6 @@ class EvaluationView:
             wanted, selected = Selection(), SelectedRows(finished, {}, {"all": len(finished)})
         titles = evaluation.lane_titles(self.store.runs)
         return page_of_answers(answers, asked, titles, page, rows, selected, wanted)
-
-    def show_prompt(self, evaluation_id: str | None, number: str) -> dict[str, str]:
-        """Return one prompt in full, with its reference and each lane's answer.
-
-        Args:
-            evaluation_id: The selected evaluation.
-            number: The prompt's index, as the table's event carries it.
-        """
-        if not evaluation_id or not str(number).isdigit():
-            return {"prompt": empty_html(NO_PROMPT)}
-        evaluation = self.store.find(evaluation_id)
-        (answers, asked), index = self.read(evaluation), int(number)
-        if index >= len(asked):
-            raise StudioError(f"There is no prompt {index}. Expected 0 to {len(asked) - 1}.")
-        lanes = list(zip(evaluation.lane_titles(self.store.runs), answers.read(index), strict=True))
-        return {"prompt": prompt_html(index, asked[index], lanes)}
 
 
 def _empty(status: str) -> dict[str, Any]:

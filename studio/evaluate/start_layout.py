@@ -106,7 +106,7 @@ def build_start_form() -> StartFormWidgets:
         label=about["lanes"].title, info="One to four, all on one base model.", elem_id="evaluate-lanes",
     )  # fmt: skip
     fields |= _row(_FIRST_FIELDS)
-    fields["guard"] = _field("guard")
+    fields |= {name: _field(name) for name in ("guard", "lens")}
     hint = gr.Markdown(NO_RUN, visible=False, elem_classes="qs-note", elem_id="evaluate-hint")
     power = gr.HTML(elem_id="evaluate-power", padding=False)
     start = gr.Button("Evaluate", variant="primary", elem_id="evaluate-start")

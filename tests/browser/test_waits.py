@@ -32,8 +32,8 @@ KINDS = {
     "file": {"upload"},
     "html": {
         "cancel_turns", "change", "choose", "continue_answer", "drop_filter", "earlier_attempt", "edit", "go",
-        "open_row", "pick_bar", "pick_row", "picked", "retry_lane", "returned", "save_turns", "sort_by", "step_row",
-        "stop_lane", "suggest", "tick_row", "undo_vote", "vote", "why", "zoomed",
+        "open_row", "pick_bar", "pick_row", "pick_span", "picked", "retry_lane", "returned", "save_turns", "sort_by",
+        "step_row", "stop_lane", "suggest", "tick_row", "undo_vote", "vote", "why", "zoomed",
     },
     "number": {"blur", "change", "submit"},
     "radio": {"change", "input"},

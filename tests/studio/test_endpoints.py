@@ -82,6 +82,7 @@ MISUSES = {
     "/answers_stop": {"evaluation_id": None},
     "/answers_open": {"evaluation_id": "no-such-evaluation"},
     "/answers_score": {"evaluation_id": "no-such-evaluation"},
+    "/answers_trace": {"evaluation_id": "../evaluations", "first": "x", "second": "\x00"},
     "/answers_classify": {"evaluation_id": "no-such-evaluation", "run": "../runs"},
     "/answers_judge": {
         "evaluation_id": "no-such-evaluation",

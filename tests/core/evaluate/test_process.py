@@ -29,8 +29,9 @@ def read_keys(evaluation, name="answers.jsonl"):
 def test_worker_killed_paused_and_resumed_answers_every_prompt_once(tiny):
     store, run = tiny
     config = EvaluationConfig(
-        prompts="subset", subset="keeper", lanes=["base", run.id], limit=PROMPTS, max_new_tokens=120, rows=6
-    )
+        prompts="subset", subset="keeper", lanes=["base", run.id], limit=PROMPTS, max_new_tokens=120, rows=6,
+        lens=True,
+    )  # fmt: skip
     evaluation = process.submit(store, config)
     with pytest.raises(StudioError, match="is running, and two"):
         process.submit(store, config)
@@ -79,6 +80,8 @@ def _check_losses_and_scores(store, evaluation):
     evaluation.losses_file.write_bytes(
         evaluation.losses_file.read_bytes()[: evaluation.losses_file.stat().st_size // 2]
     )
+    lens = evaluation.lens_file.read_bytes()
+    evaluation.lens_file.write_bytes(lens[: len(lens) // 2])
     assert scores.find(evaluation) is None
     before, answers = evaluation.losses_file.read_bytes().rpartition(b"\n")[0], evaluation.answers_file.read_bytes()
     evaluation.save_state(evaluation.saved_state().model_copy(update={"status": "interrupted"}))
@@ -86,6 +89,8 @@ def _check_losses_and_scores(store, evaluation):
     assert ended(evaluation).status == "finished", evaluation.log_tail()
     assert evaluation.losses_file.read_bytes().startswith(before)
     assert sorted(read_keys(evaluation, "losses.jsonl")) == keys
+    assert sorted(read_keys(evaluation, "lens.jsonl")) == keys
+    assert evaluation.lens_file.read_bytes().startswith(lens[: len(lens) // 2].rpartition(b"\n")[0])
     lines = [json.loads(line) for line in evaluation.losses_file.read_text().splitlines()]
     totals = [sum(line["nll"] for line in found) for found in (lines, map(json.loads, whole))]
     assert totals[0] == pytest.approx(totals[1], rel=1e-5), "another batch gives the same losses"

@@ -3,7 +3,6 @@ import time
 
 import pytest
 
-from core.errors import StudioError
 from core.evaluate.config import EvaluationConfig
 from core.evaluate.line_file import LineWriter
 from core.evaluate.store import EvaluationState
@@ -73,17 +72,6 @@ def test_render_hostile_answers_stay_text(do, evaluated):
     table = do.render(evaluated.id, 1, 25)["table"]
     assert "<img" not in table
     assert "&lt;img" in table
-    assert "<img" not in do.show_prompt(evaluated.id, "3")["prompt"]
-
-
-def test_show_prompt_shows_the_answers_in_full(do, evaluated):
-    shown = do.show_prompt(evaluated.id, "1")["prompt"]
-    assert "Reference" in shown
-    assert "truncated at the length limit" in shown
-    assert "cut short" in shown
-    assert "Click a row" in do.show_prompt(evaluated.id, "no number")["prompt"]
-    with pytest.raises(StudioError, match="Expected 0 to 4"):
-        do.show_prompt(evaluated.id, "5")
 
 
 def test_poll_updates_only_what_changed(do, evaluated):
