@@ -11,7 +11,7 @@ from core.evaluate.judge.jobs import judge_by_server, judge_here
 from core.evaluate.judge.judging import Pair, read_judgments
 from core.evaluate.judge.people import blind_votes
 from core.evaluate.judge.summary import JudgeSummary, summarize
-from core.evaluate.verdict import choose_lanes
+from core.evaluate.lineage import usual_lanes
 
 
 class EvaluateJudge(OneEvaluation):
@@ -26,7 +26,7 @@ class EvaluateJudge(OneEvaluation):
     def cli_cmd(self) -> None:
         """Judge what has no valid judgment yet, and print the counts."""
         store, evaluation = self.find()
-        lanes = choose_lanes(evaluation.config().lanes)
+        lanes = usual_lanes(evaluation.config().lanes, store.runs)
         if lanes is None:
             raise StudioError("A judge compares two models, but this evaluation has one. Start one with two --lanes.")
         pair = Pair(*lanes, self.judge)

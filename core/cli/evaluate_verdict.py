@@ -10,8 +10,10 @@ from core.cli.reading import print_progress, printable
 from core.errors import StudioError
 from core.evaluate import planning, scoring
 from core.evaluate.config import MAX_PROMPTS
-from core.evaluate.verdict import AUTO, Verdict, choose_lanes, judge
+from core.evaluate.lineage import usual_lanes
+from core.evaluate.verdict import AUTO, Verdict, judge
 from core.evaluate.verdict_text import describe_beside
+from core.runs.store import RunStore
 
 _SHOWN_PROMPTS = 10
 
@@ -23,7 +25,10 @@ class EvaluateVerdict(OneEvaluation):
 
     metric: str = Field(AUTO, description="The metric that decides; 'auto' takes accuracy, the loss, or word F1.")
     by: str = Field("", description="Show all groups of this grouping, such as 'language'.")
-    reference: str = Field("", description="The model to compare with, as in --lanes. Empty: base, or the first.")
+    reference: str = Field(
+        "",
+        description="The model to compare with, as in --lanes. Empty: the judged run's parent, base, or the first.",
+    )
     judged: str = Field("", description="The model that is judged, as in --lanes. Empty: the last.")
     as_json: bool = Field(
         False, alias="json", description="Print everything as JSON, with the prompts of each group and flip."
@@ -31,8 +36,8 @@ class EvaluateVerdict(OneEvaluation):
 
     def cli_cmd(self) -> None:
         """Print the verdict."""
-        _, evaluation = self.find()
-        first, second = self._choose(evaluation.config().lanes)
+        store, evaluation = self.find()
+        first, second = self._choose(evaluation.config().lanes, store.runs)
         verdict = judge(scoring.load(evaluation, print_progress), first, second, self.metric)
         groupings = list(dict.fromkeys(group.grouping for group in verdict.groups))
         if self.by and self.by not in groupings:
@@ -47,9 +52,9 @@ class EvaluateVerdict(OneEvaluation):
         for note in verdict.notes:
             print(printable(note))
 
-    def _choose(self, lanes: list[str]) -> tuple[int, int]:
+    def _choose(self, lanes: list[str], runs: RunStore) -> tuple[int, int]:
         """Return the numbers of the reference and the judged lane."""
-        chosen = choose_lanes(lanes)
+        chosen = usual_lanes(lanes, runs)
         if chosen is None:
             raise StudioError("A verdict compares two models, but this evaluation has one. Start one with two --lanes.")
         numbers = []

@@ -5,6 +5,7 @@ beside it and decide nothing. Groups are corrected for their number, and flips l
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, Protocol
 
@@ -116,12 +117,18 @@ def judge(scores: PairedTable, first: int, second: int, primary: str = AUTO, see
                    _describe_rows(metric, found) + notes)  # fmt: skip
 
 
-def choose_lanes(lanes: list[str]) -> tuple[int, int] | None:
+def choose_lanes(lanes: list[str], parents: Mapping[int, int] | None = None) -> tuple[int, int] | None:
     """Return the numbers of the usual reference, base or the first lane, and of the judged one, the last of the others.
+
+    If a lane's run was duplicated from that of another lane, the last such run is compared with its parent.
 
     Args:
         lanes: The lanes of an evaluation, as in its settings. If there is only one, nothing is returned.
+        parents: Number of the parent's lane, by the number of the lane (`core.evaluate.lineage`).
     """
+    if parents:
+        child = max(parents)
+        return parents[child], child
     reference = lanes.index(BASE) if BASE in lanes else 0
     others = [number for number in range(len(lanes)) if number != reference]
     return (reference, others[-1]) if others else None

@@ -17,6 +17,7 @@ from core.data import readers, subset
 from core.errors import StudioError, sentences
 from core.evaluate import process
 from core.evaluate.config import EvaluationConfig, parse_lane
+from core.evaluate.lineage import parent_run
 from core.evaluate.store import EvaluationStore
 from core.models import catalogue
 from core.runs.store import Run
@@ -69,8 +70,9 @@ class StartForm:
     ) -> dict[str, Any]:
         """Return the runs, subsets, lanes and models that exist now, and keep what the user selected.
 
-        The newest run with an adapter is proposed, and beside the base model the adapter of the run. Proposed values
-        are updated: the run to the newest run, the lane to that run's.
+        The newest run with an adapter is proposed, and beside the base model the adapter of the run; a run that was
+        duplicated from another one is compared with that one instead. Proposed values are updated: the run to the
+        newest run, the lane to that run's.
 
         Args:
             run: The run whose held-out rows are the prompts.
@@ -87,9 +89,11 @@ class StartForm:
         chosen = run if is_chosen else next(iter(with_adapter), None)
         lane = self._newest_lane(chosen) or next(iter(with_adapter), "")
         if not run or not any(lane != BASE for lane in selected):
-            selected = [BASE, *([lane] if lane else [])]
+            selected = self._propose(lane)
         elif lane and proposed.get("lane") in selected:
-            selected = _replace_lane(selected, proposed["lane"], lane)
+            before = proposed["lane"]
+            is_untouched = selected == self._propose(before)
+            selected = self._propose(lane) if is_untouched else _replace_lane(selected, before, lane)
         else:
             lane = ""
         subsets = [(f"{s.name} ({s.rows + s.held_out:,} rows)", s.name) for s in subset.subsets(self.store.settings)]
@@ -112,10 +116,15 @@ class StartForm:
             return {}
         if not lane or before not in (lanes or []):
             return {"proposed": {"run": "", "lane": before}}
-        return {
-            "lanes": gr.update(value=_replace_lane(lanes, before, lane)),
-            "proposed": {"run": "", "lane": lane},
-        }
+        is_untouched = lanes == self._propose(before)
+        selected = self._propose(lane) if is_untouched else _replace_lane(lanes, before, lane)
+        return {"lanes": gr.update(value=selected), "proposed": {"run": "", "lane": lane}}
+
+    def _propose(self, lane: str) -> list[str]:
+        """Return the lanes to compare: a run's adapter beside its parent's or the base model."""
+        if not lane:
+            return [BASE]
+        return [self._newest_lane(parent_run(self.store.runs, parse_lane(lane)[0])) or BASE, lane]
 
     def _newest_lane(self, run_id: str | None) -> str:
         """Return the lane of a run's newest adapter; "" if it has none."""

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from core.errors import StudioError
-from core.evaluate.metrics import Metric
+from core.evaluate.metrics import METRICS
 from core.evaluate.verdict import choose_lanes, judge
 from tests.helpers.paired_data import planted
 from tests.helpers.score_tables import ScoreTable, table_of
@@ -82,10 +82,10 @@ def test_metric_is_chosen_by_the_data_with_a_reason(names, chosen, why):
 
 
 def test_accuracy_decides_where_rows_have_labels():
-    accuracy = Metric("accuracy", "Accuracy", "higher", "share", "label", "", is_binary=True)
+    accuracy = METRICS["accuracy"]
     scores, loss = planted("binary", 0.15, 200, 0), planted("loss", 0.3, 200, 0)
     pairs = {"loss": (loss.first, loss.second), "accuracy": (scores.first, scores.second)}
-    found = judge(ScoreTable(pairs, more=(accuracy,)), 0, 1)
+    found = judge(ScoreTable(pairs), 0, 1)
     assert (found.primary, found.why, found.outcome) == (accuracy, "The rows have labels.", "better")
     assert found.flips.improved_count == (scores.differences > 0).sum()
 
@@ -204,4 +204,6 @@ def test_usual_lanes_are_base_and_the_last_other_one():
     assert choose_lanes(["base", "run"]) == (0, 1)
     assert choose_lanes(["run", "base"]) == (1, 0)
     assert choose_lanes(["parent", "child/step 4", "child"]) == (0, 2)
+    assert choose_lanes(["base", "parent", "child"], {2: 1}) == (1, 2)
+    assert choose_lanes(["child", "parent", "base"], {0: 1}) == (1, 0)
     assert choose_lanes(["base"]) is None
