@@ -99,7 +99,7 @@ def judge(scores: PairedTable, first: int, second: int, primary: str = AUTO, see
     if first == second or not {first, second} <= set(range(scores.lanes)):
         raise StudioError(f"A verdict compares two different models of an evaluation, which has {scores.lanes}; "
                           f"{first + 1} and {second + 1} were chosen.")  # fmt: skip
-    metric, why = _choose_metric(scores, first, second, primary)
+    metric, why = choose_metric(scores, first, second, primary)
     judged = [other for other in scores.metrics if other.name not in NOT_JUDGED]
     overall = [(other, compare(scores.pair(other.name, first, second), seed=seed)) for other in judged]
     if metric is None:
@@ -134,8 +134,18 @@ def choose_lanes(lanes: list[str], parents: Mapping[int, int] | None = None) -> 
     return (reference, others[-1]) if others else None
 
 
-def _choose_metric(scores: PairedTable, first: int, second: int, name: str) -> tuple[Metric | None, str]:
-    """Return the primary metric, and why it is this one."""
+def choose_metric(scores: PairedTable, first: int, second: int, name: str) -> tuple[Metric | None, str]:
+    """Return the primary metric of two lanes, and why it is this one; None if nothing can be judged.
+
+    Args:
+        scores: The scores of the evaluation.
+        first: Number of the reference lane.
+        second: Number of the judged lane.
+        name: Name of a metric, or "auto".
+
+    Raises:
+        StudioError: There is no such metric, or it has no value.
+    """
     metrics = [metric for metric in scores.metrics if metric.name not in NOT_JUDGED]
     if name != AUTO:
         found = next((metric for metric in metrics if metric.name == name), None)
