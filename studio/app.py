@@ -20,7 +20,7 @@ from studio.authorized_blocks import AuthorizedBlocks
 from studio.chat_tab import ChatTab, build_chat_tab
 from studio.data.page_state import open_source_row
 from studio.data_tab import DataTab, build_data_tab
-from studio.evaluate_tab import build_evaluate_tab
+from studio.evaluate_tab import EvaluateTab, build_evaluate_tab
 from studio.export_tab import build_export_tab
 from studio.header import build_head, connect_header
 from studio.html import read_static
@@ -63,7 +63,9 @@ def build(settings: Settings) -> AuthorizedBlocks:
         lists = {"tabs": tabs, "evaluate_run": evaluate.run, "export_run": exported}
         _connect_journey(JourneyBar(runs, evaluations, chat.compare_with_base), bar, changes, lists, train, chat)
         _offer_new_subsets(data, train, tabs)
-        _open_source_rows(chat, data, tabs)
+        _open_source_rows(chat.row_wanted, data, tabs, visitor=True)
+        _open_source_rows(evaluate.rows.row_wanted, data, tabs)
+        _train_again(evaluate, train, tabs)
         _poll_only_open_tab(tabs, {"Train": train.timer, "Evaluate": evaluate.timer})
         connect(owner_tab.select, owner.fill, outputs=owner.outputs, **PRIVATE)
         connect_header(demo, settings, engine.visitor_quota.tokens, notice, owner_tab)
@@ -116,8 +118,8 @@ def _offer_new_subsets(data: DataTab, train: TrainTab, tabs: gr.Tabs) -> None:
     opened.success(None, js=read_static("focus_opened_tab.js"))
 
 
-def _open_source_rows(chat: ChatTab, data: DataTab, tabs: gr.Tabs) -> None:
-    """Open a training row that was clicked in the Chat tab in the Data tab."""
+def _open_source_rows(row_wanted: gr.State, data: DataTab, tabs: gr.Tabs, visitor: bool = False) -> None:
+    """Open a training row that was clicked in another tab in the Data tab."""
 
     def show_source_row(source: dict | None, state: dict) -> dict[str, Any]:
         if not source:
@@ -125,13 +127,26 @@ def _open_source_rows(chat: ChatTab, data: DataTab, tabs: gr.Tabs) -> None:
         return {**open_source_row(source, state), "tabs": gr.update(selected="data")}
 
     connect(
-        chat.row_wanted.change,
+        row_wanted.change,
         show_source_row,
-        {"source": chat.row_wanted, "state": data.state},
+        {"source": row_wanted, "state": data.state},
         {**data.row_outputs, "tabs": tabs},
-        visitor=True,
+        visitor=visitor,
         **PRIVATE,
     )
+
+
+def _train_again(evaluate: EvaluateTab, train: TrainTab, tabs: gr.Tabs) -> None:
+    """Fill the Train tab's form with the run behind a poor answer, and the newest subset of its dataset."""
+
+    def fill(evaluation_id: str | None, lane: str | None) -> dict[str, Any]:
+        run, name = evaluate.training_rows.next_run(evaluation_id, lane)
+        newest = {"subset": gr.update(choices=train.subsets(), value=name), "tabs": gr.update(selected="train")}
+        return {**train.duplicate(run), **newest}
+
+    chosen = {"evaluation_id": evaluate.evaluation, "lane": evaluate.rows.lane}
+    filled = connect(evaluate.rows.again.click, fill, chosen, {**train.copy_outputs, "tabs": tabs}, **PRIVATE)
+    filled.success(None, js=read_static("focus_opened_tab.js"))
 
 
 def _poll_only_open_tab(tabs: gr.Tabs, timers: dict[str, gr.Timer]) -> None:

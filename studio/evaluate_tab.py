@@ -19,6 +19,12 @@ from studio.evaluate.evaluation_view import EvaluationView
 from studio.evaluate.judge_panel import JudgeActions, connect_judge
 from studio.evaluate.power_hint import PowerHint
 from studio.evaluate.start_form import StartForm, StartFormWidgets, build_start_form
+from studio.evaluate.training_rows import (
+    TrainingRows,
+    TrainingRowsWidgets,
+    build_training_rows,
+    connect_training_rows,
+)
 from studio.handlers import event_handler
 from studio.job_progress import cancel, job_outputs
 from studio.wiring import UNLIMITED, connect
@@ -39,11 +45,15 @@ class EvaluateTab:
         timer: Polls; active while the tab is visible.
         run: The run whose held-out rows are the prompts.
         evaluation: The selected evaluation, such as one that was just started.
+        training_rows: Handlers of the way from an answer to the next run.
+        rows: Their widgets.
     """
 
     timer: gr.Timer
     run: gr.Dropdown
     evaluation: gr.Dropdown
+    training_rows: TrainingRows
+    rows: TrainingRowsWidgets
 
 
 def build_evaluate_tab(
@@ -68,13 +78,17 @@ def build_evaluate_tab(
             widgets, judge = build_evaluation_view()
         with build_drawer("The answers", ANSWER_DRAWER):
             widgets.prompt.render()
+            rows = build_training_rows()
     _connect_form(StartForm(store), form, view, widgets, demo, changes)
     _connect_view(view, widgets, demo)
     _connect_verdict(view, widgets)
     compared = {"first": widgets.first, "second": widgets.second}
     connect_judge(JudgeActions(view, jobs), judge, widgets.evaluation, compared, demo, changes)
     _connect_actions(EvaluationActions(view, jobs), widgets, dataset, tabs)
-    return EvaluateTab(_connect_polling(view, widgets, changes), form.fields["run"], widgets.evaluation)
+    training_rows = TrainingRows(store)
+    connect_training_rows(training_rows, rows, widgets.evaluation, widgets.table)
+    timer = _connect_polling(view, widgets, changes)
+    return EvaluateTab(timer, form.fields["run"], widgets.evaluation, training_rows, rows)
 
 
 def _connect_form(
