@@ -13,6 +13,7 @@ from core.access import roles
 from core.evaluate.store import EvaluationStore
 from core.system.jobs import Jobs
 from studio.evaluate.actions import EvaluationActions
+from studio.evaluate.board_view import BoardView, build_board, connect_board
 from studio.evaluate.evaluation_html import none_html, waiting_html
 from studio.evaluate.evaluation_layout import ANSWER_DRAWER, EvaluationViewWidgets, build_evaluation_view
 from studio.evaluate.evaluation_view import EvaluationView
@@ -71,6 +72,7 @@ def build_evaluate_tab(
         tabs: The tabs of the page, to switch to the Data tab.
     """
     view = EvaluationView(store)
+    board = build_board()
     with gr.Row(elem_id="evaluate-columns"):
         with gr.Column(scale=2, min_width=320, elem_id="evaluate-form"):
             form = build_start_form()
@@ -85,6 +87,7 @@ def build_evaluate_tab(
     compared = {"first": widgets.first, "second": widgets.second}
     connect_judge(JudgeActions(view, jobs), judge, widgets.evaluation, compared, demo, changes)
     _connect_actions(EvaluationActions(view, jobs), widgets, dataset, tabs)
+    connect_board(BoardView(store), board, widgets.evaluation, changes)
     training_rows = TrainingRows(store)
     connect_training_rows(training_rows, rows, widgets.evaluation, widgets.table)
     timer = _connect_polling(view, widgets, changes)

@@ -26,7 +26,7 @@ class EvaluateBoard(BaseModel):
     metric: list[str] = Field(default_factory=list, description="A metric to show; repeat it for more. Empty: as in "
                               "the verdict.")  # fmt: skip
     sort: str = Field(
-        TREE, description="'tree', 'title', 'created', a metric, or 'setting.' and the name of a setting."
+        TREE, description="'tree', 'title', 'created', 'parent' (the gain over it), a metric, or 'setting.' and a name."
     )
     descending: bool = Field(False, description="The largest first; of a metric, the best.")
     as_json: bool = Field(False, alias="json", description="Print the boards as JSON.")

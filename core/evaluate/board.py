@@ -22,7 +22,8 @@ from core.evaluate.verdict_text import describe_outcome
 from core.runs.config import QLoRAConfig
 from core.runs.store import Run
 
-TREE = "tree"
+# Orders of the rows that are no column of values: the family tree, and the gain over the parent.
+TREE, PARENT = "tree", "parent"
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,7 @@ class BoardRow:
         subset: What it was trained on; None if that cannot be read.
         cells: By the name of the metric; a metric without values of both models has none.
         to_parent: Difference to `parent` by the first metric of the board; None without a parent.
+        parent_gain: The same so that more is better.
     """
 
     lane: str
@@ -65,6 +67,7 @@ class BoardRow:
     subset: Subset | None
     cells: dict[str, BoardCell] = field(default_factory=dict)
     to_parent: PairedDifference | None = None
+    parent_gain: float | None = None
 
 
 @dataclass(frozen=True)
@@ -204,10 +207,12 @@ def _with_values(row: BoardRow, prompts: PromptSet, metrics: Sequence[Metric]) -
             found = compare(paired[0], seed=0)
             if found.rows:
                 cells[metric.name] = BoardCell(found, paired[1])
-    to_parent = None
+    to_parent = parent_gain = None
     if row.parent and metrics and (paired := prompts.pair(metrics[0].name, row.parent, row.lane)):
-        to_parent = compare(paired[0], seed=0)
-    return replace(row, cells=cells, to_parent=to_parent if to_parent and to_parent.rows else None)
+        found = compare(paired[0], seed=0)
+        if found.rows:
+            to_parent, parent_gain = found, gain(metrics[0], found)
+    return replace(row, cells=cells, to_parent=to_parent, parent_gain=parent_gain)
 
 
 def gain(metric: Metric, found: PairedDifference) -> float:

@@ -12,7 +12,7 @@ from core.data.formats import Reading, get_format
 from core.data.recipe import Recipe
 from core.data.view import View
 from core.errors import StudioError
-from core.evaluate.board import TREE, BoardRow, gain
+from core.evaluate.board import PARENT, TREE, BoardRow, gain
 from core.evaluate.metrics import METRICS
 from core.runs.comparison import SETTING, names_that_differ
 from core.runs.config import TITLES
@@ -61,7 +61,7 @@ def sort_rows(rows: Sequence[BoardRow], by: str = TREE, descending: bool = False
 
     Args:
         rows: The rows of a board, in the order of the tree.
-        by: "tree", "title", "created", a metric (then the best gain is the highest), or a column that differs.
+        by: "tree", "title", "created", a metric or "parent" (the best gain is the highest), or a column that differs.
         descending: The direction; the tree has only one.
     """
     if by == TREE:
@@ -75,6 +75,8 @@ def sort_rows(rows: Sequence[BoardRow], by: str = TREE, descending: bool = False
 def _sort_value(row: BoardRow, by: str) -> Any:
     if by in ("title", "created"):
         return getattr(row, by)
+    if by == PARENT:
+        return row.parent_gain
     if by in METRICS:
         return gain(METRICS[by], row.cells[by].difference) if by in row.cells else None
     if by.startswith(SETTING) and by.removeprefix(SETTING) in TITLES:
@@ -84,8 +86,8 @@ def _sort_value(row: BoardRow, by: str) -> Any:
     if by == SUBSET:
         return row.config.subset
     raise StudioError(
-        f"The board cannot be sorted by {by!r}. Choose 'tree', 'title', 'created', 'subset', a metric, or a setting "
-        "such as 'setting.lora_rank'."
+        f"The board cannot be sorted by {by!r}. Choose 'tree', 'title', 'created', 'subset', 'parent', a metric, or "
+        "a setting such as 'setting.lora_rank'."
     )
 
 
