@@ -17,7 +17,7 @@ from core.system.files import write_json
 PROMPTS = 30
 
 
-def scored_evaluation(store, folder, lanes, created=1.0, topic="", metric="loss", **settings):
+def scored_evaluation(store, folder, lanes, created=1.0, topic="", metric="loss", text="answer", **settings):
     """Return a finished evaluation of `PROMPTS` prompts.
 
     Args:
@@ -27,6 +27,7 @@ def scored_evaluation(store, folder, lanes, created=1.0, topic="", metric="loss"
         created: When it was created; the list is sorted by it.
         topic: Other topics are other prompts.
         metric: The metric.
+        text: What every lane has answered, before the number of the prompt.
         **settings: Further settings of the evaluation.
     """
     file = folder / "questions.jsonl"
@@ -36,7 +37,7 @@ def scored_evaluation(store, folder, lanes, created=1.0, topic="", metric="loss"
     writer = LineWriter(evaluation.answers_file)
     for prompt in range(PROMPTS):
         for lane in range(len(lanes)):
-            line = {"prompt": prompt, "lane": lane, "text": f"answer {prompt}", "tokens": 2, "end": "end", "note": ""}
+            line = {"prompt": prompt, "lane": lane, "text": f"{text} {prompt}", "tokens": 2, "end": "end", "note": ""}
             writer.write([line | {"exact": None, "f1": 0.5}])
     writer.close()
     noise = np.random.default_rng(0).normal(0, 0.05, (len(lanes), PROMPTS))
