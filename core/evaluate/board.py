@@ -12,8 +12,9 @@ from core.chat.turns import BASE
 from core.data.subset import Subset
 from core.errors import StudioError
 from core.evaluate.config import parse_lane
+from core.evaluate.lineage import runs_of
 from core.evaluate.metrics import METRICS, Metric
-from core.evaluate.prompt_sets import PromptSet, find_sets, runs_of
+from core.evaluate.prompt_sets import PromptSet, find_sets
 from core.evaluate.statistics.paired import PairedDifference, compare
 from core.evaluate.store import EvaluationStore
 from core.evaluate.verdict import AUTO, NOT_JUDGED, choose_metric

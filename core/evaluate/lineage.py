@@ -4,12 +4,12 @@ A run that was made by "Duplicate and change" or "Train again with this" stores 
 with that one, because the question is then whether the change has helped.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from core.errors import StudioError
 from core.evaluate.config import parse_lane
 from core.evaluate.verdict import choose_lanes
-from core.runs.store import RunStore
+from core.runs.store import Run, RunStore
 
 
 def parent_run(runs: RunStore, run_id: str) -> str:
@@ -22,6 +22,18 @@ def parent_run(runs: RunStore, run_id: str) -> str:
         # A lane may name a run that was deleted.
         return ""
     return parent.run if parent else ""
+
+
+def runs_of(runs: RunStore, lanes: Sequence[str]) -> Iterator[Run]:
+    """Yield the runs of some lanes, each once, without those that were deleted or cannot be read."""
+    for run_id in dict.fromkeys(run for run, _ in map(parse_lane, lanes) if run):
+        try:
+            run = runs.run(run_id)
+        except StudioError:
+            # An evaluation outlives its runs.
+            continue
+        if not run.problem():
+            yield run
 
 
 def parent_lanes(lanes: Sequence[str], runs: RunStore) -> dict[int, int]:

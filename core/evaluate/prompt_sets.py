@@ -7,19 +7,19 @@ a lane of the other. Scores of different sets are never compared: other rows are
 import hashlib
 import itertools
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 from core.errors import StudioError
 from core.evaluate import prompts, scores
-from core.evaluate.config import EvaluationConfig, parse_lane
+from core.evaluate.config import EvaluationConfig
+from core.evaluate.lineage import runs_of
 from core.evaluate.prompts import Prompts
 from core.evaluate.scores import Scores
 from core.evaluate.statistics.paired import PairedScores
 from core.evaluate.store import Evaluation, EvaluationStore
-from core.runs.store import Run, RunStore
+from core.runs.store import RunStore
 from core.system.files import modified_ns
 
 _CACHED_DIGESTS = 1000
@@ -142,18 +142,6 @@ def _key(runs: RunStore, evaluation: Evaluation, config: EvaluationConfig, preci
         models[0], _digest(path, modified_ns(path)), config.sampling.model_dump_json(), precision,
         json.dumps(sorted({found.chat_template for found in configs})),
     )  # fmt: skip
-
-
-def runs_of(runs: RunStore, lanes: list[str]) -> Iterator[Run]:
-    """Yield the runs of some lanes, each once, without those that were deleted or cannot be read."""
-    for run_id in dict.fromkeys(run for run, _ in map(parse_lane, lanes) if run):
-        try:
-            run = runs.run(run_id)
-        except StudioError:
-            # An evaluation outlives its runs.
-            continue
-        if not run.problem():
-            yield run
 
 
 # Files of prompts are written once; the time is part of the key for a home that was restored from a backup.
