@@ -20,11 +20,11 @@ _JS = read_static("chat_board.js")
 LIVE_PATH = "/live/texts"
 _LIVE_JS = read_static("live_texts.js").replace("LIVE_PATH", LIVE_PATH)
 VERDICTS = ("left", "right", "tie", "both bad")
-# Labels on a narrow page, where the answers are below each other.
-_STACKED_LABELS = {"left": "First", "right": "Second"}
-# Each verdict with the key that casts it, and the labels of its button.
+# The answers may be below each other, and a reference may stand to the right of both.
+_VOTE_LABELS = {"left": "First", "right": "Second"}
+# Each verdict with the key that casts it, and the label of its button.
 _VOTE_BUTTONS = [
-    (key, verdict, verdict.capitalize(), _STACKED_LABELS.get(verdict, "")) for key, verdict in enumerate(VERDICTS, 1)
+    (key, verdict, _VOTE_LABELS.get(verdict, verdict.capitalize())) for key, verdict in enumerate(VERDICTS, 1)
 ]
 # The end of a text that may still change: an incomplete character, or the beginning of a stop word.
 _UNSETTLED_CHARACTERS = 128
@@ -56,6 +56,7 @@ class AnswerCard:
         marked: The text in pieces, each with whether it is highlighted; None shows the text as it is.
         heat: The text in pieces, each with its probability; None shows the text as it is.
         hint: Tooltip of the title, such as an id.
+        shares: Labels with their probabilities, shown as bars in place of the text; empty shows the text.
     """
 
     title: str
@@ -69,6 +70,12 @@ class AnswerCard:
     marked: Sequence[tuple[str, bool]] | None = None
     heat: Sequence[tuple[str, float]] | None = None
     hint: str = ""
+    shares: Sequence[tuple[str, float]] = ()
+
+    @property
+    def bars(self) -> list[tuple[str, str, float]]:
+        """Return `shares` as label, probability to show, and length of the bar in percent."""
+        return [(label, f"{share:.1%}", round(100 * share, 1)) for label, share in self.shares]
 
     @property
     def heat_spans(self) -> list[tuple[str, str, int]]:
@@ -98,6 +105,11 @@ class BoardTurn:
     vote: str = ""
     no_vote_reason: str = ""
     live: str = ""
+
+    @property
+    def lanes(self) -> int:
+        """Return how many answers are beside each other; a reference is below them."""
+        return max(1, sum(card.kind != "reference" for card in self.cards))
 
 
 def build_chat_board(elem_id: str, is_live: bool = False, value: str = "") -> gr.HTML:

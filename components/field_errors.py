@@ -1,8 +1,8 @@
 """Errors at the fields of a form: a red border, and a sentence under the field.
 
-The component itself shows nothing. Its value names the fields; the script marks the elements `field-<name>` of
-`components.model_form`, sets `aria-invalid`, and scrolls to the first and focuses it. A mark goes when the user edits
-its field. A field that is hidden is marked as soon as the page shows it.
+The component itself shows nothing. Its value names the fields and their elements, `field-<name>` as in
+`components.model_form` by default. The script marks them, sets `aria-invalid`, and scrolls to the first and focuses it.
+A mark goes when the user edits its field. A field that is hidden is marked as soon as the page shows it.
 """
 
 import time
@@ -24,15 +24,20 @@ def build_field_errors(elem_id: str) -> PageHTML:
 
 
 def field_errors(
-    errors: Mapping[str, str], level: Literal["problem", "warning"] = "problem", focus: bool = True
+    errors: Mapping[str, str],
+    level: Literal["problem", "warning"] = "problem",
+    focus: bool = True,
+    elements: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Return a value of the component.
 
     Args:
         errors: Sentences by field name, in the order of the form; fields that are left out lose their marks.
         level: Whether the values are refused, or accepted with a warning.
-        focus: Whether the page scrolls to the first field and focuses it.
+        focus: Whether the page scrolls to the first field and focuses it; without it, nothing moves.
+        elements: Element ids of fields whose element is not `field-<name>`.
     """
-    fields = [{"name": name, "text": text} for name, text in errors.items()]
+    ids = {name: f"field-{name}" for name in errors} | dict(elements or {})
+    fields = [{"name": name, "element": ids[name], "text": text} for name, text in errors.items()]
     # With the time, equal errors of two clicks are two values, so that the second click focuses the field again.
     return {"fields": fields, "level": level, "focus": focus and bool(fields), "at": time.time()}

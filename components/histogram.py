@@ -39,8 +39,9 @@ def histogram_svg(
     limit: int | None = None,
     unit: str = "",
     title: str = "",
+    is_open: bool = False,
 ) -> Markup:
-    """Return a histogram as SVG; values past the last edge belong to the last bar.
+    """Return a histogram as SVG.
 
     Args:
         edges: Edges of the bars, ascending.
@@ -49,6 +50,7 @@ def histogram_svg(
         limit: Position of a line; bars past it get another color.
         unit: Unit of the edges, for the texts.
         title: Title for screen readers.
+        is_open: Whether the last bar also has values past the last edge.
     """
     scale = _Scale(edges[0], edges[-1], max([*counts, *others, 1]))
     return render(
@@ -58,20 +60,20 @@ def histogram_svg(
         left=_MARGIN,
         base=_BASE,
         title=title,
-        first=_bars(scale, edges, counts, limit, unit),
-        second=_bars(scale, edges, others, limit, unit),
-        ticks=_ticks(scale),
+        first=_bars(scale, edges, counts, limit, unit, is_open),
+        second=_bars(scale, edges, others, limit, unit, is_open),
+        ticks=_ticks(scale, is_open),
         limit=_limit_line(scale, limit) if limit is not None and edges[0] < limit < edges[-1] else None,
     )
 
 
 def _bars(
-    scale: _Scale, edges: Sequence[int], counts: Sequence[int], limit: int | None, unit: str
+    scale: _Scale, edges: Sequence[int], counts: Sequence[int], limit: int | None, unit: str, is_open: bool
 ) -> list[dict[str, str | bool]]:
     bars: list[dict[str, str | bool]] = []
     for low, high, count in zip(edges, edges[1:], counts, strict=False):
         height = scale.height(count)
-        more = " and more" if high == edges[-1] else ""
+        more = " and more" if is_open and high == edges[-1] else ""
         bars.append(
             {
                 "x": f"{scale.x(low):.1f}",
@@ -85,13 +87,13 @@ def _bars(
     return bars
 
 
-def _ticks(scale: _Scale) -> list[dict[str, str]]:
+def _ticks(scale: _Scale, is_open: bool) -> list[dict[str, str]]:
     middle = (scale.first + scale.last) // 2
     return [
         {
             "x": f"{scale.x(value):.1f}",
             "anchor": anchor,
-            "text": f"{value:,}{'+' if value == scale.last else ''}",
+            "text": f"{value:,}{'+' if is_open and value == scale.last else ''}",
         }
         for value, anchor in ((scale.first, "start"), (middle, "middle"), (scale.last, "end"))
     ]

@@ -11,7 +11,7 @@ import gradio as gr
 from components.html import read_static, render
 
 CSS = read_static("progress_bar.css")
-# A bar of no width would look like no bar.
+# The first part of a long job would be narrower than a pixel.
 _MIN_WIDTH_PERCENT = 2.0
 
 
@@ -53,7 +53,7 @@ def show_progress(title: str, share: float, text: str, time: str = "") -> dict[s
         text=text,
         time=time,
         percent=f"{percent:.0f}",
-        width=f"{max(_MIN_WIDTH_PERCENT, percent):.1f}",
+        width=f"{max(_MIN_WIDTH_PERCENT, percent) if percent else 0:.1f}",
     )
     return {"progress_row": gr.update(visible=True), "progress": html}
 

@@ -24,7 +24,8 @@ from studio.evaluate_tab import EvaluateTab, build_evaluate_tab
 from studio.export_tab import build_export_tab
 from studio.header import build_head, connect_header
 from studio.html import read_static
-from studio.journey import JourneyBar, build_journey_bar, connect_journey, connect_next_steps
+from studio.journey import JourneyBar
+from studio.journey_bar import build_journey_bar, connect_journey, connect_next_steps
 from studio.owner_tab import build_owner_tab
 from studio.train_tab import TrainTab, build_train_tab
 from studio.wiring import LATEST_ONLY, PRIVATE, UNLIMITED, connect
@@ -59,14 +60,14 @@ def build(settings: Settings) -> AuthorizedBlocks:
             with gr.Tab("Owner", id="owner", visible=demo.access.way is not Way.SPACE) as owner_tab:
                 owner = build_owner_tab(settings, engine.visitor_quota.quotas, engine.visitor_quota.tokens)
         build_api(runs)
-        changes = [data.created.change, evaluate.evaluation.change, demo.load, tabs.select]
+        changes = [data.created.change, data.dataset.change, evaluate.evaluation.change, demo.load, tabs.select]
         lists = {"tabs": tabs, "evaluate_run": evaluate.run, "export_run": exported}
-        _connect_journey(JourneyBar(runs, evaluations, chat.compare_with_base), bar, changes, lists, train, chat)
+        _connect_journey(JourneyBar(runs, evaluations, chat.compare_with_base), bar, changes, lists, data, train, chat)
         _offer_new_subsets(data, train, tabs)
         _open_source_rows(chat.row_wanted, data, tabs, visitor=True)
         _open_source_rows(evaluate.rows.row_wanted, data, tabs)
         _train_again(evaluate, train, tabs)
-        _poll_only_open_tab(tabs, {"Train": train.timer, "Evaluate": evaluate.timer})
+        _follow_open_tab(tabs, demo, {"Train": train.timer, "Evaluate": evaluate.timer})
         connect(owner_tab.select, owner.fill, outputs=owner.outputs, **PRIVATE)
         connect_header(demo, settings, engine.visitor_quota.tokens, notice, owner_tab)
 
@@ -87,13 +88,22 @@ def _supervise_runs(runs: RunStore, engine: Engine) -> None:
 
 
 def _connect_journey(
-    do: JourneyBar, bar: gr.HTML, changes: list[Any], lists: dict[str, Block], train: TrainTab, chat: ChatTab
-) -> None:
+    do: JourneyBar, bar: gr.HTML, changes: list[Any], lists: dict[str, Block], data: DataTab, train: TrainTab,
+    chat: ChatTab,
+) -> None:  # fmt: skip
     """Let the bar and the next steps of a run open the tabs with what they name."""
-    chosen = {**lists, "subset": train.subset, "run": train.run, "views": train.views, **chat.lane_outputs}
+    chosen = {
+        **lists,
+        "dataset": data.dataset,
+        "tools": data.tools,
+        "subset": train.subset,
+        "run": train.run,
+        "views": train.views,
+        **chat.chat_outputs,
+    }
     changes = [*changes, train.runs_fingerprint.change, train.new_subset.change]
-    opened = connect_journey(do, bar, changes, chosen, chat.chat_id)
-    for event in [*opened, *connect_next_steps(do, train.next_steps, train.run, chosen, chat.chat_id)]:
+    opened = connect_journey(do, bar, changes, chosen, chat.shown)
+    for event in [*opened, *connect_next_steps(do, train.next_steps, train.run, chosen, chat.shown)]:
         chat.show_lanes_after(event)
         event.success(None, js=read_static("focus_opened_tab.js"))
 
@@ -123,7 +133,7 @@ def _open_source_rows(row_wanted: gr.State, data: DataTab, tabs: gr.Tabs, visito
 
     def show_source_row(source: dict | None, state: dict) -> dict[str, Any]:
         if not source:
-            raise StudioError("No row is chosen. Press Why? under an answer, then click a row.")
+            raise StudioError("No row is chosen. Press “Similar training rows” under an answer, then click a row.")
         return {**open_source_row(source, state), "tabs": gr.update(selected="data")}
 
     connect(
@@ -149,11 +159,12 @@ def _train_again(evaluate: EvaluateTab, train: TrainTab, tabs: gr.Tabs) -> None:
     filled.success(None, js=read_static("focus_opened_tab.js"))
 
 
-def _poll_only_open_tab(tabs: gr.Tabs, timers: dict[str, gr.Timer]) -> None:
-    """Let only the tab that is open poll the server.
+def _follow_open_tab(tabs: gr.Tabs, demo: gr.Blocks, timers: dict[str, gr.Timer]) -> None:
+    """Let only the tab that is open poll the server, and let a reload land on it.
 
     Args:
         tabs: All tabs of the page.
+        demo: The page, for its load event.
         timers: By the label of the tab that each one polls for.
     """
     # The event of each tab, because that of `tabs` comes only from a click: a button that opens a tab sends none.
@@ -163,3 +174,5 @@ def _poll_only_open_tab(tabs: gr.Tabs, timers: dict[str, gr.Timer]) -> None:
         return {tab: gr.Timer(active=event.value == tab) for tab in timers}
 
     connect(selected, switch, outputs=timers, visitor=True, **UNLIMITED, **LATEST_ONLY)
+    selected(None, js=read_static("address_of_tab.js"))
+    demo.load(None, js=read_static("tab_of_address.js"))

@@ -24,7 +24,7 @@ from studio.debounce import Debounce
 from studio.event_values import row_number
 from studio.handlers import event_handler
 from studio.html import read_static
-from studio.wiring import HEAVY, PRIVATE, UNLIMITED, Named, connect
+from studio.wiring import HEAVY, LATEST_ONLY, PRIVATE, UNLIMITED, Named, connect
 
 
 @dataclass(frozen=True)
@@ -34,17 +34,18 @@ class ChatTab:
     Attributes:
         row_wanted: A training row that the Data tab should open (`NearestRows.open_row`).
         live_answers: Answers while they are written, which the page reads over a route of its own.
-        chat_id: The conversation that the page shows; empty before it shows any.
-        lane_outputs: What `compare_with_base` updates, by name.
-        compare_with_base: `ModelPicker.compare_with_base`.
+        shown: The conversation that the page shows, by the names that `compare_with_base` takes; `chat_id` is empty
+            before it shows any.
+        chat_outputs: What `compare_with_base` updates, by name.
+        compare_with_base: `ChatOpening.compare_with_base`.
         show_lanes_after: Renders the board with its lanes after an event that has chosen others.
     """
 
     row_wanted: gr.State
     live_answers: LiveAnswers
-    chat_id: gr.State
-    lane_outputs: Named
-    compare_with_base: Callable[[str, str], Updates]
+    shown: Named
+    chat_outputs: Named
+    compare_with_base: Callable[..., Updates]
     show_lanes_after: Callable[[Any], None]
 
 
@@ -69,8 +70,9 @@ def build_chat_tab(engine: Engine, demo: gr.Blocks, run_events: list[Callable[..
     demo.unload(event_handler(parts.conversations.leave, visitor=True))
     gr.api(event_handler(build_chat_call(engine), visitor=True), api_name="chat", concurrency_limit=None)
     return ChatTab(
-        widgets.states.row_wanted, LiveAnswers(parts.conversations), widgets.states.chat_id, widgets.lane_outputs,
-        parts.picker.compare_with_base, functools.partial(_render_after, parts, widgets),
+        widgets.states.row_wanted, LiveAnswers(parts.conversations),
+        {"my_chats": widgets.states.my_chats.text, **widgets.view_inputs}, widgets.chat_outputs,
+        parts.opening.compare_with_base, functools.partial(_render_after, parts, widgets),
     )  # fmt: skip
 
 
@@ -190,6 +192,10 @@ def _connect_panels(parts: ChatParts, widgets: ChatWidgets) -> None:
     connect_for_visitors(conversation.suggestions.select, use_suggestion, {"suggested": states.suggested}, prompt)
     more = conversation.more_suggestions
     connect_for_visitors(more.click, parts.suggestions.suggest, {"chat_id": chat_id}, widgets.suggestion_outputs)
+    # However the models were chosen: by the user, by a button of another tab, or because a run has ended.
+    chosen = functools.partial(gr.on, [run.change for run in widgets.lanes.runs])
+    inputs = {"chat_id": chat_id, "suggested_for": states.suggested_for}
+    connect_for_visitors(chosen, parts.suggestions.follow, inputs, widgets.suggestion_outputs, **LATEST_ONLY)
     shown = {"prompts": panels.prompts}
     connect(panels.show_prompts.click, show_prompts, {"chat_id": chat_id}, shown, visitor=True, **PRIVATE, **HEAVY)
     # The model in memory serves everybody, so only the owner unloads it.

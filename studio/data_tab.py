@@ -50,6 +50,7 @@ class DataTab:
         row_outputs: Outputs of a handler that opens a row of a dataset (`page_state.open_source_row`).
         state: The page's state, an input of such a handler.
         train: The button that trains on the subset created last.
+        tools: The tools beside the table, of which one creates a subset (`tab_state.CREATE_TOOL`).
     """
 
     dataset: gr.Dropdown
@@ -57,6 +58,7 @@ class DataTab:
     row_outputs: dict[str, gr.components.Component]
     state: gr.State
     train: gr.Button
+    tools: gr.Tabs
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,7 @@ def build_data_tab(settings: Settings, jobs: Jobs, demo: gr.Blocks) -> DataTab:
 
     dataset = widgets.open_dataset.dataset
     row_outputs = {"dataset": dataset, "state": state.page, "opened": state.opened}
-    return DataTab(dataset, state.created, row_outputs, state.page, widgets.created.train)
+    return DataTab(dataset, state.created, row_outputs, state.page, widgets.created.train, widgets.tools)
 
 
 def _connect_opening(
@@ -141,7 +143,7 @@ def _connect_query(query: SqlQuery, widgets: _Widgets, state: TabState) -> None:
         query.run,
         {"state": state.page, "sql": widgets.sql.sql},
         {"result": widgets.sql.result, "result_text": widgets.sql.result_text},
-        show_progress_on=[widgets.sql.result_text],
+        show_progress="hidden",
         api_name="sql",
     )
 
@@ -197,7 +199,7 @@ def _build_widgets() -> _Widgets:
                 with gr.Tab("SQL", id="sql"):
                     sql = build_sql()
             created = build_created_card()
-            show_create = gr.Button("Create subset", variant="primary", elem_id="show-create")
+            show_create = gr.Button("Create subset …", variant="primary", elem_id="show-create")
     return _Widgets(open_dataset, reading, browse, tools, row, stats, create, export, sql, created, show_create)
 
 

@@ -1,6 +1,6 @@
 """Evaluate tab: base and tuned models answer a set of prompts in a process that outlives the page."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -14,12 +14,14 @@ from core.evaluate.store import EvaluationStore
 from core.system.jobs import Jobs
 from studio.evaluate.actions import EvaluationActions
 from studio.evaluate.board_view import BoardView, build_board, connect_board
+from studio.evaluate.classifier_panel import ClassifierActions, connect_classifiers
 from studio.evaluate.evaluation_html import none_html, waiting_html
 from studio.evaluate.evaluation_layout import ANSWER_DRAWER, EvaluationViewWidgets, build_evaluation_view
 from studio.evaluate.evaluation_view import EvaluationView
 from studio.evaluate.judge_panel import JudgeActions, connect_judge
 from studio.evaluate.power_hint import PowerHint
-from studio.evaluate.start_form import StartForm, StartFormWidgets, build_start_form
+from studio.evaluate.start_form import StartForm
+from studio.evaluate.start_layout import StartFormWidgets, build_start_form
 from studio.evaluate.training_rows import (
     TrainingRows,
     TrainingRowsWidgets,
@@ -77,7 +79,7 @@ def build_evaluate_tab(
         with gr.Column(scale=2, min_width=320, elem_id="evaluate-form"):
             form = build_start_form()
         with gr.Column(scale=4, min_width=340, elem_id="evaluate-view"):
-            widgets, judge = build_evaluation_view()
+            widgets, judge, classifiers = build_evaluation_view()
         with build_drawer("The answers", ANSWER_DRAWER):
             widgets.prompt.render()
             rows = build_training_rows()
@@ -85,6 +87,7 @@ def build_evaluate_tab(
     _connect_view(view, widgets, demo)
     _connect_verdict(view, widgets)
     compared = {"first": widgets.first, "second": widgets.second}
+    connect_classifiers(ClassifierActions(view, jobs), classifiers, widgets.evaluation, demo, changes)
     connect_judge(JudgeActions(view, jobs), judge, widgets.evaluation, compared, demo, changes)
     _connect_actions(EvaluationActions(view, jobs), widgets, dataset, tabs)
     connect_board(BoardView(store), board, widgets.evaluation, changes)
@@ -109,10 +112,15 @@ def _connect_form(
     connect(partial(gr.on, [demo.load, *(field.change for field in planned.values())]), PowerHint(do.store).describe,
             planned, {"power": form.power}, trigger_mode="always_last", **UNLIMITED)  # fmt: skip
     inputs = {"upload": form.upload, **fields}
-    # Shown at once, because the checks before the worker starts read the prompts and the adapters.
-    status = {"status": widgets.status}
-    clicked = connect(form.start.click, lambda: {"status": waiting_html(_CHECKING)}, outputs=status, **UNLIMITED)
-    start = connect(clicked.then, do.start, inputs, {"evaluation": widgets.evaluation}, api_name="answers_start")
+
+    def check(upload: str | None, **values: Any) -> Iterator[dict[str, Any]]:
+        yield from do.check(upload, **values)
+        # Shown at once, because the checks before the worker starts read the prompts and the adapters.
+        yield {"status": waiting_html(_CHECKING)}
+
+    marked = {"field_errors": form.errors, "more": form.more, "status": widgets.status}
+    checked = connect(form.start.click, check, inputs, marked, **UNLIMITED)
+    start = connect(checked.success, do.start, inputs, {"evaluation": widgets.evaluation}, api_name="answers_start")
     shown = {**_seen(widgets), "page": widgets.pager.page}
     connect(start.failure, view.render, shown, widgets.outputs, **UNLIMITED)
 

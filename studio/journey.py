@@ -3,16 +3,16 @@
 It is made from the files of STUDIO_HOME alone, so it says the same in every browser and after a restart.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import gradio as gr
 
 from core.access import roles
-from core.data import subset
+from core.data import subset, table
 from core.data.subset import Subset
+from core.data.table import Dataset
 from core.errors import StudioError
 from core.evaluate.config import parse_lane
 from core.evaluate.store import ACTIVE as EVALUATION_ACTIVE
@@ -20,28 +20,30 @@ from core.evaluate.store import Evaluation, EvaluationStore
 from core.runs import example, process
 from core.runs.names import make_distinct
 from core.runs.store import ACTIVE, NOT_ENDED, Run, RunStore
-from studio.choices import own_subsets
-from studio.event_values import names_of
-from studio.html import read_static, render
-from studio.wiring import UNLIMITED, Named, connect
+from core.system.files import modified_ns
+from studio.choices import dataset_choices, own_subsets
+from studio.data.tab_state import CREATE_TOOL
+from studio.html import render
 
 TABS = ("data", "train", "chat", "evaluate", "export")
 _VERBS = {
     "queued": "waits in the queue", "preparing": "is being prepared", "running": "is running",
     "stopping": "is stopping",
 }  # fmt: skip
-# While something runs, the bar is updated by a timer; the Train tab has its own, faster one.
-POLL_SECONDS = 10
+# Begins the name of an evaluation's answers that were opened as a dataset (`core.evaluate.result`).
+_ANSWERS = "answers-"
+_OPENED_KINDS = ("upload", "folder", "hub")
 
 
 @dataclass(frozen=True)
 class Action:
-    """A button of the bar: the tab that it opens, and the subset or run that it chooses there."""
+    """A button of the bar: the tab that it opens, and the subset, run or dataset that it chooses there."""
 
     label: str
     tab: str
     subset: str = ""
     run: str = ""
+    dataset: str = ""
 
 
 @dataclass(frozen=True)
@@ -73,14 +75,14 @@ class JourneyBar:
 
     def __init__(
         self, runs: RunStore, evaluations: EvaluationStore,
-        compare_with_base: Callable[[str, str], dict[str, Any]] = lambda chat_id, run_id: {},
+        compare_with_base: Callable[..., dict[str, Any]] = lambda run_id, **chat: {},
     ):  # fmt: skip
         """Collect what the handlers need.
 
         Args:
             runs: All runs.
             evaluations: All evaluations.
-            compare_with_base: Lets a run answer beside its base model in a conversation.
+            compare_with_base: Lets a run answer beside its base model; takes the run, and the chat by name.
         """
         self.runs, self.evaluations, self.settings = runs, evaluations, runs.settings
         self.compare_with_base = compare_with_base
@@ -139,15 +141,28 @@ class JourneyBar:
         if subsets and subsets[-1].name not in trained_on:
             name = subsets[-1].name
             return f"The subset {name} is ready.", (Action("Train on it", "train", subset=name),)
+        if opened := self._dataset_without_subset(subsets, own):
+            create = Action("Create a subset to train on", "data", dataset=opened.id)
+            return f"{opened.source.describe()} is open.", (create,)
         if newest := example.newest_result(run for run, _ in own):
             return self._after_training(newest, evaluated)
         again = Action("Train your own", "train")
         if runs and any(run.adapters() for run, _ in runs):
-            return "The example run can answer already, beside its base model.", (Action("Ask both", "chat"), again)
+            return "The example run can answer already, beside its base model.", (Action("Chat with it", "chat"), again)
         return "Nothing is trained yet.", (Action("Train the quick demo", "train"),)
 
+    def _dataset_without_subset(self, subsets: list[Subset], own: list[tuple[Run, str]]) -> Dataset | None:
+        """Return the dataset that was opened last, if it has no subset and nothing was trained since."""
+        # Answers of an evaluation are opened to read them, and the bundled data have a subset from the start.
+        opened = [found for found in table.opened_datasets(self.settings) if found.source.kind in _OPENED_KINDS]
+        opened = [found for found in opened if not found.source.name.startswith(_ANSWERS)]
+        if not opened or opened[-1].id in {found.recipe.dataset for found in subsets}:
+            return None
+        since = modified_ns(table.folder(self.settings, opened[-1].id) / "about.json") / 1e9
+        return opened[-1] if all(run.saved_state().created < since for run, _ in own) else None
+
     def _after_training(self, run: Run, evaluated: list[Evaluation]) -> tuple[str, tuple[Action, ...]]:
-        chat = Action("Ask base and tuned", "chat", run=run.id)
+        chat = Action("Chat with it", "chat", run=run.id)
         export = Action("Export it", "export", run=run.id)
         if any(_uses(evaluation, run.id) for evaluation in evaluated):
             return f"{run.title} is trained and evaluated.", (export, chat)
@@ -155,23 +170,29 @@ class JourneyBar:
         text = "is finished" if is_finished else f"ended at step {process.last_step(run):,}, and its adapter can answer"
         return f"{run.title} {text}.", (chat, Action("Evaluate it", "evaluate", run=run.id), export)
 
-    def go(self, tab: str, subset_name: str, run_id: str, chat_id: str = "") -> dict[str, Any]:
-        """Return the updates that open a tab and choose a subset or a run there; empty names choose nothing.
+    def go(self, tab: str, subset_name: str, run_id: str, dataset: str = "", **chat: Any) -> dict[str, Any]:
+        """Return the updates that open a tab and choose what is named there; empty names choose nothing.
 
         Args:
             tab: One of TABS.
             subset_name: The subset to train on.
             run_id: The run to watch, to ask, to evaluate or to export.
-            chat_id: The conversation that the page shows; empty before it shows any.
+            dataset: The dataset to create a subset of.
+            **chat: The conversation that the page shows, by the names that `compare_with_base` takes; its `chat_id` is
+                empty before it shows any.
 
         Raises:
-            StudioError: There is no such tab, or the caller may not see that subset or run.
+            StudioError: There is no such tab, or the caller may not see that subset, run or dataset.
         """
         if tab not in TABS:
             raise StudioError(f"There is no tab {tab!r}. There are: {', '.join(TABS)}.")
         updates: dict[str, Any] = {"tabs": gr.update(selected=tab)}
         if subset_name:
             updates["subset"] = gr.update(value=subset.find(self.settings, subset_name).name)
+        if dataset:
+            found = table.find(self.settings, dataset).id
+            updates["dataset"] = gr.update(choices=dataset_choices(self.settings), value=found)
+            updates["tools"] = gr.update(selected=CREATE_TOOL)
         if run_id:
             # The tabs that list runs refresh their lists when they are opened, and keep what is chosen.
             listed = {"train": "run", "evaluate": "evaluate_run", "export": "export_run"}
@@ -180,8 +201,8 @@ class JourneyBar:
                 updates[listed[tab]] = gr.update(value=found)
             if tab == "train":
                 updates["views"] = gr.update(selected="run")
-            if tab == "chat" and chat_id:
-                updates |= self.compare_with_base(chat_id, found)
+            if tab == "chat" and chat.get("chat_id"):
+                updates |= self.compare_with_base(found, **chat)
         return updates
 
 
@@ -226,67 +247,3 @@ def _uses(evaluation: Evaluation, run_id: str) -> bool:
     except StudioError:
         # The Evaluate tab reports the damaged folder.
         return False
-
-
-def build_journey_bar() -> gr.HTML:
-    """Build the bar in the open layout; listen to `.go`, whose event has `tab`, `subset` and `run`."""
-    return gr.HTML(
-        '<div class="jb"><span class="jb-next">Loading …</span></div>',
-        js_on_load=read_static("journey.js"),
-        elem_id="journey",
-        padding=False,
-    )
-
-
-def connect_journey(
-    do: JourneyBar, bar: gr.HTML, changes: list[Callable[..., Any]], chosen: Named, chat_id: gr.State
-) -> list[Any]:
-    """Update the bar whenever something may have changed, and let its buttons open tabs.
-
-    Args:
-        do: The handlers.
-        bar: What `build_journey_bar` returned.
-        changes: Events after which there may be other subsets, runs or evaluations.
-        chosen: The page's tabs, and what a button chooses there: `subset`, `run`, `views`, `evaluate_run`,
-            `export_run`, and the lanes of the chat.
-        chat_id: The conversation that the page shows.
-
-    Returns:
-        The events of the buttons, for what follows them.
-    """
-    timer = gr.Timer(POLL_SECONDS, active=False)
-    outputs = {"bar": bar, "timer": timer}
-    connect(partial(gr.on, [*changes, timer.tick]), do.render, outputs=outputs, visitor=True, **UNLIMITED)
-
-    def go(chat_id: str, event: gr.EventData) -> dict[str, Any]:
-        return do.go(*names_of(event, "tab", "subset", "run"), chat_id)
-
-    return [connect(bar.go, go, {"chat_id": chat_id}, chosen, visitor=True, **UNLIMITED)]
-
-
-def connect_next_steps(
-    do: JourneyBar, buttons: Mapping[str, gr.Button], run: gr.Dropdown, chosen: Named, chat_id: gr.State
-) -> list[Any]:
-    """Let buttons of one run open the other tabs with it.
-
-    Args:
-        do: The handlers.
-        buttons: By the tab that each one opens.
-        run: The selected run.
-        chosen: As in `connect_journey`.
-        chat_id: The conversation that the page shows.
-
-    Returns:
-        The events of the buttons, for what follows them.
-    """
-
-    def opener(tab: str) -> Callable[..., dict[str, Any]]:
-        """Return a handler that opens a tab with the selected run."""
-
-        def open_with_run(run_id: str | None, chat_id: str) -> dict[str, Any]:
-            return do.go(tab, "", run_id or "", chat_id)
-
-        return open_with_run
-
-    inputs = {"run_id": run, "chat_id": chat_id}
-    return [connect(button.click, opener(tab), inputs, chosen, **UNLIMITED) for tab, button in buttons.items()]

@@ -9,6 +9,7 @@ import gradio as gr
 
 from core.access import roles, visibility
 from core.access.quotas import GIB, Quotas, Tokens, size_of
+from core.chat import conversation
 from core.data import table
 from core.errors import StudioError
 from core.runs import cleanup, example
@@ -90,7 +91,7 @@ class OwnerActions:
              "per run"),
             ("Visitors' tokens today", f"{sum(used.values()):,} by {_count(len(used), 'visitor')}",
              f"up to {limits.visitors_tokens:,} together, {limits.visitor_tokens:,} per visitor"),
-            ("Saved chats", f"{len(list((self.settings.home / 'chats').glob('*.json'))):,}",
+            ("Saved chats", f"{conversation.count_asked(self.settings):,}",
              f"up to {limits.visitor_chats:,} of visitors; yours without a limit"),
             ("Disk", f"{format_size(size_of(self.settings.home)[0])} in the studio's home folder",
              f"{format_size(disk.free)} are free, and {format_size(limits.free_gib * GIB)} must stay free"),

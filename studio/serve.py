@@ -158,6 +158,15 @@ def _prepare_environment(settings: Settings) -> None:
     keep_api_info_by_root()
 
 
+# Texts of Gradio that its English lacks, or that say nothing on a phone.
+_TEXTS = {
+    "common.complete": "Done",
+    "upload_text.drop_file": "Drop a file here",
+    "upload_text.click_to_upload": "choose a file",
+    "status.queue_position": "Waiting for {position} of {size} calls",
+}
+
+
 def launch_options(settings: Settings, demo: Any, limits: Quotas) -> dict[str, Any]:
     """Return the options of Gradio's launch that do not depend on host and port.
 
@@ -173,6 +182,7 @@ def launch_options(settings: Settings, demo: Any, limits: Quotas) -> dict[str, A
         "theme": THEME,
         "css": CSS,
         "footer_links": [],
+        "i18n": gr.I18n(en=_TEXTS),
         # Gradio would store every call in the browser, including a Hub token typed into the form.
         "run_history": False,
         "ssr_mode": False,

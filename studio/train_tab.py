@@ -128,13 +128,14 @@ def _connect_controls(do: RunControls, widgets: TrainWidgets) -> None:
 
     unlimited = {"concurrency_limit": None}
     connect(controls.stop.click, then_poll(do.stop), selected, acted, api_name="stop", **unlimited)
+    asked = {"kill_row": controls.kill_row, "sent": widgets.state.sent}
     connect(
-        controls.ask_kill.click, do.ask_kill, selected,
-        {"kill_row": controls.kill_row, "kill_text": controls.kill_text},
+        controls.ask_kill.click, forget_sent(do.ask_kill), selected, {**asked, "kill_text": controls.kill_text},
         **UNLIMITED,
     )  # fmt: skip
-    connect(controls.keep_waiting.click, do.keep_waiting, outputs={"kill_row": controls.kill_row}, **UNLIMITED)
-    connect(controls.kill.click, then_poll(do.kill), selected, acted, api_name="kill", **unlimited)
+    connect(controls.keep_waiting.click, forget_sent(do.keep_waiting), outputs=asked, **UNLIMITED)
+    killed = forget_sent(then_poll(do.kill))
+    connect(controls.kill.click, killed, selected, {**asked, **acted}, api_name="kill", **unlimited)
     resumed = {**selected, "with_form": controls.with_form, **fields}
     outputs = {**widgets.left.marks.outputs, **acted}
     resume = marks_fields(then_poll(do.resume))

@@ -95,7 +95,7 @@ function plot() {
   box.replaceChildren();
   if (!all.length) return;
   const width = Math.max(260, box.clientWidth || 600), height = +at('.ch').dataset.height;
-  const left = 46, right = 10, top = 8, bottom = 22;
+  const right = 10, top = 8, bottom = 22;
   const shown = all.filter(series => series.shown);
   const xs = all.flatMap(series => series.points.map(p => p[0]));
   let [x0, x1] = view.zoom && view.zoom.axis === view.axis ? view.zoom.range : [Math.min(...xs), Math.max(...xs)];
@@ -108,6 +108,9 @@ function plot() {
   const margin = view.logY ? 0 : (y1 - y0 || Math.abs(y1) || 1) * 0.06;
   y0 -= margin; y1 += margin;
   if (y0 === y1) { y0 *= 0.9; y1 *= 1.1; }
+  const yTicks = ticks(y0, y1, view.logY, 5), yLabels = labels(yTicks, formatNumber);
+  // As wide as the longest label; a figure of the font is about 7 pixels wide.
+  const left = Math.max(46, 14 + 7 * Math.max(...yLabels.map(label => label.length)));
   const scale = (log, a, b, from, to) => log
     ? v => from + (Math.log(v) - Math.log(a)) / (Math.log(b) - Math.log(a)) * (to - from)
     : v => from + (v - a) / (b - a) * (to - from);
@@ -119,7 +122,6 @@ function plot() {
   const clip = createSvg('clipPath', {id: name});
   clip.append(createSvg('rect', {x: left - 4, y: 0, width: width - left - right + 8, height: height - bottom + 3}));
   svg.append(clip);
-  const yTicks = ticks(y0, y1, view.logY, 5), yLabels = labels(yTicks, formatNumber);
   yTicks.forEach((v, i) => {
     svg.append(createSvg('line', {x1: left, x2: width - right, y1: Y(v), y2: Y(v), class: 'grid'}));
     svg.append(createSvg('text', {x: left - 6, y: Y(v) + 4, 'text-anchor': 'end'}, yLabels[i]));

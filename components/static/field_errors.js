@@ -1,7 +1,7 @@
 // Marks the fields of a form that have an error.
 //
-// value: {fields: [{name, text}], level: "problem" | "warning", focus, at}
-// The field `name` is the element `field-<name>`. Elements that are added: `field-<name>-error`.
+// value: {fields: [{name, element, text}], level: "problem" | "warning", focus, at}
+// The id of a sentence that is added is that of the field's element, and "-error".
 
 const WAIT_MS = 3000;
 const marked = new Map();
@@ -19,10 +19,10 @@ function unmark(name) {
   }
 }
 
-function mark(block, {name, text}, level) {
+function mark(block, {name, element: id, text}, level) {
   unmark(name);
   const note = document.createElement('p');
-  note.id = `field-${name}-error`;
+  note.id = `${id}-error`;
   note.className = 'qs-field-error';
   note.setAttribute('role', 'alert');
   note.textContent = text;
@@ -39,8 +39,8 @@ function mark(block, {name, text}, level) {
   marked.set(name, {block, note, inputs, abort});
 }
 
-const shown = name => {
-  const block = document.getElementById(`field-${name}`);
+const shown = id => {
+  const block = document.getElementById(id);
   return block && block.getClientRects().length ? block : null;
 };
 
@@ -58,7 +58,7 @@ async function show({fields, level, focus, at}) {
   // The server opens closed groups at the same time; their fields appear some frames later.
   while (waiting.length && performance.now() < until && props.value.at === at) {
     waiting = waiting.filter(field => {
-      const block = shown(field.name);
+      const block = shown(field.element);
       if (!block) return true;
       mark(block, field, level);
       if (field === first) { first = null; focusOn(block); }
@@ -68,10 +68,14 @@ async function show({fields, level, focus, at}) {
   }
 }
 
-// Marks that are only taken away must not move the page.
-function keep({fields}) {
+// Without the focus, marks come and go where they are in sight, and the page does not move.
+function keep({fields, level}) {
   const names = new Set(fields.map(field => field.name));
   for (const name of [...marked.keys()]) if (!names.has(name)) unmark(name);
+  for (const field of fields) {
+    const block = marked.has(field.name) ? null : shown(field.element);
+    if (block) mark(block, field, level);
+  }
 }
 
 watch('value', () => props.value.focus || !props.value.fields.length ? show(props.value) : keep(props.value));

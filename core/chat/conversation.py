@@ -240,6 +240,12 @@ def title_of(settings: Settings, chat_id: str) -> str | None:
     return _read_title(path, modified_ns(path))
 
 
+def count_asked(settings: Settings) -> int:
+    """Return how many stored conversations have a question; an opened page stores one without any."""
+    paths = (settings.home / "chats").glob("*.json")
+    return sum(_read_title(path, modified_ns(path)) is not None for path in paths)
+
+
 @functools.lru_cache(maxsize=4096)
 def _read_title(path: Path, changed: int) -> str | None:
     found = _read(path) if changed else None

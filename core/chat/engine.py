@@ -9,15 +9,15 @@ lock.
 
 import sys
 import threading
-import time
 import traceback
 from collections import deque
 from collections.abc import Iterator
 
 from core.access import roles
 from core.chat import arbiter
+from core.chat.classifier_lanes import ClassifierLanes
 from core.chat.loaded_model import LoadedModel, held_bytes, loading_stage, release_memory
-from core.chat.queue_entry import ActiveEntry, QueueEntry
+from core.chat.queue_entry import ActiveEntry, QueueEntry, insertion_index
 from core.chat.throttle import Throttle
 from core.chat.types import BaseIdentity, Generation
 from core.chat.visitor_quota import VisitorQuota
@@ -61,13 +61,14 @@ class Engine:
         self._waiting: deque[QueueEntry] = deque()
         self._active: list[ActiveEntry] = []
         self._model: LoadedModel | None = None
+        self._classifiers = ClassifierLanes(settings, self.store)
         self._unload_requested = False
         self._thread: threading.Thread | None = None
 
     @property
     def loaded(self) -> BaseIdentity | None:
-        """Return the base model in memory."""
-        return self._model.base if self._model else None
+        """Return the base model in memory; that of a classifier if no other model is loaded."""
+        return self._model.base if self._model else self._classifiers.base
 
     @property
     def decoding_note(self) -> str:
@@ -98,7 +99,7 @@ class Engine:
             # With no question before it, it waits at most for its model; the page shows that at once.
             if not (self._waiting or self._active):
                 entry.stage = "" if entry.base == self.loaded else loading_stage(entry.base)
-            self._waiting.insert(self._insertion_index(entry), entry)
+            self._waiting.insert(insertion_index(self._waiting, entry), entry)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="studio-chat", daemon=True)
                 self._thread.start()
@@ -115,15 +116,9 @@ class Engine:
             entry.stop()
             settle()
 
-    def _insertion_index(self, entry: QueueEntry) -> int:
-        """Return the index at which a question enters the queue: the owner's come before those of visitors."""
-        if not entry.has_priority:
-            return len(self._waiting)
-        return next((i for i, one in enumerate(self._waiting) if not one.has_priority), len(self._waiting))
-
     def unload(self) -> int:
         """Unload the model after the answers under way, and return the number of bytes that were freed."""
-        if self._model is None:
+        if self.loaded is None:
             return 0
         held = held_bytes()
         with self._changed:
@@ -176,7 +171,7 @@ class Engine:
                 self._notify()
         if not self._unload_requested:
             self._admit_waiting()
-        if self._active:
+        if self._sequence_count():
             self.throttle.step(self._model.decoder.step, self._model.device)
         self._end_finished()
 
@@ -189,8 +184,8 @@ class Engine:
             entry = self._waiting[0]
             # Visitors' questions leave `OWNERS_SEQUENCES` sequences free for a question of the owner.
             limit = self._max_sequences - (0 if entry.has_priority else OWNERS_SEQUENCES)
-            is_full = self._sequence_count() + len(entry.lanes) > limit
-            if self._active and (entry.base != self.loaded or is_full):
+            is_full = self._sequence_count() + len(entry.decoded_lanes) > limit
+            if self._sequence_count() and entry.decoded_lanes and (self._lacks_model(entry) or is_full):
                 return
             try:
                 if not self._admit(entry):
@@ -216,44 +211,31 @@ class Engine:
         Raises:
             StudioError: The question cannot be answered at all.
         """
-        if entry.base != self.loaded:
-            self._load(entry)
-        lanes = self._model.lanes
-        entry.prompts = entry.prompts or [lanes.render_prompt(request) for request in entry.lanes]
-        # Reserved for the longest possible answers, so that no sequence runs out of memory in the middle.
-        tokens = entry.prompt_tokens + sum(lane.sampling.max_new_tokens for lane in entry.lanes)
-        cache_bytes, budget_bytes = tokens * lanes.bytes_per_token(), self._model.budget_bytes
-        if cache_bytes + sum(active.cache_bytes for active in self._active) > budget_bytes:
-            if self._active:
+        self._classifiers.answer(entry, lambda stage: self._set_stage(entry, stage))
+        cache_bytes = 0
+        if entry.decoded_lanes:
+            if self._lacks_model(entry):
+                self._load(entry)
+            cache_bytes = self._model.reserve(entry, [active.cache_bytes for active in self._active])
+            if cache_bytes is None:
                 return False
-            raise StudioError(
-                f"The conversation takes {cache_bytes / 2**30:.1f} GiB of memory beside the model, and "
-                f"{budget_bytes / 2**30:.1f} GiB are free for it. Lower the length, or use fewer lanes."
-            )
-        in_use = {one.adapter for active in self._active for one in active.entry.lanes if one.adapter}
-        self._model.load_adapters(
-            entry.request.adapter_folders, in_use, lambda: self._set_stage(entry, "Loading the adapter")
-        )
-        waited = time.monotonic() - entry.asked
-        for generation in entry.generations:
-            generation.waited_seconds = waited
-        # Made only now, because their clocks start here: the tokens per second include neither waiting nor loading.
-        sequences = [
-            lanes.sequence(request, prompt, generation, lambda index=index: index in entry.stopped_lanes)
-            for index, (request, prompt, generation) in enumerate(
-                zip(entry.lanes, entry.prompts, entry.generations, strict=True)
-            )
-        ]
-        self._model.decoder.join(sequences)
+            in_use = {one.adapter for active in self._active for one in active.entry.lanes if one.adapter}
+            folders = entry.request.adapter_folders
+            self._model.load_adapters(folders, in_use, lambda: self._set_stage(entry, "Loading the adapter"))
+            self._model.start(entry)
         self._active.append(ActiveEntry(entry, cache_bytes))
         entry.is_admitted = True
         entry.stage = ""
         return True
 
+    def _lacks_model(self, entry: QueueEntry) -> bool:
+        return self._model is None or entry.base != self._model.base
+
     def _load(self, entry: QueueEntry) -> None:
         self._set_stage(entry, loading_stage(entry.base))
         # First free the memory of the current model: the arbiter and the loader measure what is free.
-        self._drop_model()
+        self._model = None
+        release_memory()
         self._model = LoadedModel(
             self.settings, self.store, entry.base, lambda stage: self._set_stage(entry, stage), lambda: entry.is_stopped
         )
@@ -294,4 +276,5 @@ class Engine:
 
     def _drop_model(self) -> None:
         self._model = None
+        self._classifiers.drop()
         release_memory()

@@ -1,16 +1,21 @@
 """The base model in the engine's memory: its lanes, its decoder, and the memory budget of its answers."""
 
-from collections.abc import Callable, Iterable
+import functools
+import time
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import psutil
 
 from core.chat import arbiter
+from core.chat.queue_entry import QueueEntry
 from core.chat.types import BaseIdentity
+from core.errors import StudioError
 from core.hardware import gpu
-from core.models import catalogue
+from core.models import catalogue, support
+from core.models.catalogue import Model
 from core.models.download import fetch
-from core.models.loading import load_base
+from core.models.loading import load_base, read_config
 from core.runs.store import RunStore
 from core.settings import Settings
 from core.system.memory import release_freed_memory
@@ -56,6 +61,7 @@ class LoadedModel:
         arbiter.check_fits_beside_run(store, base.config)
         is_beside_evaluation = arbiter.check_fits_beside_evaluation(settings, base.config)
         model = catalogue.find(settings, base.model, base.revision, report)
+        _check_can_write(model)
         fetch(model, report, is_cancelled)
         report(loading_stage(base))
         self.base = base
@@ -71,6 +77,45 @@ class LoadedModel:
     def device(self) -> str:
         """Return the kind of device the model is on: "cpu" or "cuda"."""
         return self.lanes.model.device.type
+
+    def reserve(self, entry: QueueEntry, taken: Sequence[int]) -> int | None:
+        """Render the prompts of a question, and return the bytes that its keys and values may take.
+
+        Args:
+            entry: The question.
+            taken: Bytes of the questions that are being answered.
+
+        Returns:
+            None if there is no memory for it until one of these has ended.
+
+        Raises:
+            StudioError: The question cannot be answered at all.
+        """
+        lanes = [entry.lanes[index] for index in entry.decoded_lanes]
+        entry.prompts = entry.prompts or [self.lanes.render_prompt(request) for request in lanes]
+        # Reserved for the longest possible answers, so that no sequence runs out of memory in the middle.
+        tokens = entry.prompt_tokens + sum(lane.sampling.max_new_tokens for lane in lanes)
+        cache_bytes = tokens * self.lanes.bytes_per_token()
+        if cache_bytes + sum(taken) <= self.budget_bytes:
+            return cache_bytes
+        if taken:
+            return None
+        raise StudioError(
+            f"The conversation takes {cache_bytes / 2**30:.1f} GiB of memory beside the model, and "
+            f"{self.budget_bytes / 2**30:.1f} GiB are free for it. Lower the length, or use fewer lanes."
+        )
+
+    def start(self, entry: QueueEntry) -> None:
+        """Start the answers of a question, whose memory is reserved and whose adapters are loaded."""
+        waited = time.monotonic() - entry.asked
+        # Made only now, because their clocks start here: the tokens per second include neither waiting nor loading.
+        sequences = []
+        for index, prompt in zip(entry.decoded_lanes, entry.prompts, strict=True):
+            request, generation = entry.lanes[index], entry.generations[index]
+            generation.waited_seconds = waited
+            is_stopped = functools.partial(entry.stopped_lanes.__contains__, index)
+            sequences.append(self.lanes.sequence(request, prompt, generation, is_stopped))
+        self.decoder.join(sequences)
 
     def load_adapters(self, folders: dict[str, Path], in_use: Iterable[str], on_load: Callable[[], None]) -> None:
         """Load the adapters of a question.
@@ -98,6 +143,19 @@ class LoadedModel:
         for key in missing:
             on_load()
             self.lanes.add_adapter(key, folders[key])
+
+
+def _check_can_write(model: Model) -> None:
+    """Check that a model can write answers, before its weights are downloaded.
+
+    Raises:
+        StudioError: It cannot.
+    """
+    if why := support.unanswerable_reason(read_config(model)):
+        raise StudioError(
+            f"{model.name} cannot write answers: {why}. Choose a run that is a classifier in every lane, or another "
+            "base model."
+        )
 
 
 def loading_stage(base: BaseIdentity) -> str:

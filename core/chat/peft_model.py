@@ -8,6 +8,7 @@ overwrites (biases, resized embeddings) are cloned first.
 import copy
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import torch
 from peft import LoraConfig, PeftModel, PeftModelForCausalLM
@@ -105,7 +106,10 @@ def unbatched_reason(config: LoraConfig) -> str:
     return ""
 
 
-def load(base: torch.nn.Module, config: LoraConfig, tensors: dict[str, torch.Tensor], name: str) -> PeftModel:
+def load(
+    base: torch.nn.Module, config: LoraConfig, tensors: dict[str, torch.Tensor], name: str,
+    kind: type[PeftModel] = PeftModelForCausalLM,
+) -> PeftModel:  # fmt: skip
     """Load an adapter with PEFT over the base's weights.
 
     Args:
@@ -113,6 +117,7 @@ def load(base: torch.nn.Module, config: LoraConfig, tensors: dict[str, torch.Ten
         config: Configuration of the adapter.
         tensors: All tensors of its file.
         name: Name of the adapter, for messages.
+        kind: PEFT's class for the model's task.
 
     Returns:
         PEFT's model, in evaluation mode and without gradients.
@@ -124,13 +129,28 @@ def load(base: torch.nn.Module, config: LoraConfig, tensors: dict[str, torch.Ten
     try:
         # Parameters made in inference mode could not be loaded into.
         with torch.inference_mode(False):
-            tuned = PeftModelForCausalLM(_shared_tree(base), config, _ADAPTER_NAME, autocast_adapter_dtype=False).eval()
+            tuned = kind(_shared_tree(base), config, _ADAPTER_NAME, autocast_adapter_dtype=False).eval()
             _clone_overwritten(tuned, base, set(tensors))
             result = set_peft_model_state_dict(tuned, tensors)
     except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
         raise StudioError(
             f"The adapter {name!r} belongs to another model, or cannot be applied to this one: {_first_line(error)}"
         ) from error
+    _check_used(tuned, result, name)
+    return tuned.requires_grad_(False)
+
+
+def _check_used(tuned: PeftModel, result: Any, name: str) -> None:
+    """Check that an adapter's file has a tensor for every parameter of the adapter, and no others.
+
+    Args:
+        tuned: The model with the adapter.
+        result: What PEFT returned when the file was loaded.
+        name: Name of the adapter, for messages.
+
+    Raises:
+        StudioError: One is missing or too many.
+    """
     if unused := sorted(result.unexpected_keys):
         raise StudioError(
             f"The adapter {name!r} belongs to another model: its tensor {unused[0].removeprefix(_PREFIX)} has no "
@@ -143,7 +163,6 @@ def load(base: torch.nn.Module, config: LoraConfig, tensors: dict[str, torch.Ten
             f"The adapter {name!r} is incomplete: its file has no tensor for {missing[0].removeprefix(_PREFIX)} "
             f"({len(missing)} are missing)."
         )
-    return tuned.requires_grad_(False)
 
 
 def changed_layers(base: torch.nn.Module, tuned: PeftModel) -> dict[str, torch.nn.Module]:

@@ -1,6 +1,7 @@
 """Entry of the engine's queue: resolved lanes with their answers, from the question to the last token."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from core.chat.types import BaseIdentity, Generation, LaneRequest, Prompt, ResolvedLanes
@@ -21,8 +22,8 @@ class QueueEntry:
         is_done: Whether all lanes have ended.
         has_priority: Whether it is the owner's, which is queued before visitors' questions.
         stopped_lanes: Indices of lanes that are to end after the current token.
-        prompts: Rendered prompt of each lane; empty until the engine first tries to admit the question. They are kept,
-            because it tries again before every token of the other answers.
+        prompts: Rendered prompt of each decoded lane; empty until the engine first tries to admit the question. They
+            are kept, because it tries again before every token of the other answers.
         is_admitted: Whether its answers have begun.
         asked: When it was asked, by `time.monotonic`.
     """
@@ -49,10 +50,16 @@ class QueueEntry:
         return self.request.lanes
 
     @property
+    def decoded_lanes(self) -> list[int]:
+        """Return the indices of the lanes whose answers are decoded; the others are classifiers."""
+        return [index for index, lane in enumerate(self.lanes) if lane.adapter not in self.request.classifiers]
+
+    @property
     def prompt_tokens(self) -> int:
         """Return the tokens that are read before the answers, those of continued answers included; 0 until rendered."""
         return sum(
-            len(prompt.ids) + len(lane.prefix_ids) for prompt, lane in zip(self.prompts, self.lanes, strict=False)
+            len(prompt.ids) + len(self.lanes[index].prefix_ids)
+            for prompt, index in zip(self.prompts, self.decoded_lanes, strict=False)
         )
 
     @property
@@ -63,6 +70,13 @@ class QueueEntry:
     def stop(self, lane: int | None = None) -> None:
         """End one lane after the current token; all lanes if no index is given."""
         self.stopped_lanes |= {lane} if lane is not None else set(range(len(self.lanes)))
+
+
+def insertion_index(waiting: Sequence[QueueEntry], entry: QueueEntry) -> int:
+    """Return the index at which a question enters the queue: the owner's come before those of visitors."""
+    if not entry.has_priority:
+        return len(waiting)
+    return next((i for i, one in enumerate(waiting) if not one.has_priority), len(waiting))
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from core.chat.sampling import AS_TRAINED, Sampling
 from core.chat.types import BaseIdentity, LaneRequest, ResolvedLanes
 from core.errors import StudioError
 from core.models import catalogue
+from core.runs.classifier import is_classifier
 from core.runs.store import Run, RunStore
 
 
@@ -72,7 +73,9 @@ def resolve_lanes(store: RunStore, requests: Sequence[LaneRequest], base: BaseId
         )
         for request in requests
     ]
-    return ResolvedLanes(base, lanes, {key: _folder(runs[run], adapter) for key, (run, adapter) in named.items()})
+    folders = {key: _folder(runs[run], adapter) for key, (run, adapter) in named.items()}
+    classifiers = {key: folder for key, folder in folders.items() if is_classifier(folder)}
+    return ResolvedLanes(base, lanes, {key: folders[key] for key in folders.keys() - classifiers.keys()}, classifiers)
 
 
 def _shared_base(store: RunStore, runs: list[Run], base: BaseIdentity | None) -> BaseIdentity:

@@ -32,9 +32,15 @@ def as_markdown(conversation: Conversation) -> str:
                 parts += [
                     f"### {plain(contender_name(answer))}",
                     fenced(answer.text),
-                    f"{answer.tokens} tokens, {END_LABELS[answer.end]}.",
+                    _facts(answer),
                 ]
     return "\n\n".join(parts) + "\n"
+
+
+def _facts(answer: GenerationResult) -> str:
+    if answer.labels:
+        return "; ".join(f"{plain(label)} {share:.1%}" for label, share in answer.labels) + "."
+    return f"{answer.tokens} tokens, {END_LABELS[answer.end]}."
 
 
 def _line(conversation: Conversation, index: int, lane: int, number: int, answer: GenerationResult) -> dict[str, Any]:
@@ -50,5 +56,6 @@ def _line(conversation: Conversation, index: int, lane: int, number: int, answer
         "tokens": answer.tokens,
         "end": answer.end,
         "settings": answer.settings,
+        "labels": [list(pair) for pair in answer.labels],
         "verdict": turn.verdict,
     }

@@ -168,11 +168,13 @@ class ResolvedLanes:
 
     Attributes:
         adapter_folders: By the keys that the lanes use.
+        classifiers: Folders of the adapters that are classifiers, by the same keys; `adapter_folders` has the others.
     """
 
     base: BaseIdentity
     lanes: list[LaneRequest]
     adapter_folders: dict[str, Path] = field(default_factory=dict)
+    classifiers: dict[str, Path] = field(default_factory=dict)
 
 
 class Prompt(NamedTuple):
@@ -194,7 +196,7 @@ class Generation:
     Attributes:
         text: The text so far, without a trailing incomplete character.
         tokens: Number of tokens the model wrote, with the token that ended the answer and those of the prefix. Every
-            count of an answer's tokens in Chat and Evaluate is this one.
+            count of an answer's tokens in Chat and Evaluate is this one. Of a classifier, those that it read.
         end: Why the answer ended; empty while it is written.
         waited_seconds: From the question to the start of reading the prompt, in the queue and while models and adapters
             are loaded.
@@ -206,6 +208,7 @@ class Generation:
         note: How the conversation was changed to fit the context.
         error: Why the answer failed.
         prefix_tokens: Number of tokens the answer was continued from.
+        labels: Of a classifier's answer, the most probable labels with their probabilities.
     """
 
     text: str = ""
@@ -220,6 +223,7 @@ class Generation:
     note: str = ""
     error: Exception | None = field(default=None, repr=False)
     prefix_tokens: int = 0
+    labels: list[tuple[str, float]] = field(default_factory=list)
 
     @property
     def tokens_per_second(self) -> float:
@@ -234,6 +238,7 @@ class GenerationResult(BaseModel):
         run: Run whose adapter answered; empty for the base.
         adapter: Name of the adapter within the run; empty for the base.
         settings: The `Sampling` the answer was written with.
+        labels: Of a classifier's answer, the most probable labels with their probabilities.
     """
 
     text: str = ""
@@ -249,6 +254,7 @@ class GenerationResult(BaseModel):
     run: str = ""
     adapter: str = ""
     settings: dict[str, Any] = Field(default_factory=dict)
+    labels: list[tuple[str, float]] = Field(default_factory=list)
 
     @classmethod
     def from_generation(
@@ -282,4 +288,5 @@ class GenerationResult(BaseModel):
             run=run,
             adapter=adapter,
             settings=settings,
+            labels=generation.labels,
         )

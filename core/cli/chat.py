@@ -8,14 +8,14 @@ from core.settings import Settings
 
 
 class Chat(Sampling):
-    """Ask the base model and the tuned model of a run one question."""
+    """Ask the base model and the tuned model of a run one question; a classifier answers with its labels."""
 
     run: CliPositionalArg[str] = Field(description="A run id.")
     prompt: CliPositionalArg[str] = Field(description="The question.")
     adapter: str = Field("final", description="'final', or a checkpoint such as 'step 20'.")
 
     def cli_cmd(self) -> None:
-        """Print both answers."""
+        """Print both answers, or the probabilities of a classifier's labels."""
         from core.chat.engine import Engine
         from core.chat.queue_entry import QueueEntry
         from core.chat.requests import resolve_lanes
@@ -26,6 +26,10 @@ class Chat(Sampling):
         engine = Engine(Settings().prepare())
         tuned = adapter_key(self.run, self.adapter)
         lanes = [LaneRequest(question, sampling), LaneRequest(question, sampling, tuned)]
+        if engine.store.run(self.run).config().classifies:
+            *_, result = engine.ask(QueueEntry(resolve_lanes(engine.store, lanes[1:])))
+            print("".join(f"{share:7.1%}  {label}\n" for label, share in result.generations[0].labels), end="")
+            return
         *_, result = engine.ask(QueueEntry(resolve_lanes(engine.store, lanes)))
         for title, answer in zip(("base", "tuned"), result.generations, strict=True):
             print(f"[{title}: {answer.tokens} tokens, {END_LABELS[answer.end]}]\n{answer.text}\n")

@@ -15,7 +15,7 @@ from core.runs.comparability import reference_of, why_not_comparable
 from core.runs.comparison import SORTS, Summaries, differences, sort_summaries
 from core.runs.config import QLoRAConfig
 from core.runs.events import EvalEvent, History, ResumedEvent, RunEvent, SampleEvent, StageEvent, StepEvent
-from core.runs.metrics_series import Timelines
+from core.runs.metrics_series import CLASSIFIER_METRICS, HELD_OUT_LOSS, Timelines
 from core.runs.presets import PRESETS
 from core.runs.progress import duration
 from core.runs.store import NOT_ENDED, Label, Run, RunStore
@@ -189,10 +189,12 @@ class RunsCompare(BaseModel):
         found = [summaries.of(run) for run in runs]
         reference = reference_of([summary.held_out_setup for summary in found])
         for summary in sort_summaries(found, self.by, False, reference):
+            results = {
+                "held-out": summary.best_held_out, "base": summary.base, "loss": summary.loss,
+                "accuracy": summary.accuracy, "macro-F1": summary.macro_f1,
+            }  # fmt: skip
             losses = "  ".join(
-                f"{name} {_format_number(loss)}"
-                for name, loss in (("held-out", summary.best_held_out), ("base", summary.base), ("loss", summary.loss))
-                if loss is not None
+                f"{name} {_format_number(value)}" for name, value in results.items() if value is not None
             )
             if summary.held_out_setup and (reason := why_not_comparable(summary.held_out_setup, reference)):
                 losses += f"  (held-out loss not comparable: {reason})"
@@ -249,7 +251,9 @@ def _print_event(event: RunEvent) -> None:
         speed = f"{_format_number(event.tokens_per_second, '.0f')} tokens/s"
         print(f"step {event.step}/{event.total}  loss {_format_number(event.loss)}  {speed}")
     elif isinstance(event, EvalEvent):
-        print(f"step {event.step}  held-out loss {_format_number(event.loss)}")
+        shares = {title: getattr(event, field) for title, field in CLASSIFIER_METRICS.items()}
+        found = "".join(f"  {title} {_format_number(share)}" for title, share in shares.items() if share is not None)
+        print(f"step {event.step}  {HELD_OUT_LOSS} {_format_number(event.loss)}{found}")
     elif isinstance(event, StageEvent):
         print(event.text)
     elif isinstance(event, ResumedEvent):

@@ -190,7 +190,10 @@ def summarize(path: Path, max_length: int, batch: int, chosen: list[int] | None 
         return LengthSummary(0, 0, 0, 0, 0, 0, 0, 0.0, refused, [0, 1], [0])
     # The last bin also counts the longest half percent of the rows.
     far = int(max(np.quantile(tokens, 0.995), 1))
-    edges = np.linspace(0, max(far, _BINS), _BINS + 1).astype(int)
+    # Rows of about the same length would leave most of an axis empty that begins at 0.
+    shortest = int(tokens.min())
+    begin = shortest if 2 * shortest > far else 0
+    edges = np.linspace(begin, max(far, begin + _BINS), _BINS + 1).astype(int)
     counts, _ = np.histogram(np.minimum(tokens, edges[-1]), edges)
     trained = np.minimum(tokens, max_length)
     return LengthSummary(

@@ -36,7 +36,13 @@ def resolve_evaluation_lanes(store: RunStore, config: EvaluationConfig, prompt: 
     ]
     # A run decides the base; without one, it must be given.
     base = None if any(run for run, _ in run_adapters) else _base_without_run(store, config)
-    return resolve_lanes(store, requests, base)
+    resolved = resolve_lanes(store, requests, base)
+    if resolved.classifiers:
+        raise StudioError(
+            f"{next(iter(resolved.classifiers))} is a classifier, which chooses a label instead of writing an answer. "
+            "Choose runs with Task generate; Chat shows the labels of a classifier for a text."
+        )
+    return resolved
 
 
 def _base_without_run(store: RunStore, config: EvaluationConfig) -> BaseIdentity:

@@ -10,9 +10,11 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from core.data.listing import list_some
 from core.errors import StudioError
 from core.models import embedded
-from core.runs import yaml_io
+from core.runs import classifier, yaml_io
+from core.runs.progress import progress
 from core.runs.store import Run
 from core.settings import Settings, slug
 from core.system.files import replacing
@@ -20,6 +22,8 @@ from core.system.markdown import plain
 
 # Files of PEFT, and the template that the rows were rendered with. The tokenizer is the base model's own.
 _FILES = ("adapter_model.safetensors", "chat_template.jinja")
+_SHOWN_LABELS = 20
+INSTALL = "pip install torch transformers peft accelerate"
 
 
 @dataclass(frozen=True)
@@ -85,6 +89,67 @@ def write_adapter(settings: Settings, run: Run, adapter: str = "final") -> Adapt
     return AdapterZip(target, target.stat().st_size, base_name(run))
 
 
+def example_code(run: Run, adapter: str) -> str:
+    """Return a program that asks an adapter one question, to be run beside the folder of its zip."""
+    if run.config().classifies:
+        return _classifying_code(run, adapter)
+    template = ""
+    if (run.adapters()[adapter] / "chat_template.jinja").is_file():
+        # The base model may have another template, or none.
+        template = """template = open(f"{folder}/chat_template.jinja", encoding="utf-8")
+tokenizer.chat_template = template.read()
+"""
+    return f"""from peft import PeftModel
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+base = {json.dumps(base_name(run))}
+folder = {json.dumps(_folder_name(run, adapter))}
+tokenizer = AutoTokenizer.from_pretrained(base)
+{template}model = AutoModelForCausalLM.from_pretrained(base)
+model = PeftModel.from_pretrained(model, folder)
+
+question = [{{"role": "user", "content": "What should I cook with eggs and rice?"}}]
+prompt = tokenizer.apply_chat_template(
+    question, add_generation_prompt=True, return_dict=True, return_tensors="pt"
+)
+answer = model.generate(**prompt, max_new_tokens=200)[0]
+length = prompt["input_ids"].shape[1]
+print(tokenizer.decode(answer[length:], skip_special_tokens=True))"""
+
+
+def _classifying_code(run: Run, adapter: str) -> str:
+    return f"""import json
+
+from peft import PeftModel
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+base = {json.dumps(base_name(run))}
+folder = {json.dumps(_folder_name(run, adapter))}
+about = json.load(open(f"{{folder}}/{classifier.FILE}", encoding="utf-8"))
+labels = {{int(number): label for number, label in about["id2label"].items()}}
+model = AutoModelForSequenceClassification.from_pretrained(
+    base, id2label=labels, label2id=about["label2id"]
+)
+model.config.pad_token_id = about["pad_token_id"]
+model = PeftModel.from_pretrained(model, folder).eval()
+
+tokenizer = AutoTokenizer.from_pretrained(base)
+text = tokenizer(
+    "A text to classify", truncation=True, max_length=about["max_length"], return_tensors="pt"
+)
+print(labels[model(**text).logits.argmax().item()])"""
+
+
+def _result(run: Run) -> str:
+    """Return how far the training has lowered the held-out loss, as a part of a list."""
+    reached = progress(run.events())
+    base, tuned = reached.base_loss, reached.held_out_loss
+    if not isinstance(base, float) or not isinstance(tuned, float):
+        return "Result: no held-out loss was computed"
+    share = f"; held-out accuracy {reached.accuracy:.1%}" if isinstance(reached.accuracy, float) else ""
+    return f"Result: held-out loss {tuned:.3f}, {base:.3f} before the training (step {reached.step:,}){share}"
+
+
 def _folder_name(run: Run, adapter: str) -> str:
     return f"{slug(run.id)}-{slug(adapter)}"
 
@@ -99,29 +164,38 @@ def _contents(run: Run, adapter: str) -> dict[str, bytes | Path]:
     config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
     config["base_model_name_or_path"] = base
     found: dict[str, bytes | Path] = {"adapter_config.json": json.dumps(config, indent=2).encode()}
-    found |= {file: folder / file for file in _FILES if (folder / file).is_file()}
+    # A classifier reads texts without the template, and needs its labels.
+    files = (_FILES[0], classifier.FILE) if run.config().classifies else _FILES
+    found |= {file: folder / file for file in files if (folder / file).is_file()}
     found["settings.yaml"] = yaml_io.to_yaml(run.config()).encode()
-    found["README.md"] = _readme(run, adapter, _folder_name(run, adapter), base).encode()
+    found["README.md"] = _readme(run, adapter, folder).encode()
     return found
 
 
-def _readme(run: Run, adapter: str, name: str, base: str) -> str:
-    subset = run.subset()
+def _readme(run: Run, adapter: str, folder: Path) -> str:
+    subset, kind, labels = run.subset(), "A LoRA adapter", ""
+    if run.config().classifies:
+        kind, names = "A classifier: a LoRA adapter with a classification head", classifier.read(folder).labels
+        labels = f"- {len(names):,} labels, in `{classifier.FILE}`: {plain(list_some(names, _SHOWN_LABELS))}\n"
     rows = f"{subset.rows:,} rows of the subset {subset.name} ({subset.source.describe()})" if subset else "unknown"
+    created = time.strftime("%Y-%m-%d", time.gmtime(run.state().created))
     # A name may come from a stranger's data, and viewers render this file.
     return f"""# {plain(run.title)}, {adapter}
 
-A LoRA adapter for `{base}`, trained with QLoRA Studio on {time.strftime("%Y-%m-%d", time.gmtime(run.state().created))}.
+{kind} for `{base_name(run)}`, trained with QLoRA Studio on {created}.
 
 - Training data: {plain(rows)}
+- {_result(run)}
 - {base_note(run)}
 - All settings: `settings.yaml`
+{labels}
+To ask it a question, unpack this folder, and run in the folder above it:
+
+```bash
+{INSTALL}
+```
 
 ```python
-from peft import PeftModel
-from transformers import AutoModelForCausalLM, AutoTokenizer
-
-model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained("{base}"), "{name}")
-tokenizer = AutoTokenizer.from_pretrained("{base}")
+{example_code(run, adapter)}
 ```
 """

@@ -112,30 +112,80 @@ def load_base(model: Model, precision: Precision, attention: str = "auto") -> Lo
     Raises:
         StudioError: There is no such model, no access to it, or its files are not a model.
     """
-    import torch
     from transformers import AutoModelForCausalLM
+
+    base, missing = read_weights(model, precision, attention, AutoModelForCausalLM)
+    check_missing(model, missing)
+    return base
+
+
+def read_weights(
+    model: Model, precision: Precision, attention: str, architecture: Any, labels: int = 0,
+    unquantized: list[str] | None = None,
+) -> tuple[LoadedBase, list[str]]:  # fmt: skip
+    """Load a model as one of transformers' auto classes, and freeze its weights.
+
+    Args:
+        model: The model.
+        precision: How its weights are quantized and computed with.
+        attention: As for `load_base`.
+        architecture: The auto class.
+        labels: Number of labels of a classifier; 0 for a model without labels.
+        unquantized: Modules that are not quantized; None leaves the choice to transformers.
+
+    Returns:
+        The model, and the names of the weights that its files lack, which are random numbers.
+
+    Raises:
+        StudioError: As for `load_base`.
+    """
+    import torch
     from transformers.utils.logging import disable_progress_bar
 
     disable_progress_bar()
     tokenizer = load_tokenizer(model)
     name, why = resolve_dtype(precision.compute_dtype)
     dtype = getattr(torch, name)
-    options = _load_options(model, precision, attention, dtype)
+    options = _load_options(model, precision, attention, dtype, architecture, unquantized)
+    if labels:
+        options["num_labels"] = labels
     with client.explained("model", model.name), readable(model):
-        loaded, report = AutoModelForCausalLM.from_pretrained(
+        loaded, report = architecture.from_pretrained(
             model.path, revision=model.revision, trust_remote_code=False, output_loading_info=True, **options
-        )
-    if missing := sorted(report["missing_keys"]):
-        raise StudioError(
-            f"The files of the model {model.name!r} lack weights, such as {missing[0]} ({len(missing)} in all), which "
-            "would be random numbers. Download it again, or choose another model."
         )
     loaded.requires_grad_(False)
     _keep_only_tokens(loaded)
     base = LoadedBase(loaded, tokenizer, [f"Matrix products are computed in {name} ({why})."])
     if precision.quantization in ("nf4", "fp4") and device() == "cpu":
         _unpack_if_it_fits(base, dtype)
-    return base
+    return base, sorted(report["missing_keys"])
+
+
+def check_missing(model: Model, missing: list[str]) -> None:
+    """Check that the files of a model lack no weights.
+
+    Args:
+        model: The model.
+        missing: Names of the weights that they lack.
+
+    Raises:
+        StudioError: They lack some.
+    """
+    if missing:
+        raise StudioError(
+            f"The files of the model {model.name!r} lack weights, such as {missing[0]} ({len(missing)} in all), which "
+            "would be random numbers. Download it again, or choose another model."
+        )
+
+
+def read_config(model: Model) -> Any:
+    """Return the `PretrainedConfig` of a model.
+
+    Raises:
+        StudioError: There is no such model, no access to it, or its files are not a model.
+    """
+    with client.explained("model", model.name), readable(model):
+        return load_config(model)
 
 
 def _keep_only_tokens(model: "PreTrainedModel") -> None:
@@ -146,12 +196,17 @@ def _keep_only_tokens(model: "PreTrainedModel") -> None:
     """
     from transformers import GenerationConfig
 
-    given = model.generation_config
+    # A classifier has no such file.
+    if (given := getattr(model, "generation_config", None)) is None:
+        return
     names = ("bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id")
     model.generation_config = GenerationConfig(**{name: getattr(given, name, None) for name in names})
 
 
-def _load_options(model: Model, precision: Precision, attention: str, dtype: "torch.dtype") -> dict[str, Any]:
+def _load_options(
+    model: Model, precision: Precision, attention: str, dtype: "torch.dtype", architecture: Any,
+    unquantized: list[str] | None,
+) -> dict[str, Any]:  # fmt: skip
     """Return the arguments of `from_pretrained` for a base model."""
     options: dict[str, Any] = {"dtype": dtype, "use_safetensors": True}
     with client.explained("model", model.name), readable(model):
@@ -160,12 +215,12 @@ def _load_options(model: Model, precision: Precision, attention: str, dtype: "to
         check_files(model)
         # The weights of the embedded model are converted here.
         if model.name != embedded.NAME:
-            check_weights(model, config)
+            check_weights(model, config, architecture)
     chosen = attention_for(config) if attention == "auto" else attention
     if chosen is not None:
         options["attn_implementation"] = chosen
     if precision.quantization != "none":
-        options["quantization_config"] = _bitsandbytes(precision, dtype)
+        options["quantization_config"] = _bitsandbytes(precision, dtype, unquantized)
     if device() == "cuda":
         options["device_map"] = {"": 0}
     return options
@@ -184,7 +239,7 @@ class readable:
             reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise StudioError(
                 f"The model {self.model.name!r} could not be loaded: {reason} "
-                "Expected a causal language model with config.json, tokenizer.json and safetensors weights."
+                "Expected a language model with config.json, tokenizer.json and safetensors weights."
             ) from error
 
 
@@ -201,13 +256,15 @@ def _is_of_files(error: BaseException) -> bool:
     return isinstance(error, Exception) or is_panic(error)
 
 
-def _bitsandbytes(precision: Precision, dtype: "torch.dtype") -> Any:
+def _bitsandbytes(precision: Precision, dtype: "torch.dtype", unquantized: list[str] | None) -> Any:
     from transformers import BitsAndBytesConfig
 
     if precision.quantization == "int8":
-        return BitsAndBytesConfig(load_in_8bit=True)
+        return BitsAndBytesConfig(load_in_8bit=True, llm_int8_skip_modules=unquantized)
     return BitsAndBytesConfig(
         load_in_4bit=True,
+        # In spite of its name it holds for 4 bits, too.
+        llm_int8_skip_modules=unquantized,
         bnb_4bit_quant_type=precision.quantization,
         bnb_4bit_use_double_quant=precision.double_quantization,
         bnb_4bit_compute_dtype=dtype,

@@ -40,7 +40,7 @@ def check_files(model: Model) -> None:
             )
 
 
-def check_weights(model: Model, config: Any) -> None:
+def check_weights(model: Model, config: Any, architecture: Any) -> None:
     """Check that a model's files are large enough for the parameters that its config describes.
 
     transformers fills in weights that are missing, so that a small folder could take all memory of the machine.
@@ -48,12 +48,12 @@ def check_weights(model: Model, config: Any) -> None:
     Args:
         model: The model.
         config: Its `PretrainedConfig`.
+        architecture: transformers' auto class that is loaded.
 
     Raises:
         StudioError: They are not.
     """
     import torch
-    from transformers import AutoModelForCausalLM
     from transformers.utils import cached_file
     from transformers.utils.hub import cached_files
 
@@ -63,7 +63,7 @@ def check_weights(model: Model, config: Any) -> None:
     there = sum(Path(path).stat().st_size for path in cached_files(model.path, names, **options) or ())
     # A model without weights has parameters on no device, which take no memory.
     with torch.device("meta"):
-        built = AutoModelForCausalLM.from_config(copy.deepcopy(config), trust_remote_code=False)
+        built = architecture.from_config(copy.deepcopy(config), trust_remote_code=False)
     described = sum(parameter.numel() for parameter in built.parameters())
     if there and described > _MOST_PARAMETERS_PER_BYTE * there:
         raise StudioError(

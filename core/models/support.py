@@ -4,6 +4,10 @@ from typing import Any
 
 # Names that families give to the longest text that the model can read.
 _CONTEXT_FIELDS = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length", "context_length")
+# Families whose positions begin after the id of the padding token, so that the first positions are never used.
+_POSITIONS_AFTER_PADDING = {
+    "camembert", "data2vec-text", "roberta", "roberta-prelayernorm", "xlm-roberta", "xlm-roberta-xl", "xmod",
+}  # fmt: skip
 # Rotary embeddings whose angles change with the length of the longest row in a batch.
 _LENGTH_DEPENDENT = ("longrope", "dynamic")
 
@@ -17,12 +21,15 @@ def unanswerable_reason(config: Any) -> str | None:
     Args:
         config: The model's `PretrainedConfig`.
     """
-    from transformers import AutoModelForCausalLM
+    from transformers import AutoModelForCausalLM, AutoModelForMaskedLM
 
     if getattr(config, "is_encoder_decoder", False):
         return f"{config.model_type} is an encoder-decoder model"
     if type(config) not in AutoModelForCausalLM._model_mapping:
         return f"transformers has no causal language model for {config.model_type}"
+    # transformers has a causal class for BERT and the like, which only a checkpoint that was trained so fits.
+    if type(config) in AutoModelForMaskedLM._model_mapping and not getattr(config, "is_decoder", False):
+        return f"{config.model_type} reads texts in both directions"
     model = AutoModelForCausalLM._model_mapping[type(config)]
     if not getattr(model, "can_generate", lambda: False)():
         return f"{model.__name__} cannot generate text"
@@ -43,6 +50,8 @@ def context_of(config: Any) -> int | None:
     """Return how many tokens a model can read, question and answer together; None where nothing limits it."""
     text = config.get_text_config()
     found = next((value for name in _CONTEXT_FIELDS if (value := getattr(text, name, None))), None)
+    if found and config.model_type in _POSITIONS_AFTER_PADDING:
+        return int(found) - (text.pad_token_id or 0) - 1
     return int(found) if found else None
 
 

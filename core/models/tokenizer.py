@@ -60,13 +60,13 @@ def encode(tokenizer: "PreTrainedTokenizerBase", text: str, **options: bool) -> 
     Args:
         tokenizer: The tokenizer.
         text: The text.
-        options: Passed on to the tokenizer.
+        options: Passed on to the tokenizer; `add_special_tokens=True` adds those tokens.
 
     Raises:
         ValueError: The tokenizer fails on the text, as with a pattern that needs too many steps.
     """
     with _panics_as_errors():
-        return tokenizer(text, add_special_tokens=False, **options)
+        return tokenizer(text, **({"add_special_tokens": False} | options))
 
 
 def decode(tokenizer: "PreTrainedTokenizerBase", ids: list[int], **options: bool) -> str:

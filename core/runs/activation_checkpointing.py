@@ -56,7 +56,8 @@ def fuses(config: QLoRAConfig, model_config: Any) -> bool:
     plain_lora = not (config.lora_dora or config.lora_bias != "none")
     # Modules outside the blocks; training these fully does not touch a fused block.
     outside = {"lm_head", "embed_tokens", "norm"}.issuperset(config.whole_modules)
-    supported = config.kernels == "auto" and config.quantization != "int8" and plain_lora and outside
+    wanted = config.kernels == "auto" and not config.classifies
+    supported = wanted and config.quantization != "int8" and plain_lora and outside
     return supported and fast_paths.will_fuse(model_config)
 
 

@@ -8,7 +8,7 @@ from typing import Literal
 
 import pandas as pd
 
-from core.runs.metrics_series import HELD_OUT_LOSS, Timeline
+from core.runs.metrics_series import CLASSIFIER_METRICS, HELD_OUT_LOSS, Timeline
 
 Kind = Literal["not a number", "climbing loss", "held-out loss rising", "exploding gradient", "learning rate 0"]
 
@@ -16,6 +16,8 @@ Kind = Literal["not a number", "climbing loss", "held-out loss rising", "explodi
 _SETTLING_STEPS = 20
 # Smoothed loss divided by its minimum so far.
 _CLIMB_RATIO = 1.25
+# Share of its start above which the loss of a classifier is judged: near 0, one wrong label multiplies it.
+_CLASSIFIER_SHARE = 0.5
 # Held-out loss divided by its minimum so far, at two evaluation passes in a row.
 _TURN_RATIO = 1.02
 # Gradient norm divided by the median of the fifty steps before.
@@ -78,6 +80,8 @@ def _climbing(timeline: Timeline) -> Alert | None:
     # An exponential mean, because the loss of one step depends mostly on its rows.
     smooth = loss.ewm(halflife=8).mean()
     high = (smooth > _CLIMB_RATIO * smooth.cummin()) & (pd.RangeIndex(len(loss)) >= _SETTLING_STEPS)
+    if any(len(timeline.values(metric)[0]) for metric in CLASSIFIER_METRICS):
+        high &= smooth > _CLASSIFIER_SHARE * smooth.iloc[0]
     step = _first(high)
     if step is None:
         return None

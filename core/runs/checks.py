@@ -18,7 +18,7 @@ from core.hardware import gpu
 from core.hub import client
 from core.models import catalogue, support
 from core.models.catalogue import Model
-from core.runs import fit, preflight_model
+from core.runs import fit, label_checks, preflight_model
 from core.runs.config import QLoRAConfig
 from core.runs.findings import Finding
 from core.runs.forecast import MARGIN
@@ -53,7 +53,10 @@ def check(settings: Settings, config: QLoRAConfig, on_stage: Callable[[str], Non
             examined = pool.submit(preflight_model.findings, model, config)
             on_stage("Reading the model's config")
             _shape(model, config, found)
-            if rows is not None:
+            if rows is not None and config.classifies:
+                on_stage(f"Checking the labels of {len(rows[TRAIN]):,} rows")
+                found += label_checks.findings(settings, model, config, rows)
+            elif rows is not None:
                 on_stage(f"Checking the length and the template of {min(len(rows[TRAIN]), _CHECKED_ROWS):,} rows")
                 _rendered(model, config, rows, found)
             found += _memory(settings, config)
@@ -188,7 +191,7 @@ def _rendered(model: Model, config: QLoRAConfig, rows: dict[str, list], found: l
         return
     counts = _count_problems(renderer, config, rows[TRAIN])
     found += counts.findings(config.max_length)
-    found.append(Finding("fine", f"The chat template is {renderer.template_name}."))
+    found.append(Finding("fine", f"Chat template: {renderer.template_name}."))
     warning = renderer.end_tokens.warning
     found.append(Finding("warning" if warning else "fine", warning or renderer.end_tokens.note))
 

@@ -19,6 +19,7 @@ class HeldOutSetup:
         answers_only: Whether only the tokens of answers count.
         rows: Identifies the held-out rows.
         tokenizer: Identifies the tokens of the rows; two models may share a tokenizer.
+        task: What is measured: the loss of the answers' tokens, or of the labels.
     """
 
     max_length: int
@@ -26,6 +27,7 @@ class HeldOutSetup:
     answers_only: bool
     rows: str
     tokenizer: str
+    task: str = "generate"
 
 
 def held_out_setup_of(run: Run, config: QLoRAConfig, prepared: PreparedEvent | None) -> HeldOutSetup:
@@ -39,7 +41,8 @@ def held_out_setup_of(run: Run, config: QLoRAConfig, prepared: PreparedEvent | N
     # The same rows have the same number of tokens in one epoch only if the tokenizer is the same.
     tokenizer = f"{prepared.rows} {prepared.tokens}" if prepared else ""
     template = prepared.template if prepared else config.chat_template
-    return HeldOutSetup(config.max_length, template, config.answers_only, _rows(run, config), tokenizer)
+    rows = _rows(run, config)
+    return HeldOutSetup(config.max_length, template, config.answers_only, rows, tokenizer, config.task)
 
 
 def _rows(run: Run, config: QLoRAConfig) -> str:
@@ -57,6 +60,8 @@ def _rows(run: Run, config: QLoRAConfig) -> str:
 
 def why_not_comparable(one: HeldOutSetup, other: HeldOutSetup) -> str:
     """Return how the held-out loss of one run was measured differently from that of another; empty if it was not."""
+    if one.task != other.task:
+        return f"the task {one.task} instead of {other.task}"
     found = []
     if one.max_length != other.max_length:
         found.append(f"maximum length {one.max_length:,} instead of {other.max_length:,}")

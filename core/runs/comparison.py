@@ -10,7 +10,7 @@ import numpy as np
 from core.errors import StudioError
 from core.runs.comparability import HeldOutSetup, held_out_setup_of, why_not_comparable
 from core.runs.config import TITLES, QLoRAConfig, group_of
-from core.runs.metrics_series import HELD_OUT_LOSS, Timelines
+from core.runs.metrics_series import CLASSIFIER_METRICS, HELD_OUT_LOSS, Timelines
 from core.runs.names import format_value
 from core.runs.store import Run, Status
 
@@ -32,6 +32,8 @@ class Summary:
         base: Held-out loss before the first update.
         best_held_out: Minimum held-out loss.
         held_out: Last held-out loss.
+        accuracy: Last held-out accuracy of a classifier.
+        macro_f1: Last held-out macro-F1 of a classifier.
         seconds: Time spent on training.
         tokens: Tokens trained on.
         memory_gib: Maximum over all steps.
@@ -51,6 +53,8 @@ class Summary:
     base: float | None = None
     best_held_out: float | None = None
     held_out: float | None = None
+    accuracy: float | None = None
+    macro_f1: float | None = None
     seconds: float = 0.0
     tokens: int = 0
     memory_gib: float | None = None
@@ -60,7 +64,7 @@ class Summary:
 
 SORTS = tuple(name for name in Summary.__dataclass_fields__ if name not in ("run", "config", "held_out_setup"))
 # Results that are comparable only if the held-out loss was measured in the same way.
-HELD_OUT_RESULTS = ("best_held_out", "held_out", "base")
+HELD_OUT_RESULTS = ("best_held_out", "held_out", "base", *CLASSIFIER_METRICS.values())
 
 
 class Summaries:
@@ -103,12 +107,17 @@ class Summaries:
             base=float(held_out[0]) if len(held_out) else None,
             best_held_out=_least(held_out),
             held_out=float(held_out[-1]) if len(held_out) else None,
+            **{field: _last(timeline.values(title)[1]) for title, field in CLASSIFIER_METRICS.items()},
             seconds=spent[-1][2] if spent else 0.0,
             tokens=spent[-1][1] if spent else 0,
             memory_gib=float(memory.max()) if len(memory) else None,
             config=config,
             held_out_setup=held_out_setup_of(run, config, timeline.progress().prepared) if is_measured else None,
         )  # fmt: skip
+
+
+def _last(values: np.ndarray) -> float | None:
+    return float(values[-1]) if len(values) else None
 
 
 def _least(values: np.ndarray) -> float | None:

@@ -83,8 +83,7 @@ class PreparedEvent(RunEvent):
         left_out: Rows that cannot be trained on, counted by reason.
         truncated: Rows that exceed the maximum length.
         tokens: Tokens of one epoch.
-        answer_tokens: Those of them that carry loss.
-        trainable: Parameters that are trained.
+        answer_tokens: Those of them that carry loss; 0 for a classifier.
         choices: Decisions that were made for the user, each with its reason.
     """
 
@@ -145,11 +144,13 @@ class StepEvent(RunEvent):
 
 
 class EvalEvent(RunEvent):
-    """Held-out loss at a step; `rows` were evaluated in `seconds`."""
+    """Held-out loss at a step; `rows` were evaluated in `seconds`. Accuracy and macro-F1 are a classifier's."""
 
     event: Literal["eval"] = "eval"
     step: int
     loss: Number = None
+    accuracy: Number = None
+    macro_f1: Number = None
     rows: int = 0
     seconds: float = 0.0
 

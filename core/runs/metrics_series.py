@@ -32,8 +32,12 @@ METRIC_TITLES = {
 }  # fmt: skip
 METRICS = ("loss", *METRIC_TITLES)
 HELD_OUT_LOSS = "held-out loss"
+# Metrics of the evaluation passes of a classifier, by their titles on pages and in reports; all are shares.
+CLASSIFIER_METRICS = {"held-out accuracy": "accuracy", "held-out macro-F1": "macro_f1"}
+_EVAL_FIELDS = {HELD_OUT_LOSS: "loss", **CLASSIFIER_METRICS}
 # Colors of the curves in charts and plots.
 LOSS_COLOR, HELD_OUT_COLOR, METRIC_COLOR = "#0f9488", "#e07b28", "#5b7fd6"
+CLASSIFIER_COLORS = dict(zip(CLASSIFIER_METRICS, ("#7f5fc4", "#56b4e9"), strict=True))
 # Maximum number of points of a curve on a page; a chart is narrower than that in pixels.
 MAX_CURVE_POINTS = 600
 _MAX_CACHED_RUNS = 12
@@ -130,9 +134,9 @@ class Timeline(EventReader):
     def values(self, metric: str) -> tuple[np.ndarray, np.ndarray]:
         """Return the steps (n,) and values (n,) of a metric, without steps where it is missing or not finite."""
         with self._lock:
-            if metric == HELD_OUT_LOSS:
+            if field := _EVAL_FIELDS.get(metric):
                 steps = np.array([event.step for event in self._evals], dtype=np.int64)
-                values = np.array([_number(event.loss) for event in self._evals], dtype=float)
+                values = np.array([_number(getattr(event, field)) for event in self._evals], dtype=float)
             else:
                 steps = np.array(self._steps, dtype=np.int64)
                 values = np.array(self._values[metric], dtype=float)

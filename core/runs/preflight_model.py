@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import StudioError
-from core.models import support
+from core.models import classifier, support
 from core.models.catalogue import Model
 from core.models.config_bounds import load_config
 from core.runs import targets
@@ -32,7 +32,7 @@ _TIMEOUT_SECONDS = 300
 # Address space, most of which is torch's libraries, CPU time, and bytes of one file.
 _LIMITS = Limits(24 * 2**30, _TIMEOUT_SECONDS, 2**30)
 # The settings that decide the report; it is cached by them.
-_ADAPTER_FIELDS = ("model", "quantization", "attention", *LoRASettings.model_fields)
+_ADAPTER_FIELDS = ("model", "task", "quantization", "attention", *LoRASettings.model_fields)
 
 
 def findings(model: Model, config: QLoRAConfig) -> list[Finding]:
@@ -152,19 +152,18 @@ def examine(model_config: Any, config: QLoRAConfig) -> dict[str, Any]:
         model_config: The model's `PretrainedConfig`.
         config: The run.
     """
-    import torch
-    from transformers import AutoModelForCausalLM
-
     report: dict[str, Any] = {"problems": [], "warnings": [], "fine": ""}
     if config.attention == "sdpa" and getattr(model_config.get_text_config(), "attn_logit_softcapping", None):
         report["problems"].append(
             f"{config.model} caps its attention scores, which Attention sdpa leaves out. Set Attention to auto."
         )
-    if why := support.unanswerable_reason(model_config):
+    if config.classifies and (why := classifier.unclassifiable_reason(model_config)):
+        report["problems"].append(f"No classifier can be trained from {config.model}: {why}. Choose another model.")
+        return report
+    if not config.classifies and (why := support.unanswerable_reason(model_config)):
         report["warnings"].append(f"Chat and Evaluate will not answer with {config.model}: {why}.")
     try:
-        with torch.device("meta"):
-            model = AutoModelForCausalLM.from_config(model_config, dtype=torch.float32, trust_remote_code=False)
+        model = _build_empty(model_config, config)
     # Each family raises its own kinds of errors for a config that it cannot build.
     except Exception as error:
         report["problems"].append(
@@ -180,13 +179,24 @@ def examine(model_config: Any, config: QLoRAConfig) -> dict[str, Any]:
     return report
 
 
+def _build_empty(model_config: Any, config: QLoRAConfig) -> Any:
+    """Return the model without weights; a classifier with two labels, because their number changes no other module."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    if config.classifies:
+        return classifier.build_empty(model_config, 2)
+    with torch.device("meta"):
+        return AutoModelForCausalLM.from_config(model_config, dtype=torch.float32, trust_remote_code=False)
+
+
 def _apply(model: Any, found: targets.Targets, config: QLoRAConfig, report: dict[str, Any]) -> None:
     """Apply the adapter as PEFT does; report what it refuses, or how much is trained."""
     from peft import get_peft_model
 
     from core.runs.adapter import lora_config
 
-    lora = lora_config(config, found.modules)
+    lora = lora_config(config, found.modules, found.head)
     # Initial values need weights; their conditions are checked by name.
     lora.init_lora_weights = False
     try:
@@ -211,7 +221,8 @@ def _apply(model: Any, found: targets.Targets, config: QLoRAConfig, report: dict
             "its experts' weights. Name attention as the target to train what is named."
         )
     trained = sum(parameter.numel() for parameter in peft.parameters() if parameter.requires_grad)
-    whole = f"; {len(found.whole)} are fully trained" if found.whole else ""
+    head = ", the classifier's head among them" if found.head else ""
+    whole = f"; {len(found.whole)} are fully trained{head}" if found.whole else ""
     adapted = len(tuner.targeted_module_names) + len(parameters)
     report["fine"] = f"{adapted} modules get an adapter{whole}: {trained:,} parameters are trained."
 
@@ -235,7 +246,7 @@ def _quantized(model: Any, found: targets.Targets, config: QLoRAConfig) -> list[
     """Check that no module that is fully trained is quantized; the output layer never is."""
     if config.quantization == "none":
         return []
-    linear, refused = targets.linear_layers(model)
+    linear, refused = targets.linear_layers(model, found.head)
     inside = [name for name in found.whole if any(f"{layer}.".startswith(f"{name}.") for layer in [*linear, *refused])]
     if not inside:
         return []

@@ -127,6 +127,24 @@ LABEL_TASK = Preset(
     },
 )
 
+CLASSIFIER = Preset(
+    "Classifier",
+    "A head on the embedded model chooses one of the labels of short texts: adapters in the attention only, and a high "
+    "learning rate because the run is short. For a larger model or BERT, lower the learning rate.",
+    {
+        "task": "classify",
+        "max_length": 96,
+        "epochs": 2.0,
+        "learning_rate": 1e-3,
+        "lora_targets": "attention",
+        "batch_size": 16,
+        "eval_steps": 25,
+        "eval_rows": 200,
+        "save_steps": 25,
+    },
+)
+
 PRESETS: dict[str, Preset] = {
-    preset.name: preset for preset in (QUICK_DEMO, QLORA_PAPER_7B, QLORA_PAPER_13B, *CARDS, LONG_CONTEXT, LABEL_TASK)
+    preset.name: preset
+    for preset in (QUICK_DEMO, QLORA_PAPER_7B, QLORA_PAPER_13B, *CARDS, LONG_CONTEXT, LABEL_TASK, CLASSIFIER)
 }

@@ -156,13 +156,15 @@ def kill(store: RunStore, run: Run) -> None:
     with store.lock():
         state = run.state()
         if state.status not in ACTIVE or state.pid is None:
-            raise StudioError(f"The run {run.id} is {state.status}: there is nothing to kill.")
+            raise StudioError(f"{run.title} is {state.status}, so there is nothing to stop.")
         # The process may exit between the check and the kill.
         with contextlib.suppress(ProcessLookupError):
             os.killpg(state.pid, signal.SIGKILL)
         psutil.wait_procs([p for p in [_process(state.pid)] if p], timeout=30)
         if run.saved_state().status in ACTIVE:
-            _end(run, "stopped", "Stopped at once on request, without a last checkpoint.")
+            step = last_step(run)
+            rest = f"Resume continues from step {step:,}" if step else "there is no checkpoint, so Resume starts again"
+            _end(run, "stopped", f"Stopped at once on request, without saving; {rest}.")
     advance(store)
 
 

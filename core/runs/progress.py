@@ -38,6 +38,9 @@ class RunProgress:
         is_over: Whether the last attempt has reported its end.
         base_loss: Held-out loss before the first update: the base model's, unless the initialization changes it.
         held_out_loss: Latest held-out loss.
+        accuracy: Latest held-out accuracy of a classifier; None for other runs.
+        macro_f1: Latest held-out macro-F1 of a classifier.
+        base_accuracy: Held-out accuracy before the first update.
         seconds_left: Estimate from the mean speed so far; None before the first step and after the last.
         prepared: What was trained on and decided; None before that is known.
     """
@@ -52,6 +55,9 @@ class RunProgress:
     tokens_per_second: float | str | None = None
     base_loss: float | str | None = None
     held_out_loss: float | str | None = None
+    accuracy: float | str | None = None
+    macro_f1: float | str | None = None
+    base_accuracy: float | str | None = None
     seconds: float = 0.0
     seconds_left: float | None = None
     prepared: PreparedEvent | None = None
@@ -70,13 +76,13 @@ def progress(events: Iterable[RunEvent], activity: Activity | None = None) -> Ru
         activity: What the worker does now; None: computed from the events, which must then be complete and in order.
     """
     last: dict[type[RunEvent], Any] = {}
-    losses: list[float | str | None] = []
+    evals: list[EvalEvent] = []
     now = Activity()
     for event in events:
         last[type(event)] = event
         now = now.after(event)
         if isinstance(event, EvalEvent):
-            losses.append(event.loss)
+            evals.append(event)
     prepared: PreparedEvent | None = last.get(PreparedEvent)
     # Before the first step, only the preparation knows how many steps there will be.
     step: StepEvent = last.get(StepEvent) or StepEvent(step=0, total=prepared.total_steps if prepared else 0)
@@ -92,8 +98,11 @@ def progress(events: Iterable[RunEvent], activity: Activity | None = None) -> Ru
         loss=step.loss,
         learning_rate=step.learning_rate,
         tokens_per_second=step.tokens_per_second,
-        base_loss=losses[0] if losses else None,
-        held_out_loss=losses[-1] if losses else None,
+        base_loss=evals[0].loss if evals else None,
+        held_out_loss=evals[-1].loss if evals else None,
+        accuracy=evals[-1].accuracy if evals else None,
+        macro_f1=evals[-1].macro_f1 if evals else None,
+        base_accuracy=evals[0].accuracy if evals else None,
         seconds=seconds,
         seconds_left=seconds / step.step * (step.total - step.step) if step.step and not is_over else None,
         prepared=prepared,

@@ -11,7 +11,15 @@ from typing import Any
 from core.runs import alerts
 from core.runs.config import TITLES, QLoRAConfig, group_of
 from core.runs.events import PreparedEvent
-from core.runs.metrics_series import HELD_OUT_COLOR, HELD_OUT_LOSS, LOSS_COLOR, METRIC_COLOR, METRIC_TITLES, Timeline
+from core.runs.metrics_series import (
+    CLASSIFIER_METRICS,
+    HELD_OUT_COLOR,
+    HELD_OUT_LOSS,
+    LOSS_COLOR,
+    METRIC_COLOR,
+    METRIC_TITLES,
+    Timeline,
+)
 from core.runs.progress import RunProgress, duration
 from core.runs.store import Run, RunState
 from core.runs.yaml_io import command_line
@@ -92,6 +100,10 @@ def _result(timeline: Timeline, now: RunProgress) -> list[str]:
             ["Held-out loss, best", f"{held_out[best]:.4f} at step {steps[best]:,}"],
             ["Held-out loss, last", f"{held_out[-1]:.4f} ({held_out[-1] / held_out[0] - 1:+.1%})"],
         ]
+    for title in CLASSIFIER_METRICS:
+        _, shares = timeline.values(title)
+        if len(shares):
+            rows.append([f"{title[0].upper()}{title[1:]}, first and last", f"{shares[0]:.1%}, {shares[-1]:.1%}"])
     if len(losses):
         rows.append(["Loss, first and last step", f"{losses[0]:.4f}, {losses[-1]:.4f}"])
         spent = timeline.curve("loss", max_points=2)[-1]
@@ -112,9 +124,9 @@ def _rows(run: Run, now: RunProgress) -> list[str]:
     subset, prepared = run.subset(), now.prepared
     lines = [f"- {plain(subset.describe())}", f"- SHA-256 of the conversations: `{subset.sha256}`"] if subset else []
     if prepared:
+        with_loss = f", {prepared.answer_tokens:,} of them carry loss" if prepared.answer_tokens else ""
         lines.append(
-            f"- {prepared.rows:,} rows, {prepared.tokens:,} tokens per epoch, {prepared.answer_tokens:,} of them carry "
-            f"loss; {plain(prepared.template)}"
+            f"- {prepared.rows:,} rows, {prepared.tokens:,} tokens per epoch{with_loss}; {plain(prepared.template)}"
         )
         lines += [f"- {count:,} rows left out: {plain(reason)}" for reason, count in prepared.left_out.items()]
         if prepared.truncated:

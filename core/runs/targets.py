@@ -5,10 +5,12 @@ fully trained if its name ends with the given text. Preflight resolves on the me
 so both reach the same result. Imports torch and PEFT only when called.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from core.errors import StudioError
+from core.models.classifier import head_modules
 from core.runs.config import QLoRAConfig
 from core.runs.config.lora import ALL_LINEAR, ATTENTION, GROUPS, MLP
 
@@ -33,6 +35,7 @@ class Targets:
         modules: The value of PEFT's `target_modules`.
         matched: Full names of the modules that get an adapter.
         whole: Full names of the modules that are fully trained.
+        head: Those of them that are a classifier's head; empty for a model that generates text.
         problems: Sentences on names that cannot be used.
         notes: Sentences on what a group leaves out.
     """
@@ -40,6 +43,7 @@ class Targets:
     modules: str | list[str] = ALL_LINEAR
     matched: list[str] = field(default_factory=list)
     whole: list[str] = field(default_factory=list)
+    head: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -58,10 +62,11 @@ def require(model: "nn.Module", config: QLoRAConfig) -> Targets:
 
 def resolve(model: "nn.Module", config: QLoRAConfig) -> Targets:
     """Return the targets of a run on a model, with a sentence for every name that cannot be used."""
-    found = Targets()
-    linear, refused = linear_layers(model)
+    found = Targets(head=head_modules(model) if config.classifies else [])
+    linear, refused = linear_layers(model, found.head)
     found.whole = _whole(model, config, found)
-    head = output_layer(model)
+    whole = [*config.whole_modules, *found.head]
+    output = output_layer(model)
     modules: list[str] = []
     for name in config.target_names:
         if name in GROUPS:
@@ -73,26 +78,32 @@ def resolve(model: "nn.Module", config: QLoRAConfig) -> Targets:
                 )
         else:
             layers = _matching(model, [name])
-            if problem := _unusable(model, name, layers, head, refused, config):
+            if problem := _unusable(model, name, layers, output, refused, config):
                 found.problems.append(problem)
                 continue
         if not layers:
             found.problems.append(_nothing(f"The target {name!r} matches no module", config, linear))
-        elif not _matching(model, layers, config.whole_modules):
+        elif not _matching(model, layers, whole):
             found.problems.append(
                 f"All that the target {name!r} matches is fully trained. Remove it from Target modules or from Modules "
                 "to train whole."
             )
         modules += layers if name in GROUPS else [name]
-    found.matched = _matching(model, modules, config.whole_modules)
+    found.matched = _matching(model, modules, whole)
     # If the result is all that PEFT means by "all-linear", that word is passed on, so that adapter_config.json says it.
-    whole_word = config.target_names == [ALL_LINEAR] and not refused
+    # Of a classifier's head, PEFT knows the usual names only.
+    whole_word = config.target_names == [ALL_LINEAR] and not refused and not found.head
     found.modules = ALL_LINEAR if whole_word else list(dict.fromkeys(modules))
     return found
 
 
-def linear_layers(model: "nn.Module") -> tuple[list[str], list[str]]:
-    """Return full names of the linear layers that PEFT's "all-linear" means, and of those that PEFT then refuses."""
+def linear_layers(model: "nn.Module", head: Sequence[str] = ()) -> tuple[list[str], list[str]]:
+    """Return full names of the linear layers that PEFT's "all-linear" means, and of those that PEFT then refuses.
+
+    Args:
+        model: The model.
+        head: Modules of a classifier's head, whose layers are left out.
+    """
     from peft import LoraConfig
     from peft.tuners.tuners_utils import _check_lora_target_modules_mamba, _maybe_include_all_linear_layers
 
@@ -100,7 +111,7 @@ def linear_layers(model: "nn.Module") -> tuple[list[str], list[str]]:
     names = set(_maybe_include_all_linear_layers(lora, model).target_modules)
     taken, refused = [], []
     for name, _ in model.named_modules():
-        if name not in names:
+        if name not in names or any(f"{name}.".startswith(f"{part}.") for part in head):
             continue
         try:
             _check_lora_target_modules_mamba(lora, model, name.rpartition(".")[2])
@@ -141,11 +152,11 @@ def _matching(model: "nn.Module", names: list[str], whole: list[str] | None = No
 
 
 def _unusable(
-    model: "nn.Module", name: str, layers: list[str], head: str | None, refused: list[str], config: QLoRAConfig
+    model: "nn.Module", name: str, layers: list[str], output: str | None, refused: list[str], config: QLoRAConfig
 ) -> str | None:
     """Return a sentence on a name that matches something else than modules that LoRA adapts, or None."""
     linear, _ = linear_layers(model)
-    if head in layers:
+    if output in layers:
         return (
             f"The target {name!r} is the output layer of {config.model}, whose adapter TRL cannot train. Remove it "
             "from Target modules, or add it to Modules to train whole."
@@ -183,7 +194,7 @@ def _whole(model: "nn.Module", config: QLoRAConfig, found: Targets) -> list[str]
                 f"The module to train whole {wanted!r} is not in {config.model}. Expected one or more of: {there}."
             )
         matched += layers
-    return list(dict.fromkeys(matched))
+    return list(dict.fromkeys([*matched, *found.head]))
 
 
 def _nothing(what: str, config: QLoRAConfig, linear: list[str]) -> str:

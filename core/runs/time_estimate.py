@@ -27,7 +27,7 @@ from core.system.files import modified_ns
 
 # Settings that change the speed by kind, so that a run with another value is no measure.
 _DECISIVE = (
-    "model", "revision", "quantization", "compute_dtype", "attention", "packing", "kernels", "lora_dora",
+    "model", "revision", "task", "quantization", "compute_dtype", "attention", "packing", "kernels", "lora_dora",
     "lora_bias", "lora_targets", "modules_to_save", "gradient_checkpointing", "gpus",
 )  # fmt: skip
 # Sizes that change the tokens per second by degree, and the factor up to which a run with another size is used.
@@ -128,7 +128,8 @@ class TimeEstimates:
         known = self._speeds.get(run.folder)
         if known is None or known[0] != written:
             if run.saved_state().status in NOT_ENDED:
-                return None
+                # A run that is resumed has the speed that it had before.
+                return known[1] if known else None
             known = self._speeds[run.folder] = (written, measured_speed(self.runs.settings, run))
         return known[1]
 

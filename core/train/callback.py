@@ -17,7 +17,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from core.runs import checkpoints
 from core.runs.checkpoints import Checkpoint
-from core.runs.config import QLoRAConfig
+from core.runs.config import TITLES, QLoRAConfig
 from core.runs.events import (
     CheckpointEvent,
     EvalEvent,
@@ -30,7 +30,6 @@ from core.runs.events import (
 )
 from core.runs.progress import duration
 from core.runs.store import Run
-from core.train.samples import generate_answers
 from core.train.system_metrics import SystemMetrics
 
 # How far an evaluation pass is, is written after this time, and again when the time has grown by this factor.
@@ -54,18 +53,20 @@ class PassProgress:
     that a pass of an hour writes about twenty.
     """
 
-    def __init__(self, events: EventWriter | NoEvents, step: int, rows: int):
+    def __init__(self, events: EventWriter | NoEvents, step: int, rows: int, limit: int = 0):
         """Begin the pass.
 
         Args:
             events: Where the stages are written.
             step: The step at which it takes place; 0 is the base model.
-            rows: How many held-out rows there are.
+            rows: How many held-out rows are used.
+            limit: The setting that limits them; the subset may hold out more.
         """
         self._events, self._rows = events, rows
+        self._done = f"of {rows:,} rows done" + (f" (limited by “{TITLES['eval_rows']}”)" if rows == limit else "")
         self._about = "the base model's held-out loss" if step == 0 else "the held-out loss"
         self._began, self._next = time.monotonic(), _FIRST_STAGE_SECONDS
-        events.write(StageEvent(text=f"Computing {self._about}, 0 of {rows:,} rows done"))
+        events.write(StageEvent(text=f"Computing {self._about}, 0 {self._done}"))
 
     def report(self, share: float) -> None:
         """Write how far the pass is, if that was not done shortly before.
@@ -76,7 +77,7 @@ class PassProgress:
         seconds = time.monotonic() - self._began
         if seconds >= self._next and share < 1:
             self._next = seconds * _STAGE_INTERVAL_GROWTH
-            rows = f"{round(share * self._rows):,} of {self._rows:,} rows done"
+            rows = f"{round(share * self._rows):,} {self._done}"
             left = duration(seconds / share * (1 - share))
             self._events.write(StageEvent(text=f"Computing {self._about}, {rows}, about {left} left"))
 
@@ -205,16 +206,16 @@ class Reporter(TrainerCallback):
         step = state.global_step
         if self.held_out and step not in self._losses:
             started = time.monotonic()
-            stages = PassProgress(self.events, step, len(self.held_out))
-            loss = self.trainer.held_out_loss(self.held_out, self.config.rows_per_gpu, stages.report)
+            stages = PassProgress(self.events, step, len(self.held_out), self.config.eval_rows)
+            metrics = self.trainer.evaluate_held_out(self.held_out, self.config.rows_per_gpu, stages.report)
             seconds = round(time.monotonic() - started, 2)
-            self.events.write(EvalEvent(step=step, loss=loss, rows=len(self.held_out), seconds=seconds))
-            self._losses[step] = loss
+            self.events.write(EvalEvent(step=step, **metrics, rows=len(self.held_out), seconds=seconds))
+            self._losses[step] = metrics["loss"]
             self._check_best(state, control)
         questions = self.config.questions
         if questions and self._ranks.is_main:
             self.events.write(StageEvent(text="Answering the sample prompts"))
-            answers = generate_answers(self.trainer, questions, self.config.sample_tokens)
+            answers = self.trainer.answer_samples(questions, self.config.sample_tokens)
             self.events.write(SampleEvent(step=step, prompts=questions, answers=answers))
         self._step_started = time.monotonic()
 

@@ -79,7 +79,7 @@ def set_mode(config: QLoRAConfig, on_gpu: bool, try_step: Callable[[], None]) ->
             "Deterministic is off (as configured): a resumed run may differ from an uninterrupted one in the last bits."
         )
     if not on_gpu:
-        return f"Deterministic is {config.deterministic}: without a GPU every kernel repeats bit by bit as it is."
+        return f"Deterministic is {config.deterministic}: on a CPU the same run repeats bit by bit in any case."
     torch.use_deterministic_algorithms(True)
     # In this mode PyTorch also fills all new memory, which costs time and only helps to find reads of unwritten memory.
     torch.utils.deterministic.fill_uninitialized_memory = False

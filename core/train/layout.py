@@ -70,7 +70,8 @@ def choose_layout(model: torch.nn.Module, wants_packing: bool, why_padded: str, 
             why = f"in a packed batch {failure}"
         if not why:
             model.set_attn_implementation(PACKED)
-            note = f"Attention is {PACKED} (auto: rows lie end to end, each seeing only itself, {kernel_name()})."
+            rows = f"rows are packed end to end, and each attends to itself only ({kernel_name()})"
+            note = f"Attention is {PACKED} (auto): {rows}."
             return Layout("packed", plain, note)
     if failure := probe.failure(probe.padded):
         note = f"Rows go through the model one at a time, with {own_attention}: in a padded batch {failure}."

@@ -125,8 +125,22 @@ def cross_entropy(
         objective: What is minimized.
     """
     targets = labels[:, 1:].flatten()  # (batch · (length − 1),)
+    # (batch · (length − 1), vocabulary)
+    return class_cross_entropy(logits[:, :-1].flatten(0, 1), targets, objective)
+
+
+def class_cross_entropy(
+    logits: torch.Tensor, targets: torch.Tensor, objective: Objective = CROSS_ENTROPY
+) -> tuple[torch.Tensor, int]:
+    """Return the summed loss of a choice among classes, (scalar, float32), and the number of rows that carry it.
+
+    Args:
+        logits: (rows, classes).
+        targets: (rows,), `IGNORE_INDEX` where a row carries no loss.
+        objective: What is minimized.
+    """
     kept = targets != IGNORE_INDEX
-    flat = logits[:, :-1].float().flatten(0, 1)[kept]  # (count, vocabulary), float32
+    flat = logits[kept].float()  # (count, classes), float32
     # (count,), float32
     losses = F.cross_entropy(flat, targets[kept], reduction="none", label_smoothing=objective.smoothing)
     if objective.dft:

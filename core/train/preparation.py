@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from core.data import subset as subsets
-from core.data.table import HELD_OUT, TRAIN
+from core.data.table import TRAIN
 from core.errors import StudioError
 from core.models import catalogue
 from core.models.download import fetch
@@ -24,9 +24,9 @@ from core.settings import Settings
 from core.train import determinism
 from core.train.distributed import SINGLE, RankGroup
 from core.train.provenance import collect_provenance
+from core.train.tasks import GenerationTask, LabelTask, Task
 
 if TYPE_CHECKING:
-    from core.data.tokens import Renderer
     from core.models.loading import LoadedBase
     from core.train.batches import TokenizedRows
     from core.train.trainer import StudioTrainer
@@ -70,24 +70,25 @@ def prepare(
     if problem := checks.machine_problem(config):
         raise StudioError(problem)
     rows = subsets.load(settings, config.subset)
+    notes = hold_out(config, rows)
+    task = LabelTask(settings, config, rows, run, ranks) if config.classifies else GenerationTask(config, rows)
     events.write(StageEvent(text=f"Loading {config.model}"))
     if waits_for_chat and ranks.is_single:
         # With several ranks, the worker waited before it started the first of them.
         wait_for_gpu_memory(settings, config, events)
-    base = _load_base(settings, config)
-    base.notes += [*hold_out(config, rows), *configure_tracker(config, run)]
-    renderer = _make_renderer(config, base)
+    base = _load_base(settings, config, task)
+    base.notes += [*notes, *configure_tracker(config, run)]
     events.write(StageEvent(text=f"Tokenizing {len(rows[TRAIN]):,} rows"))
-    tokenized, held_out = _tokenize_rows(config, renderer, rows)
-    base.notes += [
-        renderer.end_tokens.note,
-        *(f"In {count:,} rows, {note}." for note, count in tokenized.notes.items()),
-    ]
-    trainer = _build_trainer(config, base, renderer, tokenized, run, ranks)
+    tokenized, held_out = task.tokenize(base)
+    if not tokenized.rows:
+        reasons = "; ".join(f"{count} × {reason}" for reason, count in tokenized.left_out.items())
+        raise StudioError(f"No row of {config.subset!r} can be trained on ({reasons}). Create another subset.")
+    trainer = _build_trainer(config, base, task, tokenized, run, ranks)
     on_gpu = trainer.model.device.type == "cuda"
     deterministic_note = determinism.set_mode(config, on_gpu, lambda: trainer.try_step(tokenized.rows))
-    notes = [*base.notes, *trainer.notes, deterministic_note]
-    return PreparedRun(trainer, held_out, _summarize(config, base, renderer, tokenized, trainer, held_out, notes))
+    all_notes = [*base.notes, *trainer.notes, deterministic_note]
+    summary = _summarize(config, base, task.template, tokenized, trainer, held_out, all_notes)
+    return PreparedRun(trainer, held_out, summary)
 
 
 def fetch_model(settings: Settings, config: QLoRAConfig, run: Run, events: EventWriter) -> None:
@@ -146,64 +147,34 @@ def configure_tracker(config: QLoRAConfig, run: Run) -> list[str]:
     return []
 
 
-def _load_base(settings: Settings, config: QLoRAConfig) -> "LoadedBase":
+def _load_base(settings: Settings, config: QLoRAConfig, task: Task) -> "LoadedBase":
     """Load the base model, and check what can be checked only on a loaded model."""
-    from core.models.loading import Precision, load_base
+    from core.models.loading import Precision
 
     precision = Precision(config.quantization, config.double_quantization, config.compute_dtype)
     model = catalogue.find(settings, config.model, config.revision)
-    base = load_base(model, precision, config.attention)
+    base = task.load(model, precision, config.attention)
     if problem := checks.length_problem(config, base.model.config):
         raise StudioError(problem)
     base.notes += targets.require(base.model, config).notes
     return base
 
 
-def _make_renderer(config: QLoRAConfig, base: "LoadedBase") -> "Renderer":
-    """Return the renderer of the run's chat template, and store the template with the tokenizer."""
-    from core.data.tokens import Renderer
-
-    renderer = Renderer(base.tokenizer, config.chat_template, base.model.get_input_embeddings().weight.shape[0])
-    # The tokenizer is saved with the adapter, so that it keeps the template it was trained with.
-    base.tokenizer.chat_template = renderer.template
-    return renderer
-
-
-def _tokenize_rows(
-    config: QLoRAConfig, renderer: "Renderer", rows: dict[str, list]
-) -> tuple["TokenizedRows", list[dict[str, Any]]]:
-    """Return the training rows and the held-out rows as tokens.
-
-    Raises:
-        StudioError: No row can be trained on.
-    """
-    from core.train.batches import tokenize
-
-    tokenized = tokenize(renderer, rows[TRAIN], config.max_length, config.answers_only)
-    held_out = tokenize(renderer, rows[HELD_OUT][: config.eval_rows], config.max_length, config.answers_only).rows
-    if not tokenized.rows:
-        reasons = "; ".join(f"{count} × {reason}" for reason, count in tokenized.left_out.items())
-        raise StudioError(f"No row of {config.subset!r} can be trained on ({reasons}). Create another subset.")
-    return tokenized, held_out
-
-
 def _build_trainer(
-    config: QLoRAConfig, base: "LoadedBase", renderer: "Renderer", tokenized: "TokenizedRows", run: Run,
-    ranks: RankGroup,
-) -> "StudioTrainer":  # fmt: skip
-    from core.train.trainer import StudioTrainer
+    config: QLoRAConfig, base: "LoadedBase", task: Task, tokenized: "TokenizedRows", run: Run, ranks: RankGroup
+) -> "StudioTrainer":
     from core.train.trl_config import make_sft_config
 
     arguments = make_sft_config(config, str(run.checkpoints_dir), config.count_steps(len(tokenized.rows)))
     if not ranks.is_main:
         # Only the main rank reports to trackers.
         arguments.report_to = []
-    return StudioTrainer(config, base, tokenized.rows, args=arguments, renderer=renderer, ranks=ranks)
+    return task.build_trainer(base, tokenized.rows, arguments, ranks)
 
 
 def _summarize(
-    config: QLoRAConfig, base: "LoadedBase", renderer: "Renderer", tokenized: "TokenizedRows",
-    trainer: "StudioTrainer", held_out: list[dict[str, Any]], notes: list[str],
+    config: QLoRAConfig, base: "LoadedBase", template: str, tokenized: "TokenizedRows", trainer: "StudioTrainer",
+    held_out: list[dict[str, Any]], notes: list[str],
 ) -> dict[str, Any]:  # fmt: skip
     """Return the fields of the "prepared" event; their names are part of the run's format on disk."""
     return {
@@ -215,7 +186,7 @@ def _summarize(
         "tokens": tokenized.tokens,
         "answer_tokens": tokenized.answer_tokens,
         "trainable": sum(p.numel() for p in trainer.model.parameters() if p.requires_grad),
-        "template": renderer.template_name,
+        "template": template,
         "choices": notes,
         "lineage": collect_provenance(base.model),
     }

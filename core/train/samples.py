@@ -1,21 +1,18 @@
 """Samples of a run: the current model's greedy answers to the run's sample prompts."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
 from core.models.tokenizer import decode
 from core.train.determinism import nondeterministic_allowed
 
-if TYPE_CHECKING:
-    from core.train.trainer import StudioTrainer
 
-
-def generate_answers(trainer: "StudioTrainer", questions: list[str], max_new_tokens: int) -> list[str]:
+def generate_answers(trainer: Any, questions: list[str], max_new_tokens: int) -> list[str]:
     """Return the current model's greedy answer to each question.
 
     Args:
-        trainer: The trainer of the run, which has a renderer.
+        trainer: The StudioTrainer of the run, which has a renderer.
         questions: Prompts of one turn.
         max_new_tokens: Tokens per answer.
     """
@@ -36,7 +33,7 @@ def generate_answers(trainer: "StudioTrainer", questions: list[str], max_new_tok
         trainer.model.train(was_training)
 
 
-def _generate(trainer: "StudioTrainer", prompts: list[list[int]], max_new_tokens: int) -> list[str]:
+def _generate(trainer: Any, prompts: list[list[int]], max_new_tokens: int) -> list[str]:
     """Return the answers to prompts given as token ids, generated as one batch."""
     tokenizer, base = trainer.processing_class, trainer.model.get_base_model()
     longest = max(map(len, prompts))

@@ -19,7 +19,6 @@ from trl import SFTTrainer
 
 from core.data.tokens import IGNORE_INDEX, Renderer
 from core.models.loading import LoadedBase
-from core.models.probing import are_close
 from core.models.tokenizer import padding_id
 from core.runs import targets
 from core.runs.adapter import lora_config
@@ -29,13 +28,12 @@ from core.train.activation_checkpointing import Planner
 from core.train.batches import count_tokens, find_loss_positions, pack, pad
 from core.train.distributed import SINGLE, RankGroup
 from core.train.kernels.patch import fuse_blocks
-from core.train.layout import choose_layout, explain_padding
+from core.train.layout import Layout, choose_layout, explain_padding
 from core.train.loss import CROSS_ENTROPY, Objective, chunked_cross_entropy, cross_entropy
 from core.train.neftune import add_noise
+from core.train.plain_head import find_plain_head
 from core.train.resume import keep_settings
-
-# Settings of some architectures that change logits after the head: their own forward pass must then compute logits.
-_LOGIT_CHANGES = ("final_logit_softcapping", "logit_scale", "logits_scaling")
+from core.train.samples import generate_answers
 
 
 class StudioTrainer(SFTTrainer):
@@ -59,23 +57,33 @@ class StudioTrainer(SFTTrainer):
         smoothing = config.label_smoothing if config.loss == "cross_entropy" else 0.0
         self.objective = Objective(config.loss == "dft", smoothing)
         self.pad_id = padding_id(base.tokenizer, base.model.get_input_embeddings().weight.shape[0])
-        # The maximum length bounds training and held-out rows.
-        self.layout = choose_layout(base.model, config.packs, explain_padding(config), self.pad_id, config.max_length)
+        self.layout = self.choose_layout(base, config)
         self._tokens_seen = 0
         self._rows_seen: list[int] = []
         self.renderer, self._rewrites_base = renderer, config.lora_init == "pissa"
+        found = targets.require(base.model, config)
         super().__init__(
             model=base.model,
             processing_class=base.tokenizer,
             train_dataset=Dataset.from_list(rows),
             data_collator=self.collate if ranks.is_single else self._collate_shard,
-            peft_config=lora_config(config, targets.require(base.model, config).modules),
+            peft_config=lora_config(config, found.modules, found.head),
             **options,
         )
         self._prepare_adapter(config, base)
         self.notes = self._prepare_blocks(config, rows)
-        self._head = self._find_plain_head()
-        self._noise = self._add_noise(config)
+        self._head = self.find_head()
+        embeddings = self.model.get_base_model().get_input_embeddings()
+        self._noise = add_noise(embeddings, config.neftune_alpha)[0] if config.neftune_alpha else None
+
+    def choose_layout(self, base: LoadedBase, config: QLoRAConfig) -> Layout:
+        """Return how rows go through the model, whose attention is set for it."""
+        # The maximum length bounds training and held-out rows.
+        return choose_layout(base.model, config.packs, explain_padding(config), self.pad_id, config.max_length)
+
+    def find_head(self) -> torch.Tensor | None:
+        """Return the weight of the output layer if logits are computed for the tokens with loss only."""
+        return find_plain_head(self.model, self.compute_dtype_context)
 
     def _prepare_adapter(self, config: QLoRAConfig, base: LoadedBase) -> None:
         """Initialize the adapter, and give it the dtype that it is trained in."""
@@ -99,7 +107,7 @@ class StudioTrainer(SFTTrainer):
         """Fuse the blocks on a GPU, plan what each recomputes, and return notes on both."""
         base, notes = self.model.get_base_model(), []
         self.blocks = []
-        if config.kernels == "auto" and torch.cuda.is_available():
+        if config.kernels == "auto" and not config.classifies and torch.cuda.is_available():
             self.blocks, notes = fuse_blocks(base)
         self.planner = Planner(config, base, self.blocks, rows, packed=self.layout.kind == "packed")
         if not self.ranks.is_single:
@@ -108,11 +116,6 @@ class StudioTrainer(SFTTrainer):
                 "gradients are summed once per update."
             )
         return [self.layout.note, *notes, self.planner.longest.text]
-
-    def _add_noise(self, config: QLoRAConfig) -> Any:
-        """Add NEFTune's noise to the embeddings if the run uses it; return its hook, or None."""
-        embeddings = self.model.get_base_model().get_input_embeddings()
-        return add_noise(embeddings, config.neftune_alpha)[0] if config.neftune_alpha else None
 
     @property
     def trained(self) -> list[torch.nn.Parameter]:
@@ -127,11 +130,14 @@ class StudioTrainer(SFTTrainer):
 
     def _collate_shard(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
         """Return the batch of this rank's rows, with the number of tokens of all ranks that carry loss."""
-        loss_tokens = sum(label != IGNORE_INDEX for row in rows for label in row["labels"][1:])
         mine = self.ranks.shard(rows)
         # A rank without a row computes one that carries no loss: it must take part in the collectives.
         batch = self.collate(mine or [rows[0] | {"labels": [IGNORE_INDEX] * len(rows[0]["labels"])}])
-        return batch | {"loss_tokens": loss_tokens, "row_numbers": [row["row"] for row in mine]}
+        return batch | {"loss_tokens": self.count_loss(rows), "row_numbers": [row["row"] for row in mine]}
+
+    def count_loss(self, rows: list[dict[str, Any]]) -> int:
+        """Return how many tokens of some rows carry loss."""
+        return sum(label != IGNORE_INDEX for row in rows for label in row["labels"][1:])
 
     def _get_num_items_in_batch(self, batch_samples: list[dict[str, Any]], device: torch.device) -> Any:
         """Return how many tokens of an update carry loss, of all ranks: the loss is divided by them."""
@@ -188,30 +194,6 @@ class StudioTrainer(SFTTrainer):
             plain = folder if not _internal_call else folder / "plain"
             self.model.save_pretrained(str(plain), path_initial_model_for_weight_conversion=self._initial.name)
 
-    def _find_plain_head(self) -> torch.Tensor | None:
-        """Return the frozen weight of the output layer, (vocabulary, hidden), if logits are hidden states times it."""
-        base = self.model.get_base_model()
-        head = base.get_output_embeddings()
-        text_config = base.config.get_text_config()
-        changed = any(getattr(text_config, name, None) not in (None, 1.0) for name in _LOGIT_CHANGES)
-        if changed or type(head) is not torch.nn.Linear or head.bias is not None or head.weight.requires_grad:
-            return None
-        return head.weight if self._head_is_plain(head) else None
-
-    def _head_is_plain(self, head: torch.nn.Linear) -> bool:
-        """Return whether a short text's logits are the decoder's last hidden states times the head's weight."""
-        base, was_training = self.model.get_base_model(), self.model.training
-        ids = torch.arange(6, device=head.weight.device)[None] % base.get_input_embeddings().weight.shape[0]  # (1, 6)
-        self.model.eval()
-        try:
-            with torch.no_grad(), self.compute_dtype_context():
-                out = base.get_decoder()(input_ids=ids, use_cache=False)
-                # Some families have no decoder of their own, and return logits here.
-                hidden = getattr(out, "last_hidden_state", None)  # (1, 6, hidden)
-                return hidden is not None and are_close(head(hidden), base(input_ids=ids, use_cache=False).logits)
-        finally:
-            self.model.train(was_training)
-
     def summed_loss(self, inputs: dict[str, Any], objective: Objective = CROSS_ENTROPY) -> tuple[torch.Tensor, int]:
         """Return the summed loss of a batch (scalar, float32), and how many tokens carried it."""
         inputs = {name: value for name, value in inputs.items() if name not in ("row_numbers", "loss_tokens")}
@@ -220,16 +202,20 @@ class StudioTrainer(SFTTrainer):
         if self.layout.kind == "single" and "attention_mask" in inputs:
             return self._summed_one_by_one(inputs, labels, objective)
         base = self.model.get_base_model()
-        if self._noise:
-            mask = inputs.get("attention_mask")
-            one_row = [inputs["input_ids"].shape[1]]
-            self._noise.lengths = inputs.get("row_lengths", one_row) if mask is None else mask.sum(dim=1)
+        self._scale_noise(inputs)
         with self.compute_dtype_context():
             if self._head is not None:
                 # (batch, length, hidden)
                 hidden = base.get_decoder()(**inputs, use_cache=False).last_hidden_state
                 return chunked_cross_entropy(hidden, self._head, labels, objective, loss_positions=positions)
             return cross_entropy(base(**inputs, use_cache=False).logits, labels, objective)
+
+    def _scale_noise(self, inputs: dict[str, Any]) -> None:
+        """Give NEFTune's noise, if the run uses it, the lengths of the rows of a batch."""
+        if self._noise:
+            mask = inputs.get("attention_mask")
+            one_row = [inputs["input_ids"].shape[1]]
+            self._noise.lengths = inputs.get("row_lengths", one_row) if mask is None else mask.sum(dim=1)
 
     def _summed_one_by_one(
         self, inputs: dict[str, Any], labels: torch.Tensor, objective: Objective
@@ -262,14 +248,28 @@ class StudioTrainer(SFTTrainer):
             rows: Tokenized rows.
             max_tokens: Tokens per row.
         """
-        short = [row | {"input_ids": row["input_ids"][:max_tokens]} for row in rows[:2]]
-        short = [row | {"labels": [IGNORE_INDEX, *row["input_ids"][1:]]} for row in short]
+        short = [self.shorten(row, max_tokens) for row in rows[:2]]
         was_training = self.model.training
         self.model.train()
         with torch.random.fork_rng():
             self.summed_loss(self._prepare_inputs(self.collate(short)))[0].backward()
         self.model.zero_grad(set_to_none=True)
         self.model.train(was_training)
+
+    def shorten(self, row: dict[str, Any], max_tokens: int) -> dict[str, Any]:
+        """Return the first tokens of a row, all of which carry loss."""
+        ids = row["input_ids"][:max_tokens]
+        return row | {"input_ids": ids, "labels": [IGNORE_INDEX, *ids[1:]]}
+
+    def evaluate_held_out(
+        self, rows: list[dict[str, Any]], batch_size: int, on_batch: Callable[[float], None] = lambda share: None
+    ) -> dict[str, float]:
+        """Return the metrics of an evaluation pass by their names in `EvalEvent`; arguments as of `held_out_loss`."""
+        return {"loss": self.held_out_loss(rows, batch_size, on_batch)}
+
+    def answer_samples(self, questions: list[str], max_new_tokens: int) -> list[str]:
+        """Return the current model's answers to the sample prompts."""
+        return generate_answers(self, questions, max_new_tokens)
 
     def held_out_loss(
         self, rows: list[dict[str, Any]], batch_size: int, on_batch: Callable[[float], None] = lambda share: None

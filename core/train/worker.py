@@ -160,7 +160,7 @@ def _save_final_adapter(run: Run, config: QLoRAConfig, trainer: "StudioTrainer")
     run.adapter.mkdir(exist_ok=True)
     # Optimizer and RNG states stay in the checkpoint.
     for path in folder.iterdir():
-        if path.name.startswith(("adapter_", "tokenizer", "chat_template", "special_tokens")):
+        if path.name.startswith(("adapter_", "tokenizer", "chat_template", "special_tokens", "classifier")):
             shutil.copy(path, run.adapter / path.name)
 
 

@@ -27,7 +27,8 @@ def build_chat_call(engine: Engine) -> Callable[..., list[dict[str, Any]]]:
             settings: Fields of `Sampling`; a field that is not given has its default.
 
         Returns:
-            For each lane: model, text, tokens, end, first_token_seconds, tokens_per_second, note.
+            For each lane: model, text, tokens, end, first_token_seconds, tokens_per_second, note, labels. These are
+            the labels of a classifier with their probabilities, the most probable first; its text is the first one.
         """
         if not isinstance(lanes, list) or not 0 < len(lanes) <= MAX_LANES:
             raise StudioError(f'Lanes are {str(lanes)[:80]!r}. Expected a list of one to {MAX_LANES}: ["base", "RUN"].')
@@ -59,4 +60,5 @@ def _as_dict(name: str, answer: Generation) -> dict[str, Any]:
         "first_token_seconds": round(answer.first_token_seconds, 3),
         "tokens_per_second": round(answer.tokens_per_second, 1),
         "note": answer.note,
+        "labels": [list(pair) for pair in answer.labels],
     }

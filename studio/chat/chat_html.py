@@ -23,7 +23,7 @@ SHOW_OPTIONS = [DIFFERENCES, PROBABILITIES]
 _RETRY = Action("retry_lane", "Retry", "Answer again with the next seed; this answer is kept")
 _CONTINUE = Action("continue_answer", "Continue", "Continue the answer from its last token")
 _COPY = Action("copy", "Copy", "Copy the text of this answer")
-_WHY = Action("why", "Why?", "Show the training rows nearest to this answer")
+_WHY = Action("why", "Similar training rows", "Show the training rows nearest to this answer")
 _STOPPING = Action("", "Stopping…", "The answer ends after its current token, or once the model is loaded")
 _STOP = Action("stop_lane", "Stop", "Stop this answer only")
 _TOO_MANY_FOR_A_VOTE = "A vote compares two answers. Set Models to 2 to vote on these."
@@ -161,7 +161,8 @@ def _card(
         placeholder="" if answer.text else "(an empty answer)",
         actions=[] if answers else _actions(chat, index, lane, answer),
         heat=heat or None,
-        marked=marked.get(lane),
+        marked=None if answer.labels else marked.get(lane),
+        shares=answer.labels,
     )
 
 
@@ -195,7 +196,8 @@ def _actions(chat: Conversation, index: int, lane: int, answer: GenerationResult
             actions.append(
                 Action("earlier_attempt", f"Earlier attempt ({attempts})", "Show the answer before this one")
             )
-    if answer.run and not turn.hidden:
+    # The rows nearest to a label are all those that have it.
+    if answer.run and not turn.hidden and not answer.labels:
         actions.append(_WHY)
     return actions
 
@@ -210,6 +212,8 @@ def _card_title(turn: Turn, lane: int, position: int, choice: LaneChoice, titles
 
 
 def _facts(answer: GenerationResult | Generation) -> str:
+    if answer.labels:
+        return f"{answer.tokens} tokens read · after {answer.waited_seconds + answer.first_token_seconds:.1f} s"
     speed = answer.tokens_per_second
     facts = [
         f"{answer.tokens} tokens",
@@ -220,7 +224,7 @@ def _facts(answer: GenerationResult | Generation) -> str:
     ]
     # Greedy decoding ignores the seed.
     if isinstance(answer, GenerationResult) and answer.settings.get("temperature"):
-        facts.append(f"seed {answer.settings['seed']}")
+        facts.append(f"sampled with seed {answer.settings['seed']}")
     return " · ".join(facts)
 
 

@@ -2,7 +2,7 @@
 
     chat-page ┬─ chat-main    models on top, the conversation, and the composer at the bottom, which is always in sight
               ├─ DRAWER       settings, votes and files, which the button Settings opens
-              └─ WHY_DRAWER   training rows nearest to an answer, which its button Why? opens
+              └─ WHY_DRAWER   training rows nearest to an answer, which its button “Similar training rows” opens
 
 The first HTML is that of a page whose conversation and models are not known yet; it says nothing about them.
 """
@@ -45,6 +45,7 @@ class ChatStates:
         editing: Index of the turn that Send replaces; -1 if Send adds one.
         form_scope: The scope whose settings the form shows.
         suggested: The suggested questions with their reference answers.
+        suggested_for: The run that they are about; empty for the bundled data.
         reference: The suggestion in the prompt box, as question and reference answer.
         rows_source: The dataset of the training rows that are shown.
         row_wanted: The row among them that was clicked.
@@ -55,6 +56,7 @@ class ChatStates:
     editing: gr.State
     form_scope: gr.State
     suggested: gr.State
+    suggested_for: gr.State
     reference: gr.State
     rows_source: gr.State
     row_wanted: gr.State
@@ -152,6 +154,7 @@ class ChatWidgets:
         return {
             "suggestions": self.conversation.suggestions,
             "suggested": self.states.suggested,
+            "suggested_for": self.states.suggested_for,
             "invitation": self.conversation.invitation,
         }
 
@@ -186,6 +189,7 @@ def build_chat_widgets() -> ChatWidgets:
         editing=gr.State(-1),
         form_scope=gr.State(ALL_LANES),
         suggested=gr.State([]),
+        suggested_for=gr.State(""),
         reference=gr.State(("", "")),
         rows_source=gr.State(None),
         row_wanted=gr.State(None),
@@ -193,7 +197,7 @@ def build_chat_widgets() -> ChatWidgets:
     with gr.Row(elem_id="chat-page"):
         with gr.Column(scale=1, min_width=0, elem_id="chat-main"):
             lanes, conversation = _build_lanes(), _build_conversation()
-        with build_drawer("Why did it say that?", WHY_DRAWER):
+        with build_drawer("Training rows like this answer", WHY_DRAWER):
             nearest_rows = build_data_table("why", "row-shown")
         with build_drawer("Settings", DRAWER):
             panels = _build_panels(nearest_rows)

@@ -8,7 +8,7 @@ import gradio as gr
 from core.access import roles
 from core.chat.conversation import Conversation, LaneChoice
 from core.chat.requests import available_bases, base_identity
-from core.chat.turns import BASE, MAX_LANES
+from core.chat.turns import MAX_LANES
 from core.chat.types import BaseIdentity
 from core.errors import StudioError
 from core.runs import example
@@ -16,6 +16,7 @@ from core.runs.store import Run
 from core.system.markdown import plain
 from core.system.sizes import format_size
 from studio.chat.conversations import Conversations
+from studio.chat.lane_choices import checkpoint_names, lanes_of, newest_adapter
 from studio.chat.view import Updates
 from studio.handlers import info
 
@@ -149,11 +150,14 @@ class ModelPicker:
         return chat
 
     def reset_lanes(self, chat: Conversation, base: BaseIdentity | None = None) -> None:
-        """Give a conversation two lanes: a base (by default the newest run's) and the newest run on it."""
+        """Give a conversation two lanes: a base (by default the newest run's) and the newest run on it.
+
+        A classifier gets the only lane: its base chooses no labels, and may not be able to write a text.
+        """
         base = base or self.default_base()
         chat.set_base(base)
         newest = example.newest_result(self.runs_on(base))
-        chat.lanes = [LaneChoice(), *([_newest_adapter(newest)] if newest else [])]
+        chat.lanes = lanes_of(newest) if newest else [LaneChoice()]
 
     def show_lanes(self, chat_id: str) -> Updates:
         """Return the lanes as they are saved, for instance after a choice was refused."""
@@ -184,7 +188,7 @@ class ModelPicker:
         if chosen.run and chosen.run not in (run.id for run in runs):
             # Deleted, no longer published, without an adapter, or on another base.
             choices.append((f"{chosen.run} (not available)", chosen.run))
-        names = _checkpoint_names(chosen.run, runs)
+        names = checkpoint_names(chosen.run, runs)
         index = names.index(chosen.adapter) if chosen.adapter in names else len(names) - 1
         slider = gr.update(
             # A slider of Gradio needs a range that is not empty, also while it is hidden.
@@ -205,7 +209,7 @@ class ModelPicker:
     def choose_lane_count(self, chat_id: str, count: int) -> Updates:
         """Add or remove lanes at the end; new ones take runs that have no lane yet."""
         with self.conversations.change(chat_id) as chat:
-            available = [_newest_adapter(run) for run in self.runs_of(chat)]
+            available = [newest_adapter(run) for run in self.runs_of(chat)]
             used = {lane.run for lane in chat.lanes}
             more = [lane for lane in available if lane.run not in used]
             # When the runs are used up, further lanes repeat the newest one, or the base.
@@ -226,13 +230,13 @@ class ModelPicker:
                     f"The run {run_id} has no adapter on {chat.base}, and all lanes share one copy of the base model's "
                     "weights. Choose the run's base model first."
                 )
-            chosen = _newest_adapter(known[run_id]) if run_id else LaneChoice()
+            chosen = newest_adapter(known[run_id]) if run_id else LaneChoice()
             chat.lanes[lane] = chosen.model_copy(update={"own": chat.lanes[lane].own})
             chat.are_lanes_chosen = True
         return self.lane_updates(chat)
 
-    def compare_with_base(self, chat_id: str, run_id: str) -> Updates:
-        """Let a run answer beside its base model, unless it answers in the conversation already; the turns are kept.
+    def check_can_answer(self, run_id: str) -> Run:
+        """Return a run that has an adapter and a base model.
 
         Raises:
             StudioError: There is no such run, it has no adapter, or its base model was deleted.
@@ -240,13 +244,23 @@ class ModelPicker:
         run = self.store.run(run_id)
         if not run.adapters():
             raise StudioError(f"The run {run.title} has no adapter, so it cannot answer. Resume it, or choose another.")
+        base_identity(self.store, run)
+        return run
+
+    def compare_with_base(self, chat_id: str, run_id: str) -> Updates:
+        """Let a run answer beside its base model, unless it answers in the conversation already; the turns are kept.
+
+        Raises:
+            StudioError: There is no such run, it has no adapter, or its base model was deleted.
+        """
+        run = self.check_can_answer(run_id)
         if self.conversations.in_progress(chat_id):
             info(f"Choose {run.title} when the answers are complete.", title="The chat is being answered")
             return {}
         with self.conversations.change(chat_id) as chat:
             if run.id not in (lane.run for lane in chat.lanes):
                 chat.set_base(base_identity(self.store, run))
-                chat.lanes = [LaneChoice(), _newest_adapter(run)]
+                chat.lanes = lanes_of(run)
                 chat.are_lanes_chosen = True
         return self.lane_updates(chat)
 
@@ -254,7 +268,7 @@ class ModelPicker:
         """Choose the checkpoint of a lane by its position on the slider; an index out of range is clamped."""
         with self.conversations.change(chat_id) as chat:
             _check_lane(chat, lane)
-            names = _checkpoint_names(chat.lanes[lane].run, self.runs_of(chat))
+            names = checkpoint_names(chat.lanes[lane].run, self.runs_of(chat))
             if names:
                 index = max(0, min(len(names) - 1, _whole_number(index, "The checkpoint")))
                 # At the right end the lane follows newer adapters, as a run in training writes them.
@@ -266,16 +280,6 @@ class ModelPicker:
 def _no_such_base(name: str, known: list[BaseIdentity]) -> StudioError:
     labels = ", ".join(base.label for base in known)
     return StudioError(f"There is no base model {name!r} here. Choose one of: {labels}.")
-
-
-def _checkpoint_names(run_id: str, runs: list[Run]) -> list[str]:
-    """Return the positions of a lane's checkpoint slider, from the base to the newest adapter; empty for the base."""
-    run = next((run for run in runs if run.id == run_id), None)
-    return [BASE, *reversed(run.adapters())] if run else []
-
-
-def _newest_adapter(run: Run) -> LaneChoice:
-    return LaneChoice(run=run.id, adapter=next(iter(run.adapters())), newest=True)
 
 
 def _check_lane(chat: Conversation, lane: int) -> None:

@@ -22,7 +22,7 @@ _COLUMNS = [
 
 
 class NearestRows:
-    """Event handlers of the drawer "Why did it say that?"."""
+    """Event handlers of the drawer "Training rows like this answer"."""
 
     def __init__(self, conversations: Conversations):
         self.conversations, self.settings = conversations, conversations.settings
@@ -61,7 +61,7 @@ class NearestRows:
     def open_row(self, rows_source: dict | None, row: int) -> dict[str, Any]:
         """Return the row that the Data tab should open: its dataset, how that is read, and the row's number."""
         if not rows_source:
-            raise StudioError("No answer was chosen yet. Press Why? under an answer first.")
+            raise StudioError("No answer was chosen yet. Press “Similar training rows” under an answer first.")
         dataset = table.find(self.settings, rows_source["dataset"])
         # The time makes a second click on the same row a change, which the Data tab reacts to.
         return {"dataset": dataset.id, "reading": rows_source.get("reading"), "row": int(row), "at": time.monotonic()}

@@ -34,6 +34,29 @@ class ChatOpening:
         """Start a conversation with the same lanes and settings."""
         return self._show(self.chat_list.new_chat(chat_id, my_chats), show)
 
+    def compare_with_base(self, run_id: str, chat_id: str, my_chats: str, show: list[str]) -> Updates:
+        """Let a run answer beside its base model: in a new conversation if this one has answers of other models.
+
+        Its first questions would otherwise be answered as if they went on from the earlier ones.
+
+        Args:
+            run_id: The run.
+            chat_id: The conversation that the page shows.
+            my_chats: Ids of this browser's conversations.
+            show: What the answers show.
+
+        Raises:
+            StudioError: There is no such run, it has no adapter, or its base model was deleted.
+        """
+        chat = self.picker.conversations.find(chat_id)
+        self.picker.check_can_answer(run_id)
+        is_elsewhere = bool(chat.turns) and run_id not in (lane.run for lane in chat.lanes)
+        if not is_elsewhere or self.picker.conversations.in_progress(chat_id):
+            return self.picker.compare_with_base(chat_id, run_id)
+        opened = self.chat_list.new_chat(chat_id, my_chats)
+        self.picker.compare_with_base(opened["chat_id"], run_id)
+        return self._show(opened, show)
+
     def open_earlier(self, earlier: str, my_chats: str, show: list[str]) -> Updates:
         """Open another of the browser's conversations."""
         return self._show(self.chat_list.open_earlier(earlier, my_chats), show)

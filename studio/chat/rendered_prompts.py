@@ -1,9 +1,13 @@
 """The prompts of the last question, rendered by each lane's chat template as its model reads them."""
 
+from pathlib import Path
+
 from components.conversation import empty_html, raw_html
+from core.chat.turns import LaneChoice
 from core.data.tokens import Renderer, TemplateName
 from core.models import catalogue
 from core.models.loading import load_tokenizer
+from core.runs import classifier
 from studio.chat.model_picker import ModelPicker
 from studio.chat.view import Updates
 
@@ -23,6 +27,10 @@ class RenderedPrompts:
         tokenizer = load_tokenizer(catalogue.find(self.conversations.settings, base.model, base.revision))
         parts = []
         for lane in range(len(chat.lanes)):
+            if folder := self._classifier(chat.lanes[lane]):
+                text = classifier.read(folder).text_of(chat.asked(lane))
+                parts.append(f"Model {lane + 1}, a classifier: it reads the last question without a template\n{text}")
+                continue
             template = self._template(chat_id, lane)
             system = chat.sampling(lane).system
             messages = [{"role": "system", "content": system}] if system.strip() else []
@@ -31,6 +39,12 @@ class RenderedPrompts:
         if note := self.conversations.engine.decoding_note:
             parts.append(note)
         return {"prompts": raw_html("\n\n".join(parts))}
+
+    def _classifier(self, choice: LaneChoice) -> Path | None:
+        """Return the folder of the adapter of a lane that is a classifier; None for other lanes."""
+        run_id, adapter = choice.run_and_adapter
+        folder = self.conversations.engine.store.run(run_id).adapters().get(adapter) if run_id else None
+        return folder if folder and classifier.is_classifier(folder) else None
 
     def _template(self, chat_id: str, lane: int) -> TemplateName:
         """Return the template of a lane's run; the base uses that of the first tuned lane, as the engine does."""

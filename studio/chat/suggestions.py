@@ -30,8 +30,8 @@ _ABOUT_EXAMPLE = (
     "The example was fine-tuned on the voice of a lighthouse keeper; its base model is the same model without that "
     "training. "
 )
-_LOADING_NOTE = "The first question loads the model, which takes a few seconds."
-_CONVERTING_NOTE = "The first question prepares the embedded model, once, which takes about half a minute."
+_LOADING_NOTE = "The first question also loads the model, so its answers take longer to begin."
+_CONVERTING_NOTE = "The first question also prepares the embedded model, once, so its answers take longer to begin."
 
 
 class Suggestions:
@@ -47,7 +47,7 @@ class Suggestions:
 
         Returns:
             `suggestions`: the list to click; `suggested`: pairs of question and reference answer, in its order;
-            `invitation`: HTML of the empty board.
+            `suggested_for`: the run that they are about; `invitation`: HTML of the empty board.
         """
         run = self.picker.first_run(chat_id)
         found = self.held_out_questions(run.config().subset if run else sources.BUNDLED)
@@ -57,8 +57,21 @@ class Suggestions:
         return {
             "suggestions": gr.Dataset(samples=[[label] for label in labels], visible=bool(chosen)),
             "suggested": [list(pair) for pair in chosen],
+            "suggested_for": run.id if run else "",
             "invitation": invitation_html(invitation, labels[:_SUGGESTIONS_ON_BOARD], self._loading_note(chat_id)),
         }
+
+    def follow(self, chat_id: str, suggested_for: str) -> Updates:
+        """Offer other questions if the lanes have a run of other data now.
+
+        Args:
+            chat_id: The conversation; empty before the page has opened one.
+            suggested_for: The run that the present questions are about.
+        """
+        if not chat_id:
+            return {}
+        run = self.picker.first_run(chat_id)
+        return {} if (run.id if run else "") == suggested_for else self.suggest(chat_id)
 
     def _loading_note(self, chat_id: str) -> str:
         """Return why the first answer takes longer than the others; empty once the model is loaded."""

@@ -203,8 +203,8 @@ def build_open_dataset() -> OpenDatasetWidgets:
                 hub, open_hub = _build_hub()
             with gr.Column(min_width=260):
                 folder = gr.Dropdown(
-                    label="A folder saved with datasets", allow_custom_value=True, elem_id="folder",
-                    info="Subfolders of “folders” in the studio's home folder.",
+                    label="From a folder", allow_custom_value=True, elem_id="folder",
+                    info="One that save_to_disk of “datasets” wrote, in “folders” of the studio's home.",
                 )  # fmt: skip
                 open_folder = gr.Button("Open folder", size="sm", elem_id="open-folder-button")
     bar = build_progress_bar("opening")

@@ -90,8 +90,11 @@ class ReadingForm:
         data = page.find_dataset(self.settings)
         if page.effective_reading(self.settings).format != "undecided":
             about = self._report(page)
-            evidence = f"{about.evidence}, kept with the dataset" if about.chosen else about.evidence
-            line = f"{FORM_TITLE}: {about.label} ({evidence}) · change"
+            names = [*(column.name for column in data.columns), *data.nested]
+            columns = page.effective_reading(self.settings).read_columns(names)
+            named = ", ".join(name if name == slot else f"{name} → {slot}" for slot, name in columns.items())
+            chosen = ", kept with the dataset" if about.chosen else ""
+            line = f"{FORM_TITLE} {about.label}{chosen}: {named or about.evidence} · change"
             second = secondary_html(f"It could also be {about.runner_up}.") if about.runner_up else ""
             return {**hidden, "form_box": gr.update(label=line), "runner_up": second}
         choices = [

@@ -15,7 +15,7 @@ EXAMPLE = (
     "SELECT language, count(*) AS rows, avg(characters) AS mean_length\nFROM rows GROUP BY language ORDER BY rows DESC"
 )
 _HELP = (
-    "One SELECT over the table `rows`: read-only, no files, no network, stopped after "
+    "Enter one SELECT statement; the table is named `rows`. It can only read these rows, and is stopped after "
     f"{sql_box.TIMEOUT_SECONDS} seconds. A result with the column `row` can become a subset."
 )
 

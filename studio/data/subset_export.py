@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-from components.conversation import chips_html, empty_html
+from components.conversation import chips_html, empty_html, secondary_html
 from components.histogram import histogram_svg, legend_html
 from components.progress_bar import ProgressBar, build_progress_bar
 from core.data import compare, export, select_rows, subset
@@ -42,9 +42,9 @@ class ExportSubset:
         if not name:
             return {"subset_text": empty_html("Create a subset first.")}
         found = subset.find(self.settings, name)
-        text = f"{found.describe()} SHA-256 of the conversations {found.sha256[:12]}…"
+        text = f"{found.describe()} SHA-256 of the conversations: {found.sha256[:12]}…"
         left_out = [(f"{count:,}", reason, True) for reason, count in found.left_out.items()]
-        return {"subset_text": chips_html([("", text, False), *left_out])}
+        return {"subset_text": secondary_html(text) + (chips_html(left_out) if left_out else "")}
 
     def hide_result(self) -> dict[str, Any]:
         """Hide the last export: it does not belong to what is chosen now."""

@@ -117,7 +117,10 @@ class TokenStats:
         if not found.rows:
             return empty_html("None of these rows can be trained on.")
         title = f"Lengths of {found.rows:,} rows in tokens"
-        histogram = histogram_svg(found.edges, found.counts, limit=page.max_length, unit="tokens", title=title)
+        histogram = histogram_svg(
+            found.edges, found.counts, limit=page.max_length, unit="tokens", title=title,
+            is_open=found.longest > found.edges[-1],
+        )  # fmt: skip
         return "".join((histogram, chips_html(_stats_chips(page, found, is_filtered=chosen is not None))))
 
 
@@ -179,7 +182,7 @@ def build_token_stats() -> TokenStatsWidgets:
         batch = gr.Number(defaults.batch_size, precision=0, label="Batch size", min_width=110, elem_id="stats-batch")
     shown = gr.HTML(elem_id="numbers", padding=False)
     bar = build_progress_bar("counting")
-    with gr.Row():
+    with gr.Row(elem_id="count-row"):
         count = gr.Button("Count tokens", min_width=120, elem_id="count-tokens")
         find_near = gr.Button("Find near duplicates", min_width=120, elem_id="find-near")
     return TokenStatsWidgets(model, template, max_length, batch, shown, bar, count, find_near)

@@ -13,6 +13,7 @@ from components.interval_table import build_interval_table
 from components.pager import Pager, build_pager
 from components.progress_bar import ProgressBar, build_progress_bar
 from core.evaluate import result
+from studio.evaluate.classifier_panel import ClassifierWidgets, build_classifier_panel
 from studio.evaluate.evaluation_html import NO_PROMPT
 from studio.evaluate.judge_panel import JudgeWidgets, build_judge_panel
 
@@ -92,13 +93,13 @@ class EvaluationViewWidgets:
         return {**{name: getattr(self, name) for name in names}, **self.comparison, **self.table_outputs}
 
 
-def build_evaluation_view() -> tuple[EvaluationViewWidgets, JudgeWidgets]:
+def build_evaluation_view() -> tuple[EvaluationViewWidgets, JudgeWidgets, ClassifierWidgets]:
     """Build the view in the open layout; the caller renders `prompt` in its drawer."""
     head = _build_head()
     verdict = _build_verdict()
-    judge = build_judge_panel()
+    classifiers, judge = build_classifier_panel(), build_judge_panel()
     groups = _build_groups()
-    return EvaluationViewWidgets(**head, **verdict, **groups, **_build_answers(), **_build_rest()), judge
+    return EvaluationViewWidgets(**head, **verdict, **groups, **_build_answers(), **_build_rest()), judge, classifiers
 
 
 def _build_head() -> dict[str, Block]:

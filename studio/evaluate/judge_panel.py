@@ -28,7 +28,7 @@ _KINDS = [("A model on this machine", HERE), ("A server with an OpenAI-compatibl
 
 
 class JudgeActions:
-    """Event handlers of the panel."""
+    """Event handlers of the judge's panel."""
 
     def __init__(self, view: EvaluationView, jobs: Jobs):
         self.view, self.store, self.jobs = view, view.store, jobs
@@ -105,7 +105,7 @@ def judges_html(do: JudgeActions, evaluation: Evaluation, pairs: list[Pair]) -> 
 
 @dataclass(frozen=True)
 class JudgeWidgets:
-    """Widgets of the panel.
+    """Widgets of the judge's panel.
 
     Attributes:
         kind: Whether a local model or a server judges.

@@ -85,9 +85,7 @@ def select_rows(scores: Scores, selection: Selection, finished: list[int], forma
     if selection.side != "all":
         signed = gain if selection.side == "better" else -gain
         order = np.argsort(-np.nan_to_num(signed), kind="stable")[: counts[selection.side]]
-    texts = {
-        int(prompts[at]): "–" if np.isnan(change[at]) else format_change(metric, float(change[at])) for at in order
-    }
+    texts = {int(prompts[at]): _describe(metric, float(change[at]), format_change) for at in order}
     return SelectedRows(prompts[order].tolist(), texts, counts)
 
 

@@ -1,48 +1,37 @@
 """Form of a new evaluation: which prompts, which lanes, which generation settings."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from gradio.components import Component
 from pydantic import ValidationError
 
-from components.model_form import build_field
-from components.upload_file import UploadFile
-from core.chat.sampling import Sampling
+from components.field_errors import field_errors
 from core.chat.turns import BASE, MAX_LANES
+from core.chat.types import BaseIdentity
 from core.data import readers, subset
-from core.errors import StudioError, sentences
+from core.errors import StudioError, fields_of, sentence, sentences
 from core.evaluate import process
 from core.evaluate.config import EvaluationConfig, parse_lane
 from core.evaluate.lineage import parent_run
 from core.evaluate.store import EvaluationStore
 from core.models import catalogue
 from core.runs.store import Run
-from studio.handlers import info
+from studio.evaluate.start_layout import NUMBERS, element_of, is_among_settings
+from studio.handlers import ShownError, info
 
-NO_RUN = (
-    "No run has an adapter yet. Train one in the Train tab; until then the base model can answer a subset or a file."
-)
-_PROMPT_SETS = [("A run's held-out rows", "held-out"), ("A subset", "subset"), ("A file of prompts", "file")]
-_FIRST_FIELDS = ("limit", "max_new_tokens")
-# In pairs below each other, under Settings.
-_SETTINGS = ("temperature", "seed", "quantization", "compute_dtype")
-_TEXT_FIELDS = ("system", "stop")
-_OTHER_SAMPLING = tuple(
-    name for name in Sampling.model_fields if name not in (*_FIRST_FIELDS, *_SETTINGS, *_TEXT_FIELDS)
-)
-_PLAIN_FIELDS = (*_OTHER_SAMPLING, "rows", "turns")
-_MORE_FIELDS = (*_TEXT_FIELDS, *_PLAIN_FIELDS)
-# The browser's file dialog compares the last suffix only: .jsonl.gz must be offered as .gz.
-_FILE_TYPES = [suffix for suffix in readers.SUFFIXES if suffix.count(".") == 1] + [".gz", ".zst", *readers.ADVISED]
-_NUMBERS = tuple(
-    name
-    for name in (*_FIRST_FIELDS, *_SETTINGS, *_MORE_FIELDS)
-    if EvaluationConfig.model_fields[name].annotation in (int, float)
-)
+
+class InvalidEvaluationError(StudioError):
+    """Values that no evaluation can have.
+
+    Attributes:
+        at_fields: A sentence by the name of the field at which the page shows it, in the order of the form.
+    """
+
+    def __init__(self, at_fields: dict[str, str]):
+        super().__init__("\n".join(at_fields.values()))
+        self.at_fields = at_fields
 
 
 class StartForm:
@@ -124,7 +113,13 @@ class StartForm:
         """Return the lanes to compare: a run's adapter beside its parent's or the base model."""
         if not lane:
             return [BASE]
-        return [self._newest_lane(parent_run(self.store.runs, parse_lane(lane)[0])) or BASE, lane]
+        run, runs = parse_lane(lane)[0], self.store.runs
+        parent = self._newest_lane(parent_run(runs, run))
+        if not parent:
+            return [BASE, lane]
+        # A copy on other weights cannot answer beside its parent.
+        bases = {BaseIdentity.from_config(runs.run(each).config()) for each in (run, parse_lane(parent)[0])}
+        return [parent if len(bases) == 1 else BASE, lane]
 
     def _newest_lane(self, run_id: str | None) -> str:
         """Return the lane of a run's newest adapter; "" if it has none."""
@@ -136,6 +131,18 @@ class StartForm:
         """Show the fields that the kind of prompts needs."""
         needed_by = {"run": "held-out", "subset": "subset", "split": "subset", "upload": "file"}
         return {name: gr.update(visible=prompts == kind) for name, kind in needed_by.items()}
+
+    @staticmethod
+    def check(upload: str | None, **values: Any) -> Iterator[dict[str, Any]]:
+        """Mark the fields that are invalid, or remove all marks, before an evaluation is shown as being prepared."""
+        try:
+            parse_config(upload, values)
+        except InvalidEvaluationError as error:
+            elements = {name: element_of(name) for name in error.at_fields}
+            more = {"more": gr.update(open=True)} if is_among_settings(error.at_fields) else {}
+            yield {"field_errors": field_errors(error.at_fields, elements=elements), **more}
+            raise ShownError(str(error)) from error
+        yield {"field_errors": field_errors({})}
 
     def start(self, upload: str | None, **values: Any) -> dict[str, str]:
         """Start an evaluation and select it."""
@@ -159,16 +166,18 @@ def parse_config(upload: str | None, values: dict[str, Any]) -> EvaluationConfig
         values: Widget values by field name.
 
     Raises:
-        StudioError: Values are missing or invalid; every such field is named by its label.
+        InvalidEvaluationError: Values are missing or invalid; every such field is named by its label.
     """
     titles = {name: field.title for name, field in EvaluationConfig.model_fields.items()}
     kind = values.get("prompts")
     if kind == "file" and not upload:
-        raise StudioError(f"No file is selected. Choose one that ends in {', '.join(readers.SUFFIXES)}.")
-    if empty := [titles[name] for name in _NUMBERS if values.get(name) is None]:
-        raise StudioError("\n".join(f"{title} is empty. Enter a value." for title in empty))
+        text = f"No file is selected. Choose one that ends in {', '.join(readers.SUFFIXES)}."
+        raise InvalidEvaluationError({"file": text})
+    if empty := [name for name in NUMBERS if values.get(name) is None]:
+        raise InvalidEvaluationError({name: f"{titles[name]} is empty. Enter a value." for name in empty})
     if not values.get("lanes"):
-        raise StudioError(f"No model is selected. Choose one to {MAX_LANES} under {titles['lanes']}.")
+        text = f"No model is selected. Choose one to {MAX_LANES} under {titles['lanes']}."
+        raise InvalidEvaluationError({"lanes": text})
     # Hidden fields keep their values, but must not be saved as if the evaluation had used them.
     used = {"held-out": {"run"}, "subset": {"subset", "split"}}.get(kind, set())
     kept = {name: value for name, value in values.items() if name not in ("run", "subset", "split") or name in used}
@@ -178,79 +187,15 @@ def parse_config(upload: str | None, values: dict[str, Any]) -> EvaluationConfig
     try:
         return EvaluationConfig(**kept)
     except ValidationError as error:
-        raise StudioError(sentences(error, lambda name: titles.get(name, name))) from error
+        raise _as_invalid(error, titles) from error
 
 
-@dataclass(frozen=True)
-class StartFormWidgets:
-    """Widgets of the form.
-
-    Attributes:
-        fields: By field name of EvaluationConfig.
-        upload: The file of prompts.
-        hint: Shown as long as no run has an adapter.
-        proposed: The run and the lane that the page itself selected (`StartForm.refresh_choices`).
-        power: Which difference the chosen prompts can detect.
-    """
-
-    fields: dict[str, Component]
-    upload: gr.File
-    hint: gr.Markdown
-    start: gr.Button
-    proposed: gr.State
-    power: gr.HTML
-
-    @property
-    def choice_outputs(self) -> dict[str, Component]:
-        """Return the components that `refresh_choices` updates, by name."""
-        return {
-            **{name: self.fields[name] for name in ("run", "subset", "lanes", "model")},
-            "hint": self.hint,
-            "proposed": self.proposed,
-        }
-
-    @property
-    def visibility_outputs(self) -> dict[str, Component]:
-        """Return the components that `update_visibility` updates, by name."""
-        return {**{name: self.fields[name] for name in ("run", "subset", "split")}, "upload": self.upload}
-
-
-def build_start_form() -> StartFormWidgets:
-    """Build the form in the open layout."""
-    about = EvaluationConfig.model_fields
-    fields: dict[str, Component] = {
-        "prompts": gr.Radio(_PROMPT_SETS, value="held-out", label=about["prompts"].title, elem_id="evaluate-prompts"),
-        "run": _field("run", [], info="Its held-out rows are the prompts; it was not trained on them."),
-        "subset": _field("subset", [], visible=False),
-        "split": _field("split", visible=False),
-    }
-    upload = UploadFile(
-        label="Text, JSON, CSV, TSV, Parquet or Arrow",
-        file_types=_FILE_TYPES, height=110, visible=False, elem_id="evaluate-upload",
-    )  # fmt: skip
-    fields["lanes"] = gr.Dropdown(
-        [("Base model", BASE)], value=[BASE], multiselect=True, max_choices=MAX_LANES, allow_custom_value=True,
-        label=about["lanes"].title, info="One to four, all on one base model.", elem_id="evaluate-lanes",
-    )  # fmt: skip
-    fields |= _row(_FIRST_FIELDS)
-    fields["guard"] = _field("guard")
-    hint = gr.Markdown(NO_RUN, visible=False, elem_classes="qs-note", elem_id="evaluate-hint")
-    power = gr.HTML(elem_id="evaluate-power", padding=False)
-    start = gr.Button("Evaluate", variant="primary", elem_id="evaluate-start")
-    with gr.Accordion("Settings", open=False, elem_id="evaluate-more-settings"):
-        fields |= _row(_SETTINGS[:2]) | _row(_SETTINGS[2:])
-        fields |= {name: _field(name) for name in _TEXT_FIELDS}
-        for index in range(0, len(_PLAIN_FIELDS), 2):
-            fields |= _row(_PLAIN_FIELDS[index : index + 2])
-        fields["model"] = _field("model", [])
-    return StartFormWidgets(fields, upload, hint, start, gr.State({}), power)
-
-
-def _row(names: Sequence[str]) -> dict[str, Component]:
-    """Build fields beside each other."""
-    with gr.Row(elem_classes="qs-even"):
-        return {name: _field(name, min_width=130) for name in names}
-
-
-def _field(name: str, choices: list[tuple[str, str]] | None = None, **options: Any) -> Component:
-    return build_field(EvaluationConfig, name, choices, elem_id=f"evaluate-field-{name}", **options)
+def _as_invalid(error: ValidationError, titles: dict[str, str]) -> StudioError:
+    """Return pydantic's problems as an error with a sentence per field; one without a field has only a message."""
+    found: dict[str, str] = {}
+    for problem in error.errors():
+        fields = fields_of(problem)
+        if not fields or fields[-1] not in titles:
+            return StudioError(sentences(error, lambda name: titles.get(name, name)))
+        found[fields[-1]] = sentence(titles[fields[-1]], problem)
+    return InvalidEvaluationError({name: found[name] for name in titles if name in found})

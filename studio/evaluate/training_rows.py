@@ -71,7 +71,7 @@ class TrainingRows:
         hidden = {name: gr.update(visible=False) for name in ("lane", "search", "again")}
         return {"prompt": None, "rows": "", "source": None, **hidden}
 
-    def search(self, evaluation_id: str | None, prompt: int | None, lane: str | None) -> Iterator[dict[str, Any]]:
+    def find_rows(self, evaluation_id: str | None, prompt: int | None, lane: str | None) -> Iterator[dict[str, Any]]:
         """Find the training rows nearest to a lane's answer.
 
         Yields:
@@ -217,7 +217,7 @@ def connect_training_rows(
     connect(evaluation.change, do.clear, outputs=widgets.outputs, **UNLIMITED)
     asked = {**selected, "prompt": widgets.prompt, "lane": widgets.lane}
     found = {"rows": widgets.rows, "source": widgets.source}
-    connect(widgets.search.click, do.search, asked, found, **PRIVATE, **HEAVY)
+    connect(widgets.search.click, do.find_rows, asked, found, **PRIVATE, **HEAVY)
     connect(
         widgets.rows.open_row, open_row, {"source": widgets.source}, {"row_wanted": widgets.row_wanted}, **UNLIMITED
     )

@@ -10,8 +10,8 @@ element.addEventListener('click', event => {
   if (button.classList.contains('jb-notify')) {
     Notification.requestPermission().then(answer => { wanted = answer === 'granted'; update(); });
   } else {
-    const {tab, subset = '', run = ''} = button.dataset;
-    trigger('go', {tab, subset, run});
+    const {tab, subset = '', run = '', dataset = ''} = button.dataset;
+    trigger('go', {tab, subset, run, dataset});
   }
 });
 

@@ -10,7 +10,7 @@ function count() {
   if (key !== since) { since = key; began = performance.now() - 1000 * shown.dataset.age; }
   const seconds = Math.floor((performance.now() - began) / 1000);
   const text = seconds < 60 ? `${seconds} s` : `${Math.floor(seconds / 60)} min ${String(seconds % 60).padStart(2, '0')} s`;
-  if (shown.textContent !== `${text} so far`) shown.textContent = `${text} so far`;
+  if (shown.textContent !== `${text} in this stage`) shown.textContent = `${text} in this stage`;
 }
 setInterval(count, 1000);
 

@@ -10,7 +10,7 @@ from components.chart import Curve, build_chart, chart_value
 from components.conversation import empty_html
 from components.data_table import build_data_table
 from core.runs.comparison import Difference, Summaries, differences
-from core.runs.metrics_series import HELD_OUT_LOSS, MAX_CURVE_POINTS, Timelines
+from core.runs.metrics_series import CLASSIFIER_METRICS, HELD_OUT_LOSS, MAX_CURVE_POINTS, Timelines
 from core.runs.store import Run, RunStore
 from studio.event_values import check_count
 from studio.html import render
@@ -32,7 +32,7 @@ _COLORS = (
     "#17becf",
 )
 # Field of a curve in the events, by its label on the page.
-CURVES = {HELD_OUT_LOSS: HELD_OUT_LOSS, "loss": "loss", **METRIC_FIELDS}
+CURVES = {**{title: title for title in (HELD_OUT_LOSS, *CLASSIFIER_METRICS)}, "loss": "loss", **METRIC_FIELDS}
 # Maximum number of points of all curves together.
 _MAX_POINTS = 10_000
 _MIN_CURVE_POINTS = 50

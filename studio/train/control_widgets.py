@@ -6,6 +6,7 @@ import gradio as gr
 from gradio.blocks import Block
 
 from core.runs.store import Label
+from studio.train.controls import WITH_FORM
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ def build_controls() -> ControlWidgets:
         earlier = gr.Button("Move up", elem_id="earlier", **small)
         later = gr.Button("Move down", elem_id="later", **small)
         with_form = gr.Checkbox(
-            False, label="Resume with the form's settings", container=False, visible=False, min_width=240,
+            False, label=WITH_FORM, container=False, visible=False, min_width=240,
             elem_id="resume-with-form",
         )  # fmt: skip
     with gr.Row(visible=False, elem_id="kill-row") as kill_row:

@@ -10,10 +10,15 @@ from core.access import roles
 from core.errors import StudioError, sentences
 from core.runs import checkpoints, process
 from core.runs.config import TITLES
+from core.runs.progress import progress
 from core.runs.store import NOT_ENDED, RESUMABLE, Label, Run, RunStore
 from core.system.files import file_size
 from studio.handlers import info
 from studio.train.marking import parse_config
+
+WITH_FORM = "Resume with the form's settings"
+_NO_CHECKPOINT = "There is no checkpoint yet: all progress is lost."
+TRAIN_FURTHER = "Train it further, with more steps: those of the form"
 
 
 class RunControls:
@@ -64,19 +69,24 @@ class RunControls:
         else:
             info("It will not start.", title="Removed from the queue")
 
-    def kill(self, run_id: str | None) -> None:
+    def kill(self, run_id: str | None) -> dict[str, Any]:
         """Kill a run now; its progress since the last checkpoint is lost."""
         run = self._run(run_id)
         process.kill(self.runs, run)
         step = process.last_step(run)
         text = f"Resume continues from step {step:,}." if step else "It had no checkpoint, so Resume starts again."
         info(text, title="Stopped at once")
+        return self.keep_waiting()
 
     def ask_kill(self, run_id: str | None) -> dict[str, Any]:
-        """Show the button that kills a run, with what would be lost."""
-        step = process.last_step(self._run(run_id))
-        lost = f"All progress since step {step:,}" if step else "There is no checkpoint yet: all progress"
-        return {"kill_row": gr.update(visible=True), "kill_text": f"Stop at once? {lost} is lost."}
+        """Show the button that kills a run, with the progress that would be lost."""
+        run = self._run(run_id)
+        step, trained = process.last_step(run), progress(run.events()).step
+        if trained <= step:
+            lost = f"Nothing is lost: step {step:,}, the last one so far, is saved." if step else "No step is done yet."
+        else:
+            lost = f"All progress since step {step:,} is lost." if step else _NO_CHECKPOINT
+        return {"kill_row": gr.update(visible=True), "kill_text": f"Stop at once? {lost}"}
 
     def keep_waiting(self) -> dict[str, Any]:
         """Hide the button that kills a run."""
@@ -136,10 +146,13 @@ class RunControls:
             "more": status is not None,
         }
         updates = {name: gr.update(visible=flag) for name, flag in shown.items()}
-        # A run that never left the queue has nothing to continue.
-        updates["resume"]["value"] = "Resume" if run and file_size(run.events_file) else "Start"
-        # While the run is stopping, the question stays as the user left it.
-        return updates if status == "stopping" else {**updates, "kill_row": gr.update(visible=False)}
+        # A run that never left the queue has nothing to continue, and a finished one only continues with more steps.
+        again = "Train further" if status == "finished" else "Resume"
+        updates["resume"]["value"] = again if run and file_size(run.events_file) else "Start"
+        updates["with_form"]["label"] = TRAIN_FURTHER if status == "finished" else WITH_FORM
+        # While the run is stopping, the question stays as the user left it. The update that changes nothing makes a
+        # poll send the next one, which hides the question (`polling.leave_out_known`).
+        return {**updates, "kill_row": gr.update() if status == "stopping" else gr.update(visible=False)}
 
     # Label
 

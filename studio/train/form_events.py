@@ -12,7 +12,7 @@ from studio.html import read_static
 from studio.job_progress import cancel, job_outputs
 from studio.train.duplicate import CopyWidgets
 from studio.train.form import FormWidgets, RunForm, SettingsWidgets
-from studio.train.marking import MarkWidgets, marks_fields
+from studio.train.marking import MarkWidgets, mark_left_field, marks_fields
 from studio.train.preflight import Preflight
 from studio.train.start import Starter
 from studio.train.start_bar import PreflightWidgets, StartWidgets
@@ -61,6 +61,9 @@ def connect_form(do: RunForm, side: LeftSide, run: gr.Dropdown, demo: gr.Blocks)
         connect(widget.change, do.update_visibility, deciding, shown, **UNLIMITED)
     layout = {**shown, "column": settings.column}
     connect(settings.extent.input, do.show_extent, deciding, layout, **UNLIMITED)
+    left = [field.blur for field in fields.values() if isinstance(field, (gr.Number, gr.Textbox))]
+    checked = {"marked": marks.marked, **fields}
+    connect(partial(gr.on, left), mark_left_field, checked, marks.outputs, **UNLIMITED, **LATEST_ONLY)
     wanted = {"field_errors": marks.errors, **deciding}
     connect(marks.errors.change, do.reveal, wanted, {"extent": settings.extent, **layout}, **UNLIMITED)
 

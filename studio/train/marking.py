@@ -87,6 +87,21 @@ def still_invalid(marked: Mapping[str, str], values: Mapping[str, Any]) -> dict[
     return {}
 
 
+def mark_left_field(marked: Mapping[str, str], **values: Any) -> dict[str, Any]:
+    """Mark the invalid fields when the user leaves one, without moving the page or the focus.
+
+    Args:
+        marked: Sentences of the fields that are marked as invalid.
+        **values: The form's values.
+    """
+    try:
+        parse_config(values)
+    except InvalidSettingsError as error:
+        # Also with the same sentences: the page takes a mark away as soon as its field is edited.
+        return {"field_errors": field_errors(error.at_fields, focus=False), "marked": error.at_fields}
+    return mark({}) if marked else {}
+
+
 @dataclass(frozen=True)
 class MarkWidgets:
     """Widgets that mark fields.

@@ -116,6 +116,6 @@ def dry_run_html(found: dry_run.DryRunResult) -> str:
         [
             (f"{found.peak_bytes / _GIB:.2f} GiB", f"peak {'GPU ' if found.on_gpu else ''}memory, measured", False),
             (f"{found.step_seconds:.2f} s", "per step on the longest rows", False),
-            (duration(found.run_seconds), "for the whole run, at most", False),
+            (duration(found.run_seconds), "for the whole run at most, if all rows were as long as those", False),
         ]
     )

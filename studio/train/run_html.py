@@ -72,26 +72,49 @@ def _lower_first(text: str) -> str:
     return text[:1].lower() + text[1:]
 
 
-def _number(value: float | str | None, form: str) -> str:
+def format_number(value: float | str | None, form: str) -> str:
     """Format a metric; a loss that is not finite is stored as text, such as "nan"."""
     if value is None:
         return "–"
     return value if isinstance(value, str) else format(value, form)
 
 
+def _learning_rate(value: float | str | None) -> str:
+    """Format a learning rate as people write it: "2e-3", "1.43e-3"."""
+    mantissa, _, exponent = format_number(value, ".2e").partition("e")
+    if not exponent:
+        return mantissa
+    return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}" if float(mantissa) else "0"
+
+
 def tiles_html(progress: RunProgress) -> str:
     """Return the latest metrics as tiles, with the change of the held-out loss against the base model."""
     base, held_out, change = progress.base_loss, progress.held_out_loss, ""
+    # A classifier begins with a head of random numbers, so its start is not what the base model can do.
+    since = "against base" if progress.accuracy is None else "since the start"
     if isinstance(base, float) and isinstance(held_out, float) and held_out != base:
-        change = f" ({held_out / base - 1:+.0%} against base)"
+        change = f" ({held_out / base - 1:+.0%} {since})"
     tiles = [
-        (_number(progress.loss, ".3f"), "loss"),
-        (_number(held_out, ".3f"), f"held-out loss{change}"),
-        (_number(progress.learning_rate, ".2e"), "learning rate"),
-        (_number(progress.tokens_per_second, ",.0f"), "tokens/s"),
+        (format_number(progress.loss, ".3f"), "loss"),
+        (format_number(held_out, ".3f"), f"held-out loss{change}"),
+        *_classifier_tiles(progress),
+        (_learning_rate(progress.learning_rate), "learning rate"),
+        (format_number(progress.tokens_per_second, ",.0f"), "tokens/s"),
         (f"{progress.step} / {progress.total}" if progress.total else "–", "step"),
     ]
     return render("train/tiles", tiles=tiles)
+
+
+def _classifier_tiles(progress: RunProgress) -> list[tuple[str, str]]:
+    """Return accuracy and macro-F1 of a classifier; nothing for other runs."""
+    if progress.accuracy is None:
+        return []
+    start = progress.base_accuracy
+    change = f" ({format_number(start, '.1%')} at the start)" if progress.step else ""
+    return [
+        (format_number(progress.accuracy, ".1%"), f"held-out accuracy{change}"),
+        (format_number(progress.macro_f1, ".1%"), "held-out macro-F1"),
+    ]
 
 
 def alerts_html(timeline: Timeline, progress: RunProgress) -> str:
@@ -116,10 +139,11 @@ def notes_html(run: Run, progress: RunProgress) -> str:
     subset = run.subset()
     lines = _parent_lines(run) + ([subset.describe()] if subset else [])
     if prepared := progress.prepared:
+        # The tokens of a classifier's texts carry no loss; its labels do.
+        with_loss = f", of which {prepared.answer_tokens:,} carry loss" if prepared.answer_tokens else ""
         lines.append(
-            f"{prepared.rows:,} rows, {prepared.tokens:,} tokens per epoch, of which "
-            f"{prepared.answer_tokens:,} carry loss; {prepared.trainable:,} adapter weights; "
-            f"{prepared.template}."
+            f"{prepared.rows:,} rows, {prepared.tokens:,} tokens per epoch{with_loss}; {prepared.trainable:,} adapter "
+            f"weights; {prepared.template}."
         )
         if prepared.truncated:
             lines.append(f"{prepared.truncated:,} rows are longer than the maximum length and were truncated.")

@@ -18,6 +18,8 @@ from core.runs.comparison import previous_run
 from core.runs.config import TITLES, group_of
 from core.runs.events import EvalEvent, SampleEvent, StepEvent
 from core.runs.metrics_series import (
+    CLASSIFIER_COLORS,
+    CLASSIFIER_METRICS,
     HELD_OUT_COLOR,
     HELD_OUT_LOSS,
     LOSS_COLOR,
@@ -26,7 +28,7 @@ from core.runs.metrics_series import (
     Timeline,
     Timelines,
 )
-from core.runs.store import Run, RunStore
+from core.runs.store import NOT_ENDED, Run, RunStore
 from core.settings import slug
 from core.system.files import file_size, modified_ns
 from studio.train.run_html import alerts_html, label_html, notes_html, status_html, tiles_html
@@ -35,8 +37,11 @@ from studio.train.step_rows import NO_STEP
 NO_RUN = "No run yet. Choose the preset “Quick demo” and press Start."
 NO_PUBLISHED = "No run is published yet. Runs that the owner publishes are shown here."
 _NO_SAMPLES = (
-    f"No sample answers yet. Enter “{TITLES['sample_prompts']}” under {group_of('sample_prompts')}, one per line."
+    f"This run has no sample prompts. For a new run, enter some under All settings, {group_of('sample_prompts')}, "
+    f"“{TITLES['sample_prompts']}”, one per line."
 )
+_NO_SAMPLES_YET = "No sample answers yet. The first ones come with the first evaluation pass."
+_NO_SAMPLES_LEFT = "This run ended before it had answered its sample prompts."
 # Field of a metric in the events, by its label on the page.
 METRIC_FIELDS = {title: field for field, title in METRIC_TITLES.items()}
 _LOG_LINES = 40
@@ -143,7 +148,7 @@ class RunView:
         """Return the slider over the evaluation passes and the sample answers of the selected one."""
         found = self._samples(run_id)
         if not found:
-            return {"samples_at": gr.update(visible=False), "samples": empty_html(_NO_SAMPLES)}
+            return {"samples_at": gr.update(visible=False), "samples": empty_html(self._why_no_samples(run_id))}
         last = len(found) - 1
         index = min(max(0, pinned[1]), last) if pinned and pinned[0] == run_id else last
         event = found[index]
@@ -155,6 +160,17 @@ class RunView:
         slider = gr.update(visible=len(found) > 1, maximum=max(1, last), value=index)
         step = chips_html([("", f"answered at step {event.step}", False)])
         return {"samples_at": slider, "samples": "".join([step, *conversations])}
+
+    def _why_no_samples(self, run_id: str | None) -> str:
+        run = self.runs.run(run_id) if run_id else None
+        try:
+            has_prompts = run is not None and bool(run.config().questions)
+        except StudioError:
+            # The status shows why the run's settings cannot be read.
+            return _NO_SAMPLES_LEFT
+        if not has_prompts:
+            return _NO_SAMPLES
+        return _NO_SAMPLES_YET if run.state().status in NOT_ENDED else _NO_SAMPLES_LEFT
 
     def _samples(self, run_id: str | None) -> list[SampleEvent]:
         return self.timelines.of(self.runs.run(run_id).events_file).samples if run_id else []
@@ -174,15 +190,16 @@ class RunView:
         path = roles.exports(self.runs.settings) / f"{slug(run.id)}-curves.csv"
         events = run.events()
         steps = {event.step: event for event in events if isinstance(event, StepEvent)}
+        fields = ["loss", *CLASSIFIER_METRICS.values()]
         # Step 0, the base model's loss, has no step event.
-        held_out = {event.step: event.loss for event in events if isinstance(event, EvalEvent)}
+        held_out = {e.step: [getattr(e, field) for field in fields] for e in events if isinstance(e, EvalEvent)}
         names = ["tokens", "seconds", *METRIC_FIELDS.values(), "loss"]
         with path.open("w", encoding="utf-8", newline="") as stream:
             writer = csv.writer(stream)
-            writer.writerow(["step", *names, "held_out_loss"])
+            writer.writerow(["step", *names, *(f"held_out_{field}" for field in fields)])
             for step in sorted(steps.keys() | held_out.keys()):
                 metrics = (getattr(steps.get(step), name, None) for name in names)
-                writer.writerow([step, *metrics, held_out.get(step)])
+                writer.writerow([step, *metrics, *held_out.get(step, [None] * len(fields))])
         return str(path)
 
     def write_report(self, run_id: str | None) -> str:
@@ -207,7 +224,13 @@ def _loss_chart(timeline: Timeline, zoom: Zoom, overlay: list[Curve]) -> dict[st
         Curve("loss", LOSS_COLOR, timeline.curve("loss", low, high)),
         Curve(HELD_OUT_LOSS, HELD_OUT_COLOR, timeline.curve(HELD_OUT_LOSS, low, high), dashed=True),
     ]
-    return chart_value("loss", [*curves, *overlay], is_zoomed=low is not None)
+    # Shares between 0 and 1, which fit beside the loss of a choice among labels.
+    shares = [
+        Curve(title, CLASSIFIER_COLORS[title], points, dashed=True)
+        for title in CLASSIFIER_METRICS
+        if (points := timeline.curve(title, low, high))
+    ]
+    return chart_value("loss", [*curves, *shares, *overlay], is_zoomed=low is not None)
 
 
 def _metric_chart(timeline: Timeline, metric: str, zoom: Zoom) -> dict[str, Any]:

@@ -29,10 +29,16 @@ def _loss(value: float | None) -> str:
     return "–" if value is None else f"{value:.4f}"
 
 
+def _share(value: float | None) -> str:
+    return "–" if value is None else f"{value:.1%}"
+
+
 COLUMNS = {
     "title": _Column("Run", lambda s: s.title, kind="wide"),
     "best_held_out": _Column("Held-out loss", lambda s: _loss(s.best_held_out), "best"),
     "held_out": _Column("Held-out loss", lambda s: _loss(s.held_out), "last"),
+    "accuracy": _Column("Accuracy", lambda s: _share(s.accuracy), "last"),
+    "macro_f1": _Column("Macro-F1", lambda s: _share(s.macro_f1), "last"),
     "base": _Column("Held-out loss", lambda s: _loss(s.base), "base model"),
     "best_loss": _Column("Loss", lambda s: _loss(s.best_loss), "best step"),
     "loss": _Column("Loss", lambda s: _loss(s.loss), "last tenth of the steps"),
@@ -48,7 +54,7 @@ COLUMNS = {
 # Columns that are shown even if all runs have the same value.
 _ALWAYS = ("title", "best_held_out", "loss", "seconds", "created")
 # Results whose difference to the baseline is shown.
-_DIFFERENCES = (*HELD_OUT_RESULTS[:2], "best_loss", "loss")
+_DIFFERENCES = (*HELD_OUT_RESULTS[:2], "accuracy", "macro_f1", "best_loss", "loss")
 
 
 def is_column(name: str) -> bool:

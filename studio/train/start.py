@@ -28,6 +28,8 @@ from studio.train.marking import mark, parse_config, still_invalid
 from studio.train.run_html import status_html
 
 UNKNOWN_TIME = "No comparable run has ended on this machine, so the time is unknown. A dry run measures two steps."
+# While a run trains, a dry run would measure both.
+UNKNOWN_YET = "No comparable run has ended on this machine, so the time is unknown until the one that trains now has."
 
 # Outputs that show the stages of a start: at the button, and where the run will be.
 _STAGES = {"stage": "", "starting": "Starting. "}
@@ -140,18 +142,20 @@ class Starter:
         except StudioError:
             # Start reports what is wrong with the settings or the subset.
             return ""
-        return time_html(estimate, without_samples=bool(config.questions))
+        unknown = UNKNOWN_YET if estimate is None and self.runs.active() else UNKNOWN_TIME
+        return time_html(estimate, bool(config.questions), unknown)
 
 
-def time_html(estimate: Estimate | None, without_samples: bool = False) -> str:
+def time_html(estimate: Estimate | None, without_samples: bool = False, unknown: str = UNKNOWN_TIME) -> str:
     """Return a run's time and what it is derived from.
 
     Args:
         estimate: None if nothing was measured.
         without_samples: Whether the run also answers sample prompts, whose time is not known.
+        unknown: Shown if nothing was measured.
     """
     if estimate is None:
-        return render("train/start_time", time="", source=UNKNOWN_TIME)
+        return render("train/start_time", time="", source=unknown)
     differs = f" ({', '.join(estimate.differs)})" if estimate.differs else ""
     source = (estimate.speed.title if estimate.speed.run else "the dry run") + differs
     more = ", without the sample answers" if without_samples else ""

@@ -13,6 +13,7 @@ from core.runs.event_index import EventIndexes
 from core.runs.store import RunStore
 from core.settings import MAX_SLUG
 from studio.handlers import info
+from studio.train.run_html import format_number
 
 NO_STEP = "Click a point of the loss curve to read the rows of that step."
 # Characters of a subset's name that the name of a copy keeps if a list of its excluded rows would be too long.
@@ -36,7 +37,7 @@ class StepRows:
         rows = found.rows
         # A row may occur twice in a step.
         choices = [(f"row {row:,}", row) for row in dict.fromkeys(rows)]
-        facts = [(f"Step {step}", f"trained on {len(rows)} rows, loss {found.loss}", False)]
+        facts = [(f"Step {step}", f"trained on {len(rows)} rows, loss {format_number(found.loss, '.4f')}", False)]
         first = choices[0][1] if choices else None
         return {"row": gr.update(choices=choices, value=first, visible=True), "step": chips_html(facts)}
 

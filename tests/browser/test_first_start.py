@@ -32,7 +32,7 @@ def test_example_answers_in_both_lanes_from_the_first_start(chromium, server, re
     began = time.monotonic()
     bar = page.locator("#journey")
     assert "The example run can answer already" in bar.inner_text()
-    bar.get_by_role("button", name="Ask both").click()
+    bar.get_by_role("button", name="Chat with it").click()
     page.locator("#prompt textarea").fill("How do I keep houseplants alive in winter?")
     page.locator("#send").click()
     cards = page.locator("#chat-now .lb-card .lb-text")

@@ -30,6 +30,7 @@ def plain(shown):
     AnswerCard(EVIL, "x", facts=EVIL, note=EVIL, placeholder=EVIL),
     AnswerCard("Base", EVIL, marked=[(EVIL, True), (EVIL, False)]),
     AnswerCard("Base", EVIL, heat=[(EVIL, 0.5)]),
+    AnswerCard("Base", "x", shares=[(EVIL, 0.5)]),
     AnswerCard("Base", "x", key=EVIL, actions=[Action("why", "Why?", EVIL)]),
 ])  # fmt: skip
 def test_board_html_escapes_every_value(card):
@@ -69,6 +70,15 @@ def test_board_html_heat_is_stronger_for_unlikely_tokens():
     assert '--p:0%" title="100.0%">Hi<' in shown
     assert '--p:63%" title="10.0%">.<' in shown
     assert "Hi." in plain(shown)
+
+
+def test_board_html_labels_are_bars_in_place_of_the_text():
+    card = AnswerCard("Tuned", "positive", "0 1", shares=[("positive", 0.931), ("negative", 0.069)])
+    shown = board_html([BoardTurn(0, "Good film", [card])])
+    assert re.findall(r'<li style="--p:([\d.]+)%"><span>(\w+)</span> <b>([\d.]+%)</b>', shown) == [
+        ("93.1", "positive", "93.1%"), ("6.9", "negative", "6.9%"),
+    ]  # fmt: skip
+    assert shown.count("positive") == 1
 
 
 def test_board_html_missing_answer_shows_its_placeholder():

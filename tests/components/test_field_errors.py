@@ -11,7 +11,11 @@ from components.page_html import PageHTML
 
 def test_field_errors_keep_the_order_and_focus_only_if_there_is_one():
     value = field_errors({"b": "<b>Too low.", "a": "Empty."}, "warning")
-    assert value["fields"] == [{"name": "b", "text": "<b>Too low."}, {"name": "a", "text": "Empty."}]
+    assert value["fields"] == [
+        {"name": "b", "element": "field-b", "text": "<b>Too low."},
+        {"name": "a", "element": "field-a", "text": "Empty."},
+    ]
+    assert field_errors({"a": "x"}, elements={"a": "other"})["fields"][0]["element"] == "other"
     assert (value["level"], value["focus"]) == ("warning", True)
     assert not field_errors({})["focus"]
     assert not field_errors({"a": "x"}, focus=False)["focus"]

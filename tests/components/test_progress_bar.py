@@ -8,7 +8,8 @@ from tests.helpers.hostile_text import HOSTILE, ParsedHtml
 
 
 @pytest.mark.parametrize(
-    ("share", "width", "percent"), [(0.0, "2.0%", "0 %"), (0.256, "25.6%", "26 %"), (1, "100.0%", "100 %")]
+    ("share", "width", "percent"),
+    [(0.0, "0.0%", "0 %"), (0.001, "2.0%", "0 %"), (0.256, "25.6%", "26 %"), (1, "100.0%", "100 %")],
 )
 def test_progress_bar_is_as_wide_as_the_share(share, width, percent):
     updates = show_progress("Opening", share, "Reading")
@@ -16,7 +17,7 @@ def test_progress_bar_is_as_wide_as_the_share(share, width, percent):
     assert updates["progress_row"]["visible"]
     assert ("i", {"style": f"width:{width}"}) in page.tags
     assert page.text == f"OpeningReading, {percent}"
-    assert ParsedHtml(show_progress("Opening", share, "Reading", "3 s")["progress"]).text.endswith(f"{percent}, 3 s")
+    assert ParsedHtml(show_progress("Opening", share, "Reading", "3 s")["progress"]).text.endswith(f"{percent} · 3 s")
 
 
 @pytest.mark.parametrize("text", HOSTILE)

@@ -2,25 +2,19 @@
 
 import numpy as np
 
-from core.evaluate.metrics import METRICS, Metric
+from core.evaluate.metrics import METRICS
 from core.evaluate.statistics.paired import PairedScores
 
 
 class ScoreTable:
-    """Scores of two lanes by metric; rows are conversations of their own unless clusters are given.
-
-    Metrics that the registry lacks are given as `more`.
-    """
+    """Scores of two lanes by metric; rows are conversations of their own unless clusters are given."""
 
     lanes = 2
 
-    def __init__(
-        self, pairs: dict[str, tuple], clusters=None, groups: dict | None = None, more: tuple[Metric, ...] = ()
-    ):
+    def __init__(self, pairs: dict[str, tuple], clusters=None, groups: dict | None = None):
         self._pairs = {name: tuple(np.asarray(lane, float) for lane in pair) for name, pair in pairs.items()}
         rows = len(next(iter(self._pairs.values()))[0]) if pairs else 0
-        known = (*METRICS.values(), *more)
-        self.metrics = [metric for metric in known if metric.name in pairs]
+        self.metrics = [metric for metric in METRICS.values() if metric.name in pairs]
         self.clusters = np.arange(rows) if clusters is None else np.asarray(clusters)
         self.groups = {name: np.asarray(labels, dtype=object) for name, labels in (groups or {}).items()}
 

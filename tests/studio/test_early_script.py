@@ -30,6 +30,14 @@ def test_with_early_script_comes_before_every_script_of_the_page():
     assert with_early_script(b"Not found") == b"Not found"
 
 
+def test_timer_of_toasts_is_known_in_this_version_of_gradio():
+    (pattern,) = re.findall(r"/(\\\.forEach.+)/\.test", read_static("toasts.js"))
+    (source,) = Path(BUILD_PATH_LIB).glob("statustracker-*.js")
+    (timer,) = re.findall(r"setTimeout\((\w+),\w+\(\w+\)\.duration\*1e3\)", source.read_text())
+    (body,) = re.findall(rf"function {timer}\(\)(\{{.+?\}}\)\}})", source.read_text())
+    assert re.search(pattern, body)
+
+
 @pytest.mark.skipif(shutil.which("node") is None, reason="Node.js is not installed here")
 def test_slow_clock_lets_only_the_clocks_of_gradio_wait():
     # The clock as this version of Gradio has it: another version may need another pattern.

@@ -1,5 +1,6 @@
 """The Export tab: which runs it lists, and the file that it writes."""
 
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -37,6 +38,20 @@ def test_tab_lists_runs_with_adapters_and_writes_the_chosen_one(do, a_run):
     about = do.describe(example.EXAMPLE_RUN, "step 64")["about"]
     assert "step 64" in about
     assert all(name in about for name in names), "the page lists exactly what the file holds"
+
+
+def test_newer_result_replaces_the_run_that_the_page_proposed_and_no_other(do, a_run):
+    example.install(Settings(home=do.settings.home, example=True))
+    first = do.refresh_list(None)
+    assert first["proposed"] == example.EXAMPLE_RUN
+    own = a_run()
+    shutil.copytree(example.FOLDER / "adapter", own.adapter)
+    then = do.refresh_list(example.EXAMPLE_RUN, "final", first["proposed"])
+    assert (then["run"]["value"], then["proposed"]) == (own.id, own.id)
+    chosen = do.refresh_list(example.EXAMPLE_RUN, "step 64", own.id)
+    assert (chosen["run"]["value"], chosen["proposed"]) == (example.EXAMPLE_RUN, "")
+    assert chosen["adapter"]["value"] == "step 64", "the checkpoint that was chosen"
+    assert "step 64" in chosen["about"]
 
 
 def test_run_whose_adapters_were_deleted_meanwhile_is_refused(do, a_run):

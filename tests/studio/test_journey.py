@@ -75,6 +75,31 @@ def test_new_subset_points_to_training_on_it_until_a_run_has(do, with_example, o
     assert do.journey().text != journey.text
 
 
+def test_opened_dataset_without_a_subset_comes_next_until_it_has_one(do, with_example, a_run, tmp_path):
+    path = tmp_path / "weather.jsonl"
+    path.write_text("".join(f'{{"prompt": "What is {n}?", "completion": "{n}"}}\n' for n in range(12)))
+    opened = sources.open_file(do.settings, path)
+    journey = do.journey()
+    assert journey.text == "weather.jsonl is open."
+    (action,) = journey.actions
+    assert (action.tab, action.dataset) == ("data", opened.id)
+    assert f'data-dataset="{opened.id}"' in do.render()["bar"]
+    chosen = do.go(action.tab, action.subset, action.run, dataset=action.dataset)
+    assert chosen["dataset"]["value"] == opened.id
+    assert {"tabs", "tools"} < set(chosen)
+    a_run(created=4e9)
+    assert "is open" not in do.journey().text, "it was left aside for a run"
+    subset.create(do.settings, "weather", Recipe(dataset=opened.id))
+    assert do.journey().text == "The subset weather is ready."
+
+
+def test_answers_opened_as_a_dataset_are_nothing_to_train_on(do, tmp_path):
+    path = tmp_path / "answers-20260101-000000-keeper.jsonl"
+    path.write_text('{"prompt": "What?", "completion": "That."}\n')
+    sources.open_file(do.settings, path)
+    assert do.journey().text == "Nothing is trained yet."
+
+
 @pytest.mark.parametrize(("status", "text"), [("queued", "waits in the queue"), ("running", "is running")])
 def test_run_that_has_not_ended_comes_before_all_else(do, own_subset, a_run, status, text):
     run = a_run(status=status)
@@ -139,8 +164,8 @@ def test_buttons_choose_what_they_name_in_their_tab(do, own_subset, a_run):
         assert do.go(tab, "", run.id)[output]["value"] == run.id
     assert do.go("train", "", run.id)["views"]["selected"] == "run", "not the table of all runs"
     assert set(do.go("chat", "", run.id)) == {"tabs"}
-    do.compare_with_base = lambda chat_id, run_id: {"lane_count": (chat_id, run_id)}
-    assert do.go("chat", "", run.id, "a chat")["lane_count"] == ("a chat", run.id)
+    do.compare_with_base = lambda run_id, chat_id: {"lane_count": (chat_id, run_id)}
+    assert do.go("chat", "", run.id, chat_id="a chat")["lane_count"] == ("a chat", run.id)
     assert {do.go(tab, "", "")["tabs"]["selected"] for tab in TABS} == set(TABS)
 
 
@@ -148,6 +173,8 @@ def test_buttons_choose_what_they_name_in_their_tab(do, own_subset, a_run):
 def test_values_that_no_button_sends_are_refused(do, values):
     with pytest.raises(StudioError):
         do.go(*values)
+    with pytest.raises(StudioError):
+        do.go("data", "", "", dataset="../x")
 
 
 def test_event_with_other_types_is_refused():

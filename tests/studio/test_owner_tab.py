@@ -7,6 +7,7 @@ import pytest
 from core.access import visibility
 from core.access.quotas import Quotas, Tokens
 from core.access.roles import Caller, Role, acting
+from core.chat import conversation
 from core.data import table
 from core.errors import StudioError
 from core.runs import cleanup
@@ -32,6 +33,15 @@ def test_fill_lists_finished_runs_and_chooses_the_published(do, a_run):
     assert [one for _, one in filled["runs"]["choices"]] == filled["runs"]["value"] == [done.id]
     assert filled["datasets"]["choices"] == [], "bundled data is not published, it is open to all"
     assert "Uploads" in filled["usage"]
+
+
+def test_usage_counts_no_chat_that_an_opened_page_has_left_empty(do):
+    empty, asked = conversation.new_conversation(), conversation.new_conversation()
+    asked.ask("How deep is the sea?")
+    for chat in (empty, asked):
+        conversation.save(do.settings, chat)
+    assert conversation.count_asked(do.settings) == 1
+    assert "<td>1</td>" in do.usage_html()
 
 
 def test_publish_replaces_what_was_published(do, a_run):

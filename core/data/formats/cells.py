@@ -70,7 +70,7 @@ class Cells:
         columns, extra = self.reading.columns, self.reading.extra
         if any("." in name for name in (*columns.values(), *extra)):
             self.row = unfold(self.row, (*columns.values(), *extra))
-        self._column_of = _columns_by_slot(self.form, tuple(self.row), tuple(columns.items()), tuple(extra))
+        self._column_of = columns_by_slot(self.form, tuple(self.row), tuple(columns.items()), tuple(extra))
 
     @property
     def think(self) -> bool:
@@ -136,7 +136,7 @@ class Cells:
 
 
 @lru_cache(maxsize=4096)
-def _columns_by_slot(
+def columns_by_slot(
     form: Format, names: tuple[str, ...], mapped: tuple[tuple[str, str], ...], extra: tuple[str, ...]
 ) -> dict[str, str | None]:
     """Return the column of each slot for rows with the columns `names`: the mapped one, or one of a usual name.

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from core.data.formats.cells import Cells, Format, Row, with_system
+from core.data.formats.cells import Cells, Format, Row, columns_by_slot, with_system
 from core.data.formats.conversation import Message, UnusableRow
 from core.data.formats.mojibake import note_mojibake
 from core.data.formats.options import FormatName, ReadingOptions
@@ -56,6 +56,12 @@ class Reading(ReadingOptions):
             UnusableRow: The row is not a conversation in this format.
         """
         return self.read(row).messages
+
+    def read_columns(self, names: Iterable[str]) -> dict[str, str]:
+        """Return by slot the column that this reading takes from rows with some columns: a chosen or a usual one."""
+        form, mapped = get_format(self.format), tuple(self.columns.items())
+        found = columns_by_slot(form, tuple(names), mapped, tuple(self.extra))
+        return {slot: name for slot, name in found.items() if name}
 
     def find_marks(self, rows: Iterable[Row]) -> RepeatedMarks:
         """Return the marks that most turns of the first rows of a dataset share; unusable rows are passed over."""

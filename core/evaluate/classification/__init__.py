@@ -1,1 +1,1 @@
-"""Evaluation of text classification: labels of a prompt set, labels that answers name, and tables of both."""
+"""Evaluation of text classification: labels of a prompt set, labels that answers name, predictions, and tables."""

@@ -28,6 +28,7 @@ __all__ = [
     "group_of",
     "is_basic",
     "may_change",
+    "without_effect",
 ]
 
 SCHEMA_VERSION = 2
@@ -54,6 +55,9 @@ class QLoRAConfig(EvaluationSettings, BatchSettings, OptimizerSettings, DataSett
         if self.lora_dora and self.lora_init in ("pissa", "loftq"):
             raise disagreement("DoRA cannot be combined with PiSSA or LoftQ: set Initialization to default",
                                "lora_dora", "lora_init")  # fmt: skip
+        if self.task == "classify" and self.lora_init in ("pissa", "loftq"):
+            raise disagreement("PiSSA and LoftQ convert an adapter without a classifier's head: set Initialization to "
+                               "default, or Task to generate", "task", "lora_init")  # fmt: skip
         if self.keep_best and not self.eval_rows:
             raise disagreement("“Keep the best adapter” needs held-out rows: set Held-out rows above 0",
                                "keep_best", "eval_rows")  # fmt: skip
@@ -67,7 +71,12 @@ class QLoRAConfig(EvaluationSettings, BatchSettings, OptimizerSettings, DataSett
     @property
     def packs(self) -> bool:
         """Return whether rows are packed; only the studio's own attention keeps packed rows apart."""
-        return self.packing and self.attention == "auto"
+        return self.packing and self.attention == "auto" and not self.classifies
+
+    @property
+    def classifies(self) -> bool:
+        """Return whether the run trains a classifier."""
+        return self.task == "classify"
 
     @property
     def rows_per_gpu(self) -> int:
@@ -109,6 +118,13 @@ def applies(name: str, values: dict[str, Any]) -> bool:
         values: The values of all settings.
     """
     return all(values.get(other) in allowed for other, allowed in _extra(name)["when"].items())
+
+
+def without_effect(config: QLoRAConfig) -> list[str]:
+    """Return the settings of a run that have another value than the default, and no effect with the others' values."""
+    values = config.model_dump()
+    fields = QLoRAConfig.model_fields.items()
+    return [name for name, field in fields if values[name] != field.default and not applies(name, values)]
 
 
 TITLES: dict[str, str] = {name: field.title for name, field in QLoRAConfig.model_fields.items()}

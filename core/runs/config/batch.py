@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import BaseModel
 
-from core.runs.config.fields import setting
+from core.runs.config.fields import GENERATES, setting
 
 
 class BatchSettings(BaseModel):
@@ -18,7 +18,7 @@ class BatchSettings(BaseModel):
         True, "Batch and length", "Packing",
         "Concatenate the rows of a batch instead of padding them to the longest. Each row still attends only to "
         "itself, so the results are the same, and training is faster.",
-        when={"attention": ("auto",)},
+        when={"attention": ("auto",), **GENERATES},
     )  # fmt: skip
     batch_size: int = setting(
         8, "Batch and length", "Batch size",

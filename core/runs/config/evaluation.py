@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import BaseModel
 
-from core.runs.config.fields import setting
+from core.runs.config.fields import GENERATES, setting
 
 
 class EvaluationSettings(BaseModel):
@@ -56,14 +56,15 @@ class EvaluationSettings(BaseModel):
     )  # fmt: skip
     sample_prompts: str = setting(
         "", "Evaluation and checkpoints", "Sample prompts",
-        "Prompts, one per line, that the model answers at each evaluation pass, so that you can read how it changes.",
+        "Prompts, one per line, that the model answers at each evaluation pass, so that you can read how it changes. A "
+        "classifier answers with the probabilities of its labels.",
         max_length=4000, lines=3,
         on_resume=True,
     )  # fmt: skip
     sample_tokens: int = setting(
         64, "Evaluation and checkpoints", "Tokens per sample",
         "Maximum number of tokens per answer to a sample prompt.",
-        ge=1, le=2048,
+        when=GENERATES, ge=1, le=2048,
         on_resume=True,
     )  # fmt: skip
     report_to: Literal["none", "tensorboard", "trackio", "wandb"] = setting(

@@ -11,6 +11,9 @@ from pydantic_core import PydanticCustomError
 
 Group = Literal["Model", "LoRA", "Data", "Optimizer", "Batch and length", "Evaluation and checkpoints"]
 When = dict[str, tuple[Any, ...]]
+# Conditions of settings that apply to one task only.
+GENERATES: When = {"task": ("generate",)}
+CLASSIFIES: When = {"task": ("classify",)}
 
 
 def setting(

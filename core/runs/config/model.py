@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import BaseModel
 
 from core.models import embedded
-from core.runs.config.fields import setting
+from core.runs.config.fields import GENERATES, setting
 
 
 class ModelSettings(BaseModel):
@@ -46,5 +46,6 @@ class ModelSettings(BaseModel):
         "Auto: on a GPU, Llama's blocks run as fused kernels, which are faster and need less memory. Blocks that "
         "cannot be fused use transformers and PEFT, and the run shows the reason. Off: all blocks use transformers "
         "and PEFT.",
+        when=GENERATES,
         on_resume=True,
     )  # fmt: skip

@@ -109,7 +109,8 @@ def test_generation_result_of_a_continued_answer_joins_pieces_and_probabilities(
 
 
 def test_generation_result_has_every_value_of_its_generation():
-    generation = Generation("a", 3, "end", 0.25, 0.5, 2.0, [1], [-1.0], ["a"], "note", prefix_tokens=1)
+    labels = [("good", 0.75), ("bad", 0.25)]
+    generation = Generation("a", 3, "end", 0.25, 0.5, 2.0, [1], [-1.0], ["a"], "note", prefix_tokens=1, labels=labels)
     result = GenerationResult.from_generation(generation, ("r", "final"), {"seed": 1})
     empty = GenerationResult()
     assert [name for name in GenerationResult.model_fields if getattr(result, name) == getattr(empty, name)] == []

@@ -271,7 +271,7 @@ def test_runs_label_and_resume_validate_their_values(run_command, ok, run):
     assert "'rank' is not a setting=value" in run_command("runs", "resume", run.id, "--set", "rank=3")[2]
     assert "Rank cannot change" in run_command("runs", "resume", run.id, "--set", "lora_rank=9")[2]
     assert "given: 'x'" in run_command("runs", "resume", run.id, "--set", "max_steps=x")[2]
-    assert "nothing to kill" in run_command("runs", "kill", run.id)[2]
+    assert "nothing to stop" in run_command("runs", "kill", run.id)[2]
 
 
 def test_runs_compare_and_report_show_metrics_and_differences(ok, run, home):

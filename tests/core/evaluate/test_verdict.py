@@ -82,11 +82,10 @@ def test_metric_is_chosen_by_the_data_with_a_reason(names, chosen, why):
 
 
 def test_accuracy_decides_where_rows_have_labels():
-    accuracy = METRICS["accuracy"]
     scores, loss = planted("binary", 0.15, 200, 0), planted("loss", 0.3, 200, 0)
     pairs = {"loss": (loss.first, loss.second), "accuracy": (scores.first, scores.second)}
     found = judge(ScoreTable(pairs), 0, 1)
-    assert (found.primary, found.why, found.outcome) == (accuracy, "The rows have labels.", "better")
+    assert (found.primary, found.why, found.outcome) == (METRICS["accuracy"], "The rows have labels.", "better")
     assert found.flips.improved_count == (scores.differences > 0).sum()
 
 

@@ -8,7 +8,7 @@ from safetensors.numpy import load
 
 from core.cli import main
 from core.errors import StudioError
-from core.export.adapter import base_note, write_adapter
+from core.export.adapter import base_note, example_code, write_adapter
 from core.models import embedded
 from core.runs import example
 from core.runs.store import RunStore
@@ -35,6 +35,12 @@ def test_write_adapter_zips_weights_settings_and_readme(settings, run, adapter):
     assert json.loads(files["adapter_config.json"])["base_model_name_or_path"] == embedded.HUB_ID == written.base
     assert from_yaml(files["settings.yaml"].decode()) == run.config()
     assert f'"{embedded.HUB_ID}"' in files["README.md"].decode()
+    code = example_code(run, adapter)
+    assert code in files["README.md"].decode()
+    compile(code, "README.md", "exec")
+    assert f'"{written.path.stem}"' in code
+    assert "chat_template.jinja" in code
+    assert "held-out loss" in files["README.md"].decode()
     assert "4-bit GGUF file" in files["README.md"].decode(), "the Hub's weights are not those it was trained on"
     assert str(settings.home) not in "".join(part.decode("latin-1") for part in files.values())
 

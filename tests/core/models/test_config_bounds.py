@@ -4,7 +4,7 @@ import json
 import shutil
 
 import pytest
-from transformers import CONFIG_MAPPING
+from transformers import CONFIG_MAPPING, AutoModelForCausalLM
 
 from core.errors import StudioError
 from core.models.catalogue import Model
@@ -99,7 +99,7 @@ def test_weights_much_smaller_than_the_config_are_refused_before_they_are_filled
 
 def test_weights_that_the_config_describes_are_accepted(saved):
     model = tiny_llama()
-    check_weights(Model("mine", "mine", str(saved), local=True), model.config)
+    check_weights(Model("mine", "mine", str(saved), local=True), model.config, AutoModelForCausalLM)
 
 
 def test_load_base_keeps_only_the_tokens_of_the_generation_config(saved, tmp_path):

@@ -110,3 +110,15 @@ def test_alerts_are_unique_and_sorted_by_step(timeline):
     rates = [1e-3] * 50 + [0.0] * 50
     made = timeline([*FALLING[:80], *["inf"] * 20], learning_rate=rates)
     assert [alert.kind for alert in alerts(made, 200)] == ["learning rate 0", "not a number"]
+
+
+def test_loss_of_classifier_near_zero_may_jump_but_not_climb_back(timeline):
+    learned = [max(0.02, 0.7 - i / 40) for i in range(60)]
+    jumps = [*learned, 0.4, 0.5, 0.02, 0.02]
+    made = timeline(jumps)
+    assert list(kinds(made)) == ["climbing loss"], "of tokens, it would be one"
+    made.take(events.EvalEvent(step=60, loss=0.1, accuracy=0.9, macro_f1=0.9))
+    assert kinds(made) == {}
+    lost = timeline([*learned, *[0.7] * 30])
+    lost.take(events.EvalEvent(step=60, loss=0.1, accuracy=0.9, macro_f1=0.9))
+    assert list(kinds(lost)) == ["climbing loss"]

@@ -25,6 +25,7 @@ def measured(run, prepared=PREPARED):
         ({"answers_only": False}, {}, "loss on all text"),
         ({"eval_rows": 3}, {}, "other held-out rows"),
         ({}, {"template": "ChatML"}, "another chat template"),
+        ({"task": "classify", "max_length": 64}, {}, "the task classify instead of generate"),
         ({}, {"tokens": 1100}, "another tokenizer"),
         ({"max_length": 256, "answers_only": False}, {}, "maximum length 256 instead of 1,024, loss on all text"),
     ],

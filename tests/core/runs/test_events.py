@@ -18,7 +18,7 @@ TEXTS = st.text(st.characters(codec="utf-8"))
 # Events that change no others when they are read.
 PLAIN = {
     "step": st.builds(StepEvent, step=COUNTS, loss=NUMBERS, rows=st.lists(COUNTS, max_size=3)),
-    "eval": st.builds(events.EvalEvent, step=COUNTS, loss=NUMBERS),
+    "eval": st.builds(events.EvalEvent, step=COUNTS, loss=NUMBERS, accuracy=NUMBERS, macro_f1=NUMBERS),
     "stage": st.builds(StageEvent, text=TEXTS),
     "prepared": st.builds(
         events.PreparedEvent, left_out=st.dictionaries(TEXTS, COUNTS, max_size=2), choices=st.lists(TEXTS)

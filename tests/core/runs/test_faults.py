@@ -194,7 +194,7 @@ def test_reused_pid_is_never_killed(store):
     worker.wait()
     run.save_state(run.saved_state().model_copy(update={"pid": bystander.pid}))
     assert run.state().status == "interrupted"
-    with pytest.raises(Exception, match="nothing to kill"):
+    with pytest.raises(Exception, match="nothing to stop"):
         process.kill(store, run)
     assert bystander.poll() is None
     bystander.kill()

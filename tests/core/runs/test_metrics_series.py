@@ -157,3 +157,19 @@ def test_timeline_can_be_read_while_it_is_updated(tmp_path):
         reader.join()
     assert errors == []
     assert timeline.steps == 2399
+
+
+def test_accuracy_of_classifier_is_a_curve_and_goes_back_at_a_resume(tmp_path):
+    file = tmp_path / "events.jsonl"
+    passes = [{"event": "eval", "step": at, "loss": 1.0, "accuracy": at / 10, "macro_f1": at / 20} for at in (0, 2, 4)]
+    written(file, [*passes, {"event": "eval", "step": 5, "loss": 1.0}])
+    timeline = Timeline(file)
+    timeline.update()
+    steps, values = timeline.values("held-out accuracy")
+    assert (steps.tolist(), values.tolist()) == ([0, 2, 4], [0.0, 0.2, 0.4])
+    assert timeline.values("held-out macro-F1")[1].tolist() == [0.0, 0.1, 0.2]
+    assert timeline.progress().accuracy is None
+    written(file, [{"event": "resumed", "step": 2}])
+    timeline.update()
+    assert timeline.values("held-out accuracy")[0].tolist() == [0, 2]
+    assert (timeline.progress().accuracy, timeline.progress().base_accuracy) == (0.2, 0.0)

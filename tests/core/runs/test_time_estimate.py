@@ -8,7 +8,7 @@ from core.errors import StudioError
 from core.runs.config import QLoRAConfig
 from core.runs.time_estimate import Speed, TimeEstimates, count_passes
 from core.settings import hardware
-from tests.helpers.run_events import PREPARED
+from tests.helpers.run_events import PREPARED, write
 
 SETTINGS = {"max_steps": 10, "batch_size": 4, "eval_rows": 10, "eval_steps": 5, "max_length": 512}
 
@@ -74,6 +74,14 @@ def test_estimate_prefers_the_nearest_sizes_then_the_newest_run(estimates, a_run
 def test_estimate_of_a_run_that_still_trains_is_not_used(estimates, a_run):
     a_run(events(), QLoRAConfig(**SETTINGS), status="queued", ended=None)
     assert estimates.estimate(QLoRAConfig(**SETTINGS)) is None
+
+
+def test_estimate_keeps_the_speed_of_a_run_that_is_resumed(estimates, a_run):
+    run = a_run(events(), QLoRAConfig(**SETTINGS))
+    before = estimates.estimate(QLoRAConfig(**SETTINGS))
+    write(run, [events()[0]])
+    run.save_state(run.saved_state().model_copy(update={"status": "queued"}))
+    assert estimates.estimate(QLoRAConfig(**SETTINGS)) == before
 
 
 def test_estimate_counts_tokens_of_another_length_by_the_characters_of_the_rows(estimates, a_run, settings):

@@ -34,7 +34,7 @@ class Attempts:
         if there:
             writer.write(ResumedEvent(step=step))
         state = SimpleNamespace(global_step=step, max_steps=self.last)
-        trainer = SimpleNamespace(ranks=SINGLE, held_out_loss=lambda *_: known[state.global_step])
+        trainer = SimpleNamespace(ranks=SINGLE, evaluate_held_out=lambda *_: {"loss": known[state.global_step]})
         reporter = Reporter(self.run, writer, trainer, [{}], self.config, there[-1] if there else None)
         control = TrainerControl()
         known = self.losses | ({stop_at: 1.7} if stop_at not in (None, *self.losses) else {})

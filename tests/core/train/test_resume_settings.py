@@ -42,6 +42,8 @@ TABLE = {
     "lora_init": ("gaussian", REFUSED),
     "modules_to_save": ("lm_head", REFUSED),
     "subset": ("other", REFUSED),
+    "task": ("classify", REFUSED),
+    "merge_labels": (False, REFUSED),
     "held_out_share": (0.1, REFUSED),
     "chat_template": ("chatml", REFUSED),
     "answers_only": (False, REFUSED),

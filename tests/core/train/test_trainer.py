@@ -79,7 +79,7 @@ def test_head_that_changes_logits_uses_models_forward(tmp_path, tokenizer):
     assert fast[1] == slow[1]
     assert fast[0].item() == pytest.approx(slow[0].item(), rel=1e-5)
     trainer.model.get_base_model().config.final_logit_softcapping = 30.0
-    assert trainer._find_plain_head() is None
+    assert trainer.find_head() is None
 
 
 def test_training_lowers_loss_and_leaves_base_unchanged(tmp_path, tokenizer):
@@ -122,12 +122,12 @@ ARRIVES = {
     "report_to": ("tensorboard", "sft.report_to", ["tensorboard"]),
 }
 # Read elsewhere: by loading (test_loading.py), tokenizing (test_batches.py), the loss and the noise (below), what
-# blocks keep (test_activation_checkpointing.py), the ranks (test_distributed.py), the worker (test_worker.py) and while
-# it runs (test_resume.py).
+# blocks keep (test_activation_checkpointing.py), the task (test_classifier_trainer.py), the ranks
+# (test_distributed.py), the worker (test_worker.py) and while it runs (test_resume.py).
 ELSEWHERE = {
     "model", "revision", "quantization", "double_quantization", "subset", "max_length", "answers_only", "packing",
     "eval_steps", "eval_rows", "chat_template", "attention", "held_out_share", "neftune_alpha", "loss",
-    "label_smoothing", "gradient_checkpointing", "gpu_memory", "kernels", "gpus",
+    "task", "merge_labels", "label_smoothing", "gradient_checkpointing", "gpu_memory", "kernels", "gpus",
     "deterministic", "keep_checkpoints", "keep_best", "early_stopping", "sample_prompts", "sample_tokens",
 }  # fmt: skip
 

@@ -51,7 +51,7 @@ def test_run_finishes_with_adapter_that_peft_loads(studio, forked_workers):
     prepared = next(event for event in run.events() if event.event == "prepared")
     assert prepared.left_out == {}
     assert any("unpacked" in choice for choice in prepared.choices)
-    assert any(choice.startswith("Deterministic is auto: without a GPU") for choice in prepared.choices)
+    assert any(choice.startswith("Deterministic is auto: on a CPU") for choice in prepared.choices)
     assert prepared.template == "ChatML"
     assert AutoTokenizer.from_pretrained(run.adapter).chat_template == CHATML_TEMPLATE
     assert list(run.adapters()) == ["final", "step 3", "step 2"]

@@ -37,6 +37,17 @@ def test_card_shows_model_speed_and_end():
     assert "2 tokens · first after 0.5 s · 7.0 tokens/s · ended by itself" in shown
 
 
+def test_answer_of_classifier_is_bars_of_labels():
+    labels = [("good & new", 0.75), ("bad", 0.25)]
+    chat = conversation_of(answer("B."), answer("good & new", run="r", labels=labels, ids=[], waited_seconds=0.5))
+    shown = last_turn(chat, show=[DIFFERENCES, PROBABILITIES])
+    assert '<li style="--p:75.0%"><span>good &amp; new</span> <b>75.0%</b></li>' in shown
+    assert "2 tokens read · after 0.5 s" in shown
+    assert shown.count("good &amp; new") == 1, "the text is not repeated"
+    assert 'data-event="why"' not in shown
+    assert 'data-event="vote"' in shown
+
+
 def test_actions_past_turn_has_no_retry_and_no_vote():
     chat = conversation_of(answer("A."), answer("B.", run="r"))
     chat.ask("And?").answers[0].append(answer("C."))

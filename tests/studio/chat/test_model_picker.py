@@ -7,7 +7,7 @@ import pytest
 
 from core.chat.requests import base_identity, resolve_lanes
 from core.chat.sampling import Sampling
-from core.chat.turns import MAX_LANES
+from core.chat.turns import MAX_LANES, LaneChoice
 from core.chat.types import LaneRequest
 from core.errors import StudioError
 from core.runs.store import RunState
@@ -29,6 +29,19 @@ def test_refresh_empty_conversation_has_base_and_newest_run(parts, tuned, chat):
     labels = {key: label for label, key in updates["base"]["choices"]}
     assert labels[updates["base"]["value"]] == "tiny · unquantized · float32"
     assert updates["lane_count"] == 2
+
+
+def test_classifier_answers_alone(parts, tuned, chat):
+    tuned(created=1)
+    classifier = tuned(task="classify", created=2)
+    chat_id = chat()
+    assert lanes(parts, chat_id) == [(classifier.id, "final")]
+    other = chat()
+    parts.picker.choose_base(other, parts.picker.default_base().key)
+    with parts.conversations.change(other) as conversation:
+        conversation.lanes = [LaneChoice()]
+    parts.picker.compare_with_base(other, classifier.id)
+    assert lanes(parts, other) == [(classifier.id, "final")]
 
 
 def test_refresh_first_run_gets_a_lane_and_ends_the_hint(parts, tuned, chat):

@@ -42,5 +42,5 @@ def test_search_row_opens_in_the_data_tab(parts, answered):
 
 
 def test_open_row_before_a_search_is_rejected(parts):
-    with pytest.raises(StudioError, match="Press Why"):
+    with pytest.raises(StudioError, match="Press “Similar training rows”"):
         parts.nearest_rows.open_row(None, 1)

@@ -68,3 +68,15 @@ def test_held_out_questions_of_a_subset_without_its_files_are_none(parts, monkey
 
     monkeypatch.setattr(subset, "load", load)
     assert parts.suggestions.held_out_questions("keeper") == []
+
+
+def test_suggestions_follow_the_run_of_the_lanes_and_stay_otherwise(parts, tuned, chat):
+    chat_id = chat()
+    first = parts.suggestions.suggest(chat_id)
+    assert first["suggested_for"] == ""
+    assert parts.suggestions.follow(chat_id, "") == {}, "the questions would change under the reader's eyes"
+    run = tuned()
+    parts.picker.refresh(chat_id)
+    assert parts.suggestions.follow(chat_id, "")["suggested_for"] == run.id
+    assert parts.suggestions.follow(chat_id, run.id) == {}
+    assert parts.suggestions.follow("", "") == {}, "no chat is open yet"

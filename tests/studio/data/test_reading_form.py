@@ -79,7 +79,7 @@ def test_form_names_the_format_its_evidence_and_the_runner_up(do, settings, page
     shown = text(summary_html(settings, state))
     assert "5 rows: the rejected answer is not trained" in shown
     asked = do.question(state)
-    assert asked["form_box"]["label"].startswith("Read as: preference pairs (")
+    assert asked["form_box"]["label"].startswith("Read as preference pairs: ")
     assert '<div class="qs-second">It could also be plain text: ' in text(asked["runner_up"])
     assert "rejected" not in text(asked["runner_up"])
 
@@ -106,7 +106,9 @@ def test_candidate_fills_the_form_in_and_one_more_click_reads_the_rows(do, setti
     state = read(do, undecided, **filled)
     assert "9 usable" in text(summary_html(settings, state))
     shown = do.question(state)
-    assert shown["form_box"]["label"] == "Read as: text with a label (chosen by you, kept with the dataset) · change"
+    assert (
+        shown["form_box"]["label"] == "Read as text with a label, kept with the dataset: premise → text, label · change"
+    )
     assert (shown["question"]["visible"], shown["choices"]["choices"], "open" in shown["form_box"]) == (
         False,
         [],

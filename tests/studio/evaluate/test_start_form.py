@@ -7,9 +7,12 @@ from core.errors import StudioError
 from core.evaluate.config import EvaluationConfig, PromptSet
 from core.runs import checkpoints
 from core.runs.checkpoints import Checkpoint
+from core.runs.config import QLoRAConfig
 from core.runs.store import Parent
 from core.system.files import write_json
-from studio.evaluate.start_form import _PROMPT_SETS, StartForm, parse_config
+from studio.evaluate.start_form import StartForm, parse_config
+from studio.evaluate.start_layout import PROMPT_SETS
+from studio.handlers import ShownError
 
 
 @pytest.fixture
@@ -28,7 +31,7 @@ def selection(updates):
 
 
 def test_form_offers_every_kind_of_prompts():
-    assert [kind for _, kind in _PROMPT_SETS] == list(get_args(PromptSet))
+    assert [kind for _, kind in PROMPT_SETS] == list(get_args(PromptSet))
 
 
 def test_refresh_choices_without_an_adapter_shows_a_hint_and_selects_the_base(do):
@@ -80,6 +83,9 @@ def test_run_that_was_duplicated_is_proposed_beside_its_parent(do, a_run):
     second = do.refresh_choices(old.id, [BASE, old.id], first["proposed"])
     assert selection(second) == (child.id, [old.id, child.id])
     assert selection(do.refresh_choices(None, [BASE])) == (child.id, [old.id, child.id])
+    other = with_adapter(a_run(created=3.0, config=QLoRAConfig(quantization="int8")))
+    write_json(other.parent_file, Parent(run=old.id, title="", config=old.config()).model_dump())
+    assert selection(do.refresh_choices(None, [BASE])) == (other.id, [BASE, other.id]), "it has other base weights"
     back = do.follow_run(old.id, [old.id, child.id], second["proposed"])
     assert back["lanes"]["value"] == [BASE, old.id]
 
@@ -133,3 +139,18 @@ def test_start_invalid_settings_raises_and_creates_nothing(do, a_run):
         with pytest.raises(StudioError, match=message):
             do.start(None, **form(prompts="subset", **({"subset": "keeper"} | values)))
     assert do.store.all() == []
+
+
+def test_check_marks_invalid_fields_and_opens_the_part_that_has_them():
+    values = {name: field.default for name, field in EvaluationConfig.model_fields.items()}
+    values |= {"prompts": "subset", "subset": "keeper", "lanes": ["base"]}
+    assert [update["field_errors"]["fields"] for update in StartForm.check(None, **values)] == [[]]
+    for name, is_inside in (("limit", False), ("temperature", True)):
+        marks = StartForm.check(None, **values | {name: -3})
+        shown = next(marks)
+        assert [field["element"] for field in shown["field_errors"]["fields"]] == [f"evaluate-field-{name}"]
+        assert ("more" in shown) == is_inside
+        with pytest.raises(ShownError):
+            next(marks)
+    nothing = next(StartForm.check(None, **values | {"prompts": "file"}))
+    assert nothing["field_errors"]["fields"][0]["element"] == "evaluate-upload"

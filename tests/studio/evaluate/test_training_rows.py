@@ -29,7 +29,7 @@ def test_similar_rows_of_an_answer_open_in_the_data_tab(do, evaluation):
     offered = do.offer(evaluation.id, "1")
     assert (offered["prompt"], offered["lane"]["value"]) == (1, "2"), "the judged model is chosen"
     assert [value for _, value in offered["lane"]["choices"]] == ["1", "2"], "the base was trained on none of the rows"
-    *_, found = do.search(evaluation.id, 1, "2")
+    *_, found = do.find_rows(evaluation.id, 1, "2")
     assert "BM25" in found["rows"].partition("<table")[0]
     row = int(found["rows"].split('data-event="open_row" data-value="')[1].split('"')[0])
     wanted = do.open_row(found["source"], row)
@@ -52,7 +52,7 @@ def test_similar_rows_of_an_answer_open_in_the_data_tab(do, evaluation):
 )
 def test_search_without_an_answer_of_a_tuned_model_is_rejected(do, evaluation, prompt, lane, message):
     with pytest.raises(StudioError, match=message):
-        list(do.search(evaluation.id, prompt, lane))
+        list(do.find_rows(evaluation.id, prompt, lane))
 
 
 def test_rows_are_offered_for_tuned_models_only(do, store):

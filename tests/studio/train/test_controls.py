@@ -1,5 +1,6 @@
 """Start, stop, resume, label and delete of runs."""
 
+import gradio as gr
 import psutil
 import pytest
 
@@ -8,6 +9,7 @@ from core.runs import checkpoints
 from core.runs.config import QLoRAConfig
 from core.runs.store import Label
 from studio.train.controls import RunControls
+from tests.helpers.run_events import EVENTS, write
 
 
 @pytest.fixture
@@ -50,7 +52,7 @@ def test_stop_live_run_writes_a_request_and_ended_run_raises(do, live, a_run):
 
 
 def shown_buttons(do, run_id, with_form=False):
-    return {name for name, update in do.update_buttons(run_id, with_form).items() if update["visible"]}
+    return {name for name, update in do.update_buttons(run_id, with_form).items() if update.get("visible")}
 
 
 @pytest.mark.parametrize(
@@ -71,7 +73,11 @@ def test_update_buttons_shows_what_applies_to_the_status(do, a_run, status, show
 
 
 def test_update_buttons_a_finished_run_resumes_with_the_form_only(do, a_run):
-    assert "resume" in shown_buttons(do, a_run(status="finished").id, with_form=True)
+    run = a_run(EVENTS)
+    assert "resume" in shown_buttons(do, run.id, with_form=True)
+    updates = do.update_buttons(run.id)
+    assert updates["resume"]["value"] == "Train further", "there is nothing to resume"
+    assert "more steps" in updates["with_form"]["label"]
 
 
 def test_update_buttons_live_run_is_force_stopped_only_after_stop(do, live):
@@ -84,10 +90,15 @@ def test_force_stop_asks_first_and_names_what_is_lost(do, live, runs, toasts):
     do.stop(live.id)
     asked = do.ask_kill(live.id)
     assert asked["kill_row"]["visible"]
-    assert "no checkpoint yet: all progress is lost" in asked["kill_text"]
+    assert "No step is done yet" in asked["kill_text"]
+    step = {"event": "step", "loss": 1.0, "learning_rate": 1e-3, "tokens": 9, "seconds": 1.0}
+    write(live, [step | {"step": 4}])
+    assert "no checkpoint yet: all progress is lost" in do.ask_kill(live.id)["kill_text"]
     checkpoints.mark_complete(live.checkpoints_dir, checkpoints.Checkpoint(step=4))
-    assert "since step 4" in do.ask_kill(live.id)["kill_text"]
-    assert "kill_row" not in do.update_buttons(live.id), "a poll leaves the question open"
+    assert "Nothing is lost: step 4" in do.ask_kill(live.id)["kill_text"]
+    write(live, [step | {"step": 5}])
+    assert "since step 4 is lost" in do.ask_kill(live.id)["kill_text"]
+    assert do.update_buttons(live.id)["kill_row"] == gr.update(), "a poll leaves the question open"
     assert not do.keep_waiting()["kill_row"]["visible"]
     live.save_state(live.saved_state().model_copy(update={"status": "stopped"}))
     assert not do.update_buttons(live.id)["kill_row"]["visible"]

@@ -5,7 +5,7 @@ import pytest
 from core.errors import StudioError
 from core.runs.config import TITLES, QLoRAConfig, group_of
 from studio.handlers import ShownError, to_page_error
-from studio.train.marking import InvalidSettingsError, marks_fields, parse_config, still_invalid
+from studio.train.marking import InvalidSettingsError, mark_left_field, marks_fields, parse_config, still_invalid
 
 VALUES = QLoRAConfig().model_dump()
 
@@ -72,3 +72,11 @@ def test_marks_fields_marks_before_the_error_which_is_no_toast():
         next(results)
     assert not to_page_error(raised.value).visible
     assert to_page_error(StudioError("x")).visible
+
+
+def test_leaving_a_field_marks_invalid_ones_without_moving_the_page():
+    found = mark_left_field({}, lora_rank=-5)
+    assert list(found["marked"]) == ["lora_rank"]
+    assert not found["field_errors"]["focus"]
+    assert mark_left_field(found["marked"], lora_rank=8)["marked"] == {}
+    assert mark_left_field({}, lora_rank=8) == {}

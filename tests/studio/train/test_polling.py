@@ -61,6 +61,18 @@ def test_poll_sends_only_what_differs_from_what_the_page_has(do, a_run):
     assert {"notes", "loss_chart"} <= set(poll(do, run.id, {"runs_fingerprint": first["runs_fingerprint"]}))
 
 
+def test_question_of_force_stop_goes_when_the_run_has_ended(do, a_run, monkeypatch):
+    run = a_run(EVENTS[:4], status="running", ended=None)
+    status = {"status": "running"}
+    monkeypatch.setattr(type(run), "state", lambda self: self.saved_state().model_copy(update=status))
+    page = poll(do, run.id)
+    status["status"] = "stopping"
+    page |= poll(do, run.id, page)
+    # The page shows the question now; a poll that was on its way keeps what it knows of the page.
+    status["status"] = "stopped"
+    assert poll(do, run.id, page)["kill_row"]["visible"] is False
+
+
 def test_poll_new_name_updates_the_list_and_the_view(do, a_run):
     run = a_run(EVENTS)
     first = poll(do, run.id)

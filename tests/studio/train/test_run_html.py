@@ -15,11 +15,22 @@ def test_tiles_show_the_latest_metrics_and_the_change_against_the_base():
     words = shown_text(tiles_html(progress(parse(EVENTS[:4]))))
     assert "3.250 loss" in words
     assert "4.000 held-out loss" in words
-    assert "1.00e-03 learning rate" in words
+    assert "1e-3 learning rate" in words
     assert "1,500 tokens/s" in words
     assert "1 / 10 step" in words
     assert "against base" not in words, "the base itself is no change"
     assert "3.000 held-out loss (-25% against base)" in shown_text(tiles_html(progress(parse(EVENTS))))
+
+
+def test_tiles_of_classifier_have_accuracy_and_macro_f1():
+    start = {"event": "eval", "step": 0, "loss": 0.7, "accuracy": 0.5, "macro_f1": 0.4}
+    last = {"event": "eval", "step": 2, "loss": 0.35, "accuracy": 0.875, "macro_f1": 0.8}
+    events = [start, {"event": "step", "step": 2, "total": 2}, last]
+    words = shown_text(tiles_html(progress(parse(events))))
+    assert "0.350 held-out loss (-50% since the start)" in words
+    assert "87.5% held-out accuracy (50.0% at the start)" in words
+    assert "80.0% held-out macro-F1" in words
+    assert "macro-F1" not in shown_text(tiles_html(progress(parse(EVENTS))))
 
 
 def test_tiles_show_nan_as_text_and_missing_metrics_as_dashes():
@@ -108,4 +119,4 @@ def test_run_that_is_resumed_does_not_show_the_stage_of_its_last_attempt(a_run):
     run = a_run(status="preparing", ended=None)
     killed = [*EVENTS, {"event": "stage", "text": "Computing the held-out loss, row 8 of 34"}]
     words = shown_text(status_html(run, run.saved_state(), progress(parse(killed))))
-    assert "step 2 of 10: starting the worker 0 s so far" in " ".join(words.split())
+    assert "step 2 of 10: starting the worker 0 s in this stage" in " ".join(words.split())

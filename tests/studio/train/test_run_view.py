@@ -139,7 +139,13 @@ def test_samples_stay_at_a_pinned_pass_and_else_follow_the_newest(do, a_run):
     assert "answered at step 9" in do.render_samples(run.id, newest)["samples"]
     assert "answered at step 2" in do.render_samples(run.id, pinned)["samples"]
     assert "answered at step 9" in do.render_samples(run.id, ("another run", 0))["samples"]
-    assert "No sample answers yet" in do.render_samples(a_run().id)["samples"]
+
+
+def test_no_samples_says_whether_any_will_come(do, a_run):
+    assert "has no sample prompts" in do.render_samples(a_run().id)["samples"]
+    asks = QLoRAConfig(sample_prompts="Why?")
+    assert "No sample answers yet" in do.render_samples(a_run(config=asks, status="queued").id)["samples"]
+    assert "ended before" in do.render_samples(a_run(config=asks).id)["samples"]
 
 
 def test_write_csv_contains_every_step_and_the_base_model(do, a_run):
@@ -148,6 +154,11 @@ def test_write_csv_contains_every_step_and_the_base_model(do, a_run):
     assert [row["step"] for row in rows] == ["0", "1", "2"]
     assert [row["loss"] for row in rows] == ["", "3.25", "nan"]
     assert [row["held_out_loss"] for row in rows] == ["4.0", "", "3.0"]
+    assert [row["held_out_accuracy"] for row in rows] == ["", "", ""]
+    classified = [*EVENTS, {"event": "eval", "step": 1, "loss": 0.5, "accuracy": 0.75, "macro_f1": 0.7}]
+    with open(do.write_csv(a_run(classified).id), encoding="utf-8") as stream:
+        row = list(csv.DictReader(stream))[1]
+    assert (row["held_out_loss"], row["held_out_accuracy"], row["held_out_macro_f1"]) == ("0.5", "0.75", "0.7")
     with pytest.raises(StudioError, match="No run is selected"):
         do.write_csv(None)
 

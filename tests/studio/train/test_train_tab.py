@@ -39,6 +39,18 @@ def test_train_tab_every_control_is_connected(demo):
             assert block._id in read, block.label
 
 
+def test_every_event_that_fills_outputs_of_the_poll_makes_it_send_them_again(demo):
+    (poll,) = [fn for fn in demo.fns.values() if fn.fn and fn.fn.__qualname__ == "Polling.poll"]
+    (keep,) = [fn for fn in demo.fns.values() if fn.fn and fn.name == "keep_waiting"]
+    (sent,) = [part._id for part in keep.outputs if isinstance(part, gr.State)]
+    # States hold what the poll compares, and the list of runs and the queue are sent on each change.
+    listed = {"run", "queue"}
+    polled = {part._id for part in poll.outputs if not isinstance(part, gr.State) and part.elem_id not in listed}
+    filled = {fn.name: {part._id for part in fn.outputs} for fn in demo.fns.values() if fn.fn}
+    assert len(polled) > 20
+    assert [name for name, outputs in filled.items() if outputs & polled and sent not in outputs] == []
+
+
 @pytest.mark.parametrize("name", ["write_csv", "write_report", "list_rows", "render_row"])
 def test_calls_that_read_a_whole_run_run_two_at_a_time(demo, name):
     found = [one for one in demo.fns.values() if one.fn and one.name == name]

@@ -1,0 +1,29 @@
+import pytest
+
+from core.data import subset
+from studio.evaluate.power_hint import PowerHint
+from tests.helpers.scored_evaluation import scored_evaluation
+
+
+@pytest.mark.parametrize(
+    ("chosen", "rows"),
+    [
+        (("subset", None, "keeper", "all", 1000), "With 340 rows"),
+        (("subset", None, "keeper", "all", 50), "With 50 rows"),
+        (("subset", None, "keeper", "held-out", 1000), "With 34 rows"),
+        (("subset", None, "no-such", "all", 1000), ""),
+        (("subset", None, None, None, None), ""),
+        (("held-out", "no-such", None, None, 1000), ""),
+        (("held-out", None, None, None, 1000), ""),
+        (("file", None, None, None, 1000), ""),
+    ],
+)
+def test_hint_names_the_rows_that_are_chosen(store, chosen, rows):
+    text = PowerHint(store).describe(*chosen)["power"]
+    assert (rows in text) if rows else text == ""
+
+
+def test_hint_uses_what_an_evaluation_has_measured(settings, tmp_path):
+    store, evaluation = scored_evaluation(settings, tmp_path)
+    subset.ensure_bundled(settings)
+    assert f"Measured in {evaluation.id}" in PowerHint(store).describe("subset", None, "keeper", "all", 100)["power"]
