@@ -64,9 +64,7 @@ def build(settings: Settings) -> AuthorizedBlocks:
         lists = {"tabs": tabs, "evaluate_run": evaluate.run, "export_run": exported}
         _connect_journey(JourneyBar(runs, evaluations, chat.compare_with_base), bar, changes, lists, data, train, chat)
         _offer_new_subsets(data, train, tabs)
-        _open_source_rows(chat.row_wanted, data, tabs, visitor=True)
-        _open_source_rows(evaluate.rows.row_wanted, data, tabs)
-        _train_again(evaluate, train, tabs)
+        _connect_training_rows(chat, evaluate, data, train, tabs)
         _follow_open_tab(tabs, demo, {"Train": train.timer, "Evaluate": evaluate.timer})
         connect(owner_tab.select, owner.fill, outputs=owner.outputs, **PRIVATE)
         connect_header(demo, settings, engine.visitor_quota.tokens, notice, owner_tab)
@@ -126,6 +124,13 @@ def _offer_new_subsets(data: DataTab, train: TrainTab, tabs: gr.Tabs) -> None:
         **PRIVATE,
     )
     opened.success(None, js=read_static("focus_opened_tab.js"))
+
+
+def _connect_training_rows(chat: ChatTab, evaluate: EvaluateTab, data: DataTab, train: TrainTab, tabs: gr.Tabs) -> None:
+    """Connect the training rows behind an answer: they open in the Data tab, and lead to the next run."""
+    _open_source_rows(chat.row_wanted, data, tabs, visitor=True)
+    _open_source_rows(evaluate.rows.row_wanted, data, tabs)
+    _train_again(evaluate, train, tabs)
 
 
 def _open_source_rows(row_wanted: gr.State, data: DataTab, tabs: gr.Tabs, visitor: bool = False) -> None:

@@ -60,26 +60,20 @@ class BoardView:
         subsets = list(dict.fromkeys(row.config.subset for row in everything.rows))
         subset = subset if subset in subsets else ""
         board = self._board(chosen, names, subset, unscored) if subset else everything
-        by, descending, ticked = parse_order(order)
-        try:
-            table = board_html(board, by, descending, ticked)
-        except StudioError:
-            # The order was chosen for another board.
-            table = board_html(board, TREE, False, ticked)
-        titles = self.store.runs.titles()
-        return {
-            "model": _choice(list(found), wanted["model"], model, len(found) > 1),
-            "prompts": _choice(_set_choices(sets, titles), wanted["prompts"], chosen.key.id, True),
-            "subset": _choice(
-                [("All subsets", ""), *((name, name) for name in subsets)], wanted["subset"], subset, len(subsets) > 1
-            ),
-            "metrics": _choice(
-                [(metric.title, metric.name) for metric in known], wanted["metrics"], names, len(known) > 1
-            ),
-            "table": table,
-            "pair": pair_html(board, ticked),
-            "notes": render("evaluate/board_notes", empty="", notes=_notes(board)),
+        shown = {"model": model, "prompts": chosen.key.id, "subset": subset, "metrics": names}
+        choices = {
+            "model": list(found),
+            "prompts": _set_choices(sets, self.store.runs.titles()),
+            "subset": [("All subsets", ""), *((name, name) for name in subsets)],
+            "metrics": [(metric.title, metric.name) for metric in known],
         }
+        # One base model or metric leaves nothing to choose; of subsets, "all" is one more.
+        needed = {"model": 2, "prompts": 1, "subset": 3, "metrics": 2}
+        updates = {
+            name: _choice(options, wanted[name], shown[name], len(options) >= needed[name])
+            for name, options in choices.items()
+        }
+        return {**updates, **_tables(board, order)}
 
     def _board(self, prompts: PromptSet, metrics: Sequence[str], subset: str, unscored: Sequence[str]) -> Board:
         key = (
@@ -110,6 +104,18 @@ class BoardView:
                     if lane in found.config.lanes:
                         return found.id
         raise StudioError(f"No evaluation has the model {lane[:80]!r} any more. Reload the page.")
+
+
+def _tables(board: Board, order: Order | None) -> dict[str, Any]:
+    """Return the table of a board, the comparison of its ticked runs, and the notes."""
+    by, descending, ticked = parse_order(order)
+    try:
+        table = board_html(board, by, descending, ticked)
+    except StudioError:
+        # The order was chosen for another board.
+        table = board_html(board, TREE, False, ticked)
+    notes = render("evaluate/board_notes", empty="", notes=_notes(board))
+    return {"table": table, "pair": pair_html(board, ticked), "notes": notes}
 
 
 def _choice(choices: list[Any], wanted: Any, value: Any, visible: bool) -> dict[str, Any]:

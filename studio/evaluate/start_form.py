@@ -80,9 +80,7 @@ class StartForm:
         if not run or not any(lane != BASE for lane in selected):
             selected = self._propose(lane)
         elif lane and proposed.get("lane") in selected:
-            before = proposed["lane"]
-            is_untouched = selected == self._propose(before)
-            selected = self._propose(lane) if is_untouched else _replace_lane(selected, before, lane)
+            selected = self._follow(selected, proposed["lane"], lane)
         else:
             lane = ""
         subsets = [(f"{s.name} ({s.rows + s.held_out:,} rows)", s.name) for s in subset.subsets(self.store.settings)]
@@ -105,9 +103,11 @@ class StartForm:
             return {}
         if not lane or before not in (lanes or []):
             return {"proposed": {"run": "", "lane": before}}
-        is_untouched = lanes == self._propose(before)
-        selected = self._propose(lane) if is_untouched else _replace_lane(lanes, before, lane)
-        return {"lanes": gr.update(value=selected), "proposed": {"run": "", "lane": lane}}
+        return {"lanes": gr.update(value=self._follow(lanes, before, lane)), "proposed": {"run": "", "lane": lane}}
+
+    def _follow(self, lanes: list[str], before: str, lane: str) -> list[str]:
+        """Return the lanes after the proposed one has changed; the model beside it changes if it was proposed, too."""
+        return self._propose(lane) if lanes == self._propose(before) else _replace_lane(lanes, before, lane)
 
     def _propose(self, lane: str) -> list[str]:
         """Return the lanes to compare: a run's adapter beside its parent's or the base model."""

@@ -8,8 +8,8 @@ from core.data import subset, table
 from core.evaluate.store import EvaluationStore
 from core.runs.config import QLoRAConfig
 from core.runs.store import Label, RunState
+from tests.helpers.board_evaluations import board_evaluation, duplicate
 from tests.helpers.browser_pages import open_page, wait_until
-from tests.helpers.scored_evaluations import duplicate, scored_evaluation
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -76,7 +76,7 @@ def test_verdict_leads_to_an_answer_its_training_rows_and_the_next_run(page, ser
         (run.adapter / "adapter_config.json").write_text("{}")
     duplicate(child, parent)
     lanes, text = {"base": 2.0, parent.id: 1.5, child.id: 1.2}, "Ahoy! Trim the wick of the lamp at dusk."
-    scored_evaluation(store, tmp_path, lanes, text=text)
+    board_evaluation(store, tmp_path, lanes, text=text)
     page.locator("#evaluate-verdict").get_by_text("after compared with before").wait_for()
     page.locator("#evaluate-board button").first.click()
     page.locator("#board-table tbody tr", has_text="copy of before").locator("input").click()

@@ -5,14 +5,14 @@ import json
 import pytest
 
 from core.evaluate.store import EvaluationStore
-from tests.helpers.scored_evaluations import duplicate, scored_evaluation
+from tests.helpers.board_evaluations import board_evaluation, duplicate
 
 
 @pytest.fixture
 def family(settings, a_run, tmp_path):
     parent, child = a_run(created=1.0), a_run(created=2.0)
     duplicate(child, parent)
-    scored_evaluation(EvaluationStore(settings), tmp_path, {"base": 2.0, parent.id: 1.5, child.id: 1.2})
+    board_evaluation(EvaluationStore(settings), tmp_path, {"base": 2.0, parent.id: 1.5, child.id: 1.2})
     return parent.id, child.id
 
 

@@ -14,7 +14,7 @@ from core.evaluate.lineage import usual_lanes
 from core.evaluate.store import EvaluationStore
 from core.runs.config import QLoRAConfig
 from core.runs.store import Label
-from tests.helpers.scored_evaluations import PROMPTS, duplicate, scored_evaluation
+from tests.helpers.board_evaluations import PROMPTS, board_evaluation, duplicate
 
 
 @pytest.fixture
@@ -43,9 +43,9 @@ def board_of(store, metrics=()):
 
 def test_board_pairs_runs_with_the_base_marks_the_best_and_follows_the_tree(store, family, tmp_path):
     parent, child, last = family
-    scored_evaluation(store, tmp_path, {"base": 2.0, last.id: 1.8, parent.id: 1.5}, created=1.0)
+    board_evaluation(store, tmp_path, {"base": 2.0, last.id: 1.8, parent.id: 1.5}, created=1.0)
     # The child was evaluated beside its parent alone; the prompts are the same, so the base is that of the other one.
-    scored_evaluation(store, tmp_path, {parent.id: 1.5, child.id: 1.2}, created=2.0)
+    board_evaluation(store, tmp_path, {parent.id: 1.5, child.id: 1.2}, created=2.0)
     board = board_of(store)
     assert [metric.name for metric in board.metrics] == ["loss"]
     assert [(row.title, row.depth) for row in board.rows] == [("first", 0), ("second", 1), ("third", 2)]
@@ -72,8 +72,8 @@ def test_board_pairs_runs_with_the_base_marks_the_best_and_follows_the_tree(stor
 )
 def test_other_prompts_or_settings_are_another_board(store, a_run, tmp_path, other):
     run = a_run()
-    scored_evaluation(store, tmp_path, {"base": 2.0, run.id: 1.5}, created=1.0)
-    scored_evaluation(store, tmp_path, {"base": 2.0, run.id: 1.5}, created=2.0, **other)
+    board_evaluation(store, tmp_path, {"base": 2.0, run.id: 1.5}, created=1.0)
+    board_evaluation(store, tmp_path, {"base": 2.0, run.id: 1.5}, created=2.0, **other)
     (sets,) = boards_of(store)[0].values()
     assert [[found.created for found in each.evaluations] for each in sets] == [[2.0], [1.0]]
     assert len({each.key.id for each in sets}) == 2
@@ -81,8 +81,8 @@ def test_other_prompts_or_settings_are_another_board(store, a_run, tmp_path, oth
 
 def test_newest_evaluation_counts_and_guard_does_not_change_the_prompts(store, a_run, tmp_path):
     run = a_run()
-    scored_evaluation(store, tmp_path, {"base": 2.0, run.id: 1.5}, created=1.0)
-    newer = scored_evaluation(store, tmp_path, {"base": 2.0, run.id: 1.9}, created=2.0, guard=True)
+    board_evaluation(store, tmp_path, {"base": 2.0, run.id: 1.5}, created=1.0)
+    newer = board_evaluation(store, tmp_path, {"base": 2.0, run.id: 1.9}, created=2.0, guard=True)
     (row,) = board_of(store).rows
     assert row.cells["loss"].evaluations == [newer.id]
     assert not row.cells["loss"].is_best, "one run is not the best of several"
@@ -90,8 +90,8 @@ def test_newest_evaluation_counts_and_guard_does_not_change_the_prompts(store, a
 
 def test_board_names_what_it_cannot_show(store, a_run, tmp_path):
     run = a_run()
-    gone = scored_evaluation(store, tmp_path, {run.id: 1.5, "deleted-run": 1.4}, created=1.0)
-    old = scored_evaluation(store, tmp_path, {"base": 2.0, run.id: 1.5}, created=2.0)
+    gone = board_evaluation(store, tmp_path, {run.id: 1.5, "deleted-run": 1.4}, created=1.0)
+    old = board_evaluation(store, tmp_path, {"base": 2.0, run.id: 1.5}, created=2.0)
     with old.answers_file.open("a") as stream:
         stream.write("\n")
     ((prompts,),), unscored = boards_of(store)[0].values(), boards_of(store)[1]
@@ -117,7 +117,7 @@ def test_steps_of_the_recipe_that_differ_are_columns(store, runs, a_run, tmp_pat
         recipe = Recipe.model_validate(json.loads(known.model_dump_json()) | changed)
         names.append(subset.create(runs.settings, name, recipe).name)
     made = [a_run(created=float(n), config=QLoRAConfig(subset=name)) for n, name in enumerate(names)]
-    scored_evaluation(store, tmp_path, {"base": 2.0, **{run.id: 1.5 - n / 9 for n, run in enumerate(made)}})
+    board_evaluation(store, tmp_path, {"base": 2.0, **{run.id: 1.5 - n / 9 for n, run in enumerate(made)}})
     columns = {column.title: column.values for column in columns_that_differ(board_of(store).rows)}
     assert columns == {
         "Subset": names,

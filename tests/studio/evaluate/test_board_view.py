@@ -6,7 +6,7 @@ from core.errors import StudioError
 from core.runs.config import QLoRAConfig
 from core.runs.store import Label
 from studio.evaluate.board_view import BoardView
-from tests.helpers.scored_evaluations import duplicate, scored_evaluation
+from tests.helpers.board_evaluations import board_evaluation, duplicate
 
 NAMES = ("<i>first</i>", "second", "third")
 
@@ -25,8 +25,8 @@ def lanes(store, a_run, tmp_path):
         run.save_label(Label(name=name))
     duplicate(made[1], made[0])
     first, second, third = (run.id for run in made)
-    scored_evaluation(store, tmp_path, {"base": 2.0, first: 1.5}, created=1.0, topic="old")
-    scored_evaluation(store, tmp_path, {"base": 2.0, third: 2.4, first: 1.5, second: 1.2}, created=2.0)
+    board_evaluation(store, tmp_path, {"base": 2.0, first: 1.5}, created=1.0, topic="old")
+    board_evaluation(store, tmp_path, {"base": 2.0, third: 2.4, first: 1.5, second: 1.2}, created=2.0)
     return first, second, third
 
 

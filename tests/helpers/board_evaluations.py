@@ -17,7 +17,7 @@ from core.system.files import write_json
 PROMPTS = 30
 
 
-def scored_evaluation(store, folder, lanes, created=1.0, topic="", metric="loss", text="answer", **settings):
+def board_evaluation(store, folder, lanes, created=1.0, topic="", metric="loss", text="answer", **settings):
     """Return a finished evaluation of `PROMPTS` prompts.
 
     Args:
