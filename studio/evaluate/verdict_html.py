@@ -36,7 +36,8 @@ def verdict_html(verdict: Verdict, first: str, second: str) -> Markup:
         head=head,
         text=text[:1].upper() + text[1:],
         compared=f"{second} compared with {first}",
-        notes=[decided, *verdict.notes],
+        decided=decided,
+        notes=verdict.notes,
     )
 
 
@@ -110,7 +111,8 @@ def difference_interval(metric: Metric, found: PairedDifference, extent: float) 
     if metric.better == "lower":
         ends = (-found.high, -found.low)
     value = -found.difference if metric.better == "lower" else found.difference
-    return Interval(value, *ends, extent, is_judged=metric.better != "neither" and found.direction != 0)
+    # Some space beyond the widest interval, so that its end is in sight.
+    return Interval(value, *ends, 1.08 * extent, is_judged=metric.better != "neither" and found.direction != 0)
 
 
 _NO_PLOT = {

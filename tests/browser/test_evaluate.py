@@ -45,6 +45,9 @@ def test_evaluate_file_of_prompts_can_be_read_opened_and_downloaded(page, server
     assert (evaluation.config().file, evaluation.config().max_new_tokens) == ("list.txt", 5)
     page.locator("#evaluate-table tbody tr", has_text="Name a color.").click()
     page.locator("#evaluate-prompt").get_by_text(evaluation.answers().read(1)[0]["text"].strip()).wait_for()
+    # The drawer lies over the page until it is closed.
+    page.keyboard.press("Escape")
+    page.locator("#evaluate-answers[data-open=false]").wait_for(state="attached")
     page.locator("#evaluate-kind input").click()
     page.get_by_role("option", name="csv").click()
     with page.expect_download() as got:

@@ -32,7 +32,7 @@ KINDS = {
     "file": {"upload"},
     "html": {
         "cancel_turns", "change", "choose", "continue_answer", "drop_filter", "earlier_attempt", "edit", "go",
-        "open_row", "pick_bar", "picked", "retry_lane", "returned", "save_turns", "sort_by", "step_row", "stop_lane",
+        "open_row", "pick_bar", "pick_row", "picked", "retry_lane", "returned", "save_turns", "sort_by", "step_row", "stop_lane",
         "suggest", "tick_row", "undo_vote", "vote", "why", "zoomed",
     },
     "number": {"blur", "change", "submit"},
