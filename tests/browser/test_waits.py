@@ -23,7 +23,8 @@ MAX_LOOKS = 50
 SHOWN = (b'"visible":false', b'"open":false', b'"interactive":false')
 # Kinds of events that a person triggers, by the type of the component; a new kind needs a case below.
 KINDS = {
-    "accordion": {"expand"},
+    # The browser closes an accordion at once; the server only notes it.
+    "accordion": {"collapse", "expand"},
     "button": {"click"},
     "checkbox": {"change", "input"},
     "checkboxgroup": {"change", "input"},
@@ -32,8 +33,8 @@ KINDS = {
     "file": {"upload"},
     "html": {
         "cancel_turns", "change", "choose", "continue_answer", "drop_filter", "earlier_attempt", "edit", "go",
-        "open_row", "pick_bar", "pick_row", "picked", "retry_lane", "returned", "save_turns", "sort_by", "step_row", "stop_lane",
-        "suggest", "tick_row", "undo_vote", "vote", "why", "zoomed",
+        "open_row", "pick_bar", "pick_row", "picked", "retry_lane", "returned", "save_turns", "sort_by", "step_row",
+        "stop_lane", "suggest", "tick_row", "undo_vote", "vote", "why", "zoomed",
     },
     "number": {"blur", "change", "submit"},
     "radio": {"change", "input"},
