@@ -19,11 +19,13 @@ from studio.data.events import (
     connect_browse_subset,
     connect_create,
     connect_export,
+    connect_losses,
     connect_open_dataset,
     connect_reading,
     connect_split,
     connect_stats,
 )
+from studio.data.losses import RowLosses, RowLossesWidgets, build_row_losses
 from studio.data.open_dataset import OpenDataset, OpenDatasetWidgets, build_open_dataset
 from studio.data.page_state import PageState, State, parse_state, reading_on_opening
 from studio.data.reading_form import ReadingForm
@@ -69,6 +71,7 @@ class _Widgets:
     tools: gr.Tabs
     row: RowPaneWidgets
     stats: TokenStatsWidgets
+    losses: RowLossesWidgets
     create: CreateSubsetWidgets
     export: ExportSubsetWidgets
     sql: SqlWidgets
@@ -98,6 +101,7 @@ def build_data_tab(settings: Settings, jobs: Jobs, demo: gr.Blocks) -> DataTab:
     connect_row(RowPane(settings), widgets.row, state)
     connect_edits(RowEdits(settings), widgets.row.edits, state)
     connect_stats(TokenStats(settings, jobs), widgets.stats, state, demo)
+    connect_losses(RowLosses(settings, jobs), widgets.losses, state, demo)
     created = _created_outputs(widgets, state)
     connect_create(create, widgets.create, widgets.sql, created, state)
     connect_export(ExportSubset(settings, jobs), widgets.export, widgets.create.quick, created, state, demo)
@@ -191,7 +195,7 @@ def _build_widgets() -> _Widgets:
                 with gr.Tab("Row", id=ROW_TOOL, elem_id="tool-row"):
                     row = build_row_pane()
                 with gr.Tab("Token statistics", id="numbers"):
-                    stats = build_token_stats()
+                    stats, losses = build_token_stats(), build_row_losses()
                 with gr.Tab("Create subset", id=CREATE_TOOL, elem_id="tool-create"):
                     create = build_create_subset()
                 with gr.Tab("Export", id=EXPORT_TOOL):
@@ -200,7 +204,7 @@ def _build_widgets() -> _Widgets:
                     sql = build_sql()
             created = build_created_card()
             show_create = gr.Button("Create subset …", variant="primary", elem_id="show-create")
-    return _Widgets(open_dataset, reading, browse, tools, row, stats, create, export, sql, created, show_create)
+    return _Widgets(open_dataset, reading, browse, tools, row, stats, losses, create, export, sql, created, show_create)
 
 
 def _described(widgets: _Widgets) -> dict[str, gr.blocks.Block]:

@@ -28,12 +28,16 @@ def job_outputs(bar: ProgressBar, job: gr.State) -> dict[str, gr.blocks.Block]:
     return {**bar.outputs, "job": job}
 
 
-def follow(job: Job, finish: Callable[[Job], dict[str, Any]]) -> Iterator[dict[str, Any]]:
+NOTHING_KEPT = "No partial result was kept."
+
+
+def follow(job: Job, finish: Callable[[Job], dict[str, Any]], kept: str = NOTHING_KEPT) -> Iterator[dict[str, Any]]:
     """Yield updates of `job_outputs` until the job ends, then those of its result.
 
     Args:
         job: A job that was started.
         finish: Returns the updates of further outputs by name, once the job has succeeded.
+        kept: What is left of a job that was cancelled, as a sentence.
 
     Raises:
         StudioError: The job failed.
@@ -53,7 +57,7 @@ def follow(job: Job, finish: Callable[[Job], dict[str, Any]]) -> Iterator[dict[s
     yield hidden
     if job.status == "failed":
         raise StudioError(job.error)
-    info(f"{job.title}: cancelled. No partial result was kept.", title="Cancelled")
+    info(f"{job.title}: cancelled. {kept}", title="Cancelled")
 
 
 def cancel(jobs: Jobs, number: int | None) -> None:

@@ -6,6 +6,8 @@ from pathlib import Path
 from pydantic import BaseModel, Field
 from pydantic_settings import CliApp, CliPositionalArg, CliSubCommand
 
+from core.cli.data_loss import DataLoss
+from core.cli.one_dataset import OneDataset
 from core.cli.reading import describe_dataset, print_about, print_progress, printable
 from core.data import compare, export, lengths, near_duplicates, readers, sources, sql_box, subset, table
 from core.data.export import FileKind
@@ -13,7 +15,6 @@ from core.data.formats import ExportFormat, Reading
 from core.data.listing import list_some
 from core.data.recipe import Recipe
 from core.data.report import check_reading
-from core.data.rows import Rows
 from core.data.tokens import TemplateName
 from core.data.view import View
 from core.errors import StudioError
@@ -82,34 +83,6 @@ class DataAbout(BaseModel):
         """Print the report."""
         settings = Settings().prepare()
         print_about(settings, table.find(settings, self.dataset))
-
-
-class OneDataset(BaseModel):
-    """An opened dataset and how its rows are read."""
-
-    dataset: CliPositionalArg[str] = Field(description="An opened dataset.")
-    reading: Reading | None = Field(None, description="How its rows are read; detected by default.")
-
-    def find(self, settings: Settings) -> tuple[table.Dataset, Reading]:
-        """Return the dataset and the reading.
-
-        Raises:
-            StudioError: The dataset does not exist, or the given reading does not fit it.
-        """
-        data = table.find(settings, self.dataset)
-        if self.reading:
-            check_reading(data, self.reading)
-        return data, self.reading or data.detected
-
-    def rows(self, settings: Settings, near: Path | None = None) -> Rows:
-        """Return the parsed rows.
-
-        Args:
-            settings: The settings of the studio.
-            near: File of near duplicates, as `near_duplicates.find` returns it.
-        """
-        data, reading = self.find(settings)
-        return Rows(settings, data.id, reading, near=near)
 
 
 class DataRows(OneDataset, View):
@@ -288,6 +261,7 @@ class Data(BaseModel):
     rows: CliSubCommand[DataRows] = Field(description=DataRows.__doc__)
     show: CliSubCommand[DataShow] = Field(description=DataShow.__doc__)
     lengths: CliSubCommand[DataLengths] = Field(description=DataLengths.__doc__)
+    loss: CliSubCommand[DataLoss] = Field(description=DataLoss.__doc__)
     duplicates: CliSubCommand[DataDuplicates] = Field(description=DataDuplicates.__doc__)
     sql: CliSubCommand[DataSQL] = Field(description=DataSQL.__doc__)
     subset: CliSubCommand[DataSubset] = Field(description=DataSubset.__doc__)

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from core.data.formats import Message, Reading, find_problem, get_format, until_last_answer
+from core.data.row_losses import LossSource
 from core.data.tokens import TemplateName
 from core.data.view import View
 
@@ -42,6 +43,9 @@ class Recipe(BaseModel):
         "", title="Tokenizer", description="The model whose tokenizer counts the lengths; empty: characters."
     )
     template: TemplateName = Field("auto", title="Template", description="The chat template that lengths include.")
+    losses: LossSource | None = Field(
+        None, title="Losses", description="Of which model the losses are that the selection reads; empty: of none."
+    )
     duplicates: Literal["keep", "exact", "near"] = Field(
         "keep",
         title="Duplicates",
@@ -120,6 +124,8 @@ class Recipe(BaseModel):
             parts.append(f"without {self.duplicates} duplicates")
         if self.method in ("shortest", "longest"):
             parts.append(f"counted in tokens of {self.model}" if self.model else "counted in characters")
+        if self.losses:
+            parts.append(f"by the losses under {self.losses.describe()}")
         return ", ".join(parts)
 
 

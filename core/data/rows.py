@@ -15,11 +15,14 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from core.data import parse_rows, table
+from core.data import parse_rows, row_losses, table
 from core.data.formats import Message, Reading, from_stored
-from core.data.view import Fields, View, ViewField, order_clause, quote_name, where_clause
+from core.data.row_fields import OWN_COLUMNS, join_kind, make_fields
+from core.data.row_losses import LossSource
+from core.data.view import Fields, View, order_clause, quote_name, where_clause
 from core.errors import StudioError
 from core.settings import Settings
+from core.system.files import modified_ns
 
 T = TypeVar("T")
 
@@ -27,22 +30,6 @@ MEMORY_LIMIT = "512MB"
 # Time limit of one query of a table, a histogram or a subset. A search of a million rows takes half a second.
 QUERY_SECONDS = 60.0
 BATCH_ROWS = 1000
-
-# Columns that every dataset has: name, kind, file.
-_OWN_COLUMNS = (
-    ("row", "integer", "reading"),
-    ("split", "text", "reading"),
-    ("turns", "integer", "reading"),
-    ("language", "text", "reading"),
-    ("characters", "integer", "reading"),
-    ("answer_characters", "integer", "reading"),
-    ("prompt", "text", "reading"),
-    ("answer", "text", "reading"),
-    ("problem", "text", "reading"),
-    ("duplicate_of", "integer", "duplicates"),
-)
-# The texts of these columns are truncated in the file; the length of all turns together is stored in other columns.
-_LENGTHS = {"prompt": "(reading.characters - reading.answer_characters)", "answer": "reading.answer_characters"}
 
 
 def connect(settings: Settings) -> duckdb.DuckDBPyConnection:
@@ -130,6 +117,7 @@ class Rows:
         parsed: Counts of the parsed rows.
         files: Parquet files by their name in queries.
         fields: Columns that can be shown, sorted and filtered, by name.
+        losses_version: Names the measurement of the columns of losses; empty without them.
     """
 
     def __init__(
@@ -139,6 +127,7 @@ class Rows:
         reading: Reading | None = None,
         lengths: Path | None = None,
         near: Path | None = None,
+        losses: LossSource | None = None,
     ):
         """Open a dataset.
 
@@ -148,9 +137,10 @@ class Rows:
             reading: How rows are parsed; None for the detected reading. The rows are parsed now if they were not yet.
             lengths: File of token counts (`core.data.lengths`), which adds the columns of lengths.
             near: File of near duplicates (`core.data.near_duplicates`), which adds their column.
+            losses: Which measured losses (`core.data.row_losses`) add their columns.
 
         Raises:
-            StudioError: There is no such dataset.
+            StudioError: There is no such dataset, or its losses are not on this machine.
         """
         self.settings = settings
         self.about = table.find(settings, dataset)
@@ -162,32 +152,11 @@ class Rows:
             "reading": folder / "rows.parquet",
             "duplicates": folder / "duplicates.parquet",
         }
-        if lengths:
-            self.files["lengths"] = lengths
-        if near:
-            self.files["near"] = near
-        self.fields = self._fields()
-
-    def _fields(self) -> Fields:
-        own = list(_OWN_COLUMNS)
-        if "near" in self.files:
-            own.append(("near_duplicate_of", "integer", "near"))
-        if "lengths" in self.files:
-            own += [("tokens", "integer", "lengths"), ("answer_tokens", "integer", "lengths")]
-        fields: Fields = {}
-        for name, kind, file in own:
-            sql = f"{file}.{name}"
-            fields[name] = ViewField(
-                name=name, kind=kind, file=file, sql=sql, length=_LENGTHS.get(name, f"length({sql})" * (kind == "text"))
-            )
-        for column in self.about.columns:
-            # A column of the source may have the name of one of the studio's own columns.
-            name = column.name if column.name not in fields else f"{column.name} (source)"
-            sql = f"rows.{quote_name('c.' + column.name)}"
-            fields[name] = ViewField(
-                name=name, kind=column.kind, file="rows", sql=sql, length=f"length({sql})" * (column.kind == "text")
-            )
-        return fields
+        measured = row_losses.find(settings, self.about, self.reading, losses) if losses else None
+        computed = {"lengths": lengths, "near": near, "losses": measured}
+        self.files |= {name: path for name, path in computed.items() if path}
+        self.losses_version = f"{measured.name} {modified_ns(measured)}" if measured else ""
+        self.fields: Fields = make_fields(self.about, set(self.files), losses)
 
     def query(self, select: str, files: set[str], values: dict[str, Any] | None = None, after: str = "") -> QueryResult:
         """Run a query over the join of the files that it needs.
@@ -203,11 +172,9 @@ class Rows:
         Raises:
             StudioError: The query took longer than `QUERY_SECONDS`.
         """
-        # Only duplicates are listed in their files, so those are outer joins; all other files have every row.
         used = ["reading", *sorted(files - {"reading"})]
         joins = f"read_parquet($file_{used[0]}) {used[0]}" + "".join(
-            f" {'LEFT' if file in ('duplicates', 'near') else ''} JOIN read_parquet($file_{file}) {file} USING (row)"
-            for file in used[1:]
+            f" {join_kind(file)} JOIN read_parquet($file_{file}) {file} USING (row)" for file in used[1:]
         )
         paths = {f"file_{file}": str(self.files[file]) for file in used}
         return QueryResult(connect(self.settings), f"SELECT {select} FROM {joins} {after}", paths | (values or {}))
@@ -250,7 +217,7 @@ class Rows:
             source file. Long texts are truncated.
         """
         numbers = self.row_numbers(view, offset, size)
-        chosen = [self.fields[name] for name in columns or list(self.fields)[: len(_OWN_COLUMNS)]]
+        chosen = [self.fields[name] for name in columns or list(self.fields)[: len(OWN_COLUMNS)]]
         select = ", ".join(
             f"left({field.sql}, {parse_rows.SHOWN_CHARACTERS}) AS {quote_name(field.name)}"
             if field.kind == "text"

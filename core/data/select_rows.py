@@ -35,10 +35,14 @@ class Selection:
 
 
 def open_rows(settings: Settings, recipe: Recipe, progress: Progress = ignore_progress) -> Rows:
-    """Open the dataset of a recipe with the files that its filters need, which are computed if they do not exist."""
+    """Open the dataset of a recipe with the files that its filters need, which are computed if they do not exist.
+
+    Raises:
+        StudioError: The recipe needs losses, which only a measurement with their model can give, and they are gone.
+    """
     data = find(settings, recipe.dataset)
     reading = recipe.reading or data.detected
-    rows = Rows(settings, recipe.dataset, reading)
+    rows = Rows(settings, recipe.dataset, reading, losses=recipe.losses)
     counts: Path | None = None
     near: Path | None = None
     if recipe.model:
@@ -53,7 +57,7 @@ def open_rows(settings: Settings, recipe: Recipe, progress: Progress = ignore_pr
         near = near_duplicates.find(
             settings, data, reading, lambda share: progress((1 + share) / 3, "Comparing the rows")
         )
-    return Rows(settings, recipe.dataset, reading, counts, near) if counts or near else rows
+    return Rows(settings, recipe.dataset, reading, counts, near, recipe.losses) if counts or near else rows
 
 
 def select(rows: Rows, recipe: Recipe) -> Selection:

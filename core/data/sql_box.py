@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from core.data.row_fields import join_kind
 from core.data.rows import Rows
 from core.data.sql_check import one_select
 from core.data.view import quote_name
@@ -83,8 +84,7 @@ def _view_statement(rows: Rows) -> str:
     columns = [f"{field.sql} AS {quote_name(name)}" for name, field in rows.fields.items() if name != "row"]
     columns += ["reading.messages AS messages", "rows.raw AS raw"]
     sources = "".join(
-        f" {'LEFT' if file in ('duplicates', 'near') else ''} JOIN read_parquet({_quote_literal(str(path))}) {file} "
-        "USING (row)"
+        f" {join_kind(file)} JOIN read_parquet({_quote_literal(str(path))}) {file} USING (row)"
         for file, path in rows.files.items()
         if file != "reading"
     )

@@ -3,6 +3,7 @@
 Column names are quoted, and every other value is passed as a query parameter, so no input of a user becomes SQL.
 """
 
+from collections.abc import Collection
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
@@ -66,6 +67,11 @@ class View(BaseModel):
         parts = [f.describe() for f in self.filters]
         return ", ".join([f"with {self.search!r} in them", *parts] if self.search else parts)
 
+    def without_columns(self, names: Collection[str]) -> "View":
+        """Return the view without filters on some columns, and without an order by one of them."""
+        filters = [f for f in self.filters if f.column not in names]
+        return self.model_copy(update={"filters": filters, "sort": "" if self.sort in names else self.sort})
+
     def toggle(self, chosen: Filter) -> "View":
         """Return the view with a filter added in place of another on its column, or removed if it was there."""
         rest = [f for f in self.filters if f.column != chosen.column]
@@ -86,7 +92,7 @@ class ViewField(BaseModel):
 
     name: str
     kind: Kind
-    file: Literal["rows", "reading", "duplicates", "near", "lengths"]
+    file: Literal["rows", "reading", "duplicates", "near", "lengths", "losses"]
     sql: str
     length: str = ""
 

@@ -11,6 +11,7 @@ import pandas as pd
 from components.data_table import build_data_table
 from components.pager import Pager, build_pager, clamp_page, position_text
 from core.data.histogram import Histogram, histogram
+from core.data.row_losses import KNOWN, LEARNED, NEVER
 from core.data.rows import Rows
 from core.data.view import MAX_FILTER_VALUES, Filter, View
 from core.errors import StudioError
@@ -21,7 +22,16 @@ from studio.data.rows_table import TITLES, rows_html
 from studio.data.summary import summary_html
 
 ALL_ROWS = "All rows"
-ROW_KINDS = [ALL_ROWS, "Usable", "Cannot be used", "Exact duplicates", "Near duplicates", "Would be truncated"]
+CLASS_KINDS = {"Known by the base": KNOWN, "Learned by the run": LEARNED, "Never learned": NEVER}
+ROW_KINDS = [
+    ALL_ROWS,
+    "Usable",
+    "Cannot be used",
+    "Exact duplicates",
+    "Near duplicates",
+    "Would be truncated",
+    *CLASS_KINDS,
+]
 _MAX_SOURCE_COLUMNS = 2
 _MAX_CACHED_HISTOGRAMS = 400
 _SECONDS_BETWEEN_YIELDS = 2.0
@@ -90,6 +100,13 @@ class Browse:
             if page.token_counts_file(self.settings) is None:
                 raise StudioError("Tokens have not been counted yet. Press “Count tokens” under Token statistics.")
             return [Filter(column="tokens", low=page.max_length + 1)]
+        if kind in CLASS_KINDS:
+            if (source := page.loss_source(self.settings)) is None or not source.run:
+                raise StudioError(
+                    "No run's losses are measured for these rows. Choose a run under Token statistics, “What the base "
+                    "knows”, and press “Measure what the base knows”."
+                )
+            return [Filter(column="learning", values=[CLASS_KINDS[kind]])]
         return []
 
     def tick(self, ticked: list[int], number: int) -> dict[str, Any]:
@@ -151,7 +168,7 @@ class Browse:
         """Yield the table of a frame, first with the histograms that are known; `position` is added to each."""
         # A histogram depends on filters and counts but not on the order, so sorting finds all of them in the cache.
         view_key = shown.view.model_dump_json(exclude=_ORDER_FIELDS)
-        key = (rows.about.id, rows.parsed.key, shown.model, shown.template, view_key)
+        key = (rows.about.id, rows.parsed.key, shown.model, shown.template, rows.losses_version, view_key)
         known = {name: self._histograms.get((*key, name)) for name in names}
         yield {"table": rows_html(shown, rows, frame, known, ticked, opened), **position}
         if missing := [name for name in names if known[name] is None and name != "row"]:
@@ -224,8 +241,9 @@ class Browse:
         used = set(rows.reading.columns.values()) - {rows.reading.columns.get("label")}
         more = [c.name for c in rows.about.columns if c.kind != "text" and c.name in rows.fields and c.name not in used]
         length = "tokens" if "tokens" in rows.fields else "characters"
+        losses = [name for name in ("base_loss", "loss_fall", "learning") if name in rows.fields]
         splits = ["split"] * (len(rows.about.splits) > 1)
-        return ["row", "prompt", "answer", "turns", length, "language", *splits, *more[:_MAX_SOURCE_COLUMNS]]
+        return ["row", "prompt", "answer", "turns", length, *losses, "language", *splits, *more[:_MAX_SOURCE_COLUMNS]]
 
     def column_choices(self, state: State) -> dict[str, Any]:
         """Return the update of the list of columns."""

@@ -10,6 +10,7 @@ import gradio as gr
 
 from core.system.jobs import Jobs
 from studio.data.created_card import CreatedCard
+from studio.data.losses import RowLosses, RowLossesWidgets
 from studio.data.open_dataset import OpenDataset, OpenDatasetWidgets
 from studio.data.reading_form import ReadingForm
 from studio.data.reading_preview import preview
@@ -143,6 +144,23 @@ def connect_stats(do: TokenStats, widgets: TokenStatsWidgets, state: TabState, d
     followed(widgets.find_near.click, do.find_near_duplicates, api_name="find_near_duplicates")
     _connect_cancel(do.jobs, widgets.bar.cancel, job)
     connect(state.page.change, do.show, page, {"token_stats": widgets.shown}, visitor=True, **PRIVATE)
+
+
+def connect_losses(do: RowLosses, widgets: RowLossesWidgets, state: TabState, demo: gr.Blocks) -> None:
+    """Connect the list of models and runs, the text below it, and the button that measures."""
+    page, chosen = {"state": state.page}, {"chosen": widgets.model}
+    job = job_outputs(widgets.bar, gr.State(None))
+    for event in (demo.load, widgets.model.focus):
+        connect(event, do.list_choices, outputs={"loss_model": widgets.model}, **PRIVATE)
+    connect(widgets.model.input, do.choose_losses, {**page, **chosen}, page, **PRIVATE)
+    connect(
+        widgets.measure.click, do.measure, {**page, **chosen}, {**job, **page}, show_progress="hidden",
+        api_name="measure_losses",
+    )  # fmt: skip
+    _connect_cancel(do.jobs, widgets.bar.cancel, job)
+    # The maximum length and the template decide the losses, too; they are not part of the scope.
+    for changed in (state.page.change, widgets.model.change):
+        connect(changed, do.show, {**page, **chosen}, {"loss_text": widgets.shown}, **PRIVATE, **LATEST_ONLY)
 
 
 def connect_create(

@@ -9,9 +9,10 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
-from core.data import lengths, near_duplicates, saved_reading, table
+from core.data import lengths, near_duplicates, row_losses, saved_reading, table
 from core.data.formats import Reading
 from core.data.lengths import TokenizerSpec
+from core.data.row_losses import LossSource
 from core.data.rows import Rows
 from core.data.table import Dataset
 from core.data.tokens import TemplateName
@@ -41,6 +42,7 @@ class PageState(BaseModel):
         reading: How its rows are read; None as detected.
         model: Whose tokenizer tokens are counted with.
         template: The chat template that token counts include.
+        losses: Key of the measurement whose losses are columns; empty for the newest one.
         max_length: Tokens after which a row is truncated.
         batch: Rows per batch, for the padding statistics.
         view: Search, filters and order of the table.
@@ -55,6 +57,7 @@ class PageState(BaseModel):
     reading: Reading | None = None
     model: str = embedded.NAME
     template: TemplateName = "auto"
+    losses: Annotated[str, StringConstraints(max_length=100)] = ""
     max_length: int = 1024
     batch: int = 8
     view: View = View()
@@ -119,6 +122,13 @@ class PageState(BaseModel):
         path = near_duplicates.path_of(settings, self.find_dataset(settings), self.effective_reading(settings))
         return path if path.is_file() else None
 
+    def loss_source(self, settings: Settings) -> LossSource | None:
+        """Return the measurement whose losses are columns, or None if there is none."""
+        if not self.dataset:
+            return None
+        found = row_losses.available(settings, self.find_dataset(settings), self.effective_reading(settings))
+        return next((source for source in found if self.losses in ("", source.key)), None)
+
     def open_rows(self, settings: Settings) -> Rows:
         """Return the rows as they are read, with the counts that exist."""
         return Rows(
@@ -127,6 +137,7 @@ class PageState(BaseModel):
             self.effective_reading(settings),
             self.token_counts_file(settings),
             self.near_duplicates_file(settings),
+            self.loss_source(settings),
         )
 
 

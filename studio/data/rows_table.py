@@ -13,7 +13,9 @@ TITLES = {
     "row": "row", "split": "split", "turns": "turns", "language": "language", "characters": "characters",
     "answer_characters": "characters in answers", "prompt": "prompt", "answer": "answer", "problem": "problem",
     "duplicate_of": "duplicate of", "near_duplicate_of": "near duplicate of", "tokens": "tokens",
-    "answer_tokens": "tokens in answers",
+    "answer_tokens": "tokens in answers", "base_loss": "base loss", "loss_tokens": "tokens with loss",
+    "loss_truncated": "truncated for the loss", "tuned_loss": "tuned loss", "loss_fall": "loss fall",
+    "learning": "learning",
 }  # fmt: skip
 
 

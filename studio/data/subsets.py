@@ -14,6 +14,7 @@ from components.progress_bar import ProgressBar, build_progress_bar
 from components.upload_file import UploadFile
 from core.data import lengths, subset, table, tasks
 from core.data.recipe import Recipe
+from core.data.row_losses import LOSS_COLUMNS
 from core.data.subset import Subset
 from core.errors import StudioError, sentence
 from core.settings import Settings, slug
@@ -79,10 +80,12 @@ class CreateSubset:
         # The recipe names the tokenizer only if its counts decide something: without it, anyone can run the recipe.
         needs_counts = not read_columns.isdisjoint(lengths.COUNTED_COLUMNS) or method in ("shortest", "longest")
         is_counted = needs_counts and page.token_counts_file(self.settings) is not None
+        read_columns |= {values.get("stratify_by")} if method == "stratified" else set()
         recipe = Recipe(
             dataset=page.dataset or "",
             reading=page.reading,
             view=view,
+            losses=None if read_columns.isdisjoint(LOSS_COLUMNS) else page.loss_source(self.settings),
             model=page.model if is_counted else "",
             template=page.template if is_counted else "auto",
             picked=sorted(ticked) if method == "picked" else [],
@@ -153,6 +156,8 @@ class CreateSubset:
         is_counted = page.token_counts_file(self.settings) is not None
         recipe = Recipe(
             dataset=page.dataset or "", reading=page.reading, sql=check_sql(sql), method="first",
+            # As for the filters: without it, anyone can run the recipe.
+            losses=page.loss_source(self.settings) if any(name in sql.lower() for name in LOSS_COLUMNS) else None,
             model=page.model if is_counted else "", template=page.template if is_counted else "auto",
         )  # fmt: skip
         yield from self._create_subset(name, recipe)

@@ -57,9 +57,7 @@ class TokenStats:
         except ValidationError as error:
             raise StudioError(sentences(error, lambda name: QLoRAConfig.model_fields[name].title or name)) from error
         # Filters and order on token counts refer to the former tokenizer.
-        filters = [f for f in page.view.filters if f.column not in lengths.COUNTED_COLUMNS]
-        sort = "" if page.view.sort in lengths.COUNTED_COLUMNS else page.view.sort
-        view = page.view.model_copy(update={"filters": filters, "sort": sort})
+        view = page.view.without_columns(lengths.COUNTED_COLUMNS)
         return {
             "state": page.replace(
                 model=config.model, template=template, max_length=config.max_length, batch=config.batch_size, view=view

@@ -1,6 +1,7 @@
 """HTML of the forgetting guard, and of a classification: tables per label and the confusion matrix."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from markupsafe import Markup
 
@@ -8,6 +9,7 @@ from components.interval_table import IntervalRow, IntervalTable, interval_table
 from core.evaluate.classification.scoring import Classification
 from core.evaluate.classification.tables import UNPARSED, calibrate
 from core.evaluate.guard import ABILITY, Ability, balanced_lane, describe_cost
+from core.evaluate.metrics import Metric
 from core.evaluate.probes import kinds
 from studio.evaluate.verdict_html import difference_cells, difference_interval, why_no_plot
 from studio.html import render
@@ -49,6 +51,41 @@ def ability_html(
         advice = "Compare earlier checkpoints of the run as further models: one may gain without this loss."
     table = interval_table_html(IntervalTable(["", titles[first], titles[second], "change"], rows))
     return render("evaluate/ability", cost=cost, advice=advice, is_warning=has_lost, table=table)
+
+
+@dataclass(frozen=True)
+class StepPoint:
+    """One adapter of a run, or the base, in the plots over the steps.
+
+    Attributes:
+        title: Its title.
+        task: Mean of the primary metric; None if it is not known.
+        ability: Share of right answers to the probes; None without answers.
+    """
+
+    title: str
+    task: float | None
+    ability: float | None
+
+
+def over_steps_html(metric: Metric, points: Sequence[StepPoint]) -> Markup:
+    """Return the task metric and the general ability side by side, over the adapters of a run in their order.
+
+    Args:
+        metric: The primary metric.
+        points: The base first, then the adapters by their steps.
+    """
+    plots = []
+    for plotted, values in ((metric, [each.task for each in points]), (ABILITY, [each.ability for each in points])):
+        known = [value for value in values if value is not None]
+        if len(known) == len(values):
+            low, extent = min(known), (max(known) - min(known)) or 1.0
+            spots = [
+                (20 + 200 * at / (len(values) - 1), 80 - 60 * (value - low) / extent, plotted.format(value))
+                for at, value in enumerate(values)
+            ]
+            plots.append({"title": plotted.title, "better": plotted.better, "spots": spots})
+    return render("evaluate/over_steps", plots=plots, titles=[each.title for each in points])
 
 
 def classification_html(found: Classification, titles: Sequence[str]) -> Markup:

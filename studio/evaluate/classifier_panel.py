@@ -9,12 +9,7 @@ import gradio as gr
 from components.progress_bar import ProgressBar, build_progress_bar
 from core.errors import StudioError
 from core.evaluate import scores as scores_file
-from core.evaluate.classification.classifiers import (
-    compare_classifier,
-    list_classifiers,
-    predict,
-    read_predicted,
-)
+from core.evaluate.classification import classifiers
 from core.evaluate.classification.scoring import read_classification
 from core.system.jobs import Jobs
 from studio.evaluate.evaluation_view import EvaluationView
@@ -32,7 +27,7 @@ class ClassifierActions:
     def list_classifiers(self) -> dict[str, Any]:
         """Return the runs that have trained a classifier; without one, the panel is hidden."""
         titles = self.store.runs.titles()
-        runs = [(titles.get(run, run), run) for run in list_classifiers(self.store)]
+        runs = [(titles.get(run, run), run) for run in classifiers.list_classifiers(self.store)]
         return {"run": gr.update(choices=runs), "panel": gr.update(visible=bool(runs))}
 
     def classify(self, evaluation_id: str | None, run: str | None) -> Iterator[dict[str, Any]]:
@@ -43,7 +38,7 @@ class ClassifierActions:
         if read_classification(evaluation, self._count(evaluation_id)) is None:
             raise StudioError("The references of this evaluation are no labels, so a classifier cannot be compared.")
         title = "Classifying the prompts"
-        job = self.jobs.start(f"classify/{evaluation.id}", title, predict, self.store, evaluation, run)
+        job = self.jobs.start(f"classify/{evaluation.id}", title, classifiers.predict, self.store, evaluation, run)
         yield from follow(job, lambda done: self.show(evaluation_id))
 
     def _count(self, evaluation_id: str) -> int:
@@ -57,13 +52,13 @@ class ClassifierActions:
         if not evaluation_id:
             return {"classified": ""}
         evaluation = self.store.find(evaluation_id)
-        found, predicted = scores_file.find(evaluation), read_predicted(evaluation)
+        found, predicted = scores_file.find(evaluation), classifiers.read_predicted(evaluation)
         labels = read_classification(evaluation, found.prompts) if found and predicted else None
         if labels is None:
             return {"classified": ""}
         compared = self.view.verdicts.compare(evaluation, None, None, None, None)
         titles, runs = evaluation.lane_titles(self.store.runs), self.store.runs.titles()
-        results = [compare_classifier(labels, each, compared.first, found.clusters) for each in predicted]
+        results = [classifiers.compare_classifier(labels, each, compared.first, found.clusters) for each in predicted]
         named = [(runs.get(result.predicted.run, result.predicted.run), result) for result in results]
         return {"classified": render("evaluate/classifiers", results=named, reference=titles[compared.first])}
 

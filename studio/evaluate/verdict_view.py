@@ -7,10 +7,12 @@ from typing import Any
 import gradio as gr
 
 from components.conversation import empty_html
+from core.chat.turns import BASE
 from core.errors import StudioError
 from core.evaluate import scores as scores_file
 from core.evaluate import verdict as verdict_of
 from core.evaluate.classification.scoring import read_classification
+from core.evaluate.config import parse_lane
 from core.evaluate.guard import read_ability
 from core.evaluate.lineage import usual_lanes
 from core.evaluate.scores import Scores
@@ -18,7 +20,7 @@ from core.evaluate.store import Evaluation, EvaluationStore
 from core.evaluate.verdict import AUTO, Verdict
 from core.evaluate.verdict_text import format_change
 from core.system.files import modified_ns
-from studio.evaluate.ability_html import ability_html, classification_html
+from studio.evaluate.ability_html import StepPoint, ability_html, classification_html, over_steps_html
 from studio.evaluate.row_selection import SelectedRows, Selection, select_rows
 from studio.evaluate.verdict_html import differences_html, explanations_html, groups_html, verdict_html
 
@@ -145,7 +147,13 @@ class VerdictView:
             return ""
         lanes = evaluation.config().lanes
         gains = [self._gain(evaluation, compared, lane) for lane in range(len(lanes))]
-        return ability_html(ability, titles, lanes, compared.first, compared.second, gains)
+        html = ability_html(ability, titles, lanes, compared.first, compared.second, gains)
+        metric = self.read(evaluation, compared)[1].primary
+        ordered = _by_steps(lanes, compared.first)
+        if metric is None or len(ordered) < 3:
+            return html
+        points = [StepPoint(titles[lane], found.summary(metric.name, lane), ability.share(lane)) for lane in ordered]
+        return html + over_steps_html(metric, points)
 
     def _gain(self, evaluation: Evaluation, compared: Comparison, lane: int) -> float | None:
         """Return how much better a lane is than the reference lane by the primary metric; None if it is not known."""
@@ -174,6 +182,20 @@ class VerdictView:
         read = self.read(evaluation, compared) if len(evaluation.config().lanes) > 1 else None
         primary = read[1].primary if read else None
         return Selection(compared.first, compared.second, primary.name if primary else "")
+
+
+def _by_steps(lanes: list[str], first: int) -> list[int]:
+    """Return the reference lane and the adapters of the run that has most of the others, by their steps."""
+    adapters = {lane: parse_lane(name) for lane, name in enumerate(lanes) if lane != first and name != BASE}
+    runs = [run for run, _ in adapters.values()]
+    run = max(runs, key=runs.count, default="")
+
+    def step(lane: int) -> float:
+        number = adapters[lane][1].rpartition(" ")[2]
+        # The final adapter is the last one.
+        return int(number) if number.isdigit() else float("inf")
+
+    return [first, *sorted((lane for lane, (of, _) in adapters.items() if of == run), key=step)]
 
 
 def hidden(text: str) -> dict[str, Any]:

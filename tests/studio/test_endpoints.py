@@ -59,6 +59,7 @@ MISUSES = {
     "/search": {"text": "x" * 3},
     "/count_tokens": {},
     "/find_near_duplicates": {},
+    "/measure_losses": {"chosen": "run:no-such-run"},
     "/cut": {"name": "x", "rows": 3},
     "/run_recipe": {"upload": "EMPTY FILE", "name": "x"},
     "/cut_by_sql": {"sql": "DROP TABLE rows", "name": "x"},

@@ -27,7 +27,7 @@ def test_follow_running_job_shows_progress_until_it_ends():
     job = Job(3, "x", "Doing it", share=0.25, stage="Half of it")
     stream = follow(job, lambda job: {"result": "over"})
     first = next(stream)
-    assert "25 %, 0 s" in first["progress"]
+    assert "25 % · 0 s" in first["progress"]
     assert first["job"] == 3
     assert "result" not in first
     job.status = "done"

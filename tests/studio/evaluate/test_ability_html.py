@@ -3,8 +3,10 @@ import numpy as np
 from core.evaluate.classification.labels import label_set
 from core.evaluate.classification.scoring import Classification
 from core.evaluate.guard import Ability
+from core.evaluate.metrics import METRICS
 from core.evaluate.probes import probes
-from studio.evaluate.ability_html import ability_html, classification_html
+from studio.evaluate.ability_html import StepPoint, ability_html, classification_html, over_steps_html
+from studio.evaluate.verdict_view import _by_steps
 from tests.helpers.hostile_text import HOSTILE
 
 MARKUP = HOSTILE[0]
@@ -39,3 +41,23 @@ def test_labels_confusions_and_calibration_are_shown_and_escaped():
     assert "25.0%" in html, "the share of answers without a label"
     assert html.count("<circle") == 4
     assert "By the likeliest label" in html
+
+
+def test_checkpoints_are_plotted_beside_the_task_in_the_order_of_their_steps():
+    points = [StepPoint("base", 2.0, 0.5), StepPoint("step 10", 1.5, 0.5), StepPoint(MARKUP, 1.0, 0.25)]
+    html = over_steps_html(METRICS["loss"], points)
+    assert MARKUP not in html
+    assert html.count("<svg") == 2
+    assert 'points="20.0,20.0 120.0,50.0 220.0,80.0 "' in html
+    assert 'points="20.0,20.0 120.0,20.0 220.0,80.0 "' in html
+    assert (
+        over_steps_html(METRICS["loss"], [StepPoint("base", None, 0.5), StepPoint("tuned", 1.0, 0.5)]).count("<svg")
+        == 1
+    )
+
+
+def test_adapters_of_a_run_follow_the_base_by_their_steps():
+    lanes = ["run", "base", "run/step 20", "run/step 4"]
+    assert _by_steps(lanes, 1) == [1, 3, 2, 0]
+    assert _by_steps(["base", "other", "run/step 4", "run"], 0) == [0, 2, 3]
+    assert _by_steps(["base"], 0) == [0]
