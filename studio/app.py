@@ -64,7 +64,7 @@ def build(settings: Settings) -> AuthorizedBlocks:
         lists = {"tabs": tabs, "evaluate_run": evaluate.run, "export_run": exported}
         _connect_journey(JourneyBar(runs, evaluations, chat.compare_with_base), bar, changes, lists, data, train, chat)
         _offer_new_subsets(data, train, tabs)
-        _open_source_rows(chat, evaluate, data, tabs)
+        _connect_training_rows(chat, evaluate, data, train, tabs)
         _follow_open_tab(tabs, demo, {"Train": train.timer, "Evaluate": evaluate.timer})
         connect(owner_tab.select, owner.fill, outputs=owner.outputs, **PRIVATE)
         connect_header(demo, settings, engine.visitor_quota.tokens, notice, owner_tab)
@@ -126,23 +126,43 @@ def _offer_new_subsets(data: DataTab, train: TrainTab, tabs: gr.Tabs) -> None:
     opened.success(None, js=read_static("focus_opened_tab.js"))
 
 
-def _open_source_rows(chat: ChatTab, evaluate: EvaluateTab, data: DataTab, tabs: gr.Tabs) -> None:
-    """Open a training row that was clicked in the Chat or the Evaluate tab in the Data tab."""
+def _connect_training_rows(chat: ChatTab, evaluate: EvaluateTab, data: DataTab, train: TrainTab, tabs: gr.Tabs) -> None:
+    """Connect the training rows behind an answer: they open in the Data tab, and lead to the next run."""
+    _open_source_rows(chat.row_wanted, data, tabs, visitor=True)
+    for row_wanted in (evaluate.rows.row_wanted, evaluate.row_wanted):
+        _open_source_rows(row_wanted, data, tabs)
+    _train_again(evaluate, train, tabs)
+
+
+def _open_source_rows(row_wanted: gr.State, data: DataTab, tabs: gr.Tabs, visitor: bool = False) -> None:
+    """Open a training row that was clicked in another tab in the Data tab."""
 
     def show_source_row(source: dict | None, state: dict) -> dict[str, Any]:
         if not source:
             raise StudioError("No row is chosen. Press “Similar training rows” under an answer, then click a row.")
         return {**open_source_row(source, state), "tabs": gr.update(selected="data")}
 
-    for row_wanted, visitor in ((chat.row_wanted, True), (evaluate.row_wanted, False)):
-        connect(
-            row_wanted.change,
-            show_source_row,
-            {"source": row_wanted, "state": data.state},
-            {**data.row_outputs, "tabs": tabs},
-            visitor=visitor,
-            **PRIVATE,
-        )
+    connect(
+        row_wanted.change,
+        show_source_row,
+        {"source": row_wanted, "state": data.state},
+        {**data.row_outputs, "tabs": tabs},
+        visitor=visitor,
+        **PRIVATE,
+    )
+
+
+def _train_again(evaluate: EvaluateTab, train: TrainTab, tabs: gr.Tabs) -> None:
+    """Fill the Train tab's form with the run behind a poor answer, and the newest subset of its dataset."""
+
+    def fill(evaluation_id: str | None, lane: str | None) -> dict[str, Any]:
+        run, name = evaluate.training_rows.next_run(evaluation_id, lane)
+        newest = {"subset": gr.update(choices=train.subsets(), value=name), "tabs": gr.update(selected="train")}
+        return {**train.duplicate(run), **newest}
+
+    chosen = {"evaluation_id": evaluate.evaluation, "lane": evaluate.rows.lane}
+    filled = connect(evaluate.rows.again.click, fill, chosen, {**train.copy_outputs, "tabs": tabs}, **PRIVATE)
+    filled.success(None, js=read_static("focus_opened_tab.js"))
 
 
 def _follow_open_tab(tabs: gr.Tabs, demo: gr.Blocks, timers: dict[str, gr.Timer]) -> None:

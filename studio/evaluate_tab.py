@@ -13,6 +13,7 @@ from core.access import roles
 from core.evaluate.store import EvaluationStore
 from core.system.jobs import Jobs
 from studio.evaluate.actions import EvaluationActions
+from studio.evaluate.board_view import BoardView, build_board, connect_board
 from studio.evaluate.classifier_panel import ClassifierActions, connect_classifiers
 from studio.evaluate.evaluation_html import none_html, waiting_html
 from studio.evaluate.evaluation_layout import ANSWER_DRAWER, EvaluationViewWidgets, build_evaluation_view
@@ -23,6 +24,12 @@ from studio.evaluate.prompt_drawer import DrawerWidgets, PromptDrawer, build_pro
 from studio.evaluate.start_form import StartForm
 from studio.evaluate.start_layout import StartFormWidgets, build_start_form
 from studio.evaluate.trace_panel import TraceActions, connect_trace
+from studio.evaluate.training_rows import (
+    TrainingRows,
+    TrainingRowsWidgets,
+    build_training_rows,
+    connect_training_rows,
+)
 from studio.handlers import event_handler
 from studio.job_progress import cancel, job_outputs
 from studio.wiring import UNLIMITED, connect
@@ -44,12 +51,16 @@ class EvaluateTab:
         run: The run whose held-out rows are the prompts.
         evaluation: The selected evaluation, such as one that was just started.
         row_wanted: A training row that the Data tab should open (`studio.source_rows`).
+        training_rows: Handlers of the way from an answer to the next run.
+        rows: Their widgets.
     """
 
     timer: gr.Timer
     run: gr.Dropdown
     evaluation: gr.Dropdown
     row_wanted: gr.State
+    training_rows: TrainingRows
+    rows: TrainingRowsWidgets
 
 
 def build_evaluate_tab(
@@ -67,6 +78,7 @@ def build_evaluate_tab(
         tabs: The tabs of the page, to switch to the Data tab.
     """
     view = EvaluationView(store)
+    board = build_board()
     with gr.Row(elem_id="evaluate-columns"):
         with gr.Column(scale=2, min_width=320, elem_id="evaluate-form"):
             form = build_start_form()
@@ -74,6 +86,7 @@ def build_evaluate_tab(
             widgets, judge, trace, classifiers = build_evaluation_view()
         with build_drawer("The answers", ANSWER_DRAWER):
             drawer = build_prompt_drawer()
+            rows = build_training_rows()
     _connect_form(StartForm(store), form, view, widgets, demo, changes)
     _connect_view(view, widgets, demo)
     _connect_drawer(PromptDrawer(view), drawer, widgets)
@@ -83,8 +96,11 @@ def build_evaluate_tab(
     connect_judge(JudgeActions(view, jobs), judge, widgets.evaluation, compared, demo, changes)
     connect_trace(TraceActions(view, jobs), trace, widgets.evaluation, compared, drawer.prompt)
     _connect_actions(EvaluationActions(view, jobs), widgets, dataset, tabs)
+    connect_board(BoardView(store), board, widgets.evaluation, changes)
+    training_rows = TrainingRows(store)
+    connect_training_rows(training_rows, rows, widgets.evaluation, widgets.table)
     timer = _connect_polling(view, widgets, drawer, changes)
-    return EvaluateTab(timer, form.fields["run"], widgets.evaluation, trace.row_wanted)
+    return EvaluateTab(timer, form.fields["run"], widgets.evaluation, trace.row_wanted, training_rows, rows)
 
 
 def _connect_form(

@@ -48,5 +48,15 @@ _STYLED = (
     side_drawer, field_errors, interval_table,
 )  # fmt: skip
 # One file for the page and one per tab. They come last, so that they can override the rules of the components.
-_OWN = ("theme.css", "journey.css", "data.css", "train.css", "chat.css", "evaluate.css", "export.css", "owner.css")
+_OWN = (
+    "theme.css",
+    "journey.css",
+    "data.css",
+    "train.css",
+    "chat.css",
+    "evaluate.css",
+    "evaluate_board.css",
+    "export.css",
+    "owner.css",
+)
 CSS = "\n".join([*(component.CSS for component in _STYLED), *map(read_static, _OWN)])

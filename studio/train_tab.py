@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
+from gradio.blocks import Block
 
 from core.runs.metrics_series import Timelines
 from core.runs.store import RunStore
@@ -51,6 +52,8 @@ class TrainTab:
         next_steps: Buttons that open another tab with the run, by the tab.
         subset: The subset of the next run.
         subsets: Returns the choices of `subset`.
+        duplicate: Returns values of `copy_outputs` that make the next run a copy of a run.
+        copy_outputs: The settings, and the run that the next one is duplicated from, by name.
         runs_fingerprint: Changes whenever a run has another status, name or checkpoint.
         new_subset: The name of a subset that was created in this tab.
         timer: Polls; active while the tab is visible.
@@ -61,6 +64,8 @@ class TrainTab:
     next_steps: dict[str, gr.Button]
     subset: gr.Dropdown
     subsets: Callable[[], list[tuple[str, str]]]
+    duplicate: Callable[[str | None], dict[str, Any]]
+    copy_outputs: dict[str, Block]
     runs_fingerprint: gr.State
     new_subset: gr.State
     timer: gr.Timer
@@ -90,14 +95,15 @@ def build_train_tab(runs: RunStore, jobs: Jobs, demo: gr.Blocks, tab_selected: C
     connect_start(Starter(runs, controls, estimates), left, shown, with_archived, widgets.views, changes)
     _connect_controls(controls, widgets)
     connect_label(controls, widgets)
-    connect_copy(Duplication(runs), widgets)
+    duplication = Duplication(runs)
+    connect_copy(duplication, widgets)
     connect_run_view(view, widgets)
     connect_step_rows(StepRows(runs), widgets)
     connect_comparison(comparison, widgets)
     timer = connect_polling(Polling(controls, view, comparison), widgets, demo, tab_selected)
     return TrainTab(
-        run, widgets.views, widgets.controls.next_steps, left.fields["subset"], form.subsets, state.runs_fingerprint,
-        state.new_subset, timer,
+        run, widgets.views, widgets.controls.next_steps, left.fields["subset"], form.subsets, duplication.duplicate,
+        {"parent": left.copy.parent, **left.fields}, state.runs_fingerprint, state.new_subset, timer,
     )  # fmt: skip
 
 

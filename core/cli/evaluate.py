@@ -1,4 +1,4 @@
-"""The commands `python -m core evaluate`: start, follow, pause, resume, stop, judge and export evaluations."""
+"""The commands `python -m core evaluate`: start, follow, pause, resume, stop, judge, compare and export evaluations."""
 
 import sys
 import time
@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import BaseModel, Field
 from pydantic_settings import CliApp, CliSubCommand
 
+from core.cli.evaluate_board import EvaluateBoard
 from core.cli.evaluate_judge import EvaluateJudge
 from core.cli.evaluate_trace import EvaluateTrace
 from core.cli.evaluate_verdict import EvaluatePower, EvaluateVerdict
@@ -140,6 +141,7 @@ class Evaluate(BaseModel):
     resume: CliSubCommand[EvaluateResume] = Field(description=EvaluateResume.__doc__)
     stop: CliSubCommand[EvaluateStop] = Field(description=EvaluateStop.__doc__)
     verdict: CliSubCommand[EvaluateVerdict] = Field(description=EvaluateVerdict.__doc__)
+    board: CliSubCommand[EvaluateBoard] = Field(description=EvaluateBoard.__doc__)
     judge: CliSubCommand[EvaluateJudge] = Field(description=EvaluateJudge.__doc__)
     trace: CliSubCommand[EvaluateTrace] = Field(description=EvaluateTrace.__doc__)
     power: CliSubCommand[EvaluatePower] = Field(description=EvaluatePower.__doc__)

@@ -24,7 +24,7 @@ class EvaluateJudge(OneEvaluation):
     def cli_cmd(self) -> None:
         """Judge what has no valid judgment yet, and print the counts."""
         store, evaluation = self.find()
-        pair = Pair(*choose(evaluation.config().lanes, "A judge"), self.judge)
+        pair = Pair(*choose(evaluation.config().lanes, store.runs, "A judge"), self.judge)
         if self.server:
             judge_by_server(evaluation, pair, self.server, progress=print_progress)
         else:

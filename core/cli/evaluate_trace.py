@@ -20,7 +20,7 @@ class EvaluateTrace(OneEvaluation):
         """Trace the answers unless that was done, and print the comparison and the longest spans."""
         store, evaluation = self.find()
         lanes = evaluation.config().lanes
-        first, second = choose(lanes, "A trace", self.reference, self.judged)
+        first, second = choose(lanes, store.runs, "A trace", self.reference, self.judged)
         run = tracing.traced_run(lanes, first, second)
         found = tracing.find(evaluation, run) or tracing.trace(store.runs, evaluation, run, print_progress)
         titles = evaluation.lane_titles(store.runs)

@@ -23,7 +23,10 @@ class EvaluateVerdict(OneEvaluation):
 
     metric: str = Field(AUTO, description="The metric that decides; 'auto' takes accuracy, the loss, or word F1.")
     by: str = Field("", description="Show all groups of this grouping, such as 'language'.")
-    reference: str = Field("", description="The model to compare with, as in --lanes. Empty: base, or the first.")
+    reference: str = Field(
+        "",
+        description="The model to compare with, as in --lanes. Empty: the judged run's parent, base, or the first.",
+    )
     judged: str = Field("", description="The model that is judged, as in --lanes. Empty: the last.")
     as_json: bool = Field(
         False, alias="json", description="Print everything as JSON, with the prompts of each group and flip."
@@ -31,8 +34,9 @@ class EvaluateVerdict(OneEvaluation):
 
     def cli_cmd(self) -> None:
         """Print the verdict."""
-        _, evaluation = self.find()
-        first, second = choose(evaluation.config().lanes, "A verdict", self.reference, self.judged)
+        store, evaluation = self.find()
+        lanes = evaluation.config().lanes
+        first, second = choose(lanes, store.runs, "A verdict", self.reference, self.judged)
         verdict = judge(scoring.load(evaluation, print_progress), first, second, self.metric)
         groupings = list(dict.fromkeys(group.grouping for group in verdict.groups))
         if self.by and self.by not in groupings:

@@ -5,8 +5,9 @@ from pydantic_settings import CliPositionalArg
 
 from core.data import subset
 from core.errors import StudioError
+from core.evaluate.lineage import usual_lanes
 from core.evaluate.store import Evaluation, EvaluationStore
-from core.evaluate.verdict import choose_lanes
+from core.runs.store import RunStore
 from core.settings import Settings
 
 
@@ -28,19 +29,20 @@ class OneEvaluation(BaseModel):
         return store, store.find(self.evaluation)
 
 
-def choose(lanes: list[str], comparison: str, reference: str = "", judged: str = "") -> tuple[int, int]:
+def choose(lanes: list[str], runs: RunStore, comparison: str, reference: str = "", judged: str = "") -> tuple[int, int]:
     """Return the numbers of the reference and the judged lane.
 
     Args:
         lanes: The lanes of the evaluation.
+        runs: The runs, which know their parents.
         comparison: What compares them, as the subject of a sentence.
-        reference: The lane to compare with; empty for base, or the first.
+        reference: The lane to compare with; empty for the judged run's parent, base, or the first.
         judged: The lane that is judged; empty for the last.
 
     Raises:
         StudioError: The evaluation has one lane, or not the named ones.
     """
-    chosen = choose_lanes(lanes)
+    chosen = usual_lanes(lanes, runs)
     if chosen is None:
         raise StudioError(f"{comparison} compares two models, but this evaluation has one. Start one with two --lanes.")
     numbers = []

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 
 from core.errors import StudioError
 from core.evaluate import scores
+from core.evaluate.lineage import usual_lanes
 from core.evaluate.metrics import METRICS, Metric
 from core.evaluate.statistics.paired import MIN_CLUSTERS
 from core.evaluate.statistics.power import PairedSpread, detectable_difference, spread_of
 from core.evaluate.store import EvaluationStore
-from core.evaluate.verdict import NOT_JUDGED, choose_lanes
+from core.evaluate.verdict import NOT_JUDGED
 from core.evaluate.verdict_text import format_change, title_in_sentence
 
 # Planned for if no metric is named: the loss, a similarity, and right/wrong.
@@ -42,7 +43,7 @@ def assume(store: EvaluationStore, metric: Metric) -> Assumption:
     """Return the spread of a metric in the newest evaluation with at least 20 conversations, or a default."""
     for evaluation in store.all():
         try:
-            found, lanes = scores.find(evaluation), choose_lanes(evaluation.config().lanes)
+            found, lanes = scores.find(evaluation), usual_lanes(evaluation.config().lanes, store.runs)
         except (StudioError, OSError, ValueError):
             # A damaged evaluation says nothing about the spread; the list of evaluations shows the damage.
             continue

@@ -22,6 +22,7 @@ from core.data.table import HELD_OUT, TRAIN
 from core.errors import StudioError
 from core.evaluate.config import EvaluationConfig
 from core.evaluate.probes.asking import append_probes
+from core.evaluate.seen_prompts import describe_seen_prompts
 from core.evaluate.source_columns import SourceColumns, read_columns
 from core.runs.holdout import hold_out
 from core.runs.store import RunStore
@@ -110,7 +111,7 @@ def write(
     if not rows:
         path.unlink()
         raise StudioError(f"There is no prompt in {_describe_source(config)}. {' '.join(notes)} Choose another set.")
-    notes += _add_columns(path, store, config, columns, rows)
+    notes += _add_columns(path, store, config, columns, rows) + describe_seen_prompts(store, config, rows)
     return len(rows) + append_probes(path, config, notes), notes
 
 

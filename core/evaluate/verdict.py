@@ -5,6 +5,7 @@ beside it and decide nothing. Groups are corrected for their number, and flips l
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, Protocol
 
@@ -98,7 +99,7 @@ def judge(scores: PairedTable, first: int, second: int, primary: str = AUTO, see
     if first == second or not {first, second} <= set(range(scores.lanes)):
         raise StudioError(f"A verdict compares two different models of an evaluation, which has {scores.lanes}; "
                           f"{first + 1} and {second + 1} were chosen.")  # fmt: skip
-    metric, why = _choose_metric(scores, first, second, primary)
+    metric, why = choose_metric(scores, first, second, primary)
     judged = [other for other in scores.metrics if other.name not in NOT_JUDGED]
     overall = [(other, compare(scores.pair(other.name, first, second), seed=seed)) for other in judged]
     if metric is None:
@@ -116,19 +117,35 @@ def judge(scores: PairedTable, first: int, second: int, primary: str = AUTO, see
                    _describe_rows(metric, found) + notes)  # fmt: skip
 
 
-def choose_lanes(lanes: list[str]) -> tuple[int, int] | None:
+def choose_lanes(lanes: list[str], parents: Mapping[int, int] | None = None) -> tuple[int, int] | None:
     """Return the numbers of the usual reference, base or the first lane, and of the judged one, the last of the others.
+
+    If a lane's run was duplicated from that of another lane, the last such run is compared with its parent.
 
     Args:
         lanes: The lanes of an evaluation, as in its settings. If there is only one, nothing is returned.
+        parents: Number of the parent's lane, by the number of the lane (`core.evaluate.lineage`).
     """
+    if parents:
+        child = max(parents)
+        return parents[child], child
     reference = lanes.index(BASE) if BASE in lanes else 0
     others = [number for number in range(len(lanes)) if number != reference]
     return (reference, others[-1]) if others else None
 
 
-def _choose_metric(scores: PairedTable, first: int, second: int, name: str) -> tuple[Metric | None, str]:
-    """Return the primary metric, and why it is this one."""
+def choose_metric(scores: PairedTable, first: int, second: int, name: str) -> tuple[Metric | None, str]:
+    """Return the primary metric of two lanes, and why it is this one; None if nothing can be judged.
+
+    Args:
+        scores: The scores of the evaluation.
+        first: Number of the reference lane.
+        second: Number of the judged lane.
+        name: Name of a metric, or "auto".
+
+    Raises:
+        StudioError: There is no such metric, or it has no value.
+    """
     metrics = [metric for metric in scores.metrics if metric.name not in NOT_JUDGED]
     if name != AUTO:
         found = next((metric for metric in metrics if metric.name == name), None)

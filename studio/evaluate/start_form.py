@@ -9,10 +9,12 @@ from pydantic import ValidationError
 
 from components.field_errors import field_errors
 from core.chat.turns import BASE, MAX_LANES
+from core.chat.types import BaseIdentity
 from core.data import readers, subset
 from core.errors import StudioError, fields_of, sentence, sentences
 from core.evaluate import process
 from core.evaluate.config import EvaluationConfig, parse_lane
+from core.evaluate.lineage import parent_run
 from core.evaluate.store import EvaluationStore
 from core.models import catalogue
 from core.runs.store import Run
@@ -57,8 +59,9 @@ class StartForm:
     ) -> dict[str, Any]:
         """Return the runs, subsets, lanes and models that exist now, and keep what the user selected.
 
-        The newest run with an adapter is proposed, and beside the base model the adapter of the run. Proposed values
-        are updated: the run to the newest run, the lane to that run's.
+        The newest run with an adapter is proposed, and beside the base model the adapter of the run; a run that was
+        duplicated from another one is compared with that one instead. Proposed values are updated: the run to the
+        newest run, the lane to that run's.
 
         Args:
             run: The run whose held-out rows are the prompts.
@@ -75,9 +78,9 @@ class StartForm:
         chosen = run if is_chosen else next(iter(with_adapter), None)
         lane = self._newest_lane(chosen) or next(iter(with_adapter), "")
         if not run or not any(lane != BASE for lane in selected):
-            selected = [BASE, *([lane] if lane else [])]
+            selected = self._propose(lane)
         elif lane and proposed.get("lane") in selected:
-            selected = _replace_lane(selected, proposed["lane"], lane)
+            selected = self._follow(selected, proposed["lane"], lane)
         else:
             lane = ""
         subsets = [(f"{s.name} ({s.rows + s.held_out:,} rows)", s.name) for s in subset.subsets(self.store.settings)]
@@ -100,10 +103,23 @@ class StartForm:
             return {}
         if not lane or before not in (lanes or []):
             return {"proposed": {"run": "", "lane": before}}
-        return {
-            "lanes": gr.update(value=_replace_lane(lanes, before, lane)),
-            "proposed": {"run": "", "lane": lane},
-        }
+        return {"lanes": gr.update(value=self._follow(lanes, before, lane)), "proposed": {"run": "", "lane": lane}}
+
+    def _follow(self, lanes: list[str], before: str, lane: str) -> list[str]:
+        """Return the lanes after the proposed one has changed; the model beside it changes if it was proposed, too."""
+        return self._propose(lane) if lanes == self._propose(before) else _replace_lane(lanes, before, lane)
+
+    def _propose(self, lane: str) -> list[str]:
+        """Return the lanes to compare: a run's adapter beside its parent's or the base model."""
+        if not lane:
+            return [BASE]
+        run, runs = parse_lane(lane)[0], self.store.runs
+        parent = self._newest_lane(parent_run(runs, run))
+        if not parent:
+            return [BASE, lane]
+        # A copy on other weights cannot answer beside its parent.
+        bases = {BaseIdentity.from_config(runs.run(each).config()) for each in (run, parse_lane(parent)[0])}
+        return [parent if len(bases) == 1 else BASE, lane]
 
     def _newest_lane(self, run_id: str | None) -> str:
         """Return the lane of a run's newest adapter; "" if it has none."""

@@ -14,9 +14,10 @@ from core.evaluate import verdict as verdict_of
 from core.evaluate.classification.scoring import read_classification
 from core.evaluate.config import parse_lane
 from core.evaluate.guard import read_ability
+from core.evaluate.lineage import usual_lanes
 from core.evaluate.scores import Scores
 from core.evaluate.store import Evaluation, EvaluationStore
-from core.evaluate.verdict import AUTO, Verdict, choose_lanes
+from core.evaluate.verdict import AUTO, Verdict
 from core.evaluate.verdict_text import format_change
 from core.system.files import modified_ns
 from studio.evaluate.ability_html import StepPoint, ability_html, classification_html, over_steps_html
@@ -85,13 +86,13 @@ class VerdictView:
 
         Args:
             evaluation: The evaluation.
-            first: Number of the lane that is compared with; None for the base model, or the first lane.
+            first: Number of the lane that is compared with; None for the judged run's parent, base, or the first lane.
             second: Number of the lane that is judged; None for the last lane.
             metric: Name of the primary metric; None for the one that suits the prompts.
             grouping: What the prompts are grouped by.
         """
         lanes = evaluation.config().lanes
-        usual = choose_lanes(lanes) or (0, 0)
+        usual = usual_lanes(lanes, self.store.runs) or (0, 0)
         one, other = (
             int(value) if str(value).isdigit() and int(value) < len(lanes) else default
             for value, default in zip((first, second), usual, strict=True)

@@ -4,8 +4,11 @@ import csv
 
 import pytest
 
-from core.data import table
+from core.data import subset, table
 from core.evaluate.store import EvaluationStore
+from core.runs.config import QLoRAConfig
+from core.runs.store import Label, RunState
+from tests.helpers.board_evaluations import board_evaluation, duplicate
 from tests.helpers.browser_pages import open_page, wait_until
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -64,3 +67,31 @@ def test_evaluate_file_of_prompts_can_be_read_opened_and_downloaded(page, server
     page.locator("#evaluate-delete").click()
     page.get_by_text("No evaluation yet").wait_for()
     assert store.all() == []
+
+
+def test_verdict_leads_to_an_answer_its_training_rows_and_the_next_run(page, server, tmp_path):
+    store = EvaluationStore(server.settings)
+    parent, child = (store.runs.create(QLoRAConfig()) for _ in range(2))
+    for run, name in ((parent, "before"), (child, "after")):
+        run.save_state(RunState(status="finished", created=1.0, ended=2.0))
+        run.save_label(Label(name=name))
+        run.adapter.mkdir()
+        (run.adapter / "adapter_config.json").write_text("{}")
+    duplicate(child, parent)
+    lanes, text = {"base": 2.0, parent.id: 1.5, child.id: 1.2}, "Ahoy! Trim the wick of the lamp at dusk."
+    board_evaluation(store, tmp_path, lanes, text=text)
+    page.locator("#evaluate-verdict").get_by_text("after compared with before").wait_for()
+    page.locator("#evaluate-board button").first.click()
+    page.locator("#board-table tbody tr", has_text="copy of before").locator("input").click()
+    page.locator("#board-table tbody tr").first.locator("input").click()
+    page.locator("#board-pair").get_by_text("after beside before: Better: loss on the reference fell").wait_for()
+    page.locator("#evaluate-table tbody tr").first.click()
+    page.locator("#evaluate-rows-search").click()
+    page.locator("#evaluate-rows tbody tr[data-event]").first.click()
+    page.get_by_role("button", name="Exclude").wait_for()
+    recipe = subset.find(server.settings, "keeper").recipe
+    subset.create(server.settings, "mended", recipe.model_copy(update={"excluded": [3]}))
+    page.get_by_role("tab", name="Evaluate").click()
+    page.locator("#evaluate-again").click()
+    page.locator("#copy-of").get_by_text("after").wait_for()
+    assert wait_until(lambda: page.get_by_label("Subset").first.input_value().startswith("mended"), page)

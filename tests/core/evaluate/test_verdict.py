@@ -203,4 +203,6 @@ def test_usual_lanes_are_base_and_the_last_other_one():
     assert choose_lanes(["base", "run"]) == (0, 1)
     assert choose_lanes(["run", "base"]) == (1, 0)
     assert choose_lanes(["parent", "child/step 4", "child"]) == (0, 2)
+    assert choose_lanes(["base", "parent", "child"], {2: 1}) == (1, 2)
+    assert choose_lanes(["child", "parent", "base"], {0: 1}) == (1, 0)
     assert choose_lanes(["base"]) is None

@@ -7,6 +7,9 @@ from core.errors import StudioError
 from core.evaluate.config import EvaluationConfig, PromptSet
 from core.runs import checkpoints
 from core.runs.checkpoints import Checkpoint
+from core.runs.config import QLoRAConfig
+from core.runs.store import Parent
+from core.system.files import write_json
 from studio.evaluate.start_form import StartForm, parse_config
 from studio.evaluate.start_layout import PROMPT_SETS
 from studio.handlers import ShownError
@@ -70,6 +73,21 @@ def test_proposed_lane_follows_the_run_and_a_chosen_one_stays(do, a_run):
     assert selection(do.refresh_choices(old.id, [BASE, old.id], followed["proposed"])) == (old.id, [BASE, old.id])
     assert do.follow_run(new.id, [BASE, new.id], second["proposed"]) == {}, "the list was left as it was"
     assert "lanes" not in do.follow_run(old.id, [BASE], second["proposed"]), "the user removed the proposed lane"
+
+
+def test_run_that_was_duplicated_is_proposed_beside_its_parent(do, a_run):
+    old = with_adapter(a_run(created=1.0))
+    first = do.refresh_choices(None, [BASE])
+    child = with_adapter(a_run(created=2.0))
+    write_json(child.parent_file, Parent(run=old.id, title="", config=old.config()).model_dump())
+    second = do.refresh_choices(old.id, [BASE, old.id], first["proposed"])
+    assert selection(second) == (child.id, [old.id, child.id])
+    assert selection(do.refresh_choices(None, [BASE])) == (child.id, [old.id, child.id])
+    other = with_adapter(a_run(created=3.0, config=QLoRAConfig(quantization="int8")))
+    write_json(other.parent_file, Parent(run=old.id, title="", config=old.config()).model_dump())
+    assert selection(do.refresh_choices(None, [BASE])) == (other.id, [BASE, other.id]), "it has other base weights"
+    back = do.follow_run(old.id, [old.id, child.id], second["proposed"])
+    assert back["lanes"]["value"] == [BASE, old.id]
 
 
 @pytest.mark.parametrize(
