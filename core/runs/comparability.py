@@ -41,8 +41,9 @@ def held_out_setup_of(run: Run, config: QLoRAConfig, prepared: PreparedEvent | N
     # The same rows have the same number of tokens in one epoch only if the tokenizer is the same.
     tokenizer = f"{prepared.rows} {prepared.tokens}" if prepared else ""
     template = prepared.template if prepared else config.chat_template
-    rows = _rows(run, config)
-    return HeldOutSetup(config.max_length, template, config.answers_only, rows, tokenizer, config.task)
+    # A classifier chooses from other labels if spellings are kept apart.
+    task = config.task if config.task == "generate" or config.merge_labels else f"{config.task} with all spellings"
+    return HeldOutSetup(config.max_length, template, config.answers_only, _rows(run, config), tokenizer, task)
 
 
 def _rows(run: Run, config: QLoRAConfig) -> str:

@@ -18,7 +18,7 @@ class SystemMetrics:
         psutil.cpu_percent(None)
 
     def read(self) -> dict[str, Any]:
-        """Return `memory_gib` and, where known, `use` (percent).
+        """Return `memory_gib` and, where known, `utilization` (percent).
 
         On a GPU, memory is the peak of torch's allocator so far; without one, what the process holds now.
         """

@@ -30,7 +30,7 @@ def test_by_name_generator_yields_each_result():
 
 
 def test_by_name_unknown_name_raises_with_the_known_ones():
-    with pytest.raises(KeyError, match=r"returns \['z'\], which are none of \['a'\]"):
+    with pytest.raises(KeyError, match=r"returns \['z'\], which are not among \['a'\]"):
         by_name(lambda: {"z": 1}, {"a": gr.Number()})()
 
 

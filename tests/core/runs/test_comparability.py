@@ -35,6 +35,14 @@ def test_losses_are_comparable_only_if_they_were_measured_in_the_same_way(a_run,
     assert why_not_comparable(measured(one, PREPARED.model_copy(update=prepared)), measured(other)) == reason
 
 
+def test_classifiers_that_merge_other_labels_are_not_comparable(a_run):
+    merged, apart = (a_run(config=QLoRAConfig(task="classify", merge_labels=merge)) for merge in (True, False))
+    reason = why_not_comparable(measured(apart), measured(merged))
+    assert reason == "the task classify with all spellings instead of classify"
+    plain = a_run(config=QLoRAConfig(merge_labels=False))
+    assert why_not_comparable(measured(plain), measured(a_run())) == ""
+
+
 def test_other_training_rows_change_nothing(a_run, settings):
     whole = a_run()
     recipe = whole.subset().recipe

@@ -37,8 +37,8 @@ def missing_operation():
         ("auto", True, True, r"on \(auto: every operation"),
         ("on", True, True, r"on \(as configured\)"),
         ("off", True, False, r"off \(as configured\)"),
-        ("auto", False, False, "auto: without a GPU"),
-        ("on", False, False, "on: without a GPU"),
+        ("auto", False, False, "auto: on a CPU"),
+        ("on", False, False, "on: on a CPU"),
         ("off", False, False, r"off \(as configured\)"),
     ],
 )

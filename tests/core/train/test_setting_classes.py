@@ -35,6 +35,9 @@ CLASSES = {
     "lora_bias": (KIND, "-", "-"),
     "lora_init": ("-", "-", "-"),
     "modules_to_save": (KIND, "-", "-"),
+    "task": (KIND, LOSS, "-"),
+    # Only for a classifier, where it changes the labels: test_comparability.
+    "merge_labels": ("-", "-", "-"),
     "subset": (COUNT, RESULT, "-"),
     "held_out_share": (COUNT, LOSS, "-"),
     "chat_template": ("-", LOSS, "-"),

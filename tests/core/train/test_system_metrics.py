@@ -11,4 +11,4 @@ def test_system_metrics_without_gpu_report_process_memory_and_cpu(monkeypatch):
     gauge = SystemMetrics()
     found = gauge.read()
     assert 0.05 < found["memory_gib"] < psutil.virtual_memory().total / 2**30
-    assert 0 <= found["use"] <= 100
+    assert 0 <= found["utilization"] <= 100
