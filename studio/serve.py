@@ -30,7 +30,7 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 # A chat request holds a thread while it waits for its answer.
 MAX_THREADS = 200
 # Sessions that Gradio keeps, the latest used. Its default of 10,000 would need 8 GB (studio/sessions.py).
-MAX_SESSIONS = 500
+MAX_SESSIONS = 400
 _CONCURRENT_CALLS = 4
 # A Space is killed soon after SIGTERM; a run writes a checkpoint within this time.
 _CHECKPOINT_SECONDS = 6.0

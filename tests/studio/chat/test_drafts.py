@@ -32,7 +32,9 @@ def test_drafts_of_one_visitor_drop_none_of_another(names, limit):
     assert all(count <= drafts._MAX_OF_A_VISITOR for count in kept.values())
     total = Counter(names)
     if kept["b"] < min(total["b"], drafts._MAX_OF_A_VISITOR):
-        assert kept["a"] <= kept["b"] + 1
+        # A tenth is dropped at a time, and the last saves may all have been those of one visitor since.
+        room = limit - 9 * (limit + 1) // 10
+        assert kept["a"] <= kept["b"] + 1 + room
 
 
 def test_draft_changed_after_saving_is_as_it_was_saved():
