@@ -58,7 +58,7 @@ def test_column_used_as_context_is_in_the_conversation(page, upload):
     page.locator("#column-uses select").select_option("context")
     apply.click()
     page.locator("#row-shown .qs-turn.user").get_by_text("closed_qa").wait_for()
-    page.locator("#reading").get_by_text("chosen by you").wait_for()
+    page.locator("#reading").get_by_text("kept with the dataset").wait_for()
     assert page.locator("#column-uses select").input_value() == "context"
     # The form closes once it has been applied.
     page.locator("#reading > .label-wrap").click()
