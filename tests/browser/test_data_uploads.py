@@ -48,7 +48,7 @@ def test_upload_text_with_labels_becomes_answers_by_a_template(page, server, tmp
     page.locator("#field-prompt textarea").fill("{text}\n\nGood or bad?")
     page.locator("#field-labels textarea").fill("1 = good\n0 = bad")
     page.locator("#read-again").click()
-    page.get_by_text("chosen by you").wait_for()
+    page.get_by_text("kept with the dataset").wait_for()
     page.locator("#rows tbody tr").nth(1).click()
     page.locator("#row-shown .qs-turn.assistant").get_by_text("good").wait_for()
 
