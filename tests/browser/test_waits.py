@@ -29,7 +29,7 @@ KINDS = {
     "checkbox": {"change", "input"},
     "checkboxgroup": {"change", "input"},
     "dataset": {"select"},
-    "dropdown": {"change", "input"},
+    "dropdown": {"change", "focus", "input"},
     "file": {"upload"},
     "html": {
         "cancel_turns", "change", "choose", "continue_answer", "drop_filter", "earlier_attempt", "edit", "go",
