@@ -32,7 +32,7 @@ from studio.evaluate.training_rows import (
 )
 from studio.handlers import event_handler
 from studio.job_progress import cancel, job_outputs
-from studio.wiring import UNLIMITED, connect
+from studio.wiring import LATEST_ONLY, UNLIMITED, connect
 
 _POLL_SECONDS = 2
 _CHECKING = "Checking the prompts and the models"
@@ -115,8 +115,9 @@ def _connect_form(
     prompts = {"prompts": fields["prompts"]}
     connect(fields["prompts"].change, do.update_visibility, prompts, form.visibility_outputs, **UNLIMITED)
     planned = {name: fields[name] for name in ("prompts", "run", "subset", "split", "limit")}
-    connect(partial(gr.on, [demo.load, *(field.change for field in planned.values())]), PowerHint(do.store).describe,
-            planned, {"power": form.power}, trigger_mode="always_last", **UNLIMITED)  # fmt: skip
+    # At load by an event of its own: a visitor's page makes it, and its refusal shows no toast.
+    for event in (demo.load, partial(gr.on, [field.change for field in planned.values()])):
+        connect(event, PowerHint(do.store).describe, planned, {"power": form.power}, **LATEST_ONLY, **UNLIMITED)
     inputs = {"upload": form.upload, **fields}
 
     def check(upload: str | None, **values: Any) -> Iterator[dict[str, Any]]:

@@ -60,16 +60,24 @@ class TrainingRows:
         chosen = judged if judged in values else next(iter(values), None)
         return {
             "prompt": int(prompt),
+            "of": evaluation_id,
             "lane": gr.update(choices=tuned, value=chosen, visible=len(tuned) > 1),
             **{name: gr.update(visible=bool(tuned)) for name in ("search", "again")},
             "rows": "",
             "source": None,
         }
 
-    def clear(self) -> dict[str, Any]:
-        """Return updates that hide everything, for another evaluation."""
+    def clear(self, evaluation_id: str | None = None, of: str = "") -> dict[str, Any]:
+        """Return updates that hide everything; nothing if the open prompt is of the selected evaluation.
+
+        Args:
+            evaluation_id: The selected evaluation.
+            of: The evaluation whose prompt is open. The list of evaluations can be filled again after it was opened.
+        """
+        if of and of == evaluation_id:
+            return {}
         hidden = {name: gr.update(visible=False) for name in ("lane", "search", "again")}
-        return {"prompt": None, "rows": "", "source": None, **hidden}
+        return {"prompt": None, "rows": "", "source": None, "of": "", **hidden}
 
     def find_rows(self, evaluation_id: str | None, prompt: int | None, lane: str | None) -> Iterator[dict[str, Any]]:
         """Find the training rows nearest to a lane's answer.
@@ -176,11 +184,12 @@ class TrainingRowsWidgets:
     prompt: gr.State
     source: gr.State
     row_wanted: gr.State
+    of: gr.State
 
     @property
     def outputs(self) -> dict[str, Block]:
         """Return the components that `TrainingRows.offer` updates, by name."""
-        return {name: getattr(self, name) for name in ("lane", "search", "again", "rows", "prompt", "source")}
+        return {name: getattr(self, name) for name in ("lane", "search", "again", "rows", "prompt", "source", "of")}
 
 
 def build_training_rows() -> TrainingRowsWidgets:
@@ -191,7 +200,7 @@ def build_training_rows() -> TrainingRowsWidgets:
         search = gr.Button("Similar training rows", elem_id="evaluate-rows-search", **hidden)
         again = gr.Button("Train again with this", elem_id="evaluate-again", **hidden)
     rows = build_data_table("evaluate-rows", "row-shown")
-    return TrainingRowsWidgets(lane, search, again, rows, gr.State(None), gr.State(None), gr.State(None))
+    return TrainingRowsWidgets(lane, search, again, rows, gr.State(None), gr.State(None), gr.State(None), gr.State(""))
 
 
 def connect_training_rows(
@@ -214,7 +223,7 @@ def connect_training_rows(
         return {"row_wanted": do.open_row(source, row_number(event))}
 
     connect(answers.open_row, offer, selected, widgets.outputs, **UNLIMITED)
-    connect(evaluation.change, do.clear, outputs=widgets.outputs, **UNLIMITED)
+    connect(evaluation.change, do.clear, {**selected, "of": widgets.of}, widgets.outputs, **UNLIMITED)
     asked = {**selected, "prompt": widgets.prompt, "lane": widgets.lane}
     found = {"rows": widgets.rows, "source": widgets.source}
     connect(widgets.search.click, do.find_rows, asked, found, **PRIVATE, **HEAVY)
