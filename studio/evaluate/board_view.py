@@ -237,8 +237,10 @@ def connect_board(
     connect(widgets.board.expand, open_board, chosen, {**outputs, "is_open": widgets.is_open}, **UNLIMITED)
     connect(widgets.board.collapse, lambda: {"is_open": False}, outputs=widgets.named("is_open"), **UNLIMITED)
     picked = [getattr(widgets, name).input for name in ("model", "prompts", "subset", "metrics")]
-    updated = partial(gr.on, [*picked, widgets.order.change, evaluation.change, *changes])
-    connect(updated, update, {**chosen, "is_open": widgets.is_open}, outputs, **UNLIMITED, **LATEST_ONLY)
+    # Apart from what a person does: a visitor's page makes these calls by itself, and their refusal shows no toast.
+    automatic = [widgets.order.change, evaluation.change, *changes]
+    for updated in (partial(gr.on, picked), partial(gr.on, automatic)):
+        connect(updated, update, {**chosen, "is_open": widgets.is_open}, outputs, **UNLIMITED, **LATEST_ONLY)
     order = widgets.named("order")
     connect(widgets.table.sort_by, sort_by, order, order, **UNLIMITED)
     connect(widgets.table.tick_row, tick, order, order, **UNLIMITED, **LATEST_ONLY)
