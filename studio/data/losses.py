@@ -186,6 +186,6 @@ def build_row_losses() -> RowLossesWidgets:
             label="Model or run", allow_custom_value=True, elem_id="losses-model",
         )  # fmt: skip
         shown = gr.HTML(elem_id="losses", padding=False)
-        bar = build_progress_bar("measuring")
+        bar = build_progress_bar("losses-progress")
         button = gr.Button("Measure what the base knows", elem_id="measure-losses")
     return RowLossesWidgets(model, shown, bar, button)
