@@ -80,7 +80,7 @@ def describe_cost(ability: Ability, first: int, second: int, gained: bool) -> st
         return f"{cost}: right answers went from {change}{where}."
     if found.direction > 0:
         return f"General ability rose: right answers went from {change}."
-    return f"No loss of general ability can be told: right answers went from {change}."
+    return f"No clear loss of general ability: right answers went from {change}."
 
 
 def balanced_lane(ability: Ability, lanes: list[str], gains: list[float | None], first: int) -> int | None:

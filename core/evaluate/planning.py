@@ -80,10 +80,10 @@ def describe_power(metric: Metric, rows: int, assumption: Assumption) -> str:
     title = title_in_sentence(metric)
     smallest = detectable_difference(rows, assumption.spread)
     if smallest is None:
-        text = f"With {rows:,} rows, no difference in {title} can be told reliably"
+        text = f"With {rows:,} rows, no difference in {title} can be detected reliably"
     else:
         change = format_change(metric, smallest).lstrip("+")
-        text = f"With {rows:,} rows, a difference in {title} of {change} or more can be told"
+        text = f"With {rows:,} rows, a difference in {title} of {change} or more can be detected"
     more = []
     for number in [larger for larger in _MORE_ROWS if larger > rows][:_SHOWN_MORE]:
         if found := detectable_difference(number, assumption.spread):

@@ -186,7 +186,7 @@ def _detection(pair: PairedScores, found: PairedDifference, outcome: str) -> tup
 
 def _describe_form(overall: list[tuple[Metric, PairedDifference]]) -> str:
     """Return the sentence if nothing can be judged: what is known about the answers."""
-    text = "Cannot be told: no row has a reference or a label that the answers could be compared with."
+    text = "Unclear: no row has a reference or a label that the answers could be compared with."
     known = [describe_change(metric, found) for metric, found in overall if metric.name in _FORM and found.rows]
     return " ".join([text, *(f"{change[0].upper()}{change[1:]}." for change in known)])
 

@@ -6,7 +6,7 @@ from core.evaluate.metrics import Metric
 from core.evaluate.statistics.paired import MIN_CLUSTERS, MIN_DIFFERING_CLUSTERS, PairedDifference
 from core.evaluate.statistics.power import MAX_ROWS
 
-_HEADS = {"better": "Better", "worse": "Worse", "unclear": "Cannot be told"}
+_HEADS = {"better": "Better", "worse": "Worse", "unclear": "Unclear"}
 _DECIMALS = {"share": 1, "score": 1, "nats": 3, "count": 1, "ratio": 2}
 _MAX_DECIMALS = 8
 
@@ -96,7 +96,7 @@ def describe_outcome(metric: Metric, found: PairedDifference, outcome: str) -> s
 
 
 def describe_beside(metric: Metric, found: PairedDifference) -> str:
-    """Return the sentence of a metric that does not decide: its change, or why it cannot be told."""
+    """Return the sentence of a metric that does not decide: its change, or why it is unclear."""
     if found.problem in ("", "constant"):
         return f"{describe_change(metric, found)}."
     return describe_outcome(metric, found, "unclear")

@@ -103,7 +103,7 @@ class PairedDifference:
 
     @property
     def direction(self) -> int:
-        """Return 1 if the second lane is higher, -1 if it is lower, and 0 if that cannot be told.
+        """Return 1 if the second lane is higher, -1 if it is lower, and 0 if that is unclear.
 
         The interval must exclude 0 and the test must reject; for right/wrong scores they are two methods.
         """

@@ -35,7 +35,7 @@ def test_verdict_prints_the_sentence_metrics_groups_and_flips(ok, evaluation):
     assert shown[0].startswith("Better: loss on the reference fell from 1.9")
     assert shown[0].endswith("; 24 rows).")
     assert shown[1].startswith("Decided by loss: The rows have references")
-    assert any(line.startswith("  word_f1: Cannot be told: both models have the same word F1") for line in shown)
+    assert any(line.startswith("  word_f1: Unclear: both models have the same word F1") for line in shown)
     assert "  tokens: tokens rose from 3.0 to 4.0 (+1.0 in every row; 24 rows)." in shown
     better = next(line for line in shown if line.startswith("Got better: "))
     assert ", …)" in better
@@ -83,7 +83,7 @@ def test_verdict_of_one_lane_or_without_answers_is_refused(run_command, home):
 def test_power_states_its_assumption_until_an_evaluation_has_measured_it(ok, run_command, evaluation):
     assumed = ok("evaluate", "power", 80).splitlines()
     assert assumed[2] == (
-        "With 80 rows, a difference in exact match of 13.8 points or more can be told; with 100, 12.3 points; with "
+        "With 80 rows, a difference in exact match of 13.8 points or more can be detected; with 100, 12.3 points; with "
         "300, 7.2 points (80% power at the 5% level). Assumed, as no evaluation has measured it yet: the models differ "
         "in 20.0% of the rows."
     )
@@ -92,7 +92,7 @@ def test_power_states_its_assumption_until_an_evaluation_has_measured_it(ok, run
     (evaluation.folder.parent / "20990101-000000-damaged" / "state.json").write_text("{")
     measured = ok("evaluate", "power", 80, "--metric", "loss")
     assert f"Measured in {evaluation.id} (24 rows): the difference of a row has a standard deviation of 0." in measured
-    assert "no difference in loss on the reference can be told" in ok("evaluate", "power", 12, "--metric", "loss")
+    assert "no difference in loss on the reference can be detected" in ok("evaluate", "power", 12, "--metric", "loss")
     assert (
         "There is no metric 'perplexity' to plan for"
         in run_command("evaluate", "power", 9, "--metric", "perplexity")[2]

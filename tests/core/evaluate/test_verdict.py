@@ -95,7 +95,7 @@ def test_without_references_the_sentence_describes_the_answers():
     found = judge(table, 0, 1)
     assert found.outcome == "unclear"
     assert found.sentence.startswith(
-        "Cannot be told: no row has a reference or a label that the answers could be compared with. Tokens rose from "
+        "Unclear: no row has a reference or a label that the answers could be compared with. Tokens rose from "
     )
     assert " Ended by itself rose from " in found.sentence
 
@@ -105,7 +105,7 @@ def test_loss_of_one_lane_alone_is_not_chosen():
     table = ScoreTable({"loss": (scores.first, np.full(50, NAN)), "word_f1": (scores.first, scores.second)})
     assert judge(table, 0, 1).primary.name == "word_f1"
     assert judge(table, 0, 1, "loss").sentence == (
-        "Cannot be told: no row has a value of loss on the reference for both models."
+        "Unclear: no row has a value of loss on the reference for both models."
     )
 
 
@@ -126,7 +126,7 @@ def test_loss_of_one_lane_alone_is_not_chosen():
 def test_data_without_a_verdict_gives_a_sentence(first, second, sentence):
     found = judge(ScoreTable({"word_f1": (first, second)}), 0, 1)
     assert (found.outcome, found.detectable, found.needed) == ("unclear", None, None)
-    assert found.sentence in (f"Cannot be told{sentence}", f"Cannot be told, {sentence}")
+    assert found.sentence in (f"Unclear{sentence}", f"Unclear, {sentence}")
 
 
 def test_constant_gain_is_better_without_an_interval_of_its_own():
@@ -137,7 +137,7 @@ def test_constant_gain_is_better_without_an_interval_of_its_own():
 def test_identical_right_or_wrong_lanes_have_an_interval():
     values = np.arange(300) % 2
     assert judge(ScoreTable({"exact_match": (values, values)}), 0, 1, "exact_match").sentence == (
-        "Cannot be told: exact match stayed at 50.0% (95% interval −0.9 to +0.9 points; 300 rows)."
+        "Unclear: exact match stayed at 50.0% (95% interval −0.9 to +0.9 points; 300 rows)."
     )
 
 

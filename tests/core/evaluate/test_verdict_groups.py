@@ -23,7 +23,7 @@ def test_groups_are_judged_by_corrected_p_values_and_listed_by_size():
         holm([group.difference.p_value for group in groups]), nan_ok=True
     )
     assert groups[0].prompts.tolist() == list(range(250))
-    assert groups[2].sentence.startswith("Cannot be told, as fewer than 20 rows can be compared: ")
+    assert groups[2].sentence.startswith("Unclear, as fewer than 20 rows can be compared: ")
     assert notes[0].startswith("The p-values of groups are corrected for 2 tested groups of all groupings (Holm): ")
     assert notes[1].startswith("Not tested: 1 group with fewer than 20 conversations with values")
 

@@ -11,7 +11,7 @@ def scored(settings, tmp_path):
     return scored_evaluation(settings, tmp_path)
 
 
-@pytest.mark.parametrize(("gain", "head"), [(0.5, "Better"), (-0.5, "Worse"), (0.0, "Cannot be told")])
+@pytest.mark.parametrize(("gain", "head"), [(0.5, "Better"), (-0.5, "Worse"), (0.0, "Unclear")])
 def test_verdict_is_the_first_thing_that_is_shown(settings, tmp_path, gain, head):
     store, evaluation = scored_evaluation(settings, tmp_path, gain)
     shown = VerdictView(store).show(evaluation, ["base", "tuned"], Comparison(0, 1))
@@ -83,7 +83,7 @@ def test_page_links_numbers_to_rows(scored):
 def test_probes_and_labels_have_their_sections(settings, tmp_path):
     store, evaluation = scored_evaluation(settings, tmp_path, guard=True)
     shown = VerdictView(store).show(evaluation, ["base", "tuned"], Comparison(0, 1))
-    assert "No loss of general ability can be told" in shown["ability"]
+    assert "No clear loss of general ability" in shown["ability"]
     assert "Arithmetic" in shown["ability"]
     assert shown["classes"] == ""
 
