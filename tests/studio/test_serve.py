@@ -16,6 +16,7 @@ from core.errors import StudioError
 from core.settings import Settings
 from studio import serve
 from studio.app import build
+from studio.authorized_blocks import _AUTOMATIC_EVENTS
 
 
 @pytest.mark.parametrize(
@@ -104,3 +105,13 @@ def test_start_does_not_wait_for_an_answer_of_the_page(settings, monkeypatch):
     assert inspect.getsource(Blocks.launch).count("networking.url_ok(self.local_url)") == 1, "what is replaced"
     serve._prepare_environment(settings)
     assert networking.url_ok("http://127.0.0.1:9/")
+
+
+def test_events_of_the_owner_mix_no_action_with_what_a_page_does_by_itself(settings):
+    # A refusal is silent only if a page alone can have made the call; a visitor's page would show a toast otherwise.
+    by_itself, mixed = {"load", "tick", "change", "select"}, []
+    for function in build(settings).fns.values():
+        kinds = {kind for _, kind in function.targets}
+        if getattr(function.fn, "for_visitors", True) is False and kinds & by_itself and kinds - _AUTOMATIC_EVENTS:
+            mixed.append(f"{function.fn.__qualname__}: {sorted(kinds)}")
+    assert not mixed
