@@ -59,7 +59,7 @@ def assume(store: EvaluationStore, metric: Metric) -> Assumption:
         spread = PairedSpread(_DISCORDANCE**0.5, _DISCORDANCE)
     else:
         spread = PairedSpread(_DEVIATIONS[metric.scale])
-    return Assumption(spread, f"Assumed, as no evaluation has measured it yet: {_describe(metric, spread)}")
+    return Assumption(spread, f"Assumed, as it has not been measured here yet: {_describe(metric, spread)}")
 
 
 def _describe(metric: Metric, spread: PairedSpread) -> str:

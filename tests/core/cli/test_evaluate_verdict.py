@@ -84,7 +84,7 @@ def test_power_states_its_assumption_until_an_evaluation_has_measured_it(ok, run
     assumed = ok("evaluate", "power", 80).splitlines()
     assert assumed[2] == (
         "With 80 rows, a difference in exact match of 13.8 points or more can be detected; with 100, 12.3 points; with "
-        "300, 7.2 points (80% power at the 5% level). Assumed, as no evaluation has measured it yet: the models differ "
+        "300, 7.2 points (80% power at the 5% level). Assumed, as it has not been measured here yet: the models differ "
         "in 20.0% of the rows."
     )
     ok("evaluate", "verdict", evaluation.id)
