@@ -1,6 +1,6 @@
 """Assemble the page: a header, one tab per step, and the links between the tabs."""
 
-from functools import partial
+import json
 from typing import Any
 
 import gradio as gr
@@ -28,7 +28,7 @@ from studio.journey import JourneyBar
 from studio.journey_bar import build_journey_bar, connect_journey, connect_next_steps
 from studio.owner_tab import build_owner_tab
 from studio.train_tab import TrainTab, build_train_tab
-from studio.wiring import LATEST_ONLY, PRIVATE, UNLIMITED, connect
+from studio.wiring import PRIVATE, connect
 
 TITLE = "QLoRA Studio"
 
@@ -174,11 +174,9 @@ def _follow_open_tab(tabs: gr.Tabs, demo: gr.Blocks, timers: dict[str, gr.Timer]
         timers: By the label of the tab that each one polls for.
     """
     # The event of each tab, because that of `tabs` comes only from a click: a button that opens a tab sends none.
-    selected = partial(gr.on, [tab.select for tab in tabs.children])
-
-    def switch(event: gr.SelectData) -> dict[str, gr.Timer]:
-        return {tab: gr.Timer(active=event.value == tab) for tab in timers}
-
-    connect(selected, switch, outputs=timers, visitor=True, **UNLIMITED, **LATEST_ONLY)
-    selected(None, js=read_static("address_of_tab.js"))
+    for tab in tabs.children:
+        # In the browser, where two tabs that are opened one after the other cannot overtake each other.
+        active = [{"__type__": "update", "active": tab.label == label} for label in timers]
+        tab.select(None, outputs=list(timers.values()), js=f"() => {json.dumps(active)}")
+    gr.on([tab.select for tab in tabs.children], None, js=read_static("address_of_tab.js"))
     demo.load(None, js=read_static("tab_of_address.js"))

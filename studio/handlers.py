@@ -117,7 +117,8 @@ def _shorten(text: str) -> str:
     return f"{text[:half]} … ({left_out:,} characters left out) … {text[-half:]}"
 
 
-def _takes_event(handler: Callable[..., Any]) -> bool:
+def takes_event(handler: Callable[..., Any]) -> bool:
+    """Return whether a handler asks for the data of its event."""
     kinds = [parameter.annotation for parameter in inspect.signature(handler).parameters.values()]
     return any(isinstance(kind, type) and issubclass(kind, gr.EventData) for kind in kinds)
 
@@ -128,7 +129,7 @@ def _explain(error: Exception, handler: Callable[..., Any], args: tuple, named: 
         if text := describe_misfit(handler, args, named):
             return to_page_error(StudioError(text))
         # Gradio checks nothing of what an event carries, so a wrong event is the likely cause.
-        if _takes_event(handler):
+        if takes_event(handler):
             return to_page_error(StudioError(_BAD_EVENT.format(type(error).__name__)))
     return to_page_error(error)
 

@@ -23,7 +23,7 @@ from gradio.blocks import Block
 
 from core.access import roles
 from core.errors import StudioError
-from studio.handlers import event_handler
+from studio.handlers import event_handler, takes_event
 
 Named = Mapping[str, Block]
 # Bounds of what a `gr.State` keeps: 20,000 parts are hashed in about 50 ms.
@@ -39,7 +39,8 @@ UNLIMITED: dict[str, Any] = {**PRIVATE, "concurrency_limit": None}
 # Options of calls whose work grows with the size of a run or a chat: at most two of them run at once, so that any
 # number of them leaves the processors to others.
 HEAVY: dict[str, Any] = {"concurrency_limit": 2, "concurrency_id": "heavy"}
-# Option of an event that may be triggered while it runs: only its last trigger is kept.
+# Option of an event that may be triggered while it runs: only its last trigger is kept. Gradio repeats the data of the
+# first one then, so no handler that takes a `gr.EventData` may have it.
 LATEST_ONLY: dict[str, Any] = {"trigger_mode": "always_last"}
 
 
@@ -75,12 +76,45 @@ def check_state_size(value: Any) -> None:
             )
 
 
-def by_name(handler: Callable[..., Any], outputs: Named) -> Callable[..., Any]:
+def _leave_out_same(
+    result: Mapping[str, Any], outputs: Named, inputs: Named, given: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return a result without the values that the same components had when the page made the call.
+
+    They would change nothing, and they would undo what the user has chosen while the handler ran: an update of a list
+    that the page asks for by itself repeats the selected entry.
+
+    Args:
+        result: Values and updates by output.
+        outputs: Components by the names of the result.
+        inputs: Components by the handler's parameter names.
+        given: The handler's keyword arguments.
+    """
+    had = {id(inputs[key]): value for key, value in given.items() if key in inputs}
+    changed = {}
+    for name, value in result.items():
+        widget = outputs.get(name)
+        if id(widget) not in had or isinstance(widget, gr.State):
+            changed[name] = value
+        elif not (isinstance(value, dict) and value.get("__type__") == "update"):
+            changed[name] = gr.skip() if value == had[id(widget)] else value
+        elif "value" in value and value["value"] == had[id(widget)]:
+            changed[name] = {key: part for key, part in value.items() if key != "value"}
+        else:
+            changed[name] = value
+    return changed
+
+
+def by_name(handler: Callable[..., Any], outputs: Named, inputs: Named | None = None) -> Callable[..., Any]:
     """Return a handler whose `{name: value}` results become one value per component, in the order of `outputs`.
+
+    A function's result leaves out what its inputs had already (`_leave_out_same`); of a generator's results all are
+    shown, since each may take back the one before.
 
     Args:
         handler: A function or generator function; None stands for an empty result.
         outputs: Components by the names that the handler may return.
+        inputs: Components by the handler's parameter names.
 
     Raises:
         KeyError: The handler returned a name that is not in `outputs`.
@@ -107,7 +141,7 @@ def by_name(handler: Callable[..., Any], outputs: Named) -> Callable[..., Any]:
 
     @functools.wraps(handler)
     def call(*args: Any, **kwargs: Any) -> Any:
-        return values(handler(*args, **kwargs))
+        return values(_leave_out_same(handler(*args, **kwargs) or {}, outputs, inputs or {}, kwargs))
 
     return call
 
@@ -124,6 +158,24 @@ def _validator_by_name(validate: Callable[..., Any], inputs: Named) -> Callable[
     return call
 
 
+def _keep_every_trigger(handler: Callable[..., Any], options: dict[str, Any]) -> dict[str, Any]:
+    """Return the options of an event whose triggers differ in their data: a second row is clicked, another box ticked.
+
+    Gradio leaves out a trigger that comes while the one before runs. A generator works for a while, such as one that
+    streams an answer, and keeps that: a second click means the same.
+
+    Raises:
+        ValueError: Only the last trigger is to be kept.
+    """
+    if options.get("trigger_mode") == "always_last":
+        raise ValueError(f"{handler.__qualname__} would get the data of the first trigger, not of the last.")
+    if inspect.isgeneratorfunction(handler):
+        return options
+    options = {"trigger_mode": "multiple"} | options
+    # In order, so that the last one is what the page shows.
+    return options | ({"concurrency_limit": 1} if options.get("concurrency_limit", 1) is None else {})
+
+
 def connect(
     event: Callable[..., Any],
     handler: Callable[..., Any],
@@ -136,7 +188,8 @@ def connect(
     """Connect a handler to an event by the names of its inputs and outputs.
 
     Args:
-        event: An event of a component, such as `button.click`, or `functools.partial(gr.on, [event, event])`.
+        event: An event of a component, such as `button.click`, or `functools.partial(gr.on, [event, event])`. Where its
+            handler is a function that takes a `gr.EventData`, all triggers run, one after the other.
         handler: Takes each input as a keyword argument, and a `gr.Request` or `gr.EventData` where it asks for one by
             annotation; returns or yields `{name: value}`.
         inputs: Components by the handler's parameter names.
@@ -148,15 +201,20 @@ def connect(
 
     Returns:
         Gradio's dependency, whose `then` and `success` are events again.
+
+    Raises:
+        ValueError: Only the last trigger is kept of a handler that takes the data of its event.
     """
     inputs, outputs = dict(inputs or {}), outputs or {}
+    if takes_event(handler):
+        options = _keep_every_trigger(handler, options)
     if options.get("show_progress") == "hidden":
         # No component gets a loading status. A hidden status would still cost as much as the update itself.
         options["show_progress_on"] = []
     if validate:
         options["validator"] = event_handler(_validator_by_name(validate, inputs), visitor=visitor)
     return event(
-        event_handler(by_name(handler, outputs), visitor=visitor),
+        event_handler(by_name(handler, outputs, inputs), visitor=visitor),
         inputs_kwargs=inputs,
         outputs=list(outputs.values()) or None,
         **options,

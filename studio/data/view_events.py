@@ -154,7 +154,9 @@ def connect_edits(do: RowEdits, widgets: RowEditsWidgets, state: TabState) -> No
 
     connect(widgets.edit.click, do.edit, row, editor, **PRIVATE)
     connect(widgets.add.click, do.add, page, editor, **PRIVATE)
-    connect(widgets.editor.save_turns, save, {**page, **changes}, {**editor, **changes}, **PRIVATE)
+    connect(
+        widgets.editor.save_turns, save, {**page, **changes}, {**editor, **changes}, trigger_mode="once", **PRIVATE
+    )  # fmt: skip
     connect(widgets.editor.cancel_turns, do.close, outputs=editor, **PRIVATE)
     connect(widgets.exclude.click, do.toggle_excluded, row, changes, **PRIVATE)
     connect(widgets.restore.click, do.restore, row, changes, **PRIVATE)

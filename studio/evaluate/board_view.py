@@ -243,5 +243,5 @@ def connect_board(
         connect(updated, update, {**chosen, "is_open": widgets.is_open}, outputs, **UNLIMITED, **LATEST_ONLY)
     order = widgets.named("order")
     connect(widgets.table.sort_by, sort_by, order, order, **UNLIMITED)
-    connect(widgets.table.tick_row, tick, order, order, **UNLIMITED, **LATEST_ONLY)
+    connect(widgets.table.tick_row, tick, order, order, **UNLIMITED)
     connect(widgets.table.open_row, open_run, outputs={"evaluation": evaluation}, **UNLIMITED)

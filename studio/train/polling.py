@@ -14,15 +14,22 @@ from studio.train.compare import ComparisonState, RunComparison
 from studio.train.controls import RunControls
 from studio.train.run_view import Pinned, RunView, Zoom
 
+# Key of the run in `sent`, beside the names of the outputs.
+_RUN = "run_id"
 
-def leave_out_known(updates: dict[str, Any], sent: dict[str, str]) -> dict[str, Any]:
+
+def leave_out_known(updates: dict[str, Any], sent: dict[str, str], run_id: str | None) -> dict[str, Any]:
     """Return the updates that differ from the last ones of the same outputs, and as `sent` what the page has then.
 
     Args:
         updates: By output.
         sent: Digests of the values that the page has, by output. Every other event that fills these outputs has to
             return an empty dictionary for it, so that the next poll sends all of them.
+        run_id: The run that the updates show. Digests of another run are not used: a poll that began before the user
+            selected this run may have stored them since.
     """
+    if sent.get(_RUN) != str(run_id):
+        sent = {_RUN: str(run_id)}
     digests = {name: blake2b(repr(value).encode(), digest_size=16).hexdigest() for name, value in updates.items()}
     changed = {name: value for name, value in updates.items() if sent.get(name) != digests[name]}
     return {**changed, "sent": sent | digests}
@@ -73,7 +80,7 @@ class Polling:
             updates["run_fingerprint"] = run_now
         if updates and comparison_visible:
             rendered |= self.comparison.render(comparison, comparison_metric, run_id, with_archived)
-        return {**updates, **leave_out_known(rendered, sent)} if updates else {}
+        return {**updates, **leave_out_known(rendered, sent, run_id)} if updates else {}
 
     def open_page(self, run_id: str | None, with_archived: bool, metric: str) -> dict[str, Any]:
         """Return the list of runs and the view of the selected one, so that a page that opens needs no second event.
@@ -107,7 +114,7 @@ class Polling:
             "opened": run_id,
             "run_fingerprint": self.view.fingerprint(run_id),
             "zoom": None,
-            **leave_out_known(self._render_run(run_id, metric, None, None, with_form, with_previous), {}),
+            **leave_out_known(self._render_run(run_id, metric, None, None, with_form, with_previous), {}, run_id),
             **self.view.clear_details(),
             **self.controls.read_label(run_id),
             "rename_row": gr.update(visible=False),

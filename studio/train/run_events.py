@@ -153,7 +153,7 @@ def connect_comparison(do: RunComparison, widgets: TrainWidgets) -> None:
     connect(
         comparison.baseline.input, pin, {**chosen, "baseline": comparison.baseline}, chosen, visitor=True, **UNLIMITED
     )
-    connect(table.tick_row, pick, chosen, chosen, visitor=True, **UNLIMITED, **LATEST_ONLY)
+    connect(table.tick_row, pick, chosen, chosen, visitor=True, **UNLIMITED)
     outputs = {"comparison_visible": state.comparison_visible}
     connect(views.select, select_view, outputs=outputs, visitor=True, **UNLIMITED)
     outputs = {"run": widgets.controls.run, "views": views}

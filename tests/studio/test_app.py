@@ -1,5 +1,6 @@
 """The app as its own process: start, tabs, exposure, password and end."""
 
+import json
 import os
 import signal
 import socket
@@ -43,6 +44,22 @@ def test_config_has_the_tabs_and_no_analytics(app):
     assert [ids[tab["id"]] for tab in inside] == [*journey.TABS, "owner"], "the bar above the tabs has one step per tab"
     assert config["analytics_enabled"] is False
     assert config["run_history"] is False, "calls hold tokens, which would be stored in the browser"
+
+
+def test_each_tab_starts_its_own_timer_and_stops_the_others_in_the_browser(app):
+    config = httpx.get(f"{app.url}/config").json()
+    labels = {part["id"]: part["props"].get("label") for part in config["components"] if part["type"] == "tabitem"}
+    started = {}
+    for dependency in config["dependencies"]:
+        if "active" in str(dependency["js"]):
+            updates = json.loads(dependency["js"].removeprefix("() => "))
+            assert len(updates) == len(dependency["outputs"])
+            started[labels[dependency["targets"][0][0]]] = [update["active"] for update in updates]
+            assert not dependency["backend_fn"], "two calls to the server could overtake each other"
+    polling = {label: active.index(True) for label, active in started.items() if any(active)}
+    assert {"Train", "Evaluate"} <= set(polling)
+    assert len(set(polling.values())) == len(polling)
+    assert all(sum(active) <= 1 for active in started.values())
 
 
 def test_sigterm_ends_the_server_and_frees_the_port(tmp_path, app_fork_server):

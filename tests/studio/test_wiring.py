@@ -8,7 +8,7 @@ from core.data.view import MAX_FILTER_VALUES, MAX_FILTERS, Filter, View
 from core.errors import StudioError
 from studio.data.page_state import MAX_TICKED, PageState
 from studio.train.compare import ComparisonState
-from studio.wiring import MAX_VISITORS_STATE_BYTES, by_name, check_state_size, connect
+from studio.wiring import LATEST_ONLY, MAX_VISITORS_STATE_BYTES, UNLIMITED, by_name, check_state_size, connect
 
 
 def test_by_name_result_becomes_values_in_order_of_outputs():
@@ -27,6 +27,20 @@ def test_by_name_generator_yields_each_result():
         yield {"b": 2}
 
     assert list(by_name(handler, {"a": gr.Number(), "b": gr.Number()})()) == [[1, gr.skip()], [gr.skip(), 2]]
+
+
+def test_by_name_value_that_the_page_had_already_is_left_out():
+    run, name, kept = gr.Dropdown(), gr.Textbox(), gr.State()
+    inputs = outputs = {"run": run, "name": name, "kept": kept}
+
+    def repeat(run, name, kept, to):
+        return {"run": gr.update(choices=["a", "b"], value=to), "name": to, "kept": kept}
+
+    # While it ran, the user may have chosen another run; a value that differs is meant.
+    update, text, state = by_name(repeat, outputs, inputs)(run="a", name="a", kept=[1], to="a")
+    assert (update, text, state) == ({"choices": ["a", "b"], "__type__": "update"}, gr.skip(), [1])
+    update, text, _ = by_name(repeat, outputs, inputs)(run="a", name="a", kept=[1], to="b")
+    assert (update["value"], text) == ("b", "b")
 
 
 def test_by_name_unknown_name_raises_with_the_known_ones():
@@ -115,3 +129,21 @@ def test_visitors_page_with_many_filters_and_ticks_is_kept():
     with acting(VISITOR):
         check_state_size(PageState(view=view, columns=names).model_dump())
         check_state_size(list(range(10**6, 10**6 + MAX_TICKED)))
+
+
+def test_connect_every_trigger_of_an_event_with_data_runs_in_order():
+    def tick(event: gr.EventData):
+        return {}
+
+    def answer(event: gr.EventData):
+        yield {}
+
+    with gr.Blocks() as demo:
+        button = gr.Button()
+        connect(button.click, tick, **UNLIMITED)
+        connect(button.click, tick, trigger_mode="once")
+        connect(button.click, answer, **UNLIMITED)
+        with pytest.raises(ValueError, match="data of the first trigger"):
+            connect(button.click, tick, **LATEST_ONLY)
+    modes = [(function.trigger_mode, function.concurrency_limit) for function in demo.fns.values()]
+    assert modes == [("multiple", 1), ("once", "default"), ("once", None)]

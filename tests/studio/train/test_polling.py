@@ -126,3 +126,12 @@ def test_select_run_clears_the_rows_and_the_log_of_the_run_before(do, a_run, wit
     assert (updates["row"]["value"], updates["row"]["choices"], updates["row"]["visible"]) == (None, [], False)
     assert (updates["row_view"], updates["log"]) == ("", "")
     assert "Click a point" in updates["step"]
+
+
+def test_poll_of_a_run_sends_all_of_it_after_a_late_poll_of_another_run(do, a_run):
+    before, after = a_run(EVENTS), a_run(EVENTS)
+    # A poll that began while the first run was selected ends after the page shows the second one.
+    late = poll(do, before.id)
+    opened = do.select_run(after.id, "learning rate", False, False, before.id)
+    updates = poll(do, after.id, opened | {"sent": late["sent"], "run_fingerprint": late["run_fingerprint"]})
+    assert {"stop", "chat", "evaluate", "status", "samples"} <= set(updates)
