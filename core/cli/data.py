@@ -10,6 +10,7 @@ from core.cli.data_loss import DataLoss
 from core.cli.one_dataset import OneDataset
 from core.cli.reading import describe_dataset, print_about, print_progress, printable
 from core.data import compare, export, lengths, near_duplicates, readers, sources, sql_box, subset, table
+from core.data.check_reading import with_found_columns
 from core.data.export import FileKind
 from core.data.formats import ExportFormat, Reading
 from core.data.listing import list_some
@@ -69,7 +70,8 @@ class DataRead(Reading):
     def cli_cmd(self) -> None:
         """Print the report under the given reading."""
         settings = Settings().prepare()
-        data, reading = table.find(settings, self.dataset), Reading(**self.model_dump(exclude={"dataset"}))
+        data = table.find(settings, self.dataset)
+        reading = with_found_columns(data, Reading(**self.model_dump(exclude={"dataset"})))
         check_reading(data, reading)
         print_about(settings, data, reading)
 
@@ -197,6 +199,9 @@ class DataSubset(Recipe):
                     f"The recipe is for the dataset {recipe.dataset!r}, not for {self.dataset!r}. "
                     f"Name {recipe.dataset!r}."
                 )
+        elif recipe.reading:
+            reading = with_found_columns(table.find(settings, self.dataset), recipe.reading)
+            recipe = recipe.model_copy(update={"reading": reading})
         created = subset.create(settings, self.name, recipe)
         print(f"{created.name}: {created.describe()} SHA-256 {created.sha256}")
         for reason, count in created.left_out.items():

@@ -6,6 +6,7 @@ from pydantic import BaseModel, Field
 from pydantic_settings import CliPositionalArg
 
 from core.data import table
+from core.data.check_reading import with_found_columns
 from core.data.formats import Reading
 from core.data.report import check_reading
 from core.data.rows import Rows
@@ -25,9 +26,10 @@ class OneDataset(BaseModel):
             StudioError: The dataset does not exist, or the given reading does not fit it.
         """
         data = table.find(settings, self.dataset)
+        reading = with_found_columns(data, self.reading) if self.reading else data.detected
         if self.reading:
-            check_reading(data, self.reading)
-        return data, self.reading or data.detected
+            check_reading(data, reading)
+        return data, reading
 
     def rows(self, settings: Settings, near: Path | None = None) -> Rows:
         """Return the parsed rows.

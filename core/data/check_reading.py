@@ -3,6 +3,7 @@
 from core.data import formats, table
 from core.data.column_statistics import MAX_COLUMNS
 from core.data.formats import Reading
+from core.data.formats.options import FormatName
 from core.data.formats.values import is_named, unfold
 from core.data.listing import list_some
 from core.data.table import Dataset
@@ -10,6 +11,20 @@ from core.errors import StudioError
 from core.settings import Settings
 
 _SHOWN_FIELDS = 8
+
+
+def found_columns(data: Dataset, name: FormatName) -> dict[str, str]:
+    """Return by part of a format the columns that detection found for it; empty if it did not consider that format."""
+    found = (reading.columns for reading in (data.detected, *data.candidates) if reading.format == name)
+    return dict(next(found, {}))
+
+
+def with_found_columns(data: Dataset, reading: Reading) -> Reading:
+    """Return a reading of a user, with the columns that were found for its format if the user names none."""
+    if reading.columns:
+        return reading
+    columns = {part: name for part, name in found_columns(data, reading.format).items() if name not in reading.extra}
+    return reading.model_copy(update={"columns": columns})
 
 
 def refuse_unknown_names(data: Dataset, reading: Reading) -> None:

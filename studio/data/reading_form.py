@@ -14,6 +14,7 @@ from components.choice_list import Choice, choices_html
 from components.conversation import secondary_html
 from components.model_form import non_empty_values
 from core.data import delimiter, one_column, parse_rows, saved_reading, tasks
+from core.data.check_reading import found_columns
 from core.data.formats import Reading, get_format
 from core.data.listing import of_first_rows
 from core.data.parse_rows import ParsedDataset
@@ -169,12 +170,13 @@ class ReadingForm:
         return _lines({**dict.fromkeys(label_codes(self.settings, data, reading), ""), **reading.labels})
 
     def show_format(self, state: State, form: str | None) -> dict[str, Any]:
-        """Adapt columns, prompt and labels to another format; what it does not read is emptied.
+        """Fill in the columns that were found for another format, and empty what it does not read.
 
         A hidden field with a value of its own would make the reading invalid for a reason that the page does not show.
         """
         page = parse_state(state)
-        shown = {"columns": gr.update(info=self._columns_help(page, form))}
+        found = found_columns(page.find_dataset(self.settings), form) if page.dataset and form else {}
+        shown = {"columns": gr.update(value=_lines(found), info=self._columns_help(page, form))}
         has_speakers = form is not None and get_format(form).names_speakers
         shown["roles"] = gr.update(visible=True) if has_speakers else gr.update(value="", visible=False)
         if form == "label":

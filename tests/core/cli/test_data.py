@@ -65,6 +65,17 @@ def test_data_read_uses_the_given_format(ok, opened):
     assert "30 usable, text with a label (chosen by you)" in out
 
 
+def test_data_read_without_columns_takes_those_that_were_found_for_the_format(ok, opened):
+    data = opened([{"Sentence": f"a film {n}", "sentiment": n % 2} for n in range(40)], name="films.jsonl")
+    prompt = "Was it good? {text}"
+    out = ok("data", "read", data, "--format", "label", "--labels", "0=bad", "--labels", "1=good", "--prompt", prompt)
+    assert "40 usable, text with a label (chosen by you)" in out
+    assert "occurs in no row" not in out.lower()
+    reading = json.dumps({"format": "label", "labels": {"0": "bad", "1": "good"}, "prompt": prompt})
+    assert "Was it good? a film 3\n\n[assistant]\ngood" in ok("data", "show", data, "3", "--reading", reading)
+    assert "40 rows" in ok("data", "subset", data, "films", "--reading", reading, "--held-out-share", "0")
+
+
 DOLLY = [{"instruction": f"ask {n}", "context": f"text {n}", "response": f"say {n}", "category": "ab"[n % 2]} for n in
          range(40)]  # fmt: skip
 PAIRS = [{"prompt": [f"ask {n}", f"say {n}"], "number": n} for n in range(6)]

@@ -219,6 +219,7 @@ def test_format_without_labels_empties_what_it_does_not_read(do, state):
     assert (shown["prompt"], shown["labels"]) == (gr.update(visible=True), gr.update(value="", visible=True))
     shown = do.show_format(state, "alpaca")
     assert "Parts: instruction, input, output" in shown["columns"]["info"]
+    assert shown["columns"]["value"] == "", "those of the format before are no parts of this one"
     assert (shown["prompt"]["visible"], shown["labels"]["value"]) == (False, "")
     assert shown["roles"] == gr.update(value="", visible=False)
     assert do.show_format(state, "sharegpt")["roles"] == gr.update(visible=True)
