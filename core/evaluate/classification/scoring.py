@@ -2,6 +2,8 @@
 
 import itertools
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 
@@ -10,6 +12,7 @@ from core.evaluate.classification.labels import LabelSet, find_labels
 from core.evaluate.classification.tables import UNPARSED, ClassificationTable, tabulate
 from core.evaluate.likelihood import LossReader
 from core.evaluate.store import Evaluation
+from core.system.files import modified_ns
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,15 @@ def read_classification(evaluation: Evaluation, prompts: int) -> Classification 
         evaluation: The evaluation.
         prompts: Number of its prompts, without the probes that follow them.
     """
+    files = (evaluation.prompts_file, evaluation.answers_file, evaluation.choices_file)
+    return _read_once(evaluation.folder, prompts, tuple(modified_ns(file) for file in files))
+
+
+# A page asks for the same few evaluations again at each rendering; a thousand prompts take about a tenth of a second.
+@lru_cache(maxsize=8)
+def _read_once(folder: Path, prompts: int, _written: tuple[int, ...]) -> Classification | None:
+    """Return what `read_classification` does, once per state of the files; `_written` is when each was changed."""
+    evaluation = Evaluation(folder)
     references = [prompt.reference for prompt in itertools.islice(evaluation.prompts(), prompts)]
     labels = find_labels(references)
     if labels is None:

@@ -74,3 +74,13 @@ def test_free_texts_are_no_classification(settings, tmp_path):
     file.write_text("".join(json.dumps(row) + "\n" for row in rows))
     evaluation = EvaluationStore(settings).create(EvaluationConfig(file=file.name, lanes=["base"]), file)
     assert read_classification(evaluation, 20) is None
+
+
+def test_labels_are_read_again_only_after_a_file_has_changed(labeled):
+    first = read_classification(labeled, len(TRUE))
+    assert read_classification(type(labeled)(labeled.folder), len(TRUE)) is first
+    line = {"prompt": 39, "lane": 1, "text": "negative", "tokens": 2, "end": "end", "note": ""}
+    writer = LineWriter(labeled.answers_file)
+    writer.write([line])
+    writer.close()
+    assert read_classification(labeled, len(TRUE)) is not first
