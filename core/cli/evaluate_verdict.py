@@ -5,11 +5,14 @@ import json
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_settings import CliPositionalArg
 
+from core.cli.evaluate_tables import print_ability, print_classes, tables_as_json
 from core.cli.one_evaluation import OneEvaluation, choose, open_store
 from core.cli.reading import print_progress, printable
 from core.errors import StudioError
 from core.evaluate import planning, scoring
+from core.evaluate.classification.scoring import read_classification
 from core.evaluate.config import MAX_PROMPTS
+from core.evaluate.guard import read_ability
 from core.evaluate.verdict import AUTO, Verdict, judge
 from core.evaluate.verdict_text import describe_beside
 
@@ -37,19 +40,28 @@ class EvaluateVerdict(OneEvaluation):
         store, evaluation = self.find()
         lanes = evaluation.config().lanes
         first, second = choose(lanes, store.runs, "A verdict", self.reference, self.judged)
-        verdict = judge(scoring.load(evaluation, print_progress), first, second, self.metric)
+        found = scoring.load(evaluation, print_progress)
+        verdict = judge(found, first, second, self.metric)
+        ability, labels = read_ability(evaluation), read_classification(evaluation, found.prompts)
         groupings = list(dict.fromkeys(group.grouping for group in verdict.groups))
         if self.by and self.by not in groupings:
             raise StudioError(f"There is no grouping {self.by!r}. Choose one of: {', '.join(groupings) or 'none'}.")
         if self.as_json:
-            found = verdict.as_json()
-            found["groups"] = [group for group in found["groups"] if self.by in ("", group["grouping"])]
-            print(json.dumps(found, ensure_ascii=False, indent=2, allow_nan=False))
+            shown = verdict.as_json() | tables_as_json(ability, labels, len(lanes))
+            shown["groups"] = [group for group in shown["groups"] if self.by in ("", group["grouping"])]
+            print(json.dumps(shown, ensure_ascii=False, indent=2, allow_nan=False))
             return
         _print_verdict(verdict)
         _print_groups(verdict, self.by, groupings)
         for note in verdict.notes:
             print(printable(note))
+        titles = evaluation.lane_titles(store.runs)
+        if labels:
+            print_classes(labels, titles)
+        if ability:
+            gains = [judge(found, first, lane, self.metric).gain if lane != first else None
+                     for lane in range(len(lanes))]  # fmt: skip
+            print_ability(ability, lanes, titles, gains, first, second)
 
 
 def _print_verdict(verdict: Verdict) -> None:

@@ -3,6 +3,7 @@
 The probes are right or wrong, so lanes are compared like any other right/wrong metric, on the same 320 questions.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -104,3 +105,24 @@ def balanced_lane(ability: Ability, lanes: list[str], gains: list[float | None],
         and ability.compare(first, lane).direction >= 0
     ]
     return max(found, key=lambda lane: gains[lane], default=None)
+
+
+def advise(
+    ability: Ability, lanes: list[str], titles: Sequence[str], gains: list[float | None], first: int, second: int
+) -> str:
+    """Return what to do about a gain that costs general ability; empty if it costs none.
+
+    Args:
+        ability: The probes.
+        lanes: The lanes, as in `EvaluationConfig.lanes`.
+        titles: Titles of the lanes.
+        gains: How much better each lane is at the task than the first one; None if unknown.
+        first: The reference lane.
+        second: The judged lane.
+    """
+    if ability.compare(first, second).direction >= 0 or (gains[second] or 0) <= 0:
+        return ""
+    best = balanced_lane(ability, lanes, gains, first)
+    if best is None:
+        return "Compare earlier checkpoints of the run as further models: one may gain without this loss."
+    return f"{titles[best]} gains without a measurable loss: consider it in place of {titles[second]}."

@@ -72,6 +72,14 @@ class Verdict:
     needed: int | None
     notes: list[str]
 
+    @property
+    def gain(self) -> float | None:
+        """Return how much better the judged lane is by the primary metric, in its unit; None if it is not known."""
+        found = next((each for metric, each in self.overall if metric == self.primary), None)
+        if found is None or not found.rows:
+            return None
+        return -found.difference if self.primary.better == "lower" else found.difference
+
     def as_json(self) -> dict[str, Any]:
         """Return the verdict as values that JSON has; a number that is not known is null."""
         groups = [_plain(asdict(group)) for group in self.groups]

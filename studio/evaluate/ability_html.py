@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from components.interval_table import IntervalRow, IntervalTable, interval_table_html
-from core.evaluate.classification.scoring import Classification
+from core.evaluate.classification.scoring import WAYS, Classification
 from core.evaluate.classification.tables import UNPARSED, calibrate
-from core.evaluate.guard import ABILITY, Ability, balanced_lane, describe_cost
+from core.evaluate.guard import ABILITY, Ability, advise, describe_cost
 from core.evaluate.metrics import Metric
 from core.evaluate.probes import kinds
 from studio.evaluate.verdict_html import difference_cells, difference_interval, why_no_plot
@@ -16,7 +16,6 @@ from studio.html import render
 
 # Labels whose confusion matrix still fits on a page.
 MAX_MATRIX_LABELS = 20
-_WAYS = {"answered": "By the written answer", "chosen": "By the likeliest label"}
 
 
 def ability_html(
@@ -41,14 +40,9 @@ def ability_html(
         )
         for kind, each in found
     ]  # fmt: skip
-    gained = (gains[second] or 0) > 0
-    cost = describe_cost(ability, first, second, gained)
-    advice = ""
+    cost = describe_cost(ability, first, second, (gains[second] or 0) > 0)
+    advice = advise(ability, lanes, titles, gains, first, second)
     has_lost = ability.compare(first, second).direction < 0
-    if has_lost and gained and (best := balanced_lane(ability, lanes, gains, first)) is not None:
-        advice = f"{titles[best]} gains without a measurable loss: consider it in place of {titles[second]}."
-    elif has_lost and gained:
-        advice = "Compare earlier checkpoints of the run as further models: one may gain without this loss."
     table = interval_table_html(IntervalTable(["", titles[first], titles[second], "change"], rows))
     return render("evaluate/ability", cost=cost, advice=advice, is_warning=has_lost, table=table)
 
@@ -97,7 +91,7 @@ def classification_html(found: Classification, titles: Sequence[str]) -> Markup:
     """
     lanes = []
     for lane, title in enumerate(titles):
-        tables = {name: found.table(lane, way) for way, name in _WAYS.items()}
+        tables = {name: found.table(lane, way) for way, name in WAYS.items()}
         known = {name: table for name, table in tables.items() if table}
         bins, error = _calibration(found, lane)
         lanes.append({"title": title, "tables": known, "bins": bins, "error": error})

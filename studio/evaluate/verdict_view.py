@@ -159,11 +159,7 @@ class VerdictView:
         """Return how much better a lane is than the reference lane by the primary metric; None if it is not known."""
         if lane == compared.first:
             return None
-        _, verdict = self.read(evaluation, Comparison(compared.first, lane, compared.metric))
-        found = next((each for metric, each in verdict.overall if metric == verdict.primary), None)
-        if found is None or not found.rows:
-            return None
-        return -found.difference if verdict.primary.better == "lower" else found.difference
+        return self.read(evaluation, Comparison(compared.first, lane, compared.metric))[1].gain
 
     def _classes(self, evaluation: Evaluation, titles: Sequence[str], found: Scores) -> str:
         """Return the tables of a classification; empty if the references are no labels."""

@@ -14,6 +14,9 @@ from core.evaluate.likelihood import LossReader
 from core.evaluate.store import Evaluation
 from core.system.files import modified_ns
 
+# Ways to take a label from a model, as `Classification.table` names them, with their titles.
+WAYS = {"answered": "By the written answer", "chosen": "By the likeliest label"}
+
 
 @dataclass(frozen=True)
 class Classification:
