@@ -55,7 +55,7 @@ def prepare(home: Path, file: Path, models: Path, seed: int, rows: int) -> None:
     dataset = core(home, "data", "open", str(file)).partition(":")[0]
     for name, order in (("right", NAMES), ("exchanged", NAMES[::-1])):
         reading = {"format": "label", "prompt": PROMPT, "labels": dict(zip("01", order, strict=True))}
-        share = ["--held-out-share", "0.2", "--seed", str(seed), "--duplicates", "exact", "--rows", str(4 * rows)]
+        share = ["--held-out-share", "0.25", "--seed", str(seed), "--duplicates", "exact", "--rows", str(4 * rows)]
         core(home, "data", "subset", dataset, name, "--reading", json.dumps(reading), *share)
 
 
