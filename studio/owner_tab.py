@@ -15,6 +15,7 @@ from core.errors import StudioError
 from core.runs import cleanup, example
 from core.runs.store import RunStore
 from core.settings import Settings
+from core.system.counting import counted
 from core.system.sizes import format_size
 from studio.handlers import info
 from studio.html import render
@@ -83,13 +84,13 @@ class OwnerActions:
         uploads, files = size_of(self.settings.uploads_dir)
         disk, used, limits = shutil.disk_usage(self.settings.home), self.tokens.used(), self.quotas
         rows = [
-            ("Uploads", f"{_count(files, 'file')}, {format_size(uploads)}",
-             f"up to {_count(limits.uploads, 'file')} and {format_size(limits.uploads_gib * GIB)} together, "
+            ("Uploads", f"{counted(files, 'file')}, {format_size(uploads)}",
+             f"up to {counted(limits.uploads, 'file')} and {format_size(limits.uploads_gib * GIB)} together, "
              f"{format_size(limits.upload_mib * _MIB)} per file"),
-            ("Runs", f"{_count(len(self.runs.runs()), 'run')}, {len(self.runs.queue()):,} of them waiting",
-             f"up to {_count(limits.runs, 'run')}, {limits.waiting_runs:,} of them waiting, {limits.run_hours:g} hours "
-             "per run"),
-            ("Visitors' tokens today", f"{sum(used.values()):,} by {_count(len(used), 'visitor')}",
+            ("Runs", f"{counted(len(self.runs.runs()), 'run')}, {len(self.runs.queue()):,} of them waiting",
+             f"up to {counted(limits.runs, 'run')}, {limits.waiting_runs:,} of them waiting, "
+             f"{limits.run_hours:g} hours per run"),
+            ("Visitors' tokens today", f"{sum(used.values()):,} by {counted(len(used), 'visitor')}",
              f"up to {limits.visitors_tokens:,} together, {limits.visitor_tokens:,} per visitor"),
             ("Saved chats", f"{conversation.count_asked(self.settings):,}",
              f"up to {limits.visitor_chats:,} of visitors; yours without a limit"),
@@ -155,10 +156,6 @@ def items_html(items: list[cleanup.Item]) -> str:
     ]
     total = format_size(sum(item.size for item in items))
     return render("cleanup", items=listed, count=f"{len(items):,}", total=total, more=len(items) > len(listed))
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'s' * (number != 1)}"
 
 
 @dataclass(frozen=True)

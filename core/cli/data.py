@@ -22,6 +22,7 @@ from core.errors import StudioError
 from core.models import embedded
 from core.runs.config import QLoRAConfig
 from core.settings import Settings
+from core.system.counting import counted
 
 
 class DataList(BaseModel):
@@ -146,7 +147,10 @@ class DataLengths(OneDataset):
         found = lengths.summarize(path, self.max_length, self.batch_size)
         print(f"{found.rows:,} rows, {found.tokens:,} tokens, {found.answer_tokens:,} tokens in answers")
         print(f"median {found.median:,}, longest {found.longest:,}")
-        print(f"{found.truncated:,} rows are truncated at {self.max_length:,}: {found.lost_tokens:,} tokens are lost")
+        print(
+            f"{counted(found.truncated, 'row is', 'rows are')} truncated at {self.max_length:,}: "
+            f"{found.lost_tokens:,} tokens are lost"
+        )
         print(f"{found.padding:.0%} of a batch of {self.batch_size} is padding without packing")
         if found.refused:
             print(f"The template refuses {found.refused:,} rows")
@@ -224,7 +228,7 @@ class DataCompare(BaseModel):
 def _print_export(result: export.ExportResult) -> None:
     print(result.path)
     for reason, rows in result.not_written.items():
-        print(f"{len(rows):,} rows left out: {reason} (row {list_some(rows, 5)})", file=sys.stderr)
+        print(f"{counted(len(rows), 'row')} left out: {reason} (row {list_some(rows, 5)})", file=sys.stderr)
 
 
 class DataExport(BaseModel):

@@ -16,6 +16,7 @@ from core.models import embedded
 from core.runs.config import QLoRAConfig
 from core.runs.store import RunStore
 from core.settings import Settings
+from core.system.counting import counted
 
 
 class DataLoss(OneDataset):
@@ -45,7 +46,10 @@ class DataLoss(OneDataset):
         path = row_losses.find(settings, data, reading, source)
         found = row_losses.summarize(path, source)
         print(path)
-        print(f"{found.rows:,} rows have a loss, {found.truncated:,} of them truncated at {source.max_length:,} tokens")
+        print(
+            f"{counted(found.rows, 'row has', 'rows have')} a loss, {found.truncated:,} of them truncated at "
+            f"{source.max_length:,} tokens"
+        )
         for reason, count in found.missing.items():
             print(printable(f"{count:,} without a loss: {reason}"))
         if found.base is not None:

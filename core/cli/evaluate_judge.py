@@ -10,6 +10,7 @@ from core.evaluate.judge.jobs import judge_by_server, judge_here
 from core.evaluate.judge.judging import Pair, read_judgments
 from core.evaluate.judge.people import blind_votes
 from core.evaluate.judge.summary import JudgeSummary, summarize
+from core.system.counting import counted
 
 
 class EvaluateJudge(OneEvaluation):
@@ -55,7 +56,7 @@ def describe(found: JudgeSummary, first: str, second: str) -> str:
         lines.append(f"{found.first_slot:.1%} of the choices fell on the answer that was shown first.")
     if found.errors:
         reasons = "; ".join(f"{reason} ({count:,})" for reason, count in found.reasons[:3])
-        lines.append(f"{found.errors:,} rows have no valid judgment and are not counted: {reasons}.")
+        lines.append(f"Not counted, without a valid judgment: {counted(found.errors, 'row')}: {reasons}.")
     if found.agreement:
         lines.append(f"The judge agrees with {found.agreement.agreed:,} of {found.agreement.rows:,} blind votes.")
         if best := found.agreement.corrected:

@@ -15,6 +15,7 @@ from core.data.parse_rows import ParsedDataset
 from core.data.report import ColumnUse, Report, build_report
 from core.data.table import Dataset
 from core.settings import Settings
+from core.system.counting import counted
 
 _MAX_COLUMNS = 20
 _MAX_NOTES = 20
@@ -80,7 +81,7 @@ def print_about(settings: Settings, data: Dataset, reading: Reading | None = Non
 def _print_counts(data: Dataset, read: ParsedDataset, about: Report) -> None:
     """Print how many rows are usable under the reading, and the reasons against the others."""
     words = "" if about.undecided else f" ({about.evidence})"
-    print(printable(f"{data.id}: {data.rows:,} rows, {read.usable:,} usable, {about.label}{words}."))
+    print(printable(f"{data.id}: {counted(data.rows, 'row')}, {read.usable:,} usable, {about.label}{words}."))
     if about.undecided:
         _print_question(about)
     elif about.runner_up:

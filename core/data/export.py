@@ -25,6 +25,7 @@ from core.data.table import HELD_OUT, TRAIN
 from core.errors import StudioError
 from core.hub.push import push_folder
 from core.settings import Settings
+from core.system.counting import counted
 from core.system.files import replacing, write_json
 from core.system.jobs import Progress, ignore_progress
 
@@ -60,7 +61,7 @@ class ExportResult:
         """Return the numbers of rows that were written and left out in words."""
         missing = sum(map(len, self.not_written.values()))
         reasons = "; ".join(f"{len(rows):,}: {reason}" for reason, rows in self.not_written.items())
-        return f"{self.rows:,} rows written" + (f", {missing:,} left out ({reasons})" if missing else "")
+        return f"{counted(self.rows, 'row')} written" + (f", {missing:,} left out ({reasons})" if missing else "")
 
 
 def export(

@@ -12,6 +12,7 @@ from core.data.formats import Message, Reading, find_problem, get_format, until_
 from core.data.row_losses import LossSource
 from core.data.tokens import TemplateName
 from core.data.view import View
+from core.system.counting import counted
 
 Method = Literal["first", "random", "stratified", "shortest", "longest", "picked"]
 # Each edited or added row is a part of the recipe. More are better edited in a file.
@@ -100,9 +101,11 @@ class Recipe(BaseModel):
 
     def describe(self) -> str:
         """Return the recipe in words."""
-        parts = [_METHODS[self.method].format(rows=f"{self.rows:,} rows" if self.rows else "all usable rows", r=self)]
+        parts = [
+            _METHODS[self.method].format(rows=counted(self.rows, "row") if self.rows else "all usable rows", r=self)
+        ]
         if self.method == "picked":
-            parts = [f"{len(self.picked):,} rows picked by hand"]
+            parts = [f"{counted(len(self.picked), 'row')} picked by hand"]
         if self.method in ("random", "stratified") and self.rows:
             parts.append(f"sampled with seed {self.seed}")
         if self.reading:
@@ -117,9 +120,9 @@ class Recipe(BaseModel):
                 named.append(f"{more:,} more rows" if more > 1 else "1 more row")
             parts.append(f"without {', '.join(named)}")
         if self.edited:
-            parts.append(f"with {_count(len(self.edited))} edited")
+            parts.append(f"with {counted(len(self.edited), 'row')} edited")
         if self.added:
-            parts.append(f"with {_count(len(self.added))} added")
+            parts.append(f"with {counted(len(self.added), 'row')} added")
         if self.duplicates != "keep":
             parts.append(f"without {self.duplicates} duplicates")
         if self.method in ("shortest", "longest"):
@@ -127,10 +130,6 @@ class Recipe(BaseModel):
         if self.losses:
             parts.append(f"by the losses under {self.losses.describe()}")
         return ", ".join(parts)
-
-
-def _count(rows: int) -> str:
-    return f"{rows:,} row{'s' * (rows != 1)}"
 
 
 # Excluded rows that a description names; recipe.json has all of them.

@@ -30,6 +30,7 @@ from core.data.select_rows import Selection, open_rows, select
 from core.data.table import HELD_OUT, TRAIN, Source
 from core.errors import StudioError, sentences
 from core.settings import MAX_SLUG, Settings, inside, slug
+from core.system.counting import counted
 from core.system.files import log_unreadable, modified_ns, read_json, write_json
 from core.system.jobs import Progress, ignore_progress
 
@@ -71,7 +72,7 @@ class Subset(BaseModel):
     def describe(self) -> str:
         """Return the size, the source and the recipe in one sentence."""
         return (
-            f"{self.rows:,} rows to train on and {self.held_out:,} held out, "
+            f"{counted(self.rows, 'row')} to train on and {self.held_out:,} held out, "
             f"from {self.source.describe()}: {self.recipe.describe()}."
         )
 

@@ -26,6 +26,7 @@ from core.evaluate.seen_prompts import describe_seen_prompts
 from core.evaluate.source_columns import SourceColumns, read_columns
 from core.runs.holdout import hold_out
 from core.runs.store import RunStore
+from core.system.counting import counted
 from core.system.files import replacing
 from core.system.jobs import Progress, ignore_progress
 
@@ -106,8 +107,12 @@ def write(
             stream.write(json.dumps(line, ensure_ascii=False) + "\n")
             rows.append(prompt.row)
             progress(len(rows) / config.limit, f"{len(rows):,} prompts")
-    notes = [f"{count:,} rows of the source are not used: {reason}." for reason, count in left_out.items() if count]
-    notes += [f"{count:,} rows: {change}." for change, count in changes.items()]
+    notes = [
+        f"{counted(count, 'row of the source is', 'rows of the source are')} not used: {reason}."
+        for reason, count in left_out.items()
+        if count
+    ]
+    notes += [f"{counted(count, 'row')}: {change}." for change, count in changes.items()]
     if not rows:
         path.unlink()
         raise StudioError(f"There is no prompt in {_describe_source(config)}. {' '.join(notes)} Choose another set.")

@@ -29,6 +29,7 @@ from core.evaluate.prompts import Prompt
 from core.evaluate.scores import Scores, ScoresInfo
 from core.evaluate.store import Evaluation
 from core.evaluate.traits import Traits
+from core.system.counting import counted
 from core.system.files import replacing
 from core.system.jobs import Progress, ignore_progress
 
@@ -149,7 +150,7 @@ class Scorer:
 
     def notes(self, losses: LossReader) -> list[str]:
         """Return sentences about what has no score."""
-        failed = [f"{self._failed:,} answers failed, and have no score."] if self._failed else []
+        failed = [f"Without a score, because they failed: {counted(self._failed, 'answer')}."] if self._failed else []
         return failed + losses.notes()
 
 

@@ -23,6 +23,7 @@ from core.runs.config import QLoRAConfig
 from core.runs.findings import Finding
 from core.runs.forecast import MARGIN
 from core.settings import Settings, hardware
+from core.system.counting import counted
 
 # Rows that are rendered to check the chat template and the maximum length.
 _CHECKED_ROWS = 400
@@ -93,7 +94,7 @@ def _rows(settings: Settings, config: QLoRAConfig, found: list[Finding]) -> dict
     if train < batch:
         text = f"{train:,} rows are fewer than one update needs ({batch:,}). Lower the batch size."
         found.append(Finding("warning", text, ("batch_size", "gradient_accumulation")))
-    found.append(Finding("fine", f"{config.subset}: {train:,} rows to train on, {held_out:,} held out."))
+    found.append(Finding("fine", f"{config.subset}: {counted(train, 'row')} to train on, {held_out:,} held out."))
     return rows
 
 

@@ -4,6 +4,7 @@ import random
 
 from core.data.table import HELD_OUT, TRAIN
 from core.runs.config import QLoRAConfig
+from core.system.counting import counted
 
 
 def hold_out(config: QLoRAConfig, rows: dict[str, list]) -> list[str]:
@@ -25,4 +26,7 @@ def hold_out(config: QLoRAConfig, rows: dict[str, list]) -> list[str]:
     chosen = set(random.Random(config.seed).sample(range(len(rows[TRAIN])), wanted))
     rows[HELD_OUT] = [row for at, row in enumerate(rows[TRAIN]) if at in chosen]
     rows[TRAIN] = [row for at, row in enumerate(rows[TRAIN]) if at not in chosen]
-    return [f"{wanted:,} rows are held out of training for evaluation, because the subset has no held-out rows."]
+    return [
+        f"{counted(wanted, 'row is', 'rows are')} held out of training for evaluation, because the subset has no "
+        "held-out rows."
+    ]

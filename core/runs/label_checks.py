@@ -13,6 +13,7 @@ from core.runs.findings import Finding
 from core.runs.holdout import hold_out
 from core.runs.names import format_value
 from core.settings import Settings
+from core.system.counting import counted
 
 # Texts that are tokenized to check the maximum length.
 _CHECKED_TEXTS = 400
@@ -67,7 +68,8 @@ def _rare(data: LabeledSubset) -> list[Finding]:
     if not rare:
         return []
     shown = ", ".join(map(repr, rare[:_SHOWN])) + (" and others" if len(rare) > _SHOWN else "")
-    text = f"{len(rare):,} labels have a single row to train on ({shown}) and will hardly be learned."
+    labels = counted(len(rare), "label has", "labels have")
+    text = f"{labels} a single row to train on ({shown}) and will hardly be learned."
     return [Finding("warning", text, ("subset",))]
 
 

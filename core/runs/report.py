@@ -23,6 +23,7 @@ from core.runs.metrics_series import (
 from core.runs.progress import RunProgress, duration
 from core.runs.store import Run, RunState
 from core.runs.yaml_io import command_line
+from core.system.counting import counted
 from core.system.files import replacing, write_text
 from core.system.markdown import fenced, plain, table
 
@@ -126,11 +127,13 @@ def _rows(run: Run, now: RunProgress) -> list[str]:
     if prepared:
         with_loss = f", {prepared.answer_tokens:,} of them carry loss" if prepared.answer_tokens else ""
         lines.append(
-            f"- {prepared.rows:,} rows, {prepared.tokens:,} tokens per epoch{with_loss}; {plain(prepared.template)}"
+            f"- {counted(prepared.rows, 'row')}, {prepared.tokens:,} tokens per epoch{with_loss}; "
+            f"{plain(prepared.template)}"
         )
-        lines += [f"- {count:,} rows left out: {plain(reason)}" for reason, count in prepared.left_out.items()]
+        lines += [f"- {counted(count, 'row')} left out: {plain(reason)}" for reason, count in prepared.left_out.items()]
         if prepared.truncated:
-            lines.append(f"- {prepared.truncated:,} rows are longer than the maximum length and were truncated")
+            truncated = counted(prepared.truncated, "row was", "rows were")
+            lines.append(f"- {truncated} longer than the maximum length, and truncated")
     return ["## Rows", "", *lines] if lines else []
 
 

@@ -14,6 +14,7 @@ from core.data import compare, export, select_rows, subset
 from core.data.formats import EXPORT_FORMATS, EXPORT_LABELS
 from core.data.recipe import Recipe
 from core.settings import Settings
+from core.system.counting import counted
 from core.system.jobs import Job, Jobs
 from studio.choices import subset_choices
 from studio.data.page_state import State, parse_state
@@ -114,7 +115,7 @@ def _written_html(done: export.ExportResult, before: str = "") -> str:
         (f"{len(rows):,}", f"left out: {reason} (row {', '.join(map(str, rows[:_MAX_EXAMPLE_ROWS]))})", True)
         for reason, rows in done.not_written.items()
     ]
-    return chips_html([("", f"{before}{done.rows:,} rows written.", False), *missing])
+    return chips_html([("", f"{before}{counted(done.rows, 'row')} written.", False), *missing])
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from core.errors import StudioError, sentences
 from core.models import catalogue, embedded
 from core.runs.config import QLoRAConfig
 from core.settings import Settings
+from core.system.counting import counted
 from core.system.jobs import Job, Jobs
 from studio.data.page_state import PageState, State, parse_state
 from studio.handlers import info
@@ -86,7 +87,7 @@ class TokenStats:
             view = page.view.model_copy(update={"filters": [_NEAR_DUPLICATES], "search": ""})
             found = page.open_rows(self.settings).count(view)
             text = (
-                f"{found:,} rows are almost the same as an earlier one."
+                f"{counted(found, 'row is', 'rows are')} almost the same as an earlier one."
                 if found
                 else "No two rows are almost the same."
             )

@@ -7,6 +7,7 @@ from core.runs.metrics_series import Timeline
 from core.runs.names import changes, format_changes
 from core.runs.progress import RunProgress, duration
 from core.runs.store import ACTIVE, Run, RunState
+from core.system.counting import counted
 from core.system.files import file_size, modified_ns
 from studio.html import render
 
@@ -142,12 +143,13 @@ def notes_html(run: Run, progress: RunProgress) -> str:
         # The tokens of a classifier's texts carry no loss; its labels do.
         with_loss = f", of which {prepared.answer_tokens:,} carry loss" if prepared.answer_tokens else ""
         lines.append(
-            f"{prepared.rows:,} rows, {prepared.tokens:,} tokens per epoch{with_loss}; {prepared.trainable:,} adapter "
-            f"weights; {prepared.template}."
+            f"{counted(prepared.rows, 'row')}, {prepared.tokens:,} tokens per epoch{with_loss}; "
+            f"{prepared.trainable:,} adapter weights; {prepared.template}."
         )
         if prepared.truncated:
-            lines.append(f"{prepared.truncated:,} rows are longer than the maximum length and were truncated.")
-        lines += [f"{count:,} rows left out: {reason}." for reason, count in prepared.left_out.items()]
+            truncated = counted(prepared.truncated, "row was", "rows were")
+            lines.append(f"{truncated} longer than the maximum length, and truncated.")
+        lines += [f"{counted(count, 'row')} left out: {reason}." for reason, count in prepared.left_out.items()]
         lines += prepared.choices
         # Runs of earlier versions have no provenance.
         if provenance := prepared.lineage:

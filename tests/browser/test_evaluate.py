@@ -5,10 +5,11 @@ import csv
 import pytest
 
 from core.data import subset, table
+from core.evaluate.line_file import LineWriter
 from core.evaluate.store import EvaluationStore
 from core.runs.config import QLoRAConfig
 from core.runs.store import Label, RunState
-from tests.helpers.board_evaluations import board_evaluation, duplicate
+from tests.helpers.board_evaluations import PROMPTS, board_evaluation, duplicate
 from tests.helpers.browser_pages import open_page, wait_until
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -79,13 +80,22 @@ def test_verdict_leads_to_an_answer_its_training_rows_and_the_next_run(page, ser
         (run.adapter / "adapter_config.json").write_text("{}")
     duplicate(child, parent)
     lanes, text = {"base": 2.0, parent.id: 1.5, child.id: 1.2}, "Ahoy! Trim the wick of the lamp at dusk."
-    board_evaluation(store, tmp_path, lanes, text=text)
+    evaluation = board_evaluation(store, tmp_path, lanes, text=text)
+    words = text.split()
+    losses = [[float(lane) for _ in words] for lane in range(len(lanes))]
+    read = {"tokens": words, "losses": losses, "cut": False, "note": ""}
+    LineWriter(evaluation.lens_file).write(
+        [{"prompt": prompt, "lane": lane, **read} for prompt in range(PROMPTS) for lane in range(len(lanes))]
+    )
     page.locator("#evaluate-verdict").get_by_text("after compared with before").wait_for()
     page.locator("#evaluate-board button").first.click()
     page.locator("#board-table tbody tr", has_text="copy of before").locator("input").click()
     page.locator("#board-table tbody tr").first.locator("input").click()
     page.locator("#board-pair").get_by_text("after beside before: Better: loss on the reference fell").wait_for()
     page.locator("#evaluate-table tbody tr").first.click()
+    page.locator("#evaluate-marks").get_by_label("Likelihood").click()
+    # The tuned model finds each token less likely by one nat, so all of them are colored.
+    page.locator("#evaluate-prompt .lens-less1").nth(len(words) - 1).wait_for()
     page.locator("#evaluate-rows-search").click()
     page.locator("#evaluate-rows tbody tr[data-event]").first.click()
     page.get_by_role("button", name="Exclude").wait_for()

@@ -162,6 +162,7 @@ def evaluate(page, store) -> None:
     page.locator("#evaluate-status").get_by_text("finished").wait_for()
     (evaluation,) = store.all()
     assert len(evaluation.config().lanes) == 2
+    page.locator("#evaluate-verdict").get_by_text("Unclear").wait_for()
 
 
 def test_whole_journey_by_keyboard_alone(page, server, parent):

@@ -11,6 +11,7 @@ from core.data.formats.columns import TURN_NAMES, find_column
 from core.data.listing import list_some
 from core.data.readers.header import has_known_name
 from core.data.readers.json_keys import TURN_KEYS, Note, Rows, rows_by_key
+from core.system.counting import counted
 
 # Names of splits in lower case.
 SPLIT_NAMES = {
@@ -78,7 +79,7 @@ def _hub_rows(value: dict[str, Any], note: Note) -> Rows | None:
     if not _is_rows(rows) or not all(isinstance(item.get("row"), dict) for item in rows):
         return None
     if truncated := sum(bool(item.get("truncated_cells")) for item in rows):
-        note(f"{truncated:,} rows contain cells that the Hub's viewer truncated")
+        note(f"{counted(truncated, 'row contains', 'rows contain')} cells that the Hub's viewer truncated")
     return [(None, item["row"]) for item in rows]
 
 

@@ -32,6 +32,7 @@ from core.evaluate.metrics import Metric
 from core.evaluate.statistics.paired import PairedDifference, PairedScores, compare
 from core.evaluate.store import ACTIVE, Evaluation
 from core.runs.store import RunStore
+from core.system.counting import counted
 from core.system.files import file_size, replacing
 from core.system.jobs import Progress, ignore_progress
 
@@ -269,7 +270,8 @@ class _Tracer:
                 f"The subset {about.key.subset} has changed since the run was trained; its present rows were searched."
             )
         if about.skipped:
-            notes.append(f"{about.skipped:,} training texts are not searched, because the tokenizer fails on them.")
+            skipped = counted(about.skipped, "training text")
+            notes.append(f"Not searched, because the tokenizer fails on them: {skipped}.")
         if self._failed:
-            notes.append(f"{self._failed:,} answers are left out, because the tokenizer fails on them.")
+            notes.append(f"Left out, because the tokenizer fails on them: {counted(self._failed, 'answer')}.")
         return notes

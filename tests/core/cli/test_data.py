@@ -199,7 +199,7 @@ def test_data_export_reports_rows_left_out(run_command, opened):
     code, out, err = run_command("data", "export", "two")
     assert code == 0
     assert out.strip().endswith("two-llama2.zip")
-    assert "1 rows left out: a turn holds the mark '[/INST]'" in err
+    assert "1 row left out: a turn holds the mark '[/INST]'" in err
     assert "(row 1)" in err
 
 

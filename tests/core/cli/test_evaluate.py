@@ -30,7 +30,7 @@ def test_evaluate_list_and_show_print_progress_and_metrics(ok, evaluation):
 def test_evaluate_export_and_open_contain_the_finished_prompts(ok, evaluation, home):
     path = ok("evaluate", "export", evaluation.id, "--files", "csv").strip()
     assert path == str(home.exports_dir / f"answers-{evaluation.id}-1-of-2.csv")
-    assert "1 rows, 1 usable, messages (" in ok("evaluate", "open", evaluation.id)
+    assert "1 row, 1 usable, messages (" in ok("evaluate", "open", evaluation.id)
 
 
 @pytest.mark.parametrize(

@@ -53,9 +53,9 @@ def test_write_known_formats_keep_their_references(write_file):
     found, words = write_file("a.jsonl", "".join(json.dumps(row) + "\n" for row in rows) + "{no\n")
     assert [(p.messages, p.reference) for p in found] == [(dialog("a", "b", "c"), "d")]
     assert sorted(words) == [
-        "1 rows of the source are not used: cannot be read.",
-        "1 rows of the source are not used: the conversation is not a list of turns.",
-        "1 rows of the source are not used: there is no question.",
+        "1 row of the source is not used: cannot be read.",
+        "1 row of the source is not used: the conversation is not a list of turns.",
+        "1 row of the source is not used: there is no question.",
     ]
 
 
@@ -114,7 +114,7 @@ def test_write_every_turn_gives_a_prompt_per_answer(write_file):
     rows = [dialog("q1", "r1", "q2", "r2"), masked, dialog("q", "r")]
     text = "".join(json.dumps({"messages": row}) + "\n" for row in rows)
     found, words = write_file("a.jsonl", text, turns="every")
-    assert words[-1] == "1 rows: an answer that carries no loss, or follows another answer, is not asked for."
+    assert words[-1] == "1 row: an answer that carries no loss, or follows another answer, is not asked for."
     assert [(p.question, p.reference, p.row) for p in found] == [
         ("q1", "r1", 0), ("q2", "r2", 0), ("c", "d", 1), ("e", "", 1), ("q", "r", 2),
     ]  # fmt: skip

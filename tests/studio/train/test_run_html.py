@@ -83,7 +83,7 @@ def test_notes_show_rows_counts_choices_and_versions(a_run):
     for fact in (
         run.subset().describe(), f"Folder: runs/{run.id}",
         "1,200 rows, 56,789 tokens per epoch, of which 1,234 carry loss",
-        "99 adapter", "4 rows are longer", "3 rows left out: no answer.", "Attention is sdpa (no GPU).",
+        "99 adapter", "4 rows were longer", "3 rows left out: no answer.", "Attention is sdpa (no GPU).",
         "code abc, torch 2.13.0; on CPU",
     ):  # fmt: skip
         assert fact in words
