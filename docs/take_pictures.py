@@ -139,7 +139,7 @@ def refuse_and_compare(pages: dict[str, Page]) -> None:
     for suffix, page in pages.items():
         page.locator("#extent label", has_text="All settings").click()
         page.locator("#train-groups").get_by_role("button", name="LoRA").first.click()
-        targets = page.locator("#field-lora_targets input, #field-lora_targets textarea").first
+        targets = page.locator("#train-field-lora_targets input, #train-field-lora_targets textarea").first
         targets.wait_for(timeout=30_000)
         # The settings that were shown are filled once more.
         page.wait_for_timeout(1500)

@@ -36,13 +36,9 @@ NUMBERS = tuple(
     for name in (*_FIRST_FIELDS, *_SETTINGS, *_MORE_FIELDS)
     if EvaluationConfig.model_fields[name].annotation in (int, float)
 )
-# Ids of the elements of all other fields: `element_of`.
-_ELEMENTS = {"lanes": "evaluate-lanes", "file": "evaluate-upload"}
-
-
-def element_of(name: str) -> str:
-    """Return the id of a field's element."""
-    return _ELEMENTS.get(name, f"evaluate-field-{name}")
+FORM = "evaluate"
+# Fields whose elements `build_field` does not make.
+ELEMENTS = {"prompts": "evaluate-prompts", "lanes": "evaluate-lanes", "file": "evaluate-upload"}
 
 
 def is_among_settings(names: Collection[str]) -> bool:
@@ -127,4 +123,4 @@ def _row(names: Sequence[str]) -> dict[str, Component]:
 
 
 def _field(name: str, choices: list[tuple[str, str]] | None = None, **options: Any) -> Component:
-    return build_field(EvaluationConfig, name, choices, elem_id=element_of(name), **options)
+    return build_field(FORM, EvaluationConfig, name, choices, **options)
