@@ -104,14 +104,14 @@ def build_start_form() -> StartFormWidgets:
     fields |= _row(_FIRST_FIELDS)
     fields |= {name: _field(name) for name in ("guard", "lens")}
     hint = gr.Markdown(NO_RUN, visible=False, elem_classes="qs-note", elem_id="evaluate-hint")
-    power = gr.HTML(elem_id="evaluate-power", padding=False)
-    start = gr.Button("Evaluate", variant="primary", elem_id="evaluate-start")
     with gr.Accordion("Settings", open=False, elem_id="evaluate-more-settings") as more:
         fields |= _row(_SETTINGS[:2]) | _row(_SETTINGS[2:])
         fields |= {name: _field(name) for name in _TEXT_FIELDS}
         for index in range(0, len(_PLAIN_FIELDS), 2):
             fields |= _row(_PLAIN_FIELDS[index : index + 2])
         fields["model"] = _field("model", [])
+    power = gr.HTML(elem_id="evaluate-power", padding=False)
+    start = gr.Button("Evaluate", variant="primary", elem_id="evaluate-start")
     errors = build_field_errors("evaluate-field-errors")
     return StartFormWidgets(fields, upload, hint, start, gr.State({}), errors, more, power)
 
