@@ -210,9 +210,6 @@ def connect(
 
     Returns:
         Gradio's dependency, whose `then` and `success` are events again.
-
-    Raises:
-        ValueError: Only the last trigger is kept of a handler that takes the data of its event.
     """
     inputs, outputs = dict(inputs or {}), outputs or {}
     if takes_event(handler):
