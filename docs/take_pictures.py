@@ -3,8 +3,8 @@
     make pictures            (needs Debian's chromium; eight minutes on two cores)
 
 It trains the Quick demo in a temporary home folder, or in STUDIO_HOME, which must have no run. With --space it takes
-only the owner's and a visitor's pages, and with --runs those of a refused setting and of all runs, of a STUDIO_HOME
-that has finished runs: one, or two of them.
+only the owner's and a visitor's pages, and with --runs those of a refused setting and of all runs. With --finished it
+trains and asks nothing: it takes the pictures of a STUDIO_HOME that has a finished run, and a finished evaluation.
 """
 
 import argparse
@@ -175,19 +175,32 @@ def chat_tab(page: Page, suffix: str) -> None:
         shoot(page, f"chat{suffix}")
 
 
-def evaluate_tab(page: Page, suffix: str) -> None:
-    """Take the pictures of the Evaluate tab before, and (on the large page, which starts it) after an evaluation."""
+def evaluate_tab(page: Page, suffix: str, is_finished: bool = False) -> None:
+    """Take the pictures of the Evaluate tab before an evaluation, which the large page starts, and after it.
+
+    Args:
+        page: The page.
+        suffix: Of the pictures' names.
+        is_finished: Whether there is an evaluation already.
+    """
     open_tab(page, "Evaluate")
     page.wait_for_timeout(1500)
-    if not suffix:
+    if not suffix and not is_finished:
         shoot(page, "evaluate-before")
-        page.locator("#evaluate-field-limit input").fill("12")
+        # Fewer than 20 rows would give no verdict.
+        page.locator("#evaluate-field-limit input").fill("24")
         page.locator("#evaluate-field-max_new_tokens input").fill("60")
         page.locator("#evaluate-start").click()
     page.locator("#evaluate-status .finished").wait_for(timeout=1_200_000)
-    page.locator("#evaluate-table tbody tr[data-event]").first.click()
+    verdict = page.locator("#evaluate-verdict .ev-verdict")
+    verdict.wait_for(timeout=120_000)
     page.wait_for_timeout(1500)
-    shoot(page, f"evaluate{suffix}")
+    if suffix:
+        # The form is above it.
+        page.locator("#evaluate-view").evaluate("view => view.scrollIntoView()")
+        page.screenshot(path=PICTURES / f"evaluate{suffix}.png")
+    else:
+        shoot(page, "evaluate")
 
 
 def export_tab(page: Page, suffix: str) -> None:
@@ -247,11 +260,44 @@ def visitor_looks(pages: dict[str, Page]) -> None:
         shoot(page, f"visitor-train{suffix}")
 
 
+def show_runs(pages: dict[str, Page]) -> None:
+    """Take the pictures of a refused setting and of all runs."""
+    for page in pages.values():
+        open_tab(page, "Train")
+    refuse_and_compare(pages)
+
+
+def show_all(pages: dict[str, Page]) -> None:
+    """Take the pictures of all tabs, with a run, two answers and an evaluation that are made for them."""
+    for suffix, page in pages.items():
+        data_tab(page, suffix)
+    train(pages)
+    for suffix, page in pages.items():
+        chat_tab(page, suffix)
+        evaluate_tab(page, suffix)
+        export_tab(page, suffix)
+
+
+def show_finished(pages: dict[str, Page]) -> None:
+    """Take the pictures of what is finished: no run is started, and no model answers."""
+    for suffix, page in pages.items():
+        data_tab(page, suffix)
+        before(page, suffix)
+        page.locator("#close-checks").click()
+        page.locator("#run-status .finished").wait_for(timeout=60_000)
+        watched(page, f"train{suffix}")
+    refuse_and_compare(pages)
+    for suffix, page in pages.items():
+        evaluate_tab(page, suffix, is_finished=True)
+        export_tab(page, suffix)
+
+
 def main() -> None:
     """Take all pictures, or with --space those of the owner and of a visitor."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--space", action="store_true", help="only the owner's and a visitor's pages")
     parser.add_argument("--runs", action="store_true", help="only a refused setting and the table of all runs")
+    parser.add_argument("--finished", action="store_true", help="train and ask nothing: a home with a finished run")
     options, given = parser.parse_args(), os.environ.get("STUDIO_HOME")
     PICTURES.mkdir(exist_ok=True)
     home = Path(given) if given else Path(tempfile.mkdtemp(prefix="studio-pictures-"))
@@ -263,18 +309,13 @@ def main() -> None:
             with served(home) as url:
                 pages = pages_of(browser, url)
                 if options.runs:
-                    for page in pages.values():
-                        open_tab(page, "Train")
-                    refuse_and_compare(pages)
+                    show_runs(pages)
                     return
+                if options.finished:
+                    show_finished(pages)
+                elif not options.space:
+                    show_all(pages)
                 if not options.space:
-                    for suffix, page in pages.items():
-                        data_tab(page, suffix)
-                    train(pages)
-                    for suffix, page in pages.items():
-                        chat_tab(page, suffix)
-                        evaluate_tab(page, suffix)
-                        export_tab(page, suffix)
                     dark_tabs(browser, url)
                 owner_publishes(pages)
             with served(home, **SPACE) as url:
