@@ -8,21 +8,14 @@ trains and asks nothing: it takes the pictures of a STUDIO_HOME that has a finis
 """
 
 import argparse
-import contextlib
 import os
 import shutil
-import socket
-import subprocess
-import sys
 import tempfile
-import time
-import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 
+from picture_server import PROJECT, SPACE, served
 from playwright.sync_api import Browser, Page, sync_playwright
 
-PROJECT = Path(__file__).resolve().parents[1]
 PICTURES = PROJECT / "docs" / "pictures"
 SIZES = {"": (1440, 900), "-phone": (390, 844)}
 _STEP_REACHED = """steps => {
@@ -30,39 +23,7 @@ _STEP_REACHED = """steps => {
     const found = status.innerText.match(/step (\\d+)/);
     return !status.querySelector(".finished") && found && Number(found[1]) >= steps;
 }"""
-# The variables that Hugging Face sets for a Space of the user keeper with hf_oauth; no one signs in.
-SPACE = {
-    "SYSTEM": "spaces", "SPACE_ID": "keeper/studio", "SPACE_AUTHOR_NAME": "keeper", "OAUTH_CLIENT_ID": "pictures",
-    "OAUTH_CLIENT_SECRET": "pictures", "OAUTH_SCOPES": "openid profile", "OPENID_PROVIDER_URL": "http://127.0.0.1:9",
-}  # fmt: skip
 QUESTION = "How do I keep houseplants alive in winter?"
-
-
-@contextlib.contextmanager
-def served(home: Path, **environment: str) -> Iterator[str]:
-    """Serve a home folder, and yield the app's address."""
-    server, url = serve(home, environment)
-    try:
-        yield url
-    finally:
-        server.terminate()
-        server.wait()
-
-
-def serve(home: Path, environment: dict[str, str]) -> tuple[subprocess.Popen, str]:
-    """Start the app on a free port, and return its process and address once it answers."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, str(PROJECT / "app.py"), "--host", "127.0.0.1", "--port", str(port)]
-    server = subprocess.Popen(command, cwd=PROJECT, env=os.environ | {"STUDIO_HOME": str(home)} | environment)
-    url = f"http://127.0.0.1:{port}"
-    while True:
-        try:
-            urllib.request.urlopen(url, timeout=5).read(1)
-            return server, url
-        except OSError:
-            time.sleep(0.2)
 
 
 def open_tab(page: Page, name: str) -> None:
@@ -81,14 +42,14 @@ def data_tab(page: Page, suffix: str) -> None:
     """Take the picture of the Data tab: token statistics, a search, a filter, an open row with its loss mask."""
     page.locator("#data-tools").get_by_role("tab", name="Token statistics").click()
     page.locator("#count-tokens").click()
-    page.locator("#numbers svg").wait_for(timeout=300_000)
+    page.locator("#numbers svg").wait_for()
     page.locator("#search textarea, #search input").first.press_sequentially("tide")
     page.get_by_text("rows 1 to 25 of 340").wait_for(state="detached")
     page.locator("#rows th", has_text="turns").locator(".dt-bar[data-event]").first.click()
     page.locator(".dt-chip").wait_for()
     page.locator("#rows tbody tr").nth(1).click()
     page.locator("#row-view label", has_text="Tokens").click()
-    page.locator("#row-shown .loss").first.wait_for(timeout=60_000)
+    page.locator("#row-shown .loss").first.wait_for()
     page.wait_for_timeout(800)
     shoot(page, f"data{suffix}")
 
@@ -107,7 +68,7 @@ def before(page: Page, suffix: str) -> None:
     """Take the picture of the Train tab before a run, with its preflight checks."""
     open_tab(page, "Train")
     page.locator("#check").click()
-    page.locator("#findings li").first.wait_for(timeout=60_000)
+    page.locator("#findings li").first.wait_for()
     page.wait_for_timeout(800)
     shoot(page, f"train-before{suffix}")
 
@@ -140,24 +101,31 @@ def refuse_and_compare(pages: dict[str, Page]) -> None:
         page.locator("#extent label", has_text="All settings").click()
         page.locator("#train-groups").get_by_role("button", name="LoRA").first.click()
         targets = page.locator("#train-field-lora_targets input, #train-field-lora_targets textarea").first
-        targets.wait_for(timeout=30_000)
+        targets.wait_for()
         # The settings that were shown are filled once more.
         page.wait_for_timeout(1500)
         targets.fill("q_proj, w_proj")
         targets.press("Tab")
         page.wait_for_timeout(500)
         page.locator("#start").click()
-        page.get_by_text("w_proj").first.wait_for(timeout=60_000)
+        page.get_by_text("w_proj").first.wait_for()
         page.wait_for_timeout(1500)
         page.screenshot(path=PICTURES / f"train-refused{suffix}.png")
         page.locator("#extent label", has_text="Basic").click()
         page.get_by_role("tab", name="All runs").click()
+        boxes = page.locator("#runs-table input[type=checkbox]")
+        boxes.first.wait_for()
+        if boxes.count() < 2:
+            page.get_by_role("tab", name="This run").click()
+            continue
         for index in (0, 1):
-            page.locator("#runs-table input[type=checkbox]").nth(index).click(timeout=30_000)
+            boxes.nth(index).click()
             page.wait_for_function(
-                "n => document.querySelectorAll('#runs-table input:checked').length == n", arg=index + 1, timeout=30_000
+                "n => document.querySelectorAll('#runs-table input:checked').length == n",
+                arg=index + 1,
+                timeout=300_000,
             )
-        page.locator("#runs-differ tr").nth(1).wait_for(timeout=30_000)
+        page.locator("#runs-differ tr").nth(1).wait_for()
         watched(page, f"train-all{suffix}")
 
 
@@ -166,7 +134,7 @@ def chat_tab(page: Page, suffix: str) -> None:
     open_tab(page, "Chat")
     page.locator("#prompt textarea").fill(QUESTION)
     page.locator("#send").click()
-    page.locator('#chat-now [data-event="vote"]').first.wait_for(timeout=300_000)
+    page.locator('#chat-now [data-event="vote"]').first.wait_for()
     page.wait_for_timeout(500)
     if suffix:
         page.locator("#chat-board").evaluate("board => board.scrollIntoView()")
@@ -193,7 +161,7 @@ def evaluate_tab(page: Page, suffix: str, is_finished: bool = False) -> None:
         page.locator("#evaluate-start").click()
     page.locator("#evaluate-status .finished").wait_for(timeout=1_200_000)
     verdict = page.locator("#evaluate-verdict .ev-verdict")
-    verdict.wait_for(timeout=120_000)
+    verdict.wait_for()
     page.wait_for_timeout(1500)
     if suffix:
         # The form is above it.
@@ -225,8 +193,10 @@ def pages_of(browser: Browser, url: str) -> dict[str, Page]:
     pages = {}
     for suffix, (width, height) in SIZES.items():
         pages[suffix] = browser.new_page(viewport={"width": width, "height": height})
+        # Nothing fails on a machine that is merely slow.
+        pages[suffix].set_default_timeout(300_000)
         pages[suffix].goto(url, wait_until="domcontentloaded")
-        pages[suffix].get_by_text("rows 1 to 25 of").wait_for(timeout=30_000)
+        pages[suffix].get_by_text("rows 1 to 25 of").wait_for()
     return pages
 
 
@@ -235,11 +205,11 @@ def owner_publishes(pages: dict[str, Page]) -> None:
     page = pages[""]
     open_tab(page, "Owner")
     runs = page.locator("#published-runs")
-    # It may be published already.
-    if not runs.get_by_text("Quick demo").count():
-        runs.locator("input").click()
-        page.get_by_role("option", name="Quick demo").first.click()
-        page.keyboard.press("Escape")
+    runs.locator("input").click()
+    page.wait_for_timeout(500)
+    if page.locator('[role=option][aria-selected="false"]').count():
+        page.locator('[role=option][aria-selected="false"]').first.click()
+    page.keyboard.press("Escape")
     page.locator("#publish").click()
     page.locator(".toast-close").click()
     page.mouse.move(0, 0)
@@ -252,10 +222,10 @@ def owner_publishes(pages: dict[str, Page]) -> None:
 def visitor_looks(pages: dict[str, Page]) -> None:
     """Take the pictures that a visitor sees of a published run."""
     for suffix, page in pages.items():
-        page.get_by_text("You are a visitor").wait_for(timeout=30_000)
+        page.get_by_text("You are a visitor").wait_for()
         shoot(page, f"visitor{suffix}")
         open_tab(page, "Train")
-        page.locator("#run-status .finished").wait_for(timeout=30_000)
+        page.locator("#run-status .finished").wait_for()
         page.wait_for_timeout(1500)
         shoot(page, f"visitor-train{suffix}")
 
@@ -284,7 +254,7 @@ def show_finished(pages: dict[str, Page]) -> None:
         data_tab(page, suffix)
         before(page, suffix)
         page.locator("#close-checks").click()
-        page.locator("#run-status .finished").wait_for(timeout=60_000)
+        page.locator("#run-status .finished").wait_for()
         watched(page, f"train{suffix}")
     refuse_and_compare(pages)
     for suffix, page in pages.items():

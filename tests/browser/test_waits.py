@@ -186,7 +186,7 @@ ACTIONS = [
         "#train-row",
     ),
     ("show all settings", "Train", lambda page: page.locator("#extent label").last.click(), "#extent"),
-    ("follow the bar", "Train", lambda page: page.locator("#journey button[data-tab]").first.click(), "#journey"),
+    ("follow the bar", "Train", lambda page: page.locator("#journey .jb-steps button").first.click(), "#journey"),
 ]  # fmt: skip
 FIND_SIGN = """([places, looks]) => new Promise(resume => {
   const look = () => {
