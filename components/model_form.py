@@ -9,12 +9,18 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 
+def field_id(form: str, name: str) -> str:
+    """Return the id of a field's element: forms of one page may have fields of the same name."""
+    return f"{form}-field-{name}"
+
+
 def build_field(
-    model: type[BaseModel], name: str, choices: list[tuple[str, str]] | None = None, **options: Any
+    form: str, model: type[BaseModel], name: str, choices: list[tuple[str, str]] | None = None, **options: Any
 ) -> gr.components.Component:
     """Build the widget of one field in the open layout.
 
     Args:
+        form: Name of the form, unique on the page.
         model: Declares the field.
         name: The field's name.
         choices: (label, value) pairs offered for a text field; other values may still be typed.
@@ -23,7 +29,7 @@ def build_field(
     field = model.model_fields[name]
     default = None if field.is_required() else field.get_default(call_default_factory=True)
     common = {
-        "value": default, "label": field.title or name, "info": field.description, "elem_id": f"field-{name}",
+        "value": default, "label": field.title or name, "info": field.description, "elem_id": field_id(form, name),
         **options,
     }  # fmt: skip
     kind = _plain_type(field)
@@ -40,11 +46,12 @@ def build_field(
 
 
 def build_fields(
-    model: type[BaseModel], names: Iterable[str], choices: dict[str, list[tuple[str, str]]] | None = None
+    form: str, model: type[BaseModel], names: Iterable[str], choices: dict[str, list[tuple[str, str]]] | None = None
 ) -> dict[str, gr.components.Component]:
     """Build the widgets of several fields in the open layout.
 
     Args:
+        form: Name of the form, unique on the page.
         model: Declares the fields.
         names: The fields' names, in their order on the page.
         choices: (label, value) pairs by field name, as for `build_field`.
@@ -52,7 +59,7 @@ def build_fields(
     Returns:
         The widgets by field name.
     """
-    return {name: build_field(model, name, (choices or {}).get(name)) for name in names}
+    return {name: build_field(form, model, name, (choices or {}).get(name)) for name in names}
 
 
 def _plain_type(field: FieldInfo) -> Any:

@@ -3,26 +3,19 @@
     make pictures            (needs Debian's chromium; eight minutes on two cores)
 
 It trains the Quick demo in a temporary home folder, or in STUDIO_HOME, which must have no run. With --space it takes
-only the owner's and a visitor's pages, and with --runs those of a refused setting and of all runs, of a STUDIO_HOME
-that has finished runs: one, or two of them.
+only the owner's and a visitor's pages, and with --runs those of a refused setting and of all runs. With --finished it
+trains and asks nothing: it takes the pictures of a STUDIO_HOME that has a finished run, and a finished evaluation.
 """
 
 import argparse
-import contextlib
 import os
 import shutil
-import socket
-import subprocess
-import sys
 import tempfile
-import time
-import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 
+from picture_server import PROJECT, SPACE, served
 from playwright.sync_api import Browser, Page, sync_playwright
 
-PROJECT = Path(__file__).resolve().parents[1]
 PICTURES = PROJECT / "docs" / "pictures"
 SIZES = {"": (1440, 900), "-phone": (390, 844)}
 _STEP_REACHED = """steps => {
@@ -30,39 +23,7 @@ _STEP_REACHED = """steps => {
     const found = status.innerText.match(/step (\\d+)/);
     return !status.querySelector(".finished") && found && Number(found[1]) >= steps;
 }"""
-# The variables that Hugging Face sets for a Space of the user keeper with hf_oauth; no one signs in.
-SPACE = {
-    "SYSTEM": "spaces", "SPACE_ID": "keeper/studio", "SPACE_AUTHOR_NAME": "keeper", "OAUTH_CLIENT_ID": "pictures",
-    "OAUTH_CLIENT_SECRET": "pictures", "OAUTH_SCOPES": "openid profile", "OPENID_PROVIDER_URL": "http://127.0.0.1:9",
-}  # fmt: skip
 QUESTION = "How do I keep houseplants alive in winter?"
-
-
-@contextlib.contextmanager
-def served(home: Path, **environment: str) -> Iterator[str]:
-    """Serve a home folder, and yield the app's address."""
-    server, url = serve(home, environment)
-    try:
-        yield url
-    finally:
-        server.terminate()
-        server.wait()
-
-
-def serve(home: Path, environment: dict[str, str]) -> tuple[subprocess.Popen, str]:
-    """Start the app on a free port, and return its process and address once it answers."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, str(PROJECT / "app.py"), "--host", "127.0.0.1", "--port", str(port)]
-    server = subprocess.Popen(command, cwd=PROJECT, env=os.environ | {"STUDIO_HOME": str(home)} | environment)
-    url = f"http://127.0.0.1:{port}"
-    while True:
-        try:
-            urllib.request.urlopen(url, timeout=5).read(1)
-            return server, url
-        except OSError:
-            time.sleep(0.2)
 
 
 def open_tab(page: Page, name: str) -> None:
@@ -81,14 +42,14 @@ def data_tab(page: Page, suffix: str) -> None:
     """Take the picture of the Data tab: token statistics, a search, a filter, an open row with its loss mask."""
     page.locator("#data-tools").get_by_role("tab", name="Token statistics").click()
     page.locator("#count-tokens").click()
-    page.locator("#numbers svg").wait_for(timeout=300_000)
+    page.locator("#numbers svg").wait_for()
     page.locator("#search textarea, #search input").first.press_sequentially("tide")
     page.get_by_text("rows 1 to 25 of 340").wait_for(state="detached")
     page.locator("#rows th", has_text="turns").locator(".dt-bar[data-event]").first.click()
     page.locator(".dt-chip").wait_for()
     page.locator("#rows tbody tr").nth(1).click()
     page.locator("#row-view label", has_text="Tokens").click()
-    page.locator("#row-shown .loss").first.wait_for(timeout=60_000)
+    page.locator("#row-shown .loss").first.wait_for()
     page.wait_for_timeout(800)
     shoot(page, f"data{suffix}")
 
@@ -107,7 +68,7 @@ def before(page: Page, suffix: str) -> None:
     """Take the picture of the Train tab before a run, with its preflight checks."""
     open_tab(page, "Train")
     page.locator("#check").click()
-    page.locator("#findings li").first.wait_for(timeout=60_000)
+    page.locator("#findings li").first.wait_for()
     page.wait_for_timeout(800)
     shoot(page, f"train-before{suffix}")
 
@@ -139,25 +100,32 @@ def refuse_and_compare(pages: dict[str, Page]) -> None:
     for suffix, page in pages.items():
         page.locator("#extent label", has_text="All settings").click()
         page.locator("#train-groups").get_by_role("button", name="LoRA").first.click()
-        targets = page.locator("#field-lora_targets input, #field-lora_targets textarea").first
-        targets.wait_for(timeout=30_000)
+        targets = page.locator("#train-field-lora_targets input, #train-field-lora_targets textarea").first
+        targets.wait_for()
         # The settings that were shown are filled once more.
         page.wait_for_timeout(1500)
         targets.fill("q_proj, w_proj")
         targets.press("Tab")
         page.wait_for_timeout(500)
         page.locator("#start").click()
-        page.get_by_text("w_proj").first.wait_for(timeout=60_000)
+        page.get_by_text("w_proj").first.wait_for()
         page.wait_for_timeout(1500)
         page.screenshot(path=PICTURES / f"train-refused{suffix}.png")
         page.locator("#extent label", has_text="Basic").click()
         page.get_by_role("tab", name="All runs").click()
+        boxes = page.locator("#runs-table input[type=checkbox]")
+        boxes.first.wait_for()
+        if boxes.count() < 2:
+            page.get_by_role("tab", name="This run").click()
+            continue
         for index in (0, 1):
-            page.locator("#runs-table input[type=checkbox]").nth(index).click(timeout=30_000)
+            boxes.nth(index).click()
             page.wait_for_function(
-                "n => document.querySelectorAll('#runs-table input:checked').length == n", arg=index + 1, timeout=30_000
+                "n => document.querySelectorAll('#runs-table input:checked').length == n",
+                arg=index + 1,
+                timeout=300_000,
             )
-        page.locator("#runs-differ tr").nth(1).wait_for(timeout=30_000)
+        page.locator("#runs-differ tr").nth(1).wait_for()
         watched(page, f"train-all{suffix}")
 
 
@@ -166,7 +134,7 @@ def chat_tab(page: Page, suffix: str) -> None:
     open_tab(page, "Chat")
     page.locator("#prompt textarea").fill(QUESTION)
     page.locator("#send").click()
-    page.locator('#chat-now [data-event="vote"]').first.wait_for(timeout=300_000)
+    page.locator('#chat-now [data-event="vote"]').first.wait_for()
     page.wait_for_timeout(500)
     if suffix:
         page.locator("#chat-board").evaluate("board => board.scrollIntoView()")
@@ -175,19 +143,32 @@ def chat_tab(page: Page, suffix: str) -> None:
         shoot(page, f"chat{suffix}")
 
 
-def evaluate_tab(page: Page, suffix: str) -> None:
-    """Take the pictures of the Evaluate tab before, and (on the large page, which starts it) after an evaluation."""
+def evaluate_tab(page: Page, suffix: str, is_finished: bool = False) -> None:
+    """Take the pictures of the Evaluate tab before an evaluation, which the large page starts, and after it.
+
+    Args:
+        page: The page.
+        suffix: Of the pictures' names.
+        is_finished: Whether there is an evaluation already.
+    """
     open_tab(page, "Evaluate")
     page.wait_for_timeout(1500)
-    if not suffix:
+    if not suffix and not is_finished:
         shoot(page, "evaluate-before")
-        page.locator("#evaluate-field-limit input").fill("12")
+        # Fewer than 20 rows would give no verdict.
+        page.locator("#evaluate-field-limit input").fill("24")
         page.locator("#evaluate-field-max_new_tokens input").fill("60")
         page.locator("#evaluate-start").click()
     page.locator("#evaluate-status .finished").wait_for(timeout=1_200_000)
-    page.locator("#evaluate-table tbody tr[data-event]").first.click()
+    verdict = page.locator("#evaluate-verdict .ev-verdict")
+    verdict.wait_for()
     page.wait_for_timeout(1500)
-    shoot(page, f"evaluate{suffix}")
+    if suffix:
+        # The form is above it.
+        page.locator("#evaluate-view").evaluate("view => view.scrollIntoView()")
+        page.screenshot(path=PICTURES / f"evaluate{suffix}.png")
+    else:
+        shoot(page, "evaluate")
 
 
 def export_tab(page: Page, suffix: str) -> None:
@@ -212,8 +193,10 @@ def pages_of(browser: Browser, url: str) -> dict[str, Page]:
     pages = {}
     for suffix, (width, height) in SIZES.items():
         pages[suffix] = browser.new_page(viewport={"width": width, "height": height})
+        # Nothing fails on a machine that is merely slow.
+        pages[suffix].set_default_timeout(300_000)
         pages[suffix].goto(url, wait_until="domcontentloaded")
-        pages[suffix].get_by_text("rows 1 to 25 of").wait_for(timeout=30_000)
+        pages[suffix].get_by_text("rows 1 to 25 of").wait_for()
     return pages
 
 
@@ -222,11 +205,11 @@ def owner_publishes(pages: dict[str, Page]) -> None:
     page = pages[""]
     open_tab(page, "Owner")
     runs = page.locator("#published-runs")
-    # It may be published already.
-    if not runs.get_by_text("Quick demo").count():
-        runs.locator("input").click()
-        page.get_by_role("option", name="Quick demo").first.click()
-        page.keyboard.press("Escape")
+    runs.locator("input").click()
+    page.wait_for_timeout(500)
+    if page.locator('[role=option][aria-selected="false"]').count():
+        page.locator('[role=option][aria-selected="false"]').first.click()
+    page.keyboard.press("Escape")
     page.locator("#publish").click()
     page.locator(".toast-close").click()
     page.mouse.move(0, 0)
@@ -239,12 +222,44 @@ def owner_publishes(pages: dict[str, Page]) -> None:
 def visitor_looks(pages: dict[str, Page]) -> None:
     """Take the pictures that a visitor sees of a published run."""
     for suffix, page in pages.items():
-        page.get_by_text("You are a visitor").wait_for(timeout=30_000)
+        page.get_by_text("You are a visitor").wait_for()
         shoot(page, f"visitor{suffix}")
         open_tab(page, "Train")
-        page.locator("#run-status .finished").wait_for(timeout=30_000)
+        page.locator("#run-status .finished").wait_for()
         page.wait_for_timeout(1500)
         shoot(page, f"visitor-train{suffix}")
+
+
+def show_runs(pages: dict[str, Page]) -> None:
+    """Take the pictures of a refused setting and of all runs."""
+    for page in pages.values():
+        open_tab(page, "Train")
+    refuse_and_compare(pages)
+
+
+def show_all(pages: dict[str, Page]) -> None:
+    """Take the pictures of all tabs, with a run, two answers and an evaluation that are made for them."""
+    for suffix, page in pages.items():
+        data_tab(page, suffix)
+    train(pages)
+    for suffix, page in pages.items():
+        chat_tab(page, suffix)
+        evaluate_tab(page, suffix)
+        export_tab(page, suffix)
+
+
+def show_finished(pages: dict[str, Page]) -> None:
+    """Take the pictures of what is finished: no run is started, and no model answers."""
+    for suffix, page in pages.items():
+        data_tab(page, suffix)
+        before(page, suffix)
+        page.locator("#close-checks").click()
+        page.locator("#run-status .finished").wait_for()
+        watched(page, f"train{suffix}")
+    refuse_and_compare(pages)
+    for suffix, page in pages.items():
+        evaluate_tab(page, suffix, is_finished=True)
+        export_tab(page, suffix)
 
 
 def main() -> None:
@@ -252,6 +267,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--space", action="store_true", help="only the owner's and a visitor's pages")
     parser.add_argument("--runs", action="store_true", help="only a refused setting and the table of all runs")
+    parser.add_argument("--finished", action="store_true", help="train and ask nothing: a home with a finished run")
     options, given = parser.parse_args(), os.environ.get("STUDIO_HOME")
     PICTURES.mkdir(exist_ok=True)
     home = Path(given) if given else Path(tempfile.mkdtemp(prefix="studio-pictures-"))
@@ -263,18 +279,13 @@ def main() -> None:
             with served(home) as url:
                 pages = pages_of(browser, url)
                 if options.runs:
-                    for page in pages.values():
-                        open_tab(page, "Train")
-                    refuse_and_compare(pages)
+                    show_runs(pages)
                     return
+                if options.finished:
+                    show_finished(pages)
+                elif not options.space:
+                    show_all(pages)
                 if not options.space:
-                    for suffix, page in pages.items():
-                        data_tab(page, suffix)
-                    train(pages)
-                    for suffix, page in pages.items():
-                        chat_tab(page, suffix)
-                        evaluate_tab(page, suffix)
-                        export_tab(page, suffix)
                     dark_tabs(browser, url)
                 owner_publishes(pages)
             with served(home, **SPACE) as url:

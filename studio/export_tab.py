@@ -87,18 +87,23 @@ def build_export_tab(runs: RunStore, demo: gr.Blocks, changes: list[Any]) -> gr.
         changes: Events after which runs or adapters may have changed.
     """
     do = ExportActions(runs)
-    with gr.Row(elem_id="export-columns"):
-        with gr.Column(scale=1, min_width=300, elem_id="export-form"):
-            run = gr.Dropdown(label="Run", info="Every run that has an adapter.", elem_id="export-run")
-            adapter = gr.Dropdown(
-                label="Adapter", info="The last step, or a checkpoint.", elem_id="export-adapter", filterable=False
-            )
-            download = build_download("Download adapter (ZIP)", "export-download", variant="primary", size="lg")
-        with gr.Column(scale=2, min_width=300):
-            about = gr.HTML(
-                '<div class="qs-skeleton">Loading the runs …</div>', js_on_load=read_static("copy_code.js"),
-                elem_id="export-about", padding=False,
-            )  # fmt: skip
+    with gr.Row(elem_id="export-form"):
+        run = gr.Dropdown(
+            label="Run", info="Every run that has an adapter.", elem_id="export-run", scale=3, min_width=200
+        )
+        adapter = gr.Dropdown(
+            label="Adapter",
+            info="The last step, or a checkpoint.",
+            elem_id="export-adapter",
+            filterable=False,
+            scale=2,
+            min_width=200,
+        )
+        download = build_download("Download adapter (ZIP)", "export-download", variant="primary", size="lg")
+    about = gr.HTML(
+        '<div class="qs-skeleton">Loading the runs …</div>', js_on_load=read_static("copy_code.js"),
+        elem_id="export-about", padding=False,
+    )  # fmt: skip
     chosen = {"adapter": adapter, "about": about, "download": download.button}
     proposed = gr.State("")
     shown, listed = {"run_id": run, "adapter": adapter, "proposed": proposed}, {"run": run, "proposed": proposed}

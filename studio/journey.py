@@ -37,13 +37,18 @@ _OPENED_KINDS = ("upload", "folder", "hub")
 
 @dataclass(frozen=True)
 class Action:
-    """A button of the bar: the tab that it opens, and the subset, run or dataset that it chooses there."""
+    """A button of the bar: the tab that it opens, and the subset, run or dataset that it chooses there.
+
+    Attributes:
+        chosen: How the tab's list begins where that is chosen already; the page then hides the button.
+    """
 
     label: str
     tab: str
     subset: str = ""
     run: str = ""
     dataset: str = ""
+    chosen: str = ""
 
 
 @dataclass(frozen=True)
@@ -136,11 +141,11 @@ class JourneyBar:
             return _next_of_visitor(runs)
         for run, status in own:
             if status in NOT_ENDED:
-                return f"{run.title} {_VERBS[status]}.", (Action("Watch it", "train", run=run.id),)
+                return f"{run.title} {_VERBS[status]}.", (Action("Watch it", "train", run=run.id, chosen=run.title),)
         trained_on = {found.name for run, _ in own if (found := run.subset())}
         if subsets and subsets[-1].name not in trained_on:
             name = subsets[-1].name
-            return f"The subset {name} is ready.", (Action("Train on it", "train", subset=name),)
+            return f"The subset {name} is ready.", (Action("Train on it", "train", subset=name, chosen=f"{name} ("),)
         if opened := self._dataset_without_subset(subsets, own):
             create = Action("Create a subset to train on", "data", dataset=opened.id)
             return f"{opened.source.describe()} is open.", (create,)
@@ -162,13 +167,13 @@ class JourneyBar:
         return opened[-1] if all(run.saved_state().created < since for run, _ in own) else None
 
     def _after_training(self, run: Run, evaluated: list[Evaluation]) -> tuple[str, tuple[Action, ...]]:
-        chat = Action("Chat with it", "chat", run=run.id)
-        export = Action("Export it", "export", run=run.id)
+        chat = Action("Chat with it", "chat", run=run.id, chosen=run.title)
+        export = Action("Export it", "export", run=run.id, chosen=run.title)
         if any(_uses(evaluation, run.id) for evaluation in evaluated):
             return f"{run.title} is trained and evaluated.", (export, chat)
         is_finished = run.state().status == "finished"
         text = "is finished" if is_finished else f"ended at step {process.last_step(run):,}, and its adapter can answer"
-        return f"{run.title} {text}.", (chat, Action("Evaluate it", "evaluate", run=run.id), export)
+        return f"{run.title} {text}.", (chat, Action("Evaluate it", "evaluate", run=run.id, chosen=run.title), export)
 
     def go(self, tab: str, subset_name: str, run_id: str, dataset: str = "", **chat: Any) -> dict[str, Any]:
         """Return the updates that open a tab and choose what is named there; empty names choose nothing.

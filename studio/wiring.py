@@ -88,7 +88,7 @@ def _leave_out_same(
         result: Values and updates by output.
         outputs: Components by the names of the result.
         inputs: Components by the handler's parameter names.
-        given: The handler's keyword arguments.
+        given: The handler's arguments by name.
     """
     had = {id(inputs[key]): value for key, value in given.items() if key in inputs}
     changed = {}
@@ -141,9 +141,18 @@ def by_name(handler: Callable[..., Any], outputs: Named, inputs: Named | None = 
 
     @functools.wraps(handler)
     def call(*args: Any, **kwargs: Any) -> Any:
-        return values(_leave_out_same(handler(*args, **kwargs) or {}, outputs, inputs or {}, kwargs))
+        result = handler(*args, **kwargs) or {}
+        return values(_leave_out_same(result, outputs, inputs or {}, _by_parameter(handler, args, kwargs)))
 
     return call
+
+
+def _by_parameter(handler: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Return the arguments of a call by the names of the parameters; Gradio passes those of a handler by position."""
+    bound = inspect.signature(handler).bind(*args, **kwargs)
+    named = [name for name, one in bound.signature.parameters.items() if one.kind is inspect.Parameter.VAR_KEYWORD]
+    others = {name: value for name, value in bound.arguments.items() if name not in named}
+    return others | {key: value for name in named for key, value in bound.arguments.get(name, {}).items()}
 
 
 def _validator_by_name(validate: Callable[..., Any], inputs: Named) -> Callable[..., Any]:
@@ -201,9 +210,6 @@ def connect(
 
     Returns:
         Gradio's dependency, whose `then` and `success` are events again.
-
-    Raises:
-        ValueError: Only the last trigger is kept of a handler that takes the data of its event.
     """
     inputs, outputs = dict(inputs or {}), outputs or {}
     if takes_event(handler):

@@ -12,9 +12,11 @@ import sys
 import tempfile
 import zipfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from filelock import FileLock
+from tqdm import tqdm
 
 from core.errors import StudioError
 from core.settings import Settings
@@ -96,12 +98,14 @@ def _verified(gguf: Path) -> Path:
 
 def _convert(gguf: Path, target: Path) -> None:
     import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM
+    from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM, modeling_gguf_pytorch_utils
     from transformers.utils import logging
 
-    # Advice on dtypes of GGUF files that does not concern a conversion, and bars of 272 tensors.
+    # Advice on dtypes of GGUF files that does not concern a conversion, and bars of 272 tensors; that of the GGUF
+    # reader obeys no setting of transformers.
     logging.set_verbosity_error()
     logging.disable_progress_bar()
+    modeling_gguf_pytorch_utils.tqdm = partial(tqdm, disable=True)
     tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
     source = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.bfloat16)
     # A model read from GGUF refuses to be saved while it carries its quantizer; a fresh one of the same shape does not.

@@ -2,6 +2,7 @@
 
 import importlib.util
 import shutil
+import sys
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -46,13 +47,15 @@ def check(settings: Settings, config: QLoRAConfig, on_stage: Callable[[str], Non
     found = [*_machine(config), *_trackers(config), *_disk(settings)]
     if client.is_hub_id(config.model):
         on_stage(f"Asking the Hub for {config.model}")
-    model = _model(settings, config, found)
+    model = _model(settings, config, found, on_stage)
     rows = _rows(settings, config, found)
     if model is not None:
         # The model is examined in a process of its own, so the rows are rendered meanwhile.
         with ThreadPoolExecutor(1) as pool:
             examined = pool.submit(preflight_model.findings, model, config)
-            on_stage("Reading the model's config")
+            # The first use of a server imports them, which takes longer than all checks.
+            is_loaded = "torch" in sys.modules
+            on_stage("Reading the model's config" if is_loaded else "Loading PyTorch and transformers, once")
             _shape(model, config, found)
             if rows is not None and config.classifies:
                 on_stage(f"Checking the labels of {len(rows[TRAIN]):,} rows")
@@ -67,9 +70,13 @@ def check(settings: Settings, config: QLoRAConfig, on_stage: Callable[[str], Non
     return sorted(found, key=lambda finding: order[finding.level])
 
 
-def _model(settings: Settings, config: QLoRAConfig, found: list[Finding]) -> Model | None:
+def _model(
+    settings: Settings, config: QLoRAConfig, found: list[Finding], on_stage: Callable[[str], None]
+) -> Model | None:
     try:
-        model = catalogue.find(settings, config.model, config.revision)
+        model = catalogue.find(
+            settings, config.model, config.revision, lambda sentence: on_stage(sentence.removesuffix("."))
+        )
         catalogue.check_access(model)
     except StudioError as error:
         found.append(Finding("problem", str(error), ("revision",) if config.revision else ("model",)))

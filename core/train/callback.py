@@ -63,7 +63,8 @@ class PassProgress:
             limit: The setting that limits them; the subset may hold out more.
         """
         self._events, self._rows = events, rows
-        self._done = f"of {rows:,} rows done" + (f" (limited by “{TITLES['eval_rows']}”)" if rows == limit else "")
+        reason = f" (the setting “{TITLES['eval_rows']}” takes no more)" if rows == limit else ""
+        self._done = f"of {rows:,} rows done{reason}"
         self._about = "the base model's held-out loss" if step == 0 else "the held-out loss"
         self._began, self._next = time.monotonic(), _FIRST_STAGE_SECONDS
         events.write(StageEvent(text=f"Computing {self._about}, 0 {self._done}"))

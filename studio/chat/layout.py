@@ -260,9 +260,11 @@ def _build_panels(nearest_rows: gr.HTML) -> PanelWidgets:
     with gr.Accordion("Sampling", open=True, elem_id="chat-sampling"):
         scope = gr.Radio([ALL_LANES], value=ALL_LANES, label="Settings for", elem_id="settings-for",
                          info="A model's own settings override those of all models.")  # fmt: skip
-        texts = build_fields(Sampling, ["system", "stop"])
+        texts = build_fields("chat", Sampling, ["system", "stop"])
         with gr.Row(elem_id="chat-numbers", elem_classes="qs-even"):
-            fields = build_fields(Sampling, [name for name in Sampling.model_fields if name not in texts]) | texts
+            fields = (
+                build_fields("chat", Sampling, [name for name in Sampling.model_fields if name not in texts]) | texts
+            )
         fields = {name: fields[name] for name in Sampling.model_fields}
     with gr.Accordion("Votes", open=False, elem_id="votes-part"):
         tally = gr.HTML(elem_id="tally", padding=False)

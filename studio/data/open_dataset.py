@@ -196,9 +196,11 @@ def build_open_dataset() -> OpenDatasetWidgets:
         with gr.Row():
             with gr.Column(min_width=260):
                 upload = UploadFile(
-                    label="JSONL, JSON, CSV, TSV, YAML, Parquet, Arrow, text; .gz, .zst", file_types=_UPLOAD_SUFFIXES,
-                    height=150, elem_id="upload",
-                )  # fmt: skip
+                    label="From this computer", file_types=_UPLOAD_SUFFIXES, height=150, elem_id="upload"
+                )
+                gr.Markdown(
+                    "JSONL, JSON, CSV, TSV, YAML, Parquet, Arrow, text; also .gz and .zst", elem_classes="qs-note"
+                )
             with gr.Column(min_width=260):
                 hub, open_hub = _build_hub()
             with gr.Column(min_width=260):

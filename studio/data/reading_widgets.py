@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import gradio as gr
 
 from components.choice_list import build_choice_list
+from components.model_form import field_id
 from core.data import formats
 from core.data.delimiter import MAX_DELIMITER_CHARACTERS
 from core.data.formats import Reading
@@ -16,8 +17,8 @@ _FORMATS = [(form.label, form.name) for form in formats.FORMATS if form.name != 
 _REASONING = [("train on it, in <think> tags", "think"), ("leave it out", "leave out")]
 FIELD_HELP = {name: field.description for name, field in Reading.model_fields.items()}
 # Elements that sentences of the page name by their titles; chips that name one open it.
-TARGETS = {FORM_TITLE: "field-format"} | {
-    field.title: f"field-{name}" for name, field in Reading.model_fields.items() if field.title
+TARGETS = {FORM_TITLE: field_id(FORM_ID, "format")} | {
+    field.title: field_id(FORM_ID, name) for name, field in Reading.model_fields.items() if field.title
 }
 
 
@@ -88,11 +89,11 @@ def _fields() -> dict[str, gr.components.Component]:
         for name, choices in (("format", _FORMATS), ("reasoning", _REASONING)):
             fields[name] = gr.Dropdown(
                 choices, value=None if name == "format" else "think", label=titles[name], info=FIELD_HELP[name],
-                filterable=False, elem_id=f"field-{name}", min_width=200,
+                filterable=False, elem_id=field_id(FORM_ID, name), min_width=200,
             )  # fmt: skip
         for name in FIELDS[2:]:
             fields[name] = gr.Textbox(
-                label=titles[name], info=FIELD_HELP[name], lines=2, max_lines=8, elem_id=f"field-{name}",
+                label=titles[name], info=FIELD_HELP[name], lines=2, max_lines=8, elem_id=field_id(FORM_ID, name),
                 visible=name not in ("prompt", "labels"), min_width=200,
             )  # fmt: skip
     return fields

@@ -208,11 +208,11 @@ class CreateSubsetWidgets:
 
 def build_create_subset() -> CreateSubsetWidgets:
     """Build the widgets in the open layout."""
-    recipe = build_fields(Recipe, FIELDS[:2])
-    recipe["stratify_by"] = build_field(Recipe, "stratify_by", [], visible=False)
+    recipe = build_fields("subset", Recipe, FIELDS[:2])
+    recipe["stratify_by"] = build_field("subset", Recipe, "stratify_by", [], visible=False)
     with gr.Row(elem_classes="qs-ends"):
-        recipe |= build_fields(Recipe, ["seed", "held_out_share"])
-    recipe |= build_fields(Recipe, ["duplicates", "leaks"])
+        recipe |= build_fields("subset", Recipe, ["seed", "held_out_share"])
+    recipe |= build_fields("subset", Recipe, ["duplicates", "leaks"])
     recipe_text = gr.HTML(elem_id="recipe-words", padding=False)
     name = gr.Textbox(label="Name", info="Suggested from the recipe; change it as you like.", elem_id="subset-name")
     create = gr.Button("Create subset", variant="primary", elem_id="cut")

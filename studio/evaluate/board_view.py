@@ -191,7 +191,7 @@ class BoardWidgets:
 def build_board() -> BoardWidgets:
     """Build the board in the open layout, closed."""
     with gr.Accordion("Board: all runs beside each other", open=False, elem_id="evaluate-board") as board:
-        with gr.Row(elem_id="evaluate-board-choices"):
+        with gr.Row(elem_id="evaluate-board-choices", elem_classes="qs-ends"):
             model, prompts, subset = (
                 gr.Dropdown(label=label, visible=False, min_width=180, elem_id=f"board-{name}")
                 for name, label in (("model", "Base model"), ("prompts", "Prompts"), ("subset", "Trained on"))

@@ -39,11 +39,15 @@ def status_html(
         now: The time, in seconds since the epoch.
     """
     total = state.prompts * lanes
-    parts = [state.stage.removesuffix(".")] if state.stage and state.status in ACTIVE else []
+    is_answered = 0 < total == answered
+    parts = [f"{answered:,} of {total:,} answers"] if is_answered else []
+    if state.stage and state.status in ACTIVE:
+        parts.append(state.stage.removesuffix("."))
     if state.status == "preparing" and state.started:
         parts.append(f"{duration(max(0.0, now - state.started))} so far")
-    parts.append(f"{answered:,} of {total:,} answers")
-    if per_minute:
+    if not is_answered:
+        parts.append(f"{answered:,} of {total:,} answers")
+    if per_minute and not (is_answered and state.status in ACTIVE):
         parts.append(f"{per_minute:,.0f} per minute")
     if seconds_left:
         parts.append(f"about {duration(seconds_left)} left")

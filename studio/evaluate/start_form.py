@@ -18,7 +18,7 @@ from core.evaluate.lineage import parent_run
 from core.evaluate.store import EvaluationStore
 from core.models import catalogue
 from core.runs.store import Run
-from studio.evaluate.start_layout import NUMBERS, element_of, is_among_settings
+from studio.evaluate.start_layout import ELEMENTS, FORM, NUMBERS, is_among_settings
 from studio.handlers import ShownError, info
 
 
@@ -138,11 +138,10 @@ class StartForm:
         try:
             parse_config(upload, values)
         except InvalidEvaluationError as error:
-            elements = {name: element_of(name) for name in error.at_fields}
             more = {"more": gr.update(open=True)} if is_among_settings(error.at_fields) else {}
-            yield {"field_errors": field_errors(error.at_fields, elements=elements), **more}
+            yield {"field_errors": field_errors(FORM, error.at_fields, elements=ELEMENTS), **more}
             raise ShownError(str(error)) from error
-        yield {"field_errors": field_errors({})}
+        yield {"field_errors": field_errors(FORM, {})}
 
     def start(self, upload: str | None, **values: Any) -> dict[str, str]:
         """Start an evaluation and select it."""

@@ -36,13 +36,9 @@ NUMBERS = tuple(
     for name in (*_FIRST_FIELDS, *_SETTINGS, *_MORE_FIELDS)
     if EvaluationConfig.model_fields[name].annotation in (int, float)
 )
-# Ids of the elements of all other fields: `element_of`.
-_ELEMENTS = {"lanes": "evaluate-lanes", "file": "evaluate-upload"}
-
-
-def element_of(name: str) -> str:
-    """Return the id of a field's element."""
-    return _ELEMENTS.get(name, f"evaluate-field-{name}")
+FORM = "evaluate"
+# Fields whose elements `build_field` does not make.
+ELEMENTS = {"prompts": "evaluate-prompts", "lanes": "evaluate-lanes", "file": "evaluate-upload"}
 
 
 def is_among_settings(names: Collection[str]) -> bool:
@@ -108,14 +104,14 @@ def build_start_form() -> StartFormWidgets:
     fields |= _row(_FIRST_FIELDS)
     fields |= {name: _field(name) for name in ("guard", "lens")}
     hint = gr.Markdown(NO_RUN, visible=False, elem_classes="qs-note", elem_id="evaluate-hint")
-    power = gr.HTML(elem_id="evaluate-power", padding=False)
-    start = gr.Button("Evaluate", variant="primary", elem_id="evaluate-start")
     with gr.Accordion("Settings", open=False, elem_id="evaluate-more-settings") as more:
         fields |= _row(_SETTINGS[:2]) | _row(_SETTINGS[2:])
         fields |= {name: _field(name) for name in _TEXT_FIELDS}
         for index in range(0, len(_PLAIN_FIELDS), 2):
             fields |= _row(_PLAIN_FIELDS[index : index + 2])
         fields["model"] = _field("model", [])
+    power = gr.HTML(elem_id="evaluate-power", padding=False)
+    start = gr.Button("Evaluate", variant="primary", elem_id="evaluate-start")
     errors = build_field_errors("evaluate-field-errors")
     return StartFormWidgets(fields, upload, hint, start, gr.State({}), errors, more, power)
 
@@ -127,4 +123,4 @@ def _row(names: Sequence[str]) -> dict[str, Component]:
 
 
 def _field(name: str, choices: list[tuple[str, str]] | None = None, **options: Any) -> Component:
-    return build_field(EvaluationConfig, name, choices, elem_id=element_of(name), **options)
+    return build_field(FORM, EvaluationConfig, name, choices, **options)

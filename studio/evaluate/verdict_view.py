@@ -27,6 +27,9 @@ from studio.evaluate.verdict_html import differences_html, explanations_html, gr
 # Number of verdicts that are kept; one takes a second for a thousand prompts.
 _MAX_CACHED = 20
 _NOT_YET = "The verdict appears here when all prompts are answered and scored."
+# Statuses of evaluations whose remaining prompts are still to be answered.
+_GOES_ON = ("preparing", "running", "pausing", "paused")
+_ENDED_EARLY = "There is no verdict: the evaluation ended before all prompts were answered."
 _NOT_SCORED = "This evaluation was made by another version of the studio, so its verdict must be computed once."
 _ONE_MODEL = "One model alone gives no verdict. Choose a second one under Models to compare them on the same prompts."
 NAMES = ("first", "second", "metric", "grouping")
@@ -113,8 +116,9 @@ class VerdictView:
             read = self.read(evaluation, compared)
         if read is None:
             # Evaluations of earlier versions have answers without scores, or with scores that were computed otherwise.
-            is_finished = evaluation.state().status == "finished"
-            text = _NOT_SCORED if is_finished else _NOT_YET
+            status = evaluation.state().status
+            is_finished = status == "finished"
+            text = _NOT_SCORED if is_finished else _NOT_YET if status in _GOES_ON else _ENDED_EARLY
             return {**hidden(empty_html(text)), "score": gr.update(visible=is_finished)}
         found, verdict = read
         first, second = titles[compared.first], titles[compared.second]

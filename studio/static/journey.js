@@ -3,6 +3,9 @@
 const plainTitle = document.title;
 let active = [];
 let wanted = false;
+// The lists in which the buttons choose; the Data tab's button also opens a tool there, so it always stays.
+const LISTS = {train: '#run', chat: '#lane-run-2', evaluate: '#evaluate-field-run', export: '#export-run'};
+const RECHECK_MS = 500;
 
 element.addEventListener('click', event => {
   const button = event.target.closest('button');
@@ -22,6 +25,20 @@ function announce(name, status) {
   if (wanted) new Notification(`${name}: ${status}`, {body: plainTitle});
 }
 
+// A change of an attribute to the same value would be observed, too.
+function hide(button, isHidden) {
+  if (button.hidden !== isHidden) button.hidden = isHidden;
+}
+
+// A button whose tab is open with its run or subset chosen would do nothing.
+function hideWhatIsChosen() {
+  for (const button of element.querySelectorAll('.jb-do')) {
+    const {tab, subset, chosen} = button.dataset;
+    const input = tab in LISTS && document.querySelector(`${subset ? '#train-field-subset' : LISTS[tab]} input`);
+    hide(button, Boolean(input && input.getClientRects().length && input.value.startsWith(chosen)));
+  }
+}
+
 function update() {
   const bar = element.querySelector('.jb[data-active]');
   if (!bar) return;
@@ -30,9 +47,15 @@ function update() {
   active = JSON.parse(bar.dataset.active);
   const notify = bar.querySelector('.jb-notify');
   // Without HTTPS or loopback, browsers have no notifications.
-  if (notify) notify.hidden = !('Notification' in window) || wanted || Notification.permission === 'denied';
+  if (notify) hide(notify, !('Notification' in window) || wanted || Notification.permission === 'denied');
+  hideWhatIsChosen();
 }
 
-new MutationObserver(update).observe(element, {childList: true, subtree: true});
+// Gradio changes only what differs of a new bar, which may be attributes alone.
+new MutationObserver(update).observe(element, {
+  childList: true, subtree: true, attributes: true, attributeFilter: ['data-active', 'data-ended', 'data-chosen', 'hidden'],
+});
+// Neither an open tab nor a value that the server chose is an event.
+setInterval(hideWhatIsChosen, RECHECK_MS);
 document.addEventListener('visibilitychange', () => { if (!document.hidden) document.title = plainTitle; });
 update();

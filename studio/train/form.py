@@ -21,7 +21,7 @@ from core.runs.presets import PRESETS, QUICK_DEMO
 from core.runs.store import RunStore
 from core.runs.yaml_io import command_line, from_yaml, to_yaml
 from studio.choices import own_subsets, subset_choices
-from studio.train.marking import parse_config
+from studio.train.marking import FORM, parse_config
 
 FIELDS = list(QLoRAConfig.model_fields)
 # Fields above the groups; all others are inside a group.
@@ -196,7 +196,7 @@ def build_form(form: RunForm) -> FormWidgets:
     """Build the top of the form in the open layout, with the first preset chosen."""
     preset = gr.Dropdown(list(PRESETS), value=QUICK_DEMO.name, label="Preset", filterable=False, elem_id="preset")
     reason = gr.Markdown(QUICK_DEMO.reason, elem_classes="qs-note")
-    fields = build_fields(QLoRAConfig, FIRST_FIELDS, {"model": form.models(), "subset": form.subsets()})
+    fields = build_fields(FORM, QLoRAConfig, FIRST_FIELDS, {"model": form.models(), "subset": form.subsets()})
     return FormWidgets(preset, reason, fields)
 
 
@@ -213,7 +213,7 @@ def build_settings(form: FormWidgets) -> SettingsWidgets:
     with gr.Column(elem_id="train-groups", elem_classes=_FLAT) as column:
         for group, names in groups().items():
             with gr.Accordion(group, open=True, visible=any(is_basic(name) for name in names)) as accordion:
-                fields |= build_fields(QLoRAConfig, names)
+                fields |= build_fields(FORM, QLoRAConfig, names)
             accordions[group_output(group)] = accordion
     gr.Markdown("Settings that have no effect with the current choices are hidden.", elem_classes="qs-note")
     with gr.Accordion("Import / export settings", open=False, elem_id="sharing"):

@@ -21,6 +21,9 @@ from core.errors import StudioError, fields_of, sentence
 from core.runs.config import TITLES, QLoRAConfig, applies, group_of
 from studio.handlers import ShownError
 
+# Name of the form, in the ids of its fields.
+FORM = "train"
+
 _NUMBERS = [name for name, field in QLoRAConfig.model_fields.items() if field.annotation in (int, float)]
 
 
@@ -98,7 +101,7 @@ def mark_left_field(marked: Mapping[str, str], **values: Any) -> dict[str, Any]:
         parse_config(values)
     except InvalidSettingsError as error:
         # Also with the same sentences: the page takes a mark away as soon as its field is edited.
-        return {"field_errors": field_errors(error.at_fields, focus=False), "marked": error.at_fields}
+        return {"field_errors": field_errors(FORM, error.at_fields, focus=False), "marked": error.at_fields}
     return mark({}) if marked else {}
 
 
@@ -127,7 +130,7 @@ def build_marks() -> MarkWidgets:
 
 def mark(at_fields: Mapping[str, str]) -> dict[str, Any]:
     """Return updates of `MarkWidgets.outputs` that mark these invalid fields and no others."""
-    return {"field_errors": field_errors(at_fields), "marked": dict(at_fields)}
+    return {"field_errors": field_errors(FORM, at_fields), "marked": dict(at_fields)}
 
 
 def marks_fields(handler: Callable[..., Any]) -> Callable[..., Iterator[dict[str, Any]]]:

@@ -24,7 +24,7 @@ def status_html(run: Run, state: RunState, progress: RunProgress) -> str:
     """Return the status badge, the progress bar with the time left, and the cause if the run ended early."""
     at, since = f"step {progress.step} of {progress.total}" if progress.total else "", 0.0
     if state.status == "queued":
-        text = "waiting for the runs before it"
+        text = "Waiting for the runs before it"
     elif state.status in ACTIVE:
         doing, since = _activity(run, state, progress)
         text = f"{at}{': ' if doing else ''}{_lower_first(doing)}" if at else doing
@@ -35,7 +35,7 @@ def status_html(run: Run, state: RunState, progress: RunProgress) -> str:
     elif at:
         text = f"{at}, {duration(progress.seconds)} of training"
     else:
-        text = "ended before the first step" if file_size(run.events_file) else "never started"
+        text = "Ended before the first step" if file_size(run.events_file) else "Never started"
     return render(
         "train/status", status=state.status, text=text, since=since, age=max(0.0, time.time() - since),
         share=progress.share, cause=state.cause, is_bad=state.status in _BAD,
@@ -51,12 +51,12 @@ def _activity(run: Run, state: RunState, progress: RunProgress) -> tuple[str, fl
     launched = modified_ns(run.folder / "state.json") / 1e9
     # Until the worker reports, a run that is resumed has the events of its last attempt only.
     if run.saved_state().status == "preparing" and progress.activity.since < launched:
-        return "starting the worker", launched
+        return "Starting the worker", launched
     if progress.activity.stage:
         return progress.activity.stage, progress.activity.since
     if progress.is_over:
-        return "writing the report", 0.0
-    return ("", 0.0) if progress.step else ("computing the first step", progress.activity.since)
+        return "Writing the report", 0.0
+    return ("", 0.0) if progress.step else ("Computing the first step", progress.activity.since)
 
 
 def _until_the_end(run: Run, progress: RunProgress) -> str:
@@ -92,9 +92,10 @@ def tiles_html(progress: RunProgress) -> str:
     """Return the latest metrics as tiles, with the change of the held-out loss against the base model."""
     base, held_out, change = progress.base_loss, progress.held_out_loss, ""
     # A classifier begins with a head of random numbers, so its start is not what the base model can do.
-    since = "against base" if progress.accuracy is None else "since the start"
+    since = "the base" if progress.accuracy is None else "its start"
     if isinstance(base, float) and isinstance(held_out, float) and held_out != base:
-        change = f" ({held_out / base - 1:+.0%} {since})"
+        sides = ("below", "better") if held_out < base else ("above", "worse")
+        change = f", {abs(held_out / base - 1):.0%} {sides[0]} {since}: {sides[1]}"
     tiles = [
         (format_number(progress.loss, ".3f"), "loss"),
         (format_number(held_out, ".3f"), f"held-out loss{change}"),

@@ -24,7 +24,7 @@ from studio.html import render
 from studio.stages import follow_stages
 from studio.train.controls import RunControls
 from studio.train.duplicate import parent_of
-from studio.train.marking import mark, parse_config, still_invalid
+from studio.train.marking import FORM, mark, parse_config, still_invalid
 from studio.train.run_html import status_html
 
 UNKNOWN_TIME = "No comparable run has ended on this machine, so the time is unknown. A dry run measures two steps."
@@ -117,7 +117,7 @@ class Starter:
         """Close the card, and go to the first setting that its findings are about."""
         if refusal is None or not refusal.at_fields:
             return _hide_card()
-        return {**_hide_card(), "field_errors": field_errors(refusal.at_fields, refusal.level)}
+        return {**_hide_card(), "field_errors": field_errors(FORM, refusal.at_fields, refusal.level)}
 
     def update(self, refusal: Refusal | None, marked: dict[str, str], **values: Any) -> dict[str, Any]:
         """Return what depends on the present settings: the time, and which marks and findings still hold.
@@ -131,7 +131,7 @@ class Starter:
         if refusal is not None and refusal.values != values:
             result |= _hide_card()
         if marked and (still := still_invalid(marked, values)) != marked:
-            result |= {"field_errors": field_errors(still, focus=False), "marked": still}
+            result |= {"field_errors": field_errors(FORM, still, focus=False), "marked": still}
         return result
 
     def describe_time(self, values: dict[str, Any]) -> str:
@@ -193,7 +193,7 @@ def _show_card(error: FindingsError, values: dict[str, Any]) -> dict[str, Any]:
         title = "Not started yet: accept the warning, or change the settings"
     refusal = Refusal(values, "problem", problems) if problems else Refusal(values, "warning", warnings)
     # Warnings are marked once the settings are to be changed.
-    marks = {"field_errors": field_errors(problems)} if problems else {}
+    marks = {"field_errors": field_errors(FORM, problems)} if problems else {}
     return {
         "card": gr.update(visible=True),
         "card_findings": render("train/start_card", title=title, findings=found),

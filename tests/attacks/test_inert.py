@@ -33,7 +33,7 @@ TAGS = {"script", "img", "iframe", "object", "embed", "link", "meta", "base", "f
 HEAVY = {"measure", "check", "start", "resume", "send", "retry", "retry_one", "continue_answer", "quick_cut", "push"}
 # Parts in which the markup must appear; otherwise the test has checked nothing.
 MET = {"rows", "row-shown", "run-label", "samples", "runs-table", "chat-past", "chat-now", "evaluate-table",
-       "evaluate-prompt", "sql-columns", "run-log", "help of field-columns"}  # fmt: skip
+       "evaluate-prompt", "sql-columns", "run-log", "help of reading-field-columns"}  # fmt: skip
 
 
 class Browser(html.parser.HTMLParser):

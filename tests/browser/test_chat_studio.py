@@ -49,7 +49,7 @@ def page(run, server, chromium):
 def set_length(page, tokens, **other_settings):
     page.locator("#chat-settings-open").click()
     for name, value in {"max_new_tokens": tokens, **other_settings}.items():
-        field = page.locator(f"#field-{name} input").first
+        field = page.locator(f"#chat-field-{name} input").first
         field.fill(str(value))
         field.press("Tab")
     page.keyboard.press("Escape")

@@ -39,7 +39,7 @@ def test_reading_question_answered_makes_rows_usable(page, upload):
     page.locator("#read-choice").click()
     page.locator(".toast-body").get_by_text("No format is chosen").first.wait_for()
     page.locator("#question-choices label").first.click()
-    page.wait_for_function("document.querySelector('#field-columns textarea').value === 'messages = prompt'")
+    page.wait_for_function("document.querySelector('#reading-field-columns textarea').value === 'messages = prompt'")
     page.locator("#read-choice").click()
     page.locator("#data-summary").get_by_text("30 usable").wait_for()
     page.locator("#reading-question").wait_for(state="hidden")
@@ -62,4 +62,4 @@ def test_column_used_as_context_is_in_the_conversation(page, upload):
     assert page.locator("#column-uses select").input_value() == "context"
     # The form closes once it has been applied.
     page.locator("#reading > .label-wrap").click()
-    assert page.locator("#field-extra textarea").input_value() == "category = context"
+    assert page.locator("#reading-field-extra textarea").input_value() == "category = context"

@@ -103,7 +103,7 @@ def test_subset_of_picked_rows_contains_only_these(page, server):
     for index in (2, 5):
         page.locator("#rows tbody tr").nth(index).locator("input").check()
     open_tool(page, "Create subset")
-    page.locator("#field-method input").click()
+    page.locator("#subset-field-method input").click()
     page.get_by_role("option", name="picked").click()
     page.locator("#recipe-words").get_by_text("2 rows picked by hand").wait_for()
     page.locator("#cut").click()

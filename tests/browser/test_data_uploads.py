@@ -44,9 +44,9 @@ def test_upload_text_with_labels_becomes_answers_by_a_template(page, server, tmp
     # No format is certain, so the page asks, and fills in the form with the chosen reading.
     page.locator("#question-words").get_by_text("'stars' may be").wait_for()
     page.locator("#question-choices label", has_text="text with a label").click()
-    page.wait_for_function("document.querySelector('#field-columns textarea').value.includes('stars')")
-    page.locator("#field-prompt textarea").fill("{text}\n\nGood or bad?")
-    page.locator("#field-labels textarea").fill("1 = good\n0 = bad")
+    page.wait_for_function("document.querySelector('#reading-field-columns textarea').value.includes('stars')")
+    page.locator("#reading-field-prompt textarea").fill("{text}\n\nGood or bad?")
+    page.locator("#reading-field-labels textarea").fill("1 = good\n0 = bad")
     page.locator("#read-again").click()
     page.get_by_text("kept with the dataset").wait_for()
     page.locator("#rows tbody tr").nth(1).click()

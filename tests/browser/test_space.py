@@ -58,7 +58,7 @@ def test_visitor_can_browse_data_and_sees_disabled_controls(app, front, window):
     page.get_by_text("rows 1 to 25 of").wait_for()
     assert page.get_by_role("tab", name="Owner").count() == 0
     page.get_by_role("tab", name="Train").click()
-    page.locator("#field-subset").wait_for()
+    page.locator("#train-field-subset").wait_for()
     assert page.get_by_role("button", name="Start (owner only)", exact=True).is_disabled()
     page.get_by_role("tab", name="Chat").click()
     page.locator("#prompt textarea").wait_for()

@@ -38,13 +38,13 @@ def open_group(page, name: str) -> None:
 
 
 def fill(page, name: str, value: str) -> None:
-    field = page.locator(f"#field-{name} input, #field-{name} textarea").first
+    field = page.locator(f"#train-field-{name} input, #train-field-{name} textarea").first
     field.fill(value)
     field.press("Tab")
 
 
 def choose(page, name: str, value: str) -> None:
-    page.locator(f"#field-{name} input").click()
+    page.locator(f"#train-field-{name} input").click()
     page.get_by_role("option", name=value, exact=True).first.click()
 
 
@@ -68,19 +68,19 @@ def refuse_then_accept(page) -> None:
     """Press Start with an invalid setting that is hidden, then with one that truncates rows, and accept the warning."""
     fill(page, "lora_dropout", "3")
     page.locator("#extent label", has_text="Basic").click()
-    page.locator("#field-lora_dropout").wait_for(state="hidden")
+    page.locator("#train-field-lora_dropout").wait_for(state="hidden")
     page.locator("#start").click()
-    page.locator("#field-lora_dropout-error", has_text="Dropout must be less than 1").wait_for()
-    page.wait_for_function("document.activeElement.closest('#field-lora_dropout')")
-    assert page.locator("#field-lora_dropout input").get_attribute("aria-invalid") == "true"
+    page.locator("#train-field-lora_dropout-error", has_text="Dropout must be less than 1").wait_for()
+    page.wait_for_function("document.activeElement.closest('#train-field-lora_dropout')")
+    assert page.locator("#train-field-lora_dropout input").get_attribute("aria-invalid") == "true"
     fill(page, "lora_dropout", "0")
-    page.locator("#field-lora_dropout-error").wait_for(state="detached")
+    page.locator("#train-field-lora_dropout-error").wait_for(state="detached")
     open_group(page, "Batch and length")
     fill(page, "max_length", "180")
     page.locator("#start").click()
     page.locator("#start-card", has_text="will be truncated").wait_for()
     page.locator("#change-settings").click()
-    page.locator("#field-max_length-error", has_text="will be truncated").wait_for()
+    page.locator("#train-field-max_length-error", has_text="will be truncated").wait_for()
     page.locator("#start").click()
     page.locator("#start-anyway").click()
 
@@ -125,9 +125,9 @@ def selected_run(page) -> str:
 
 def test_train_run_from_the_form_to_its_sample_answers(page, server):
     page.locator("#extent label", has_text="Basic").click()
-    assert not page.locator("#field-lora_dropout").is_visible()
+    assert not page.locator("#train-field-lora_dropout").is_visible()
     fill_tiny_run(page, 8)
-    assert not page.locator("#field-double_quantization").is_visible(), "it applies to 4-bit weights only"
+    assert not page.locator("#train-field-double_quantization").is_visible(), "it applies to 4-bit weights only"
     page.locator("#check").click()
     page.locator("#findings").get_by_text("306 rows to train on").wait_for()
     refuse_then_accept(page)
@@ -159,7 +159,7 @@ def test_train_run_from_the_form_to_its_sample_answers(page, server):
     page.locator("#step-tokens input").check()
     page.locator("#step-row-shown .qs-tokens .loss").first.wait_for()
     page.locator("#exclude-row").click()
-    wait_until(lambda: page.locator("#field-subset input").input_value().startswith("keeper-without-"), page)
+    wait_until(lambda: page.locator("#train-field-subset input").input_value().startswith("keeper-without-"), page)
 
     page.get_by_role("tab", name="Sample answers").click()
     page.locator("#samples").get_by_text("answered at step 8").wait_for()

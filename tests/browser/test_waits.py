@@ -179,9 +179,14 @@ ACTIONS = [
     ("show raw", "Data", lambda page: page.locator("#row-view label", has_text="Raw").click(), "#row-view, #row-shown"),
     ("open the reading", "Data", lambda page: page.locator("#reading > .label-wrap").click(), "#reading"),
     ("choose a preset", "Train", lambda page: choose(page, "#preset"), "#preset"),
-    ("change a setting", "Train", lambda page: page.locator("#field-lora_rank input").first.fill("7"), "#train-row"),
+    (
+        "change a setting",
+        "Train",
+        lambda page: page.locator("#train-field-lora_rank input").first.fill("7"),
+        "#train-row",
+    ),
     ("show all settings", "Train", lambda page: page.locator("#extent label").last.click(), "#extent"),
-    ("follow the bar", "Train", lambda page: page.locator("#journey button[data-tab]").first.click(), "#journey"),
+    ("follow the bar", "Train", lambda page: page.locator("#journey .jb-steps button").first.click(), "#journey"),
 ]  # fmt: skip
 FIND_SIGN = """([places, looks]) => new Promise(resume => {
   const look = () => {

@@ -10,19 +10,19 @@ from components.page_html import PageHTML
 
 
 def test_field_errors_keep_the_order_and_focus_only_if_there_is_one():
-    value = field_errors({"b": "<b>Too low.", "a": "Empty."}, "warning")
+    value = field_errors("order", {"b": "<b>Too low.", "a": "Empty."}, "warning")
     assert value["fields"] == [
-        {"name": "b", "element": "field-b", "text": "<b>Too low."},
-        {"name": "a", "element": "field-a", "text": "Empty."},
+        {"name": "b", "element": "order-field-b", "text": "<b>Too low."},
+        {"name": "a", "element": "order-field-a", "text": "Empty."},
     ]
-    assert field_errors({"a": "x"}, elements={"a": "other"})["fields"][0]["element"] == "other"
+    assert field_errors("order", {"a": "x"}, elements={"a": "other"})["fields"][0]["element"] == "other"
     assert (value["level"], value["focus"]) == ("warning", True)
-    assert not field_errors({})["focus"]
-    assert not field_errors({"a": "x"}, focus=False)["focus"]
+    assert not field_errors("order", {})["focus"]
+    assert not field_errors("order", {"a": "x"}, focus=False)["focus"]
 
 
 def test_field_errors_of_two_clicks_are_two_values():
-    assert field_errors({"a": "x"})["at"] < field_errors({"a": "x"})["at"]
+    assert field_errors("order", {"a": "x"})["at"] < field_errors("order", {"a": "x"})["at"]
 
 
 def test_page_html_is_no_value_of_an_api_call():

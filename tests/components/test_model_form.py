@@ -50,27 +50,27 @@ class Order(BaseModel):
     ],
 )
 def test_build_field_each_type_has_its_widget_default_label_and_help(name, widget, value):
-    field = build_field(Order, name)
+    field = build_field("order", Order, name)
     assert type(field) is widget
     assert field.value == value
     assert field.label == (Order.model_fields[name].title or name)
     assert field.info == Order.model_fields[name].description
-    assert field.elem_id == f"field-{name}"
+    assert field.elem_id == f"order-field-{name}"
 
 
 def test_build_field_integer_has_precision_zero():
-    precisions = {name: build_field(Order, name).precision for name in ("cups", "spoons", "table", "share")}
+    precisions = {name: build_field("order", Order, name).precision for name in ("cups", "spoons", "table", "share")}
     assert precisions == {"cups": 0, "spoons": 0, "table": 0, "share": None}
 
 
 def test_build_field_literal_offers_its_values_only():
-    field = build_field(Order, "kind")
+    field = build_field("order", Order, "kind")
     assert [value for _, value in field.choices] == ["tea", "coffee"]
     assert not field.allow_custom_value
 
 
 def test_build_field_with_choices_takes_other_values_too():
-    field = build_field(Order, "name", [("Ada L.", "Ada"), ("Bob", "Bob")])
+    field = build_field("order", Order, "name", [("Ada L.", "Ada"), ("Bob", "Bob")])
     assert isinstance(field, gr.Dropdown)
     assert field.choices == [("Ada L.", "Ada"), ("Bob", "Bob")]
     assert field.allow_custom_value
@@ -78,7 +78,7 @@ def test_build_field_with_choices_takes_other_values_too():
 
 
 def test_build_fields_returns_widgets_by_name_in_the_given_order():
-    fields = build_fields(Order, ["share", "name"], {"name": [("Bob", "Bob")]})
+    fields = build_fields("order", Order, ["share", "name"], {"name": [("Bob", "Bob")]})
     assert list(fields) == ["share", "name"]
     assert isinstance(fields["name"], gr.Dropdown)
 
@@ -87,7 +87,9 @@ def test_build_fields_returns_widgets_by_name_in_the_given_order():
 def test_build_fields_shows_title_and_help_of_every_studio_field(model):
     # These parts of a recipe are chosen in the table, not in a form.
     nested = {"reading", "view", "picked", "excluded", "edited", "added"}
-    for name, field in build_fields(model, [name for name in model.model_fields if name not in nested]).items():
+    for name, field in build_fields(
+        "order", model, [name for name in model.model_fields if name not in nested]
+    ).items():
         about = model.model_fields[name]
         assert (field.label, field.info) == (about.title, about.description)
         if not about.is_required():

@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections import Counter
 
 import httpx
 import pytest
@@ -44,6 +45,13 @@ def test_config_has_the_tabs_and_no_analytics(app):
     assert [ids[tab["id"]] for tab in inside] == [*journey.TABS, "owner"], "the bar above the tabs has one step per tab"
     assert config["analytics_enabled"] is False
     assert config["run_history"] is False, "calls hold tokens, which would be stored in the browser"
+
+
+def test_config_names_each_element_once(app):
+    config = httpx.get(f"{app.url}/config").json()
+    counts = Counter(part["props"].get("elem_id") for part in config["components"])
+    assert counts["train-field-seed"] == counts["subset-field-seed"] == counts["evaluate-field-seed"] == 1
+    assert {name: count for name, count in counts.items() if name and count > 1} == {}
 
 
 def test_each_tab_starts_its_own_timer_and_stops_the_others_in_the_browser(app):

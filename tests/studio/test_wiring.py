@@ -2,6 +2,7 @@
 
 import gradio as gr
 import pytest
+from gradio_client import Client
 
 from core.access.roles import Caller, Role, acting
 from core.data.view import MAX_FILTER_VALUES, MAX_FILTERS, Filter, View
@@ -9,6 +10,7 @@ from core.errors import StudioError
 from studio.data.page_state import MAX_TICKED, PageState
 from studio.train.compare import ComparisonState
 from studio.wiring import LATEST_ONLY, MAX_VISITORS_STATE_BYTES, UNLIMITED, by_name, check_state_size, connect
+from tests.helpers.ports import reserve_port
 
 
 def test_by_name_result_becomes_values_in_order_of_outputs():
@@ -41,6 +43,25 @@ def test_by_name_value_that_the_page_had_already_is_left_out():
     assert (update, text, state) == ({"choices": ["a", "b"], "__type__": "update"}, gr.skip(), [1])
     update, text, _ = by_name(repeat, outputs, inputs)(run="a", name="a", kept=[1], to="b")
     assert (update["value"], text) == ("b", "b")
+
+
+def test_call_of_the_page_leaves_out_what_the_page_had_already():
+    """Gradio decides how it passes the values, so it makes the calls."""
+
+    def poll(run, archived, **fields):
+        return {"run": gr.update(choices=["a", "b"], value=run), "name": fields["name"]}
+
+    with gr.Blocks() as demo:
+        run, archived, name = gr.Dropdown(["a"], value="a", allow_custom_value=True), gr.Checkbox(), gr.Textbox()
+        inputs = {"run": run, "archived": archived, "name": name}
+        connect(run.change, poll, inputs, {"run": run, "name": name}, api_name="poll")
+    demo.launch(prevent_thread_lock=True, quiet=True, server_name="127.0.0.1", server_port=reserve_port())
+    try:
+        update, text = Client(demo.local_url, verbose=False).predict("b", False, "x", api_name="/poll")
+    finally:
+        demo.close()
+    assert "value" not in update
+    assert text == gr.skip()
 
 
 def test_by_name_unknown_name_raises_with_the_known_ones():

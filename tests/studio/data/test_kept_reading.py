@@ -86,4 +86,4 @@ def test_kept_reading_of_another_version_is_reported(settings, films, toasts):
 
 
 def test_chip_that_names_a_field_opens_it(settings, films):
-    assert 'data-box="reading" data-opens="field-prompt"' in summary_html(settings, films)
+    assert 'data-box="reading" data-opens="reading-field-prompt"' in summary_html(settings, films)

@@ -93,6 +93,15 @@ def test_select_evaluation_starts_at_the_first_page(do, evaluated):
     assert "Click a row" in shown["prompt"]
 
 
+@pytest.mark.parametrize(
+    ("status", "text"),
+    [("paused", "appears here when"), ("stopped", "ended before all prompts"), ("failed", "ended before all prompts")],
+)
+def test_render_without_scores_promises_a_verdict_only_if_it_goes_on(do, evaluated, status, text):
+    evaluated.save_state(evaluated.saved_state().model_copy(update={"status": status}))
+    assert text in do.render(evaluated.id, 1, 25)["verdict"]
+
+
 def test_render_unreadable_evaluation_shows_the_cause(do, evaluated):
     (evaluated.folder / "state.json").write_text("{")
     assert "cannot be read" in do.render(evaluated.id, 1, 25)["status"]

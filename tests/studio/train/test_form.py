@@ -91,15 +91,15 @@ def test_show_extent_basic_is_one_flat_list_and_all_has_closed_groups(do):
 
 def test_reveal_shows_all_settings_and_opens_the_group_of_a_hidden_field(do):
     values = {name: QLoRAConfig().model_dump()[name] for name in FIELDS_WITH_DEPENDENTS}
-    hidden = field_errors({"lora_dropout": "Too much.", "seed": "Too low."})
+    hidden = field_errors("train", {"lora_dropout": "Too much.", "seed": "Too low."})
     shown = do.reveal(hidden, BASIC, **values)
     assert shown["extent"] == ALL
     assert shown["lora_dropout"]["visible"]
     opened = {group for group in groups() if shown[group_output(group)]["open"]}
     assert opened == {"LoRA", "Evaluation and checkpoints"}
     assert do.reveal(hidden, ALL, **values) == {group_output(group): gr.update(open=True) for group in opened}
-    assert do.reveal(field_errors({"lora_rank": "Too low.", "subset": "Gone."}), BASIC, **values) == {}
-    assert do.reveal(field_errors({"seed": "Too low."}, focus=False), BASIC, **values) == {}
+    assert do.reveal(field_errors("train", {"lora_rank": "Too low.", "subset": "Gone."}), BASIC, **values) == {}
+    assert do.reveal(field_errors("train", {"seed": "Too low."}, focus=False), BASIC, **values) == {}
 
 
 def test_refresh_choices_lists_models_and_subsets(do):

@@ -18,8 +18,8 @@ def test_tiles_show_the_latest_metrics_and_the_change_against_the_base():
     assert "1e-3 learning rate" in words
     assert "1,500 tokens/s" in words
     assert "1 / 10 step" in words
-    assert "against base" not in words, "the base itself is no change"
-    assert "3.000 held-out loss (-25% against base)" in shown_text(tiles_html(progress(parse(EVENTS))))
+    assert "the base:" not in words, "the base itself is no change"
+    assert "3.000 held-out loss, 25% below the base: better" in shown_text(tiles_html(progress(parse(EVENTS))))
 
 
 def test_tiles_of_classifier_have_accuracy_and_macro_f1():
@@ -27,7 +27,7 @@ def test_tiles_of_classifier_have_accuracy_and_macro_f1():
     last = {"event": "eval", "step": 2, "loss": 0.35, "accuracy": 0.875, "macro_f1": 0.8}
     events = [start, {"event": "step", "step": 2, "total": 2}, last]
     words = shown_text(tiles_html(progress(parse(events))))
-    assert "0.350 held-out loss (-50% since the start)" in words
+    assert "0.350 held-out loss, 50% below its start: better" in words
     assert "87.5% held-out accuracy (50.0% at the start)" in words
     assert "80.0% held-out macro-F1" in words
     assert "macro-F1" not in shown_text(tiles_html(progress(parse(EVENTS))))
@@ -41,9 +41,9 @@ def test_tiles_show_nan_as_text_and_missing_metrics_as_dashes():
 @pytest.mark.parametrize(
     ("state", "events", "text"),
     [
-        ({"status": "queued", "ended": None}, [], "waiting for the runs before it"),
-        ({"status": "preparing", "ended": None}, [], "starting the worker"),
-        ({"status": "preparing", "ended": None}, EVENTS[:1], "starting the worker"),
+        ({"status": "queued", "ended": None}, [], "Waiting for the runs before it"),
+        ({"status": "preparing", "ended": None}, [], "Starting the worker"),
+        ({"status": "preparing", "ended": None}, EVENTS[:1], "Starting the worker"),
         ({"status": "preparing", "ended": None}, [EVENTS[0] | {"time": 9e9}], "Loading it"),
         ({"status": "running", "ended": None}, EVENTS[:3], "step 0 of 10: computing the first step"),
         ({"status": "running", "ended": None}, [*EVENTS, {"event": "done"}], "step 2 of 10: writing the report"),
@@ -55,7 +55,7 @@ def test_tiles_show_nan_as_text_and_missing_metrics_as_dashes():
         ({"status": "running", "ended": None}, EVENTS, "step 2 of 10, about 16 s left"),
         ({"status": "finished"}, [*EVENTS, {"event": "done"}], "step 2 of 10, 4 s of training"),
         ({"status": "stopped", "cause": "Stopped on request."}, [*EVENTS, {"event": "done"}], "Stopped on request."),
-        ({"status": "stopped", "cause": "Removed from the queue."}, [], "never started"),
+        ({"status": "stopped", "cause": "Removed from the queue."}, [], "Never started"),
         ({"status": "failed", "cause": "The disk is full."}, [*EVENTS, {"event": "failed"}], "The disk is full."),
         ({"status": "interrupted", "ended": None, "cause": "Gone."}, EVENTS, "Gone."),
     ],

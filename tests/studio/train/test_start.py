@@ -99,7 +99,7 @@ def test_start_behind_a_running_run_queues_and_shows_its_stages(ready, toasts):
     assert "Checking" in stages[0]
     assert "Starting. Checking" in updates[1]["starting"]
     assert last["stage"] == last["starting"] == ""
-    assert "waiting for the runs before it" in ParsedHtml(last["status"]).text
+    assert "Waiting for the runs before it" in ParsedHtml(last["status"]).text
     assert last["sent"] == {}
     assert "Queued" in toasts[0]
     assert [run.id for run in ready.runs.queue()] == [last["run"]["value"]]
