@@ -32,8 +32,6 @@ FILE = "report.md"
 _METRICS = ("learning_rate", "grad_norm", "tokens_per_second")
 # A plot is about 1,000 pixels wide.
 _MAX_POINTS = 4000
-# The first date that a zip can store.
-_ZIP_DATE = (1980, 1, 1, 0, 0, 0)
 
 
 def write(run: Run, state: RunState) -> Path:
@@ -68,10 +66,10 @@ def write(run: Run, state: RunState) -> Path:
 
 
 def pack(folder: Path, archive: Path) -> None:
-    """Write the files of a report as a zip that is the same for the same files: their times are left out."""
+    """Write the files of a report as a zip that is the same for the same files: `ZipInfo` dates each to 1980."""
     with replacing(archive) as partial, zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as packed:
         for path in sorted(path for path in folder.iterdir() if path.is_file()):
-            entry = zipfile.ZipInfo(path.name, _ZIP_DATE)
+            entry = zipfile.ZipInfo(path.name)
             entry.compress_type, entry.external_attr = zipfile.ZIP_DEFLATED, 0o644 << 16
             packed.writestr(entry, path.read_bytes())
 
@@ -108,8 +106,8 @@ def _result(timeline: Timeline, now: RunProgress) -> list[str]:
     if len(losses):
         rows.append(["Loss, first and last step", f"{losses[0]:.4f}, {losses[-1]:.4f}"])
         spent = timeline.curve("loss", max_points=2)[-1]
-        pace = f" ({spent[1] / now.seconds:,.0f} per second)" if now.seconds else ""
-        rows.append(["Tokens trained on", f"{spent[1]:,}{pace}"])
+        rate = f" ({spent[1] / now.seconds:,.0f} per second)" if now.seconds else ""
+        rows.append(["Tokens trained on", f"{spent[1]:,}{rate}"])
     _, memory = timeline.values("memory_gib")
     if len(memory):
         rows.append(["Memory, at most", f"{memory.max():.2f} GiB"])

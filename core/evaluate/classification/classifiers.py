@@ -3,6 +3,7 @@
 evaluations/<id>/classifiers/<run>-<adapter>.json    label and its probability per prompt, null without a prediction
 """
 
+import itertools
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +14,6 @@ from core.errors import StudioError
 from core.evaluate.classification.scoring import Classification
 from core.evaluate.classification.tables import UNPARSED, ClassificationTable, tabulate
 from core.evaluate.metrics import METRICS
-from core.evaluate.probes import probes
 from core.evaluate.statistics.paired import PairedScores, compare
 from core.evaluate.store import Evaluation, EvaluationStore
 from core.evaluate.verdict_groups import outcome_of
@@ -28,7 +28,7 @@ class Predicted(BaseModel):
     """Predictions of one classifier.
 
     Attributes:
-        run: The run.
+        run: Id of the run.
         adapter: "final", or "step N" for a checkpoint.
         labels: Label of each prompt of the set; None without a prediction.
         shares: Probability of that label.
@@ -61,17 +61,17 @@ def predict(
         progress: Called with the current step.
 
     Raises:
-        StudioError: The run is no classifier, or its memory is in use.
+        StudioError: The run is no classifier, or a run or a chat needs the memory.
     """
     from core.evaluate.classification import predict as prediction
 
-    asked = list(evaluation.prompts())
-    if evaluation.config().guard:
-        asked = asked[: -len(probes())]
+    asked = list(itertools.islice(evaluation.prompts(), evaluation.set_size()))
     found = prediction.predict(store.runs, run, asked, adapter, lambda text: progress(0.5, text))
-    notes = [f"{found.truncated:,} texts are read to their beginning only."] if found.truncated else []
+    notes = [f"Longer than the classifier reads, so without their ends: {_count(found.truncated)}."] * bool(
+        found.truncated
+    )
     if found.failures:
-        notes.append(f"{len(found.failures):,} texts have no prediction: {next(iter(found.failures.values()))}")
+        notes.append(f"Without a prediction: {_count(len(found.failures))}. {next(iter(found.failures.values()))}")
     known = [int(number) for number in found.predicted]
     labels = [found.labels[number] if number >= 0 else None for number in known]
     shares = [float(found.probabilities[row, number]) if number >= 0 else None for row, number in enumerate(known)]
@@ -79,6 +79,10 @@ def predict(
     folder = _folder(evaluation)
     folder.mkdir(exist_ok=True)
     write_json(folder / f"{slug(run)}-{slug(adapter)}.json", saved.model_dump())
+
+
+def _count(texts: int) -> str:
+    return f"{texts:,} text{'s' * (texts != 1)}"
 
 
 def _folder(evaluation: Evaluation) -> Path:

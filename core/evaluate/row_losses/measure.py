@@ -4,7 +4,7 @@ The rows are rendered, masked and truncated as for training, and computed by bat
 Each loss is appended to a file as soon as it is known, so a measurement that was cancelled or killed continues where it
 stopped. `core.data.row_losses` describes the files.
 
-    done = rows with a line for every lane                     (bit per row and lane)
+    done = rows with a line for every lane                     (bool per row and lane)
     for 512 rows that lack one:  render -> token_losses -> append lines
     lines -> arrays by row -> Parquet -> remove the lines
 """
@@ -32,7 +32,7 @@ from core.data.table import Dataset
 from core.data.tokens import Rendered, TemplateError
 from core.errors import StudioError
 from core.evaluate.line_file import Line, LineWriter
-from core.evaluate.row_losses.lines import BASE, TUNED, make_line, read_done, write_parquet
+from core.evaluate.row_losses.lines import BASE_LANE, TUNED_LANE, make_line, read_done, write_parquet
 from core.evaluate.row_losses.sources import source_of_run, training_rows
 from core.evaluate.store import EvaluationStore
 from core.models import catalogue
@@ -84,7 +84,7 @@ class _Measurement:
         target: The Parquet file; the lines are beside it.
         tokens: Number of tokens read so far.
         rendered_tokens: Number of tokens of the rows that were rendered so far.
-        seconds: Time that took, without loading the model.
+        seconds: Time spent on measuring, without loading the model.
     """
 
     settings: Settings
@@ -109,7 +109,7 @@ class _Measurement:
         wanted = usable & training_rows(self.settings, self.data, self.reading, run) if run else usable
         if not wanted:
             raise StudioError(f"{self.data.id} has no row to measure. Choose how its rows are read, or another run.")
-        lanes = [BASE, TUNED] if run else [BASE]
+        lanes = [BASE_LANE, TUNED_LANE] if run else [BASE_LANE]
         lines = self.target.with_suffix(".jsonl")
         done = read_done(lines, self.data.rows, len(lanes))
         missing = {row for row in wanted if not done[row].all()}
@@ -127,12 +127,8 @@ class _Measurement:
     def _load(self, store: RunStore, run: Run | None) -> "Lanes":
         """Load the base and the adapter, if the memory is free."""
         base = BaseIdentity(*json.loads(self.source.base))
-        if other := EvaluationStore(self.settings).active():
-            raise StudioError(
-                f"The evaluation {other.id} is running, and two would slow each other down. Pause or stop it first."
-            )
-        arbiter.check_fits_beside_run(store, base.config, "evaluation")
-        arbiter.check_fits_free_memory(self.settings, base.config)
+        EvaluationStore(self.settings).check_idle()
+        arbiter.check_fits_for_evaluation(store, base.config)
 
         def report(stage: str) -> None:
             self.progress(0.0, stage)
@@ -166,7 +162,7 @@ class _Measurement:
                 self._check_run(store)
                 writer.write(lines)
                 # A row counts once, with the line of its last lane.
-                count += sum(line["lane"] == (TUNED if self.source.run else BASE) for line in lines)
+                count += sum(line["lane"] == (TUNED_LANE if self.source.run else BASE_LANE) for line in lines)
                 self.seconds = time.monotonic() - began
                 # By tokens, because each window begins with its longest rows. Windows to come count as those seen.
                 expected = self.rendered_tokens / rows_seen * len(missing)
@@ -202,8 +198,7 @@ class _Measurement:
         if time.monotonic() - self._last_run_check < _RUN_CHECK_SECONDS:
             return
         self._last_run_check = time.monotonic()
-        run = store.active()
-        if run and run.state().status == "preparing" and arbiter.run_lacks_memory(self.settings, run.config()):
+        if run := arbiter.find_waiting_run(store):
             raise StudioError(
                 f"The run {run.title} needs the memory of this GPU. The losses measured so far are kept: measure again "
                 "after the run to continue."

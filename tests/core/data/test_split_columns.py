@@ -12,23 +12,24 @@ from tests.helpers.datasets import open_dataset
 TEXT = {"question": "How do tides come about?", "answer": "The moon pulls the water."}
 
 NAMED = {
-    "split": ["train", "test", "train"],
-    "Split": ["TRAIN", "Validation", "train"],
-    "dataset_split": ["training", "held-out", "dev"],
-    "partition": ["train_sft", "test_sft", "train_gen"],
-    "subset": ["train", "eval", None],
-    "is_test": ["false", "true", "false"],
-    "is_train": ["1", "0", "1"],
+    "split": (["train", "test", "train"], "= 'train'"),
+    "Split": (["TRAIN", "Validation", "train"], "IN ('TRAIN', 'train')"),
+    "dataset_split": (["training", "held-out", "dev"], "= 'training'"),
+    "partition": (["train_sft", "test_sft", "train_gen"], "IN ('train_sft', 'train_gen')"),
+    "subset": (["train", "eval", None], "= 'train'"),
+    "is_test": (["false", "true", "false"], "= 'false'"),
+    "is_train": (["1", "0", "1"], "= '1'"),
 }
 
 
 @pytest.mark.parametrize("name", NAMED)
 def test_column_of_splits_is_named(name):
     columns = SplitColumns()
-    columns.count(name, NAMED[name])
+    cells, condition = NAMED[name]
+    columns.count(name, cells)
     [sentence] = columns.sentences()
     assert repr(name) in sentence
-    assert f"= '{NAMED[name][0] if name != 'is_test' else 'false'}'" in sentence
+    assert f"{condition} ORDER BY row" in sentence
 
 
 @pytest.mark.parametrize(
@@ -57,4 +58,11 @@ def test_sql_of_the_sentence_selects_the_rows_for_training(settings, tmp_path, n
     [sentence] = data.complaints
     assert "(2 train and 1 test rows)" in sentence
     statement = re.search("SELECT .*", sentence)[0]
+    assert select_row_numbers(Rows(settings, data.id), statement) == [0, 2]
+
+
+def test_sql_of_the_sentence_selects_every_split_for_training(settings, tmp_path):
+    rows = [TEXT | {"partition": split} for split in ("train_sft", "test_sft", "train_gen's")]
+    data = open_dataset(settings, tmp_path, rows)
+    statement = re.search("SELECT .*", data.complaints[0])[0]
     assert select_row_numbers(Rows(settings, data.id), statement) == [0, 2]
