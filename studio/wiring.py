@@ -177,14 +177,9 @@ def _keep_every_trigger(handler: Callable[..., Any], options: dict[str, Any]) ->
 
 
 def connect(
-    event: Callable[..., Any],
-    handler: Callable[..., Any],
-    inputs: Named | None = None,
-    outputs: Named | None = None,
-    visitor: bool = False,
-    validate: Callable[..., Any] | None = None,
-    **options: Any,
-) -> Any:
+    event: Callable[..., Any], handler: Callable[..., Any], inputs: Named | None = None, outputs: Named | None = None,
+    visitor: bool = False, validate: Callable[..., Any] | None = None, **options: Any,
+) -> Any:  # fmt: skip
     """Connect a handler to an event by the names of its inputs and outputs.
 
     Args:
