@@ -37,8 +37,8 @@ class Comparison:
     """Two lanes, the metric that compares them, and the groups of prompts.
 
     Attributes:
-        first: Number of the lane that is compared with.
-        second: Number of the lane that is judged.
+        first: Number of the reference lane.
+        second: Number of the judged lane.
         metric: Name of the primary metric, or "auto".
         grouping: What the prompts are grouped by; "" for nothing.
     """
@@ -86,8 +86,8 @@ class VerdictView:
 
         Args:
             evaluation: The evaluation.
-            first: Number of the lane that is compared with; None for the judged run's parent, base, or the first lane.
-            second: Number of the lane that is judged; None for the last lane.
+            first: Number of the reference lane; None for the judged run's parent, the base, or the first lane.
+            second: Number of the judged lane; None for the last lane.
             metric: Name of the primary metric; None for the one that suits the prompts.
             grouping: What the prompts are grouped by.
         """
@@ -156,12 +156,15 @@ class VerdictView:
         return html + over_steps_html(metric, points)
 
     def _gain(self, evaluation: Evaluation, compared: Comparison, lane: int) -> float | None:
-        """Return how much better a lane is than the reference lane by the primary metric; None if it is not known."""
+        """Return how much better a lane is than the reference lane by the primary metric.
+
+        None if it is not known, or if neither direction of the metric is better.
+        """
         if lane == compared.first:
             return None
         _, verdict = self.read(evaluation, Comparison(compared.first, lane, compared.metric))
         found = next((each for metric, each in verdict.overall if metric == verdict.primary), None)
-        if found is None or not found.rows:
+        if found is None or not found.rows or verdict.primary.better == "neither":
             return None
         return -found.difference if verdict.primary.better == "lower" else found.difference
 
