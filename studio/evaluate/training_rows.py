@@ -18,7 +18,7 @@ from core.evaluate.config import parse_lane
 from core.evaluate.lineage import usual_lanes
 from core.evaluate.store import Evaluation, EvaluationStore
 from core.runs.store import Run
-from studio.event_values import row_number, table_value
+from studio.event_values import parse_index, row_number, table_value
 from studio.handlers import info
 from studio.source_rows import nearest_rows_html, row_to_open, source_of
 from studio.wiring import HEAVY, PRIVATE, UNLIMITED, connect
@@ -42,7 +42,8 @@ class TrainingRows:
             evaluation_id: The selected evaluation.
             prompt: The prompt's index, as the table's event carries it.
         """
-        if not evaluation_id or not str(prompt).isdigit():
+        index = parse_index(prompt)
+        if not evaluation_id or index is None:
             return self.clear()
         evaluation = self.store.find(evaluation_id)
         lanes = evaluation.config().lanes
@@ -53,7 +54,7 @@ class TrainingRows:
         values = [value for _, value in tuned]
         chosen = judged if judged in values else next(iter(values), None)
         return {
-            "prompt": int(prompt),
+            "prompt": index,
             "of": evaluation_id,
             "lane": gr.update(choices=tuned, value=chosen, visible=len(tuned) > 1),
             **{name: gr.update(visible=bool(tuned)) for name in ("search", "again")},
@@ -132,8 +133,8 @@ class TrainingRows:
             raise StudioError(_NO_PROMPT)
         evaluation = self.store.find(evaluation_id)
         lanes = evaluation.config().lanes
-        number = int(lane) if str(lane).isdigit() else -1
-        if not 0 <= number < len(lanes) or not parse_lane(lanes[number])[0]:
+        number = parse_index(lane)
+        if number is None or number >= len(lanes) or not parse_lane(lanes[number])[0]:
             raise StudioError("Only a tuned model has training rows. Choose one of the runs of this evaluation.")
         return evaluation, number, self.store.runs.run(parse_lane(lanes[number])[0])
 

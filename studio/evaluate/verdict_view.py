@@ -23,12 +23,14 @@ from core.system.files import modified_ns
 from studio.evaluate.ability_html import StepPoint, ability_html, classification_html, over_steps_html
 from studio.evaluate.row_selection import SelectedRows, Selection, select_rows
 from studio.evaluate.verdict_html import differences_html, explanations_html, groups_html, verdict_html
+from studio.event_values import parse_index
 
 # Number of verdicts that are kept; one takes a second for a thousand prompts.
 _MAX_CACHED = 20
 _NOT_YET = "The verdict appears here when all prompts are answered and scored."
 _NOT_SCORED = "This evaluation was made by another version of the studio, so its verdict must be computed once."
 _ONE_MODEL = "One model alone gives no verdict. Choose a second one under Models to compare them on the same prompts."
+# What a page can choose to compare: the arguments of `VerdictView.compare`.
 NAMES = ("first", "second", "metric", "grouping")
 
 
@@ -94,7 +96,7 @@ class VerdictView:
         lanes = evaluation.config().lanes
         usual = usual_lanes(lanes, self.store.runs) or (0, 0)
         one, other = (
-            int(value) if str(value).isdigit() and int(value) < len(lanes) else default
+            index if (index := parse_index(value)) is not None and index < len(lanes) else default
             for value, default in zip((first, second), usual, strict=True)
         )
         if one == other:

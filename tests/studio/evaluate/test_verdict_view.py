@@ -57,7 +57,7 @@ def test_a_selection_without_rows_says_so(scored):
     assert "answered by every model" not in shown["table"]
 
 
-@pytest.mark.parametrize("value", [None, "", "9", "-1", "x", 7, ["0"]])
+@pytest.mark.parametrize("value", [None, "", "9", "-1", "x", "²", "1" * 5_000, 7, ["0"]])
 def test_lanes_of_a_caller_are_checked(scored, value):
     store, evaluation = scored
     compared = VerdictView(store).compare(evaluation, value, value, None, None)
