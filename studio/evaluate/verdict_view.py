@@ -30,7 +30,7 @@ _MAX_CACHED = 20
 _NOT_YET = "The verdict appears here when all prompts are answered and scored."
 _NOT_SCORED = "This evaluation was made by another version of the studio, so its verdict must be computed once."
 _ONE_MODEL = "One model alone gives no verdict. Choose a second one under Models to compare them on the same prompts."
-# What a page can choose to compare: the arguments of `VerdictView.compare`.
+# Choices of a page: the arguments of `VerdictView.compare`.
 NAMES = ("first", "second", "metric", "grouping")
 
 
