@@ -66,7 +66,7 @@ def serve(home: Path, environment: dict[str, str]) -> tuple[subprocess.Popen, st
 
 
 def open_tab(page: Page, name: str) -> None:
-    """Open a tab, and wait until its charts are drawn."""
+    """Open a tab, and wait until its charts are plotted."""
     page.get_by_role("tab", name=name, exact=True).first.click()
     page.wait_for_timeout(1200)
 
