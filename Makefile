@@ -30,7 +30,7 @@ test-gpu: $(VENV)/dev
 pictures: $(VENV)/dev
 	$(BIN)/python docs/take_pictures.py
 
-# The pages of docs/ that are made from the code: file tree, API calls, data formats, and model support.
+# The pages of docs/ that are made from the code: file tree, API calls, data formats, metrics, and model support.
 api: $(VENV)/dev
 	$(BIN)/python docs/make_architecture.py
 	$(BIN)/python docs/make_api.py

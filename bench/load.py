@@ -45,8 +45,14 @@ SETTINGS = {
     "eval_steps": 0,
     "sample_prompts": "",
 }
-
-
+# A visitor's actions on the page: the id of an element, and its event.
+EVENTS = {
+    "rows": ("page-next", "click"),
+    "search": ("search", "change"),
+    "run": ("run", "change"),
+    "chat (whole answers)": ("send", "click"),
+    "vote": ("chat-now", "vote"),
+}
 # A visitor's answer in tokens.
 _ANSWER_TOKENS = 24
 _LEAVE_SECONDS = 180
@@ -74,7 +80,7 @@ class Visitor(threading.Thread):
         began = time.monotonic()
         try:
             result = call()
-        except (httpx.HTTPError, AssertionError, OSError, StopIteration) as error:
+        except (httpx.HTTPError, AssertionError, OSError, LookupError) as error:
             self.results.errors.append(f"{kind}: {type(error).__name__}: {str(error)[:120]}")
             return None
         self.results.times[kind].append(time.monotonic() - began)
@@ -89,52 +95,42 @@ class Visitor(threading.Thread):
         page = self.time_call("page", lambda: PageClient(self.app.url, headers))
         if page is None:
             return
-        events = {event["api_name"]: event for event in page.events}
-        runs = self.time_call("runs", lambda: page.run(events["listed"], [None, False]))
-        run_id = runs["output"]["data"][0]["value"] if runs else None
+        runs = self.time_call("runs", lambda: page.call("list_runs")["data"][0])
+        run_id = runs[0]["id"] if runs else None
         while time.monotonic() < self.ends:
-            self._make_call(page, events, run_id)
+            self._make_call(page, run_id)
             time.sleep(self.pause * (0.5 + self.rng.random()))
 
-    def _make_call(self, page: PageClient, events: dict, run_id: str | None) -> None:
+    def _make_call(self, page: PageClient, run_id: str | None) -> None:
         kind = self.rng.choices(["rows", "search", "run", "home", "chat"], [4, 2, 3, 2, 2])[0]
         if kind == "rows":
-            self.time_call(kind, lambda: page.run(events["turned_1"], [None, None, None, 1, 25]))
+            self._cause(page, kind, {})
         elif kind == "search":
-            word = self.rng.choice(["light", "storm", "gull", "tide"])
-            self.time_call(kind, lambda: page.run(events["search"], [None, word]))
+            self._cause(page, kind, {"search": self.rng.choice(["light", "storm", "gull", "tide"])})
         elif kind == "run":
-            self.time_call(kind, lambda: page.run(events["opened_1"], [run_id, "tokens/s"]))
+            self._cause(page, kind, {"run": run_id})
         elif kind == "home":
             self.time_call("page", lambda: page.http.get(f"{self.app.url}/").raise_for_status())
         else:
-            self.ask_and_vote(page, events)
+            # Both lanes answer. The conversation's id is a state that the page's load event sets on the server.
+            question = {"prompt": self.rng.choice(QUESTIONS), "field-max_new_tokens": _ANSWER_TOKENS}
+            self._cause(page, "chat (whole answers)", question)
+            self._cause(page, "vote", {}, {"value": self.rng.choice(["left", "right", "tie"])})
 
-    def ask_and_vote(self, page: PageClient, events: dict) -> None:
-        """Send a question to both lanes, wait for the whole answers, and vote."""
-        send, vote = events["send"], events["vote"]
-        form = [self.value_of(page, number) for number in send["inputs"]]
-        prompt_at = next(
-            index
-            for index, number in enumerate(send["inputs"])
-            if self.component(page, number)["props"].get("elem_id") == "prompt"
-        )
-        form[prompt_at] = self.rng.choice(QUESTIONS)
-        # The conversation's id is a state that the page's load event sets on the server.
-        self.time_call("chat (whole answers)", lambda: page.run(send, form))
-        body = {"value": self.rng.choice(["left", "right", "tie"])}
-        form = [self.value_of(page, number) for number in vote["inputs"]]
-        self.time_call("vote", lambda: page.run(vote, form, body))
+    def _cause(self, page: PageClient, name: str, changed: dict[str, Any], event_data: dict | None = None) -> None:
+        """Cause one of `EVENTS`, and wait for its end.
 
-    @staticmethod
-    def component(page: PageClient, number: int) -> dict:
-        """Return the configuration of a component by its id."""
-        return next(component for component in page.config["components"] if component["id"] == number)
-
-    def value_of(self, page: PageClient, number: int) -> Any:
-        """Return the value of a component as the page has it at the start; short answers for the length."""
-        props = self.component(page, number)["props"]
-        return _ANSWER_TOKENS if props.get("label", "").startswith("Length") else props.get("value")
+        Args:
+            page: The visitor's page.
+            name: Name of the event.
+            changed: Values of inputs by the ids of their elements; all others are those of the page at its start.
+            event_data: What the event carries.
+        """
+        event = page.event_of(*EVENTS[name])
+        components = {each["id"]: each["props"] for each in page.config["components"]}
+        inputs = [components[number] for number in event["inputs"]]
+        values = [changed.get(each.get("elem_id"), each.get("value")) for each in inputs]
+        self.time_call(name, lambda: page.run(event, values, event_data))
 
 
 def measure_rate(run: Run, seconds: float) -> float:

@@ -20,14 +20,15 @@ Tone = Literal["better", "worse", "unclear"]
 
 @dataclass(frozen=True)
 class Interval:
-    """A difference and its interval on a row's scale, oriented so that to the right is better.
+    """A difference and its interval on a row's scale; to the right is better, or more if neither is better.
 
     Attributes:
         value: The difference.
         low: Lower end of the interval.
         high: Upper end of the interval.
         extent: The scale goes from -extent to extent.
-        is_judged: Whether one side is better than the other.
+        is_judged: Whether the side of zero can be called better or worse: not if neither direction of the measure is
+            better, or if a test does not confirm the difference.
     """
 
     value: float
@@ -44,7 +45,7 @@ class Interval:
 
     @property
     def tone(self) -> Tone:
-        """Return the side of zero that holds the whole interval; "unclear" if none does, or neither is better."""
+        """Return the side of zero that holds the whole interval; "unclear" if none does, or if it is not judged."""
         if not self.is_judged or self.low <= 0 <= self.high:
             return "unclear"
         return "better" if self.low > 0 else "worse"

@@ -27,7 +27,7 @@ QUESTION = "How do I keep houseplants alive in winter?"
 
 
 def open_tab(page: Page, name: str) -> None:
-    """Open a tab, and wait until its charts are drawn."""
+    """Open a tab, and wait until its charts are plotted."""
     page.get_by_role("tab", name=name, exact=True).first.click()
     page.wait_for_timeout(1200)
 

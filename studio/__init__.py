@@ -1,1 +1,1 @@
-"""The page: one file a tab, joining core to components, and `app`, which assembles them."""
+"""The page: one file per tab, joining core to components, and `app`, which assembles them."""

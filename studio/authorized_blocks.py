@@ -26,6 +26,7 @@ from studio.origin import HEARTBEAT_PREFIX, MAX_PATH_CHARACTERS, path_of
 from studio.unread_messages import UnreadMessages
 
 VISITOR_COOKIE = "studio_visitor"
+FOREIGN_SESSION = "This session is another browser's. Load the page again."
 # Key of the ASGI scope for the HTTP status of a refused call, which the middleware reads.
 STATUS_KEY = "studio.status"
 _MAX_COOKIE_CHARACTERS = 64
@@ -123,7 +124,7 @@ class AuthorizedBlocks(gr.Blocks):
         is_unload = {kind for _, kind in function.targets} == {"unload"}
         closes_own_page = is_unload and self.former_owners.get(session_hash) == caller.name
         if not closes_own_page and not self.owns_session(session_hash, caller):
-            raise StudioError("This session is another browser's. Load the page again.")
+            raise StudioError(FOREIGN_SESSION)
 
     async def process_api(
         self, block_fn: BlockFunction | int, inputs: list[Any], state: Any = None, request: Any = None, *args: Any,

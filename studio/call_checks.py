@@ -7,7 +7,7 @@ from typing import Any
 from starlette.requests import Request
 
 from core.access.roles import Caller, Way
-from studio.authorized_blocks import AuthorizedBlocks
+from studio.authorized_blocks import FOREIGN_SESSION, AuthorizedBlocks
 from studio.origin import HEARTBEAT_PREFIX, RefusalError
 
 _RESULT_ROUTES = re.compile(r"/gradio_api/(?:queue/data|call/.+/(?P<call>[^/]+))")
@@ -19,7 +19,6 @@ END_KEY = "studio.end_reading"
 MAX_PARTS = 5_000
 # A text of JSON; one that is not closed goes to the end. Possessive, so that no input makes it go back.
 _JSON_TEXT = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
-_FOREIGN = "This session is another browser's. Load the page again."
 _FOREIGN_CALL = "This call is another browser's. Call again."
 
 
@@ -34,7 +33,7 @@ def check_session(blocks: AuthorizedBlocks, request: Request, path: str, caller:
         return
     session = path.removeprefix(HEARTBEAT_PREFIX) if is_heartbeat else request.query_params.get("session_hash")
     if not blocks.owns_session(session, caller):
-        raise RefusalError(403, _FOREIGN)
+        raise RefusalError(403, FOREIGN_SESSION)
 
 
 def check_result(blocks: AuthorizedBlocks, request: Request, path: str, caller: Caller) -> None:

@@ -1,11 +1,15 @@
-"""Choices of lists that several tabs show."""
+"""Choices of lists, and kinds of uploaded files, that several tabs show."""
 
 from core.access import roles
-from core.data import subset, table
+from core.data import readers, subset, table
 from core.data.recipe import Recipe
 from core.data.subset import Subset
 from core.settings import Settings
 
+# The browser's file dialog compares the last suffix only: .jsonl.gz must be offered as .gz. Endings that the server
+# refuses are accepted here, so that its explanation is shown instead of Gradio's.
+UPLOAD_SUFFIXES = [suffix for suffix in readers.SUFFIXES if suffix.count(".") == 1] + [".gz", ".zst", *readers.ADVISED]
+UPLOAD_LABEL = "JSONL, JSON, CSV, TSV, YAML, Parquet, Arrow, text; .gz, .zst"
 # Prefix of a subset's value in the list of datasets. If the subset is chosen, it is opened as a dataset.
 SUBSET_PREFIX = "subset:"
 

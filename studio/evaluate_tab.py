@@ -174,7 +174,7 @@ def _connect_drawer(do: PromptDrawer, drawer: DrawerWidgets, widgets: Evaluation
 
 def _connect_verdict(do: EvaluationView, widgets: EvaluationViewWidgets) -> None:
     """Connect what is compared, and the numbers of the verdict with the rows behind them."""
-    seen = {**_seen(widgets)}
+    seen = _seen(widgets)
     table = {**widgets.table_outputs, "selection": widgets.selection}
     chosen = {name: seen[name] for name in seen if name != "selection"}
     everything = {**widgets.outputs, "selection": widgets.selection}

@@ -12,6 +12,7 @@ from components.data_table import value_of
 from core.errors import StudioError
 
 _MAX_ROW = 2**62
+_MAX_DIGITS = 15
 _MAX_NAME_CHARACTERS = 2_000
 # The page nests its values about five levels deep. Python, pydantic and Gradio descend into a value by calling
 # themselves, and fail at some hundreds of levels.
@@ -115,6 +116,13 @@ def table_value(event: gr.EventData) -> Any:
     # JSON within a text can hold what the text itself does not.
     check_text(value)
     return value
+
+
+def parse_index(value: Any) -> int | None:
+    """Return the index that a caller sent as a text or a number; None if it is none."""
+    text = str(value)
+    # Python takes digits of other scripts for digits, but cannot read all of them, nor thousands of digits.
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS else None
 
 
 def row_number(event: gr.EventData) -> int:

@@ -4,7 +4,7 @@ from typing import Any
 
 import gradio as gr
 
-from components.conversation import empty_html
+from components.conversation import empty_html, skeleton_html
 from components.download import build_download
 from core.errors import StudioError
 from core.export.adapter import INSTALL, base_name, base_note, example_code, list_files, write_adapter
@@ -101,7 +101,7 @@ def build_export_tab(runs: RunStore, demo: gr.Blocks, changes: list[Any]) -> gr.
         )
         download = build_download("Download adapter (ZIP)", "export-download", variant="primary", size="lg")
     about = gr.HTML(
-        '<div class="qs-skeleton">Loading the runs …</div>', js_on_load=read_static("copy_code.js"),
+        skeleton_html("Loading the runs …"), js_on_load=read_static("copy_code.js"),
         elem_id="export-about", padding=False,
     )  # fmt: skip
     chosen = {"adapter": adapter, "about": about, "download": download.button}

@@ -19,7 +19,7 @@ from starlette.exceptions import HTTPException
 
 from core.access.roles import Caller
 from core.system.secret_masking import log_event
-from studio.authorized_blocks import AuthorizedBlocks
+from studio.authorized_blocks import FOREIGN_SESSION, AuthorizedBlocks
 
 # Running calls of one visitor. A page makes about ten when it loads.
 MAX_CALLS_PER_VISITOR = 16
@@ -59,7 +59,7 @@ class FairQueue:
         """
         caller = self._blocks.caller_of(request, username)
         if not self._blocks.owns_session(body.session_hash, caller):
-            raise HTTPException(403, "This session is another browser's. Load the page again.")
+            raise HTTPException(403, FOREIGN_SESSION)
         if refusal := self._refusal(caller, _body_bytes(request)):
             log_event("refused", path="queue", status=429, caller=caller.name, why=refusal)
             raise HTTPException(429, refusal)

@@ -14,6 +14,7 @@ from core.data import subset, table
 from core.data.subset import Subset
 from core.data.table import Dataset
 from core.errors import StudioError
+from core.evaluate import result
 from core.evaluate.config import parse_lane
 from core.evaluate.store import ACTIVE as EVALUATION_ACTIVE
 from core.evaluate.store import Evaluation, EvaluationStore
@@ -30,8 +31,6 @@ _VERBS = {
     "queued": "waits in the queue", "preparing": "is being prepared", "running": "is running",
     "stopping": "is stopping",
 }  # fmt: skip
-# Begins the name of an evaluation's answers that were opened as a dataset (`core.evaluate.result`).
-_ANSWERS = "answers-"
 _OPENED_KINDS = ("upload", "folder", "hub")
 
 
@@ -160,7 +159,7 @@ class JourneyBar:
         """Return the dataset that was opened last, if it has no subset and nothing was trained since."""
         # Answers of an evaluation are opened to read them, and the bundled data have a subset from the start.
         opened = [found for found in table.opened_datasets(self.settings) if found.source.kind in _OPENED_KINDS]
-        opened = [found for found in opened if not found.source.name.startswith(_ANSWERS)]
+        opened = [found for found in opened if not found.source.name.startswith(result.NAME_PREFIX)]
         if not opened or opened[-1].id in {found.recipe.dataset for found in subsets}:
             return None
         since = modified_ns(table.folder(self.settings, opened[-1].id) / "about.json") / 1e9

@@ -62,7 +62,7 @@ class OpenPages:
         """Count a page as open during the body of the with statement.
 
         Args:
-            path: Path of a request; other ones than those of heartbeats, which browsers keep open, are not counted.
+            path: Path of a request. Only that of a heartbeat, which a browser keeps open, counts.
         """
         if not path.startswith(HEARTBEAT_PREFIX):
             yield
@@ -79,8 +79,9 @@ class OpenPages:
     def choose_page_to_drop(self, sessions: Iterable[str], caller_of: Callable[[str], str]) -> str | None:
         """Return the page of a visitor to drop; None if all are the owner's.
 
-        In the network with the most pages, and of those without a browser if there are any, it is the oldest of the
-        visitor with the most. Visitors whose network is not known, as a proxy hides it, count as one network.
+        Of the pages in the network with the most, those that no browser keeps open come first, if there are any; of
+        these, the page is the oldest of the visitor with the most. Visitors whose network is not known, because a proxy
+        hides it, count as one network.
 
         Args:
             sessions: The pages, the oldest first.

@@ -59,7 +59,10 @@ class FairSessions(StateHolder):
                 self.time_last_used.pop(dropped, None)
 
     def _choose(self, latest: str) -> str | None:
-        """Return the page to drop; None for a visitor's among the owner's, which are dropped for the owner alone."""
+        """Return the page to drop to keep the latest one.
+
+        None if the latest is a visitor's and all others are the owner's, which only another page of the owner replaces.
+        """
         pages, owners = self.blocks.open_pages, self.blocks.session_owners
         others = [name for name in self.session_data if name != latest]
         if chosen := pages.choose_page_to_drop(others, lambda session: owners.get(session, "")):

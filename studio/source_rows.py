@@ -1,12 +1,47 @@
-"""Training rows that other tabs name and the Data tab opens."""
+"""Training rows that the Chat and Evaluate tabs list and the Data tab opens."""
 
 import time
 from typing import Any
 
+from markupsafe import Markup
+
+from components.data_table import TableColumn, TablePage, TableRow, table_html
+from core.chat import nearest
 from core.data import table
 from core.data.subset import Subset
 from core.errors import StudioError
 from core.settings import Settings
+from studio.html import render
+
+_COLUMNS = [
+    TableColumn("row", "Row", numeric=True),
+    TableColumn("score", "Match", numeric=True),
+    TableColumn("question", "Question", wide=True),
+    TableColumn("answer", "Trained on", wide=True),
+]
+
+
+def nearest_rows_html(settings: Settings, known: Subset, model: str, answer: str, advice: str) -> Markup:
+    """Return the training rows nearest to an answer: what they are, and a table whose rows can be opened.
+
+    Args:
+        settings: The studio's settings.
+        known: The subset that the model was trained on.
+        model: The model's title.
+        answer: The answer's text.
+        advice: What to do with the rows.
+    """
+    rows = [
+        TableRow(row.row, [f"{row.row:,}", f"{row.score:.1f}", row.prompt, row.answer])
+        for row in nearest.nearest(settings, known.name, answer)
+    ]
+    note = (
+        f"The rows of {known.name}, which {model} was trained on, that have the largest number of rare words in common "
+        f"with this answer. {advice}"
+    )
+    empty = "No training row has a word in common with this answer."
+    found = Markup(table_html(TablePage(_COLUMNS, rows, plain=True, empty=empty)))
+    return render("nearest_rows", note=note, method=nearest.METHOD, table=found)
 
 
 def source_of(known: Subset) -> dict[str, Any]:

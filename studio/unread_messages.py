@@ -133,7 +133,7 @@ class UnreadMessages(OrderedDict):
             self._drop(self._choose())
 
     def _choose(self) -> str:
-        """Return the unread page to drop: others who are about to read keep theirs, and the owner as well."""
+        """Return the unread page to drop: one of the visitor with the most, or the owner's if there is no other."""
         return self._pages.choose_page_to_drop(self._unread, self._caller_of) or next(iter(self._unread))
 
     def __missing__(self, session: str) -> Any:

@@ -170,11 +170,11 @@ def _validator_by_name(validate: Callable[..., Any], inputs: Named) -> Callable[
 def _keep_every_trigger(handler: Callable[..., Any], options: dict[str, Any]) -> dict[str, Any]:
     """Return the options of an event whose triggers differ in their data: a second row is clicked, another box ticked.
 
-    Gradio leaves out a trigger that comes while the one before runs. A generator works for a while, such as one that
-    streams an answer, and keeps that: a second click means the same.
+    Gradio leaves out a trigger that comes while the one before runs. That stays so for a generator, which works for a
+    while, such as one that streams an answer: a second click on its button means the same.
 
     Raises:
-        ValueError: Only the last trigger is to be kept.
+        ValueError: The options keep only the last trigger.
     """
     if options.get("trigger_mode") == "always_last":
         raise ValueError(f"{handler.__qualname__} would get the data of the first trigger, not of the last.")
@@ -186,14 +186,9 @@ def _keep_every_trigger(handler: Callable[..., Any], options: dict[str, Any]) ->
 
 
 def connect(
-    event: Callable[..., Any],
-    handler: Callable[..., Any],
-    inputs: Named | None = None,
-    outputs: Named | None = None,
-    visitor: bool = False,
-    validate: Callable[..., Any] | None = None,
-    **options: Any,
-) -> Any:
+    event: Callable[..., Any], handler: Callable[..., Any], inputs: Named | None = None, outputs: Named | None = None,
+    visitor: bool = False, validate: Callable[..., Any] | None = None, **options: Any,
+) -> Any:  # fmt: skip
     """Connect a handler to an event by the names of its inputs and outputs.
 
     Args:

@@ -2,6 +2,7 @@
 
 import ast
 import re
+import sys
 import tokenize
 from collections import Counter
 from functools import cache
@@ -48,6 +49,12 @@ def test_function_has_at_most_40_lines(path):
 def test_listed_long_function_exceeds_limit():
     found = {f"{name_of(path)}:{name}" for path in SOURCES for name, n in functions(path) if n > MAX_FUNCTION_LINES}
     assert LONG_FUNCTIONS.keys() <= found
+
+
+def test_script_has_no_name_of_the_standard_library():
+    """Python searches a script's own folder first: every other script there would import it instead."""
+    scripts = [path for path in SOURCES if name_of(path).split("/")[0] in ("bench", "docs")]
+    assert not {path.stem for path in scripts} & set(sys.stdlib_module_names)
 
 
 # Comments

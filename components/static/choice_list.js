@@ -1,3 +1,4 @@
+// Sends the changed choices of a list at once, when its button is pressed.
 const changed = () => [...element.querySelectorAll('select')].filter(at => at.value !== at.dataset.value);
 element.addEventListener('change', event => {
   if (!event.target.matches('select')) return;

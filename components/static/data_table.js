@@ -1,3 +1,4 @@
+// A table of rows: sends clicks and ticks to the server, and keeps scroll position and focus when it is rendered again.
 const events = ['sort_by', 'pick_bar', 'drop_filter', 'open_row', 'tick_row'];
 // State of this browser since the last rendering, which the server may have made before it.
 const last = {first: null, top: 0, had: false, open: null, focus: null};

@@ -1,3 +1,4 @@
+// Sends the key of a row that is clicked, or chosen by the keyboard.
 function pick(from) {
   const row = from.closest('tr[data-key]');
   if (row) trigger('pick_row', {value: row.dataset.key});

@@ -1,3 +1,4 @@
+// Editor of a conversation's turns: adds and removes them, and sends them when they are saved.
 function turns() {
   return [...element.querySelectorAll('.te-turns .te-turn')].map(turn => {
     const role = turn.querySelector('select').value, content = turn.querySelector('textarea').value;

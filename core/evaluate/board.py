@@ -124,12 +124,17 @@ def make_board(
     if not chosen:
         notes.append("No row has a reference or a label, so no metric can judge the answers.")
     if unscored:
-        plural = "s" * (len(unscored) != 1)
-        notes.append(
-            f"{len(unscored):,} finished evaluation{plural} left out, without scores of this version. Compute the "
-            f"verdict on its page, or run: python -m core evaluate show {unscored[0]}"
-        )
+        notes.append(describe_unscored(unscored))
     return Board(prompts.key.model, prompts, chosen, rows, notes)
+
+
+def describe_unscored(unscored: Sequence[str]) -> str:
+    """Return a note on the evaluations without scores, of which there is at least one."""
+    plural = "s" * (len(unscored) != 1)
+    return (
+        f"{len(unscored):,} finished evaluation{plural} left out, without scores of this version. Select each under "
+        f"Evaluation and press “Compute the verdict”, or run: python -m core evaluate show {unscored[0]}"
+    )
 
 
 def judged_metrics(prompts: PromptSet) -> list[Metric]:

@@ -35,6 +35,8 @@ FILE_KINDS = tuple(FILE_LABELS)
 _SCORED_SHARE = 0.5
 # Prefix of the columns with the answers of a lane.
 _ANSWER = "answer of "
+# Begins the name of each result's file, and so of the dataset that it is opened as.
+NAME_PREFIX = "answers-"
 
 
 def iterate_rows(
@@ -101,7 +103,7 @@ def comparison_columns(columns: Sequence[str]) -> list[str]:
 def _result_name(evaluation: Evaluation) -> str:
     """Return the file name without suffix; that of a partial result contains the number of finished prompts."""
     finished, total = len(evaluation.finished(evaluation.answers())), evaluation.set_size()
-    return f"answers-{evaluation.id}" + (f"-{finished}-of-{total}" if finished < total else "")
+    return f"{NAME_PREFIX}{evaluation.id}" + (f"-{finished}-of-{total}" if finished < total else "")
 
 
 def write(store: EvaluationStore, evaluation: Evaluation, kind: str, progress: Progress = ignore_progress) -> Path:

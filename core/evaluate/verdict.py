@@ -74,9 +74,12 @@ class Verdict:
 
     @property
     def gain(self) -> float | None:
-        """Return how much better the judged lane is by the primary metric, in its unit; None if it is not known."""
+        """Return how much better the judged lane is by the primary metric, in its unit.
+
+        None if it is not known, or if neither direction of the metric is better.
+        """
         found = next((each for metric, each in self.overall if metric == self.primary), None)
-        if found is None or not found.rows:
+        if found is None or not found.rows or self.primary.better == "neither":
             return None
         return -found.difference if self.primary.better == "lower" else found.difference
 

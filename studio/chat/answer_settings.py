@@ -9,6 +9,7 @@ from core.chat.sampling import Sampling
 from core.errors import StudioError, sentences
 from studio.chat.conversations import Conversations
 from studio.chat.view import Updates
+from studio.event_values import parse_index
 
 _LANE_PREFIX = "Model "
 
@@ -71,4 +72,5 @@ def parse_sampling(values: dict[str, Any]) -> Sampling:
 def _lane_index(scope: str, chat: Conversation) -> int | None:
     """Return the lane of a scope; None for all lanes, and for a lane that was removed since."""
     number = scope.removeprefix(_LANE_PREFIX) if scope.startswith(_LANE_PREFIX) else ""
-    return int(number) - 1 if number.isdigit() and 0 < int(number) <= len(chat.lanes) else None
+    index = parse_index(number) or 0
+    return index - 1 if 0 < index <= len(chat.lanes) else None

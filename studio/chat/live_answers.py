@@ -23,6 +23,7 @@ SECONDS_BETWEEN_READS = 0.25
 # many reads per second of all pages together.
 THROTTLED_SECONDS, THROTTLED_READS_OF_ALL_PAGES = 2.0, 4
 _MAX_KNOWN_CHARACTERS = 1_000
+_BAD_KNOWN = f"Send the numbers of characters of at most {MAX_LANES} cards: known={{KEY: CHARACTERS}}."
 
 
 class LiveAnswers:
@@ -66,7 +67,7 @@ class LiveAnswers:
                 return JSONResponse({"error": "Sign in first."}, 401)
             known = _read_known(request.query_params.get("known", ""))
             if known is None:
-                return JSONResponse({"error": f"known={{KEY: CHARACTERS}} for at most {MAX_LANES} cards."}, 400)
+                return JSONResponse({"error": _BAD_KNOWN}, 400)
             found = self.read(request.headers.get("x-live", ""), known)
             return JSONResponse(found, headers={"cache-control": "no-store"}) if found else Response(status_code=204)
 

@@ -2,23 +2,11 @@
 
 from typing import Any
 
-from markupsafe import Markup
-
-from components.data_table import TableColumn, TablePage, TableRow, table_html
-from core.chat import nearest
 from core.data import subset
 from core.errors import StudioError
 from studio.chat.conversations import Conversations
 from studio.chat.view import Updates
-from studio.html import render
-from studio.source_rows import row_to_open, source_of
-
-_COLUMNS = [
-    TableColumn("row", "Row", numeric=True),
-    TableColumn("score", "Match", numeric=True),
-    TableColumn("question", "Question", wide=True),
-    TableColumn("answer", "Trained on", wide=True),
-]
+from studio.source_rows import nearest_rows_html, row_to_open, source_of
 
 
 class NearestRows:
@@ -41,21 +29,9 @@ class NearestRows:
         if answer is None or not answer.run or chat.turns[turn].hidden:
             raise StudioError("Only an answer of a tuned model has training rows. Choose one whose name is shown.")
         known = subset.find(self.settings, self.store.run(answer.run).config().subset)
-        rows = [
-            TableRow(row.row, [f"{row.row:,}", f"{row.score:.1f}", row.prompt, row.answer])
-            for row in nearest.nearest(self.settings, known.name, answer.text)
-        ]
         title = self.store.titles().get(answer.run, answer.run)
-        note = (
-            f"The rows of {known.name}, which {title} was trained on, that have the largest number of rare words in "
-            "common with this answer."
-        )
-        empty = "No training row has a word in common with this answer."
-        found = Markup(table_html(TablePage(_COLUMNS, rows, plain=True, empty=empty)))
-        return {
-            "nearest_rows": render("chat/nearest_rows", note=note, method=nearest.METHOD, table=found),
-            "rows_source": source_of(known),
-        }
+        shown = nearest_rows_html(self.settings, known, title, answer.text, "Click one to open it.")
+        return {"nearest_rows": shown, "rows_source": source_of(known)}
 
     def open_row(self, rows_source: dict | None, row: int) -> dict[str, Any]:
         """Return the row that the Data tab should open: its dataset, how that is read, and the row's number."""

@@ -13,7 +13,7 @@ from studio.chat.view import Updates
 
 
 class RenderedPrompts:
-    """Event handler of "Show the rendered prompts"."""
+    """Event handler of "Show rendered prompts"."""
 
     def __init__(self, picker: ModelPicker):
         self.picker, self.conversations = picker, picker.conversations

@@ -88,7 +88,7 @@ class Voting:
         chat = self.conversations.find(chat_id)
         rows, left_out = votes.preferences(votes.read(self._path(chat)))
         if not rows and not left_out:
-            raise StudioError("No vote has a winner yet, so there is nothing to export. Vote left or right first.")
+            raise StudioError("No vote has a winner yet, so there is nothing to export. Vote for an answer first.")
         reason = (
             f"{left_out:,} {'vote' if left_out == 1 else 'votes'} with a winner cannot be exported: preference data "
             "has one prompt for both answers, and these lanes had different earlier answers or system prompts."

@@ -19,14 +19,12 @@ from core.data.table import Dataset
 from core.errors import StudioError
 from core.settings import Settings, inside
 from core.system.jobs import Job, Jobs
-from studio.choices import SUBSET_PREFIX, dataset_choices
+from studio.choices import SUBSET_PREFIX, UPLOAD_LABEL, UPLOAD_SUFFIXES, dataset_choices
 from studio.data.page_state import State, open_source_row, parse_state, reading_on_opening
 from studio.data.row_pane import linked_row
 from studio.handlers import info, warn
 from studio.job_progress import follow
 
-# Endings that the server refuses are accepted here, so that its explanation is shown instead of Gradio's.
-_UPLOAD_SUFFIXES = [suffix for suffix in readers.SUFFIXES if suffix.count(".") == 1] + [".gz", ".zst", *readers.ADVISED]
 # Files that are read at once, each in a process of its own.
 MAX_OPENINGS = 8
 
@@ -196,11 +194,9 @@ def build_open_dataset() -> OpenDatasetWidgets:
         with gr.Row():
             with gr.Column(min_width=260):
                 upload = UploadFile(
-                    label="From this computer", file_types=_UPLOAD_SUFFIXES, height=150, elem_id="upload"
+                    label="From this computer", file_types=UPLOAD_SUFFIXES, height=150, elem_id="upload"
                 )
-                gr.Markdown(
-                    "JSONL, JSON, CSV, TSV, YAML, Parquet, Arrow, text; also .gz and .zst", elem_classes="qs-note"
-                )
+                gr.Markdown(UPLOAD_LABEL, elem_classes="qs-note")
             with gr.Column(min_width=260):
                 hub, open_hub = _build_hub()
             with gr.Column(min_width=260):

@@ -14,6 +14,7 @@ from core.errors import StudioError, sentences
 from core.settings import Settings
 from studio.data.page_state import PageState, State, parse_state
 from studio.data.row_changes import Changes, RowChanges, changes_of, with_changes
+from studio.event_values import parse_index
 
 NEW_ROW = "new"
 _ROLES = ["system", "user", "assistant", "tool"]
@@ -69,8 +70,8 @@ class RowEdits:
         found = changes_of(page, changes)
         if row == NEW_ROW:
             new = found.model_copy(update={"added": [*found.added, turns]})
-        elif isinstance(row, str) and row.isascii() and row.isdigit() and len(row) < 16:
-            number = page.existing_row(self.settings, int(row))
+        elif isinstance(row, str) and (index := parse_index(row)) is not None:
+            number = page.existing_row(self.settings, index)
             new = found.model_copy(update={"edited": {**found.edited, number: turns}})
         else:
             raise StudioError("The editor sent no row. Reload the page and edit the row again.")

@@ -16,12 +16,11 @@ from studio.data.page_state import PageState, State, parse_state, reading_on_ope
 from studio.data.row_changes import Changes, changes_of
 from studio.data.row_edits import RowEditsWidgets, build_row_edits
 from studio.data.row_view import VIEWS, row_html
+from studio.event_values import parse_index
 from studio.html import read_static, render
 
 # Query parameters of a link to a row.
 DATASET, ROW = "dataset", "row"
-# Digits of the largest row number that a link may have.
-_MAX_DIGITS = 15
 
 
 class RowPane:
@@ -54,9 +53,10 @@ def linked_row(settings: Settings, query: Mapping[str, str]) -> dict[str, Any] |
         return None
     # The name is checked like every other one from outside.
     table.find(settings, dataset)
-    if not (row.isascii() and row.isdigit() and len(row) <= _MAX_DIGITS):
+    index = parse_index(row)
+    if index is None:
         raise StudioError(f"The link names no row ({row[:40]!r}). Open it without “{ROW}=” to see the dataset.")
-    number = PageState(dataset=dataset).existing_row(settings, int(row))
+    number = PageState(dataset=dataset).existing_row(settings, index)
     return {"dataset": dataset, "row": number, "reading": reading_on_opening(settings, dataset)}
 
 

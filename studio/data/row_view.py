@@ -30,7 +30,7 @@ def row_html(settings: Settings, state: State, opened: int | None, view: str, ch
     if not page.dataset or opened is None:
         return empty_html(NO_ROW)
     row = page.open_rows(settings).row(opened)
-    # The rows of a file are of one split, whose name nobody gave.
+    # The rows of a file are of one split, whose name says nothing.
     split = f"{row['split']}, " if len(page.find_dataset(settings).splits) > 1 else ""
     chips: list[Chip] = [("", f"{split}line {row['line']:,}", False), *note_chips(row["notes"])]
     if opened in changes.excluded:

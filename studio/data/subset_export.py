@@ -23,6 +23,7 @@ from studio.handlers import info
 from studio.job_progress import follow
 
 _QUICK_ROWS = 1000
+_TWO_NEEDED = "Choose two subsets to see what they share."
 _MAX_EXAMPLE_ROWS = 3
 
 
@@ -97,7 +98,7 @@ class ExportSubset:
     def compare(self, left: str | None, right: str | None) -> dict[str, Any]:
         """Compare two subsets: shared conversations, overlap of training and held-out rows, lengths."""
         if not left or not right:
-            return {"comparison": empty_html("Choose two subsets to see what they share.")}
+            return {"comparison": empty_html(_TWO_NEEDED)}
         found = compare.compare(self.settings, left, right)
         sizes = f"of {found.left_size:,} and {found.right_size:,} different ones"
         chips = [(f"{found.common:,}", f"conversations in both, {sizes}", False)]
@@ -158,9 +159,7 @@ def build_export_subset() -> ExportSubsetWidgets:
         push, push_button = _push_fields(), gr.Button("Push to Hub", elem_id="push")
     with gr.Accordion("Compare with another subset", open=False, elem_id="compare-box", elem_classes="qs-quiet"):
         other = gr.Dropdown(label="Other subset", allow_custom_value=True, elem_id="compare-with")
-        comparison = gr.HTML(
-            empty_html("Choose two subsets to see what they share."), elem_id="comparison", padding=False
-        )
+        comparison = gr.HTML(empty_html(_TWO_NEEDED), elem_id="comparison", padding=False)
     return ExportSubsetWidgets(
         chosen, browse, subset_text, form, kinds, button, bar, written, download, push, push_button, other, comparison
     )

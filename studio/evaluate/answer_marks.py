@@ -10,7 +10,7 @@ from core.evaluate.line_file import Line
 from core.evaluate.memorization.tracing import TextSpan
 from studio.html import render
 
-# Colors of spans, by their rank in length.
+# Number of colors of spans, which are given in turn, the longest span first.
 _TONES = 4
 # Differences in nats from which on a token is more or less likely, and much more or less: factors of 1.6 and 7.4.
 _SOME, _MUCH = 0.5, 2.0
@@ -31,7 +31,7 @@ def copied_html(text: str, spans: Sequence[TextSpan], subset: str) -> Markup:
     ranked = [(span, rank % _TONES) for rank, span in enumerate(spans)]
     parts, end = [], 0
     for span, tone in sorted(ranked, key=lambda pair: pair[0].start):
-        # Tokens of one character's bytes have the same place, so neighbors may overlap by a character.
+        # Spans of tokens can overlap by one character: several tokens may share the bytes of one.
         start = max(span.start, end)
         parts += [(text[end:start], None, 0), (text[start : span.end], span, tone)]
         end = max(span.end, end)
@@ -50,13 +50,15 @@ def copied_legend(subset: str, run: str) -> Markup:
 
 
 def likelihood_html(text: str, line: Line | None, first: int, second: int, titles: Sequence[str]) -> Markup:
-    """Return an answer's tokens, colored by how much more likely one lane finds them; its text, if one has not read it.
+    """Return an answer's tokens, colored by how much more likely the judged lane finds them than the reference lane.
+
+    If one of the lanes has not read the answer, return its plain text with the reason.
 
     Args:
         text: The answer.
         line: Its line of lens.jsonl; None if there is none.
-        first: The lane that is compared with.
-        second: The lane that is judged.
+        first: The reference lane.
+        second: The judged lane.
         titles: Titles of the lanes.
     """
     reference, judged = (line["losses"][lane] if line else None for lane in (first, second))
@@ -65,8 +67,8 @@ def likelihood_html(text: str, line: Line | None, first: int, second: int, title
         answer = conversation_html([{"role": "assistant", "content": text}])
         return render("evaluate/no_likelihood", reason=reason, answer=answer)
     pieces = [
-        (text, f"lens-{_tone(base - tuned)}", _tooltip(base, tuned, titles[first], titles[second]))
-        for text, base, tuned in zip(line["tokens"], reference, judged, strict=True)
+        (token, f"lens-{_tone(before - after)}", _tooltip(before, after, titles[first], titles[second]))
+        for token, before, after in zip(line["tokens"], reference, judged, strict=True)
     ]
     means = [(titles[lane], sum(losses) / len(losses)) for lane, losses in ((first, reference), (second, judged))]
     sums = [(title, f"{mean:.3f}", f"{math.exp(min(mean, 700)):,.2f}") for title, mean in means]
@@ -82,9 +84,10 @@ def _tone(gain: float) -> str:
     return f"{'more' if gain > 0 else 'less'}{2 if abs(gain) >= _MUCH else 1}"
 
 
-def _tooltip(base: float, tuned: float, first: str, second: str) -> str:
-    change = f"{base - tuned:+.2f}".replace("-", "−")
-    return f"{change} nats: {second} {_percent(tuned)}, {first} {_percent(base)}"
+def _tooltip(before: float, after: float, first: str, second: str) -> str:
+    """Return the numbers of a token, from its losses under the reference lane and under the judged lane."""
+    change = f"{before - after:+.2f}".replace("-", "−")
+    return f"{change} nats: {second} {_percent(after)}, {first} {_percent(before)}"
 
 
 def _percent(loss: float) -> str:
@@ -97,7 +100,7 @@ def likelihood_legend(first: str, second: str) -> Markup:
     """Return what the colors of tokens mean.
 
     Args:
-        first: Title of the lane that is compared with.
-        second: Title of the lane that is judged.
+        first: Title of the reference lane.
+        second: Title of the judged lane.
     """
     return render("evaluate/likelihood_legend", first=first, second=second, tones=_LEGEND)

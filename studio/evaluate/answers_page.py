@@ -8,8 +8,10 @@ from components.pager import clamp_page, position_text
 from core.evaluate.answers_file import AnswerReader
 from core.evaluate.metrics import METRICS
 from core.evaluate.prompts import Prompts
-from studio.evaluate.evaluation_html import answers_html
-from studio.evaluate.row_selection import SIDES, SelectedRows, Selection
+from studio.evaluate.evaluation_html import NOT_ANSWERED, answers_html
+from studio.evaluate.row_selection import NEUTRAL_SIDES, SIDES, SelectedRows, Selection
+
+_NO_ROW = "No row is in this selection. Choose All, or remove the group."
 
 
 def page_of_answers(
@@ -32,8 +34,11 @@ def page_of_answers(
     metric = METRICS.get(selection.metric)
     changes = [selected.changes.get(index, "") for index in shown] if selected.changes and metric else None
     finished = [(index, asked[index], answers.read(index)) for index in shown]
-    table = answers_html(titles, finished, f"change of {metric.title}" if metric else "", changes)
-    sides = [(f"{SIDES[side]} ({count:,})", side) for side, count in selected.counts.items()]
+    is_filtered = selection.side != "all" or bool(selection.grouping)
+    change = f"change of {metric.title}" if metric else ""
+    table = answers_html(titles, finished, change, changes, _NO_ROW if is_filtered else NOT_ANSWERED)
+    names = NEUTRAL_SIDES if metric and metric.better == "neither" else SIDES
+    sides = [(f"{names[side]} ({count:,})", side) for side, count in selected.counts.items()]
     return {
         "table": table,
         "page": number,

@@ -10,7 +10,7 @@ from gradio.blocks import Block
 
 from components.data_table import build_data_table
 from core.errors import StudioError
-from core.evaluate.board import PARENT, TREE, Board, boards_of, judged_metrics, make_board
+from core.evaluate.board import PARENT, TREE, Board, boards_of, describe_unscored, judged_metrics, make_board
 from core.evaluate.metrics import METRICS
 from core.evaluate.prompt_sets import PromptSet
 from core.evaluate.store import EvaluationStore
@@ -21,7 +21,7 @@ from studio.wiring import LATEST_ONLY, UNLIMITED, connect
 
 _MAX_CACHED = 20
 _EMPTY = (
-    "No evaluation is finished and scored yet. Evaluate a run beside its base model: it appears here, with every "
+    "No evaluation is finished and scored yet. Evaluate a run beside its base model: it appears here, and every "
     "further run that is evaluated on the same prompts is listed beside it."
 )
 Order = dict[str, Any]
@@ -90,7 +90,7 @@ class BoardView:
 
     @staticmethod
     def sort(order: Order | None, column: str) -> Order:
-        """Return the order by a column; the column that it is sorted by already changes direction."""
+        """Return the order by a column; sorting by the same column again reverses the direction."""
         by, descending, ticked = parse_order(order)
         # Of a metric, the best comes first.
         descending = not descending if column == by else column in (*METRICS, PARENT)
@@ -149,9 +149,9 @@ def _notes(board: Board) -> list[str]:
 
 def _nothing(unscored: Sequence[str]) -> dict[str, Any]:
     """Return the empty board."""
-    notes = [f"{len(unscored):,} finished without scores of this version; compute the verdict on its page."]
+    notes = [describe_unscored(unscored)] if unscored else []
     hidden = {name: gr.update(visible=False) for name in ("model", "prompts", "subset", "metrics")}
-    shown = render("evaluate/board_notes", empty=_EMPTY, notes=notes if unscored else [])
+    shown = render("evaluate/board_notes", empty=_EMPTY, notes=notes)
     return {**hidden, "table": "", "pair": "", "notes": shown}
 
 

@@ -35,16 +35,24 @@ class ClassifierActions:
         if not evaluation_id or not run:
             raise StudioError("Select an evaluation and a classifier first.")
         evaluation = self.store.find(evaluation_id)
-        if read_classification(evaluation, self._count(evaluation_id)) is None:
-            raise StudioError("The references of this evaluation are no labels, so a classifier cannot be compared.")
+        if read_classification(evaluation, self._count_prompts(evaluation_id)) is None:
+            raise StudioError(
+                "The references of this evaluation are no labels, so a classifier cannot be compared. Select an "
+                "evaluation of labeled rows."
+            )
         title = "Classifying the prompts"
         job = self.jobs.start(f"classify/{evaluation.id}", title, classifiers.predict, self.store, evaluation, run)
         yield from follow(job, lambda done: self.show(evaluation_id))
 
-    def _count(self, evaluation_id: str) -> int:
+    def _count_prompts(self, evaluation_id: str) -> int:
+        """Return the number of scored prompts.
+
+        Raises:
+            StudioError: The evaluation has no scores.
+        """
         found = scores_file.find(self.store.find(evaluation_id))
         if found is None:
-            raise StudioError("The evaluation is not scored yet. Wait for its end, then classify.")
+            raise StudioError("This evaluation has no scores yet. Wait for its end, or press “Compute the verdict”.")
         return found.prompts
 
     def show(self, evaluation_id: str | None) -> dict[str, Any]:
@@ -76,7 +84,7 @@ class ClassifierWidgets(NamedTuple):
 def build_classifier_panel() -> ClassifierWidgets:
     """Build the panel in the open layout."""
     with gr.Accordion("Classifiers", open=False, visible=False, elem_id="evaluate-classifiers") as panel:
-        run = gr.Dropdown(label="Classifier", info="A run with Task classify.", elem_id="classifier-run")
+        run = gr.Dropdown(label="Classifier", info="A run with the Task classify.", elem_id="classifier-run")
         start = gr.Button("Classify the same prompts", size="sm", elem_id="classifier-start")
         bar = build_progress_bar("classifier-progress")
         classified = gr.HTML(elem_id="evaluate-classified", padding=False)

@@ -21,6 +21,7 @@ from studio.html import render
 # Characters of a text that a cell of the table shows.
 _MAX_CELL_CHARS = 240
 NO_EVALUATION = "No evaluation yet"
+NOT_ANSWERED = "No prompt is answered by every model yet. The longest prompts are answered first."
 NO_PROMPT = "Click a row to read its answers in full."
 _FAILED = ("failed", "interrupted", "unreadable")
 
@@ -67,7 +68,7 @@ def none_html(text: str) -> str:
 
 
 def first_html() -> str:
-    """Return what stands in place of the view before the first evaluation: what there will be to see."""
+    """Return the text in place of the view before the first evaluation: what the view will show."""
     return render("evaluate/first", text=NO_EVALUATION)
 
 
@@ -93,7 +94,7 @@ def metrics_html(titles: list[str], answers: AnswerReader, scores: Scores | None
 
 def answers_html(
     titles: list[str], finished: list[tuple[int, Prompt, list[Line]]], change: str = "",
-    changes: Sequence[str] | None = None,
+    changes: Sequence[str] | None = None, empty: str = NOT_ANSWERED,
 ) -> str:  # fmt: skip
     """Return one page of the table: a row per prompt, a column per lane.
 
@@ -102,6 +103,7 @@ def answers_html(
         finished: Index, prompt and one answer per lane.
         change: Heading of the column of changes.
         changes: Text of the change of each row; None for no such column.
+        empty: Text in place of the rows if there are none.
     """
     has_reference = any(prompt.reference for _, prompt, _ in finished)
     columns = [TableColumn("prompt", "#", numeric=True), TableColumn("question", "prompt", wide=True)]
@@ -115,7 +117,6 @@ def answers_html(
         texts = [prompt.question, *([prompt.reference] if has_reference else []), *(line["text"] for line in lines)]
         cells = [f"{index:,}", *([changes[at]] if changes is not None else [])]
         rows.append(TableRow(str(index), [*cells, *(text[:_MAX_CELL_CHARS] for text in texts)]))
-    empty = "No prompt is answered by every model yet. The longest prompts are answered first."
     return table_html(TablePage(columns, rows, empty=empty, plain=True))
 
 

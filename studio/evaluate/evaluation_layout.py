@@ -26,8 +26,8 @@ class EvaluationViewWidgets:
 
     Attributes:
         evaluation: Selects the evaluation.
-        first: The model that is compared with.
-        second: The model that is judged.
+        first: The reference model.
+        second: The judged model.
         metric: The metric that decides.
         score: Scores an evaluation that has no scores of this version, and so no verdict.
         grouping: What the prompts are grouped by.
@@ -156,7 +156,7 @@ def _build_answers() -> dict[str, Any]:
 
 
 def _build_rest() -> dict[str, Any]:
-    """Build the ways out of the tab: as a dataset, as a file, or deleted; and how it was measured."""
+    """Build the buttons that open, download and delete the answers, and the notes on how they were measured."""
     with gr.Row(elem_id="evaluate-result", equal_height=True):
         opened = gr.Button("Open in the Data tab", elem_id="evaluate-open", interactive=False, size="sm", min_width=76)
         kind = gr.Dropdown(

@@ -4,7 +4,7 @@ It reads the evaluation's files only, so it shows the same after a reload or a r
 """
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import gradio as gr
@@ -83,8 +83,8 @@ class EvaluationView:
         return {"evaluation": gr.update(choices=choices, value=selected)}
 
     def compare(self, evaluation: Evaluation, comparison: Mapping[str, Any]) -> Comparison:
-        """Return what to compare, by the names of `verdict_view.NAMES` that the page has chosen."""
-        return self.verdicts.compare(evaluation, **_named(comparison))
+        """Return what to compare: what the page has chosen, by the names of `verdict_view.NAMES`."""
+        return self.verdicts.compare(evaluation, **{name: comparison.get(name) for name in NAMES})
 
     # Updates
 
@@ -219,7 +219,8 @@ class EvaluationView:
         # answered.
         finished = sorted(answers.finished) if is_finished else list(answers.finished)
         wanted = self.verdicts.selection(evaluation, compared)
-        wanted = Selection.parse({**vars(wanted), **_named(selection or {}, Selection.__dataclass_fields__)})
+        chosen = {name: value for name, value in (selection or {}).items() if name in vars(wanted)}
+        wanted = Selection.parse({**vars(wanted), **chosen})
         selected = self.verdicts.select(evaluation, wanted, finished)
         if selected is None:
             wanted, selected = Selection(), SelectedRows(finished, {}, {"all": len(finished)})
@@ -231,13 +232,6 @@ def _empty(status: str) -> dict[str, Any]:
     cleared = {"metrics": "", "notes": "", "table": "", "page": 1, "position": "no rows"}
     filters = {name: gr.update(visible=False) for name in ("side", "group_filter")}
     return {"status": status, **cleared, **hidden(""), **filters, **_buttons(None, has_answers=False)}
-
-
-def _named(values: Mapping[str, Any], names: Iterable[str] = NAMES) -> dict[str, Any]:
-    """Return the values of some names; None for a name that a caller left out of a comparison."""
-    if names is NAMES:
-        return {name: values.get(name) for name in names}
-    return {name: value for name, value in values.items() if name in names}
 
 
 def _describe_source(evaluation: Evaluation, runs: dict[str, str]) -> str:

@@ -57,8 +57,8 @@ class JudgeActions:
             url: The server's address.
             model: The model's name on the server.
             key: The server's secret, which is used for this call only.
-            first: The lane that is compared with.
-            second: The lane that is judged.
+            first: The reference lane.
+            second: The judged lane.
         """
         if not evaluation_id:
             raise StudioError("No evaluation is selected. Start one, or select one in the list.")
@@ -142,7 +142,7 @@ def build_judge_panel() -> JudgeWidgets:
         model = gr.Textbox(label="Model", info="The name that the server knows.", visible=False, elem_id="judge-model")
         key = gr.Textbox(
             label="Key", type="password", visible=False, elem_id="judge-key",
-            info=f"Used for this judging only, never saved. Empty: that of {KEY_VARIABLE}, or none.",
+            info=f"Used for this judging only, never saved. If it is empty, the key in {KEY_VARIABLE} is used, if any.",
         )  # fmt: skip
         start = gr.Button("Ask the judge", size="sm", elem_id="judge-start")
         bar = build_progress_bar("judge-progress")
@@ -160,7 +160,7 @@ def connect_judge(
         do: The handlers.
         widgets: The panel's widgets.
         evaluation: Selects the evaluation.
-        compared: The lanes that are compared, `first` and `second`.
+        compared: Chooses the reference lane (`first`) and the judged lane (`second`).
         demo: The page, for its load event.
         changes: Events after which models may have changed.
     """

@@ -18,6 +18,7 @@ from studio.evaluate.answer_marks import copied_html, copied_legend, likelihood_
 from studio.evaluate.evaluation_html import NO_PROMPT, prompt_html
 from studio.evaluate.evaluation_view import EvaluationView
 from studio.evaluate.verdict_view import Comparison
+from studio.event_values import parse_index
 from studio.html import read_static
 
 TEXT, COPIED, LIKELIHOOD = "text", "copied", "likelihood"
@@ -71,13 +72,14 @@ class PromptDrawer:
         Args:
             evaluation_id: The selected evaluation.
             number: The prompt's index, as the table's event carries it.
-            marks: How the answers are to be shown; as text if this evaluation has not what it needs.
+            marks: How the answers are to be shown; as text if this evaluation lacks what they need.
             **comparison: What is compared, by the names of `verdict_view.NAMES`.
         """
-        if not evaluation_id or not str(number).isdigit():
+        index = parse_index(number)
+        if not evaluation_id or index is None:
             return {"prompt": empty_html(NO_PROMPT), "shown": "", "marks": gr.update(visible=False)}
         evaluation = self.store.find(evaluation_id)
-        (answers, asked), index = self.view.read(evaluation), int(number)
+        answers, asked = self.view.read(evaluation)
         if index >= len(asked):
             raise StudioError(f"There is no prompt {index}. Expected 0 to {len(asked) - 1}.")
         compared = self.view.compare(evaluation, comparison)

@@ -12,6 +12,8 @@ from core.evaluate.verdict_groups import NO_LABEL
 
 Side = Literal["all", "better", "worse"]
 SIDES: dict[Side, str] = {"all": "All", "better": "Better", "worse": "Worse"}
+# Titles for a metric of which neither direction is better.
+NEUTRAL_SIDES: dict[Side, str] = {"all": "All", "better": "More", "worse": "Less"}
 
 
 @dataclass(frozen=True)
@@ -19,12 +21,12 @@ class Selection:
     """A selection of rows.
 
     Attributes:
-        first: Number of the lane that is compared with.
-        second: Number of the lane that is judged.
+        first: Number of the reference lane.
+        second: Number of the judged lane.
         metric: Name of the metric whose change counts; "" for none.
-        side: Rows that changed to this side only.
+        side: Only rows that changed to this side, or "all".
         grouping: Name of a grouping; "" for all rows.
-        label: The group of it.
+        label: The selected group of this grouping.
     """
 
     first: int = 0
@@ -62,7 +64,8 @@ class SelectedRows:
 def select_rows(scores: Scores, selection: Selection, finished: list[int], format_change: Any) -> SelectedRows:
     """Return the rows of a selection.
 
-    Rows that got better or worse come with the largest change first, all rows in the order of the prompts.
+    Rows that got better or worse come with the largest change first, all rows in the order of the prompts. For a
+    metric of which neither direction is better, "better" are the rows with a higher value.
 
     Args:
         scores: The scores of the evaluation.

@@ -13,8 +13,8 @@ from components.page_html import PageHTML
 from components.upload_file import UploadFile
 from core.chat.sampling import Sampling
 from core.chat.turns import BASE, MAX_LANES
-from core.data import readers
 from core.evaluate.config import EvaluationConfig
+from studio.choices import UPLOAD_LABEL, UPLOAD_SUFFIXES
 
 NO_RUN = (
     "No run has an adapter yet. Train one in the Train tab; until then the base model can answer a subset or a file."
@@ -29,8 +29,6 @@ _OTHER_SAMPLING = tuple(
 )
 _PLAIN_FIELDS = (*_OTHER_SAMPLING, "rows", "turns")
 _MORE_FIELDS = (*_TEXT_FIELDS, *_PLAIN_FIELDS)
-# The browser's file dialog compares the last suffix only: .jsonl.gz must be offered as .gz.
-_FILE_TYPES = [suffix for suffix in readers.SUFFIXES if suffix.count(".") == 1] + [".gz", ".zst", *readers.ADVISED]
 NUMBERS = tuple(
     name
     for name in (*_FIRST_FIELDS, *_SETTINGS, *_MORE_FIELDS)
@@ -94,8 +92,7 @@ def build_start_form() -> StartFormWidgets:
         "split": _field("split", visible=False),
     }
     upload = UploadFile(
-        label="Text, JSON, CSV, TSV, Parquet or Arrow",
-        file_types=_FILE_TYPES, height=110, visible=False, elem_id="evaluate-upload",
+        label=UPLOAD_LABEL, file_types=UPLOAD_SUFFIXES, height=110, visible=False, elem_id="evaluate-upload",
     )  # fmt: skip
     fields["lanes"] = gr.Dropdown(
         [("Base model", BASE)], value=[BASE], multiselect=True, max_choices=MAX_LANES, allow_custom_value=True,

@@ -19,6 +19,7 @@ from core.evaluate.memorization.tracing import COPIED, Traces
 from core.evaluate.store import Evaluation
 from core.system.jobs import Jobs
 from studio.evaluate.evaluation_view import EvaluationView
+from studio.event_values import parse_index
 from studio.html import render
 from studio.job_progress import cancel, follow, job_outputs
 from studio.source_rows import row_to_open, source_of
@@ -47,8 +48,8 @@ class TraceActions:
 
         Args:
             evaluation_id: The selected evaluation.
-            first: The lane that is compared with.
-            second: The lane that is judged.
+            first: The reference lane.
+            second: The judged lane.
         """
         evaluation, run, _ = self._find(evaluation_id, first, second)
         title = "Tracing the answers"
@@ -74,14 +75,15 @@ class TraceActions:
         Args:
             evaluation_id: The selected evaluation.
             number: The span's number in the table, as its event carries it.
-            first: The lane that is compared with.
-            second: The lane that is judged.
+            first: The reference lane.
+            second: The judged lane.
         """
         evaluation, run, _ = self._find(evaluation_id, first, second)
         found = tracing.find(evaluation, run)
-        if found is None or not str(number).isdigit() or int(number) >= len(found.about.longest):
+        index = parse_index(number)
+        if found is None or index is None or index >= len(found.about.longest):
             raise StudioError("This span is no longer there. Trace the answers again.")
-        return self.open_row(evaluation_id, str(found.about.longest[int(number)].row), first, second)
+        return self.open_row(evaluation_id, str(found.about.longest[index].row), first, second)
 
     def open_row(
         self, evaluation_id: str | None, row: str, first: str | None = None, second: str | None = None
@@ -91,19 +93,20 @@ class TraceActions:
         Args:
             evaluation_id: The selected evaluation.
             row: Its number, as the event of a span carries it.
-            first: The lane that is compared with.
-            second: The lane that is judged.
+            first: The reference lane.
+            second: The judged lane.
         """
         _, run, _ = self._find(evaluation_id, first, second)
-        if not run or not str(row).isdigit():
+        number = parse_index(row)
+        if not run or number is None:
             raise StudioError(f"There is no training row {str(row)[:40]!r}. Click a colored span.")
         known = subset.find(self.store.settings, self.store.runs.run(run).config().subset)
-        return {"row_wanted": row_to_open(self.store.settings, source_of(known), int(row))}
+        return {"row_wanted": row_to_open(self.store.settings, source_of(known), number)}
 
     def _find(
         self, evaluation_id: str | None, first: str | None, second: str | None
     ) -> tuple[Evaluation, str, tuple[int, int]]:
-        """Return the evaluation, the run whose rows are searched ("" for none), and the lanes that are compared."""
+        """Return the evaluation, the run whose rows are searched ("" for none), and the compared lanes."""
         if not evaluation_id:
             raise StudioError("No evaluation is selected. Start one, or select one in the list.")
         evaluation = self.store.find(evaluation_id)
@@ -173,7 +176,7 @@ def connect_trace(
         do: The handlers.
         widgets: The panel's widgets.
         evaluation: Selects the evaluation.
-        compared: The lanes that are compared, `first` and `second`.
+        compared: Chooses the reference lane (`first`) and the judged lane (`second`).
         prompt: Shows one prompt; its event `pick_span` carries a row.
     """
     job = gr.State(None)

@@ -3,35 +3,29 @@
 The rows open in the Data tab, where edits, exclusions and additions become a part of the next subset's recipe.
 """
 
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
 from gradio.blocks import Block
-from markupsafe import Markup
 
 from components.conversation import skeleton_html
-from components.data_table import TableColumn, TablePage, TableRow, build_data_table, table_html
-from core.chat import nearest
-from core.data import subset, table
+from components.data_table import build_data_table
+from core.data import subset
 from core.errors import StudioError
 from core.evaluate.config import parse_lane
 from core.evaluate.lineage import usual_lanes
 from core.evaluate.store import Evaluation, EvaluationStore
 from core.runs.store import Run
-from studio.event_values import row_number, table_value
+from studio.event_values import parse_index, row_number, table_value
 from studio.handlers import info
-from studio.html import render
+from studio.source_rows import nearest_rows_html, row_to_open, source_of
 from studio.wiring import HEAVY, PRIVATE, UNLIMITED, connect
 
-_COLUMNS = [
-    TableColumn("row", "Row", numeric=True),
-    TableColumn("score", "Match", numeric=True),
-    TableColumn("question", "Question", wide=True),
-    TableColumn("answer", "Trained on", wide=True),
-]
+_ADVICE = (
+    "Click one to open it in the Data tab, where you can edit it, leave it out or add others; then create a subset."
+)
 _NO_PROMPT = "No prompt is open. Click a row of the table of answers first."
 
 
@@ -48,7 +42,8 @@ class TrainingRows:
             evaluation_id: The selected evaluation.
             prompt: The prompt's index, as the table's event carries it.
         """
-        if not evaluation_id or not str(prompt).isdigit():
+        index = parse_index(prompt)
+        if not evaluation_id or index is None:
             return self.clear()
         evaluation = self.store.find(evaluation_id)
         lanes = evaluation.config().lanes
@@ -59,7 +54,7 @@ class TrainingRows:
         values = [value for _, value in tuned]
         chosen = judged if judged in values else next(iter(values), None)
         return {
-            "prompt": int(prompt),
+            "prompt": index,
             "of": evaluation_id,
             "lane": gr.update(choices=tuned, value=chosen, visible=len(tuned) > 1),
             **{name: gr.update(visible=bool(tuned)) for name in ("search", "again")},
@@ -97,39 +92,20 @@ class TrainingRows:
             raise StudioError(_NO_PROMPT)
         evaluation, number, run = self._find_lane(evaluation_id, lane)
         if not 0 <= prompt < len(evaluation.prompts()):
-            raise StudioError(f"There is no prompt {prompt}. {_NO_PROMPT}")
+            raise StudioError(f"This evaluation has no prompt {prompt}. Click a row of the table of answers.")
         line = evaluation.answers().read(prompt)[number]
         if line is None:
             raise StudioError(f"This model has not answered prompt {prompt:,} yet. Wait for its answer.")
         known = subset.find(self.settings, run.config().subset)
-        rows = [
-            TableRow(row.row, [f"{row.row:,}", f"{row.score:.1f}", row.prompt, row.answer])
-            for row in nearest.nearest(self.settings, known.name, line["text"])
-        ]
         title = self.store.runs.titles().get(run.id, run.title)
-        note = (
-            f"The rows of {known.name}, which {title} was trained on, that share the most rare words with its answer."
-        )
-        empty = "No training row has a word in common with this answer."
-        found = Markup(table_html(TablePage(_COLUMNS, rows, plain=True, empty=empty)))
-        return {
-            "rows": render("evaluate/training_rows", note=note, method=nearest.METHOD, table=found),
-            # Not the whole recipe: it may list thousands of rows, and the page keeps this.
-            "source": {**known.recipe.model_dump(include={"dataset", "reading"}), "subset": known.name},
-        }
+        rows = nearest_rows_html(self.settings, known, title, line["text"], _ADVICE)
+        return {"rows": rows, "source": source_of(known)}
 
     def open_row(self, source: dict[str, Any] | None, row: int) -> dict[str, Any]:
         """Return the row that the Data tab should open: its dataset, how that is read, and the row's number."""
         if not source:
             raise StudioError("No rows are listed yet. Press “Similar training rows” below the answers first.")
-        dataset = table.find(self.settings, source["dataset"])
-        if not 0 <= row < dataset.rows:
-            raise StudioError(
-                f"Row {row:,} was added by the recipe of {source['subset']}, so it is not in the dataset. Open the "
-                "subset as a dataset in the Data tab to see it."
-            )
-        # The time makes a second click on the same row a change, which the Data tab reacts to.
-        return {"dataset": dataset.id, "reading": source.get("reading"), "row": row, "at": time.monotonic()}
+        return row_to_open(self.settings, source, row)
 
     def next_run(self, evaluation_id: str | None, lane: str | None) -> tuple[str, str]:
         """Return the run to train again, and the newest subset of the dataset that it was trained on."""
@@ -157,8 +133,8 @@ class TrainingRows:
             raise StudioError(_NO_PROMPT)
         evaluation = self.store.find(evaluation_id)
         lanes = evaluation.config().lanes
-        number = int(lane) if str(lane).isdigit() else -1
-        if not 0 <= number < len(lanes) or not parse_lane(lanes[number])[0]:
+        number = parse_index(lane)
+        if number is None or number >= len(lanes) or not parse_lane(lanes[number])[0]:
             raise StudioError("Only a tuned model has training rows. Choose one of the runs of this evaluation.")
         return evaluation, number, self.store.runs.run(parse_lane(lanes[number])[0])
 
@@ -173,8 +149,9 @@ class TrainingRowsWidgets:
         again: Fills the Train tab's form with the run's settings.
         rows: The rows that were found.
         prompt: Index of the open prompt, or None.
-        source: The dataset of the rows that are listed.
+        source: The dataset of the listed rows.
         row_wanted: A training row that the Data tab should open (`TrainingRows.open_row`).
+        of: Id of the evaluation whose prompt is open; empty if none is.
     """
 
     lane: gr.Radio

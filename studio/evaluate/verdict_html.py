@@ -16,6 +16,8 @@ from studio.html import render
 # Groups that a table shows; the largest come first.
 MAX_GROUPS = 40
 _SIGNS = {"better": "▲", "worse": "▼", "unclear": "?"}
+# Meanings of the left and the right of a plot if neither direction of a metric is better.
+_NEUTRAL = ("less", "more")
 
 
 def verdict_html(verdict: Verdict, first: str, second: str) -> Markup:
@@ -23,8 +25,8 @@ def verdict_html(verdict: Verdict, first: str, second: str) -> Markup:
 
     Args:
         verdict: The verdict.
-        first: Title of the lane that is compared with.
-        second: Title of the lane that is judged.
+        first: Title of the reference lane.
+        second: Title of the judged lane.
     """
     head, _, rest = verdict.sentence.partition(":")
     text = rest.strip()
@@ -42,26 +44,31 @@ def verdict_html(verdict: Verdict, first: str, second: str) -> Markup:
 
 
 def differences_html(verdict: Verdict, first: str, second: str) -> Markup:
-    """Return the table of all metrics; a row's key is the metric's name."""
+    """Return the tables of all metrics; a row's key is the metric's name.
+
+    A primary metric of which neither direction is better has a table of its own above the others.
+    """
     found = [(metric, difference) for metric, difference in verdict.overall if difference.rows]
     # Metrics of one scale share the extent of their plots, so that their bars can be compared.
     extents = {metric.scale: 0.0 for metric, _ in found}
     for metric, difference in found:
         extents[metric.scale] = max(extents[metric.scale], _extent(difference))
-    rows: dict[bool, list[IntervalRow]] = {True: [], False: []}
+    judged, described, neutral_primary = [], [], []
     for metric, difference in found:
         interval = difference_interval(metric, difference, extents[metric.scale])
         row = IntervalRow(
             metric.name, metric.title, difference_cells(metric, difference), interval, why_no_plot(difference),
             is_main=metric == verdict.primary, help=metric.explanation,
         )  # fmt: skip
-        rows[metric.better != "neither" or metric == verdict.primary].append(row)
+        neutral = neutral_primary if metric == verdict.primary else described
+        (judged if metric.better != "neither" else neutral).append(row)
     columns = ["", first, second, "change"]
-    judged = interval_table_html(IntervalTable(columns, rows[True]))
-    if not rows[False]:
-        return judged
-    described = interval_table_html(IntervalTable(columns, rows[False], "less", "more"))
-    return Markup("").join([judged, render("evaluate/described", count=len(rows[False]), table=described)])
+    tables = [IntervalTable(columns, neutral_primary, *_NEUTRAL), IntervalTable(columns, judged)]
+    parts = [interval_table_html(table) for table in tables if table.rows]
+    if described:
+        table = interval_table_html(IntervalTable(columns, described, *_NEUTRAL))
+        parts.append(render("evaluate/described", count=len(described), table=table))
+    return Markup("").join(parts)
 
 
 def groups_html(metric: Metric, groups: Sequence[GroupDifference], first: str, second: str) -> Markup:
@@ -70,8 +77,8 @@ def groups_html(metric: Metric, groups: Sequence[GroupDifference], first: str, s
     Args:
         metric: The primary metric.
         groups: The groups, the largest first.
-        first: Title of the lane that is compared with.
-        second: Title of the lane that is judged.
+        first: Title of the reference lane.
+        second: Title of the judged lane.
     """
     shown = groups[:MAX_GROUPS]
     extent = max((_extent(group.difference) for group in shown), default=0.0)
@@ -82,13 +89,14 @@ def groups_html(metric: Metric, groups: Sequence[GroupDifference], first: str, s
         )
         for group in shown
     ]  # fmt: skip
-    html = interval_table_html(IntervalTable(["", "rows", first, second, "change"], rows))
+    ends = _NEUTRAL if metric.better == "neither" else ()
+    html = interval_table_html(IntervalTable(["", "rows", first, second, "change"], rows, *ends))
     left_out = len(groups) - len(shown)
     return Markup("").join([html, render("evaluate/left_out", count=left_out)]) if left_out else html
 
 
 def explanations_html(metrics: Iterable[Metric]) -> Markup:
-    """Return what each metric says, closed until it is opened."""
+    """Return the meaning and formula of each metric, folded."""
     return render("evaluate/explanations", metrics=list(metrics))
 
 

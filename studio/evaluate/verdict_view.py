@@ -23,6 +23,7 @@ from core.system.files import modified_ns
 from studio.evaluate.ability_html import StepPoint, ability_html, classification_html, over_steps_html
 from studio.evaluate.row_selection import SelectedRows, Selection, select_rows
 from studio.evaluate.verdict_html import differences_html, explanations_html, groups_html, verdict_html
+from studio.event_values import parse_index
 
 # Number of verdicts that are kept; one takes a second for a thousand prompts.
 _MAX_CACHED = 20
@@ -32,6 +33,7 @@ _GOES_ON = ("preparing", "running", "pausing", "paused")
 _ENDED_EARLY = "There is no verdict: the evaluation ended before all prompts were answered."
 _NOT_SCORED = "This evaluation was made by another version of the studio, so its verdict must be computed once."
 _ONE_MODEL = "One model alone gives no verdict. Choose a second one under Models to compare them on the same prompts."
+# Choices of a page: the arguments of `VerdictView.compare`.
 NAMES = ("first", "second", "metric", "grouping")
 
 
@@ -40,8 +42,8 @@ class Comparison:
     """Two lanes, the metric that compares them, and the groups of prompts.
 
     Attributes:
-        first: Number of the lane that is compared with.
-        second: Number of the lane that is judged.
+        first: Number of the reference lane.
+        second: Number of the judged lane.
         metric: Name of the primary metric, or "auto".
         grouping: What the prompts are grouped by; "" for nothing.
     """
@@ -89,15 +91,15 @@ class VerdictView:
 
         Args:
             evaluation: The evaluation.
-            first: Number of the lane that is compared with; None for the judged run's parent, base, or the first lane.
-            second: Number of the lane that is judged; None for the last lane.
+            first: Number of the reference lane; None for the judged run's parent, the base, or the first lane.
+            second: Number of the judged lane; None for the last lane.
             metric: Name of the primary metric; None for the one that suits the prompts.
             grouping: What the prompts are grouped by.
         """
         lanes = evaluation.config().lanes
         usual = usual_lanes(lanes, self.store.runs) or (0, 0)
         one, other = (
-            int(value) if str(value).isdigit() and int(value) < len(lanes) else default
+            index if (index := parse_index(value)) is not None and index < len(lanes) else default
             for value, default in zip((first, second), usual, strict=True)
         )
         if one == other:
@@ -160,7 +162,10 @@ class VerdictView:
         return html + over_steps_html(metric, points)
 
     def _gain(self, evaluation: Evaluation, compared: Comparison, lane: int) -> float | None:
-        """Return how much better a lane is than the reference lane by the primary metric; None if it is not known."""
+        """Return how much better a lane is than the reference lane by the primary metric.
+
+        None if it is not known, or if neither direction of the metric is better.
+        """
         if lane == compared.first:
             return None
         return self.read(evaluation, Comparison(compared.first, lane, compared.metric))[1].gain

@@ -63,7 +63,7 @@ class RunComparison:
         self._summaries = Summaries(timelines)
 
     def sort_by(self, state: ComparisonState, column: str) -> ComparisonState:
-        """Return the state sorted by a column; the column that it is sorted by already changes direction."""
+        """Return the state sorted by a column; sorting by the same column again reverses the direction."""
         if not is_column(column):
             return state
         return replace(state, by=column, descending=not state.descending if state.by == column else False)

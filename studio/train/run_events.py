@@ -75,7 +75,7 @@ def connect_copy(do: Duplication, widgets: TrainWidgets) -> None:
         **UNLIMITED,
     )  # fmt: skip
     filled.success(None, js=read_static("show_copy.js"))
-    # Who chooses a preset or imports settings starts anew.
+    # A preset or imported settings replace those that were copied from a run.
     anew = [copy.forget.click, left.form.preset.input, left.settings.yaml_file.upload]
     connect(partial(gr.on, anew), do.forget, outputs=parent, **UNLIMITED)
     changed = [copy.parent.change, *(field.change for field in fields.values())]

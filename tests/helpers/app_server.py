@@ -125,6 +125,14 @@ class QueueClient:
                     return message
         raise AssertionError("the stream ended without an answer")
 
+    def event_of(self, element: str, kind: str) -> dict:
+        """Return the event of an element of the page, such as the click of a button; it has to exist."""
+        ids = {each["id"] for each in self.config["components"] if each["props"].get("elem_id") == element}
+        targets = {(number, kind) for number in ids}
+        found = [each for each in self.events if targets & {tuple(target) for target in each["targets"]}]
+        assert found, f"the page has no event {kind} of #{element}"
+        return found[0]
+
     def call(self, name: str, *data) -> dict:
         """Return the output of a named endpoint, with the key "error" if it failed."""
         return self.run(next(event for event in self.events if event["api_name"] == name), list(data))["output"]

@@ -69,11 +69,11 @@ class LoopbackHub:
         return repo.commit(dict(files))
 
     def add_token(self, token: str, user: str, may_read: set[str] | None = None, role: str = "write") -> None:
-        """`user` reads, and in the role "write" writes, what lies under their own name; may_read opens other repos."""
+        """Accept a token of `user`, who may write their own repositories in the role "write", and read `may_read`."""
         self.tokens[token] = Account(user, may_read or set(), role)
 
     def env(self, **extra: str) -> dict[str, str]:
-        """The environment for a child process: this one's, less every Hub setting in it, plus `extra`."""
+        """Return the environment for a child process: this one's without its Hub settings, with `extra`."""
         inherited = {
             key: os.environ[key] for key in os.environ if not key.startswith(("HF_", "HUGGING", "TRANSFORMERS_"))
         }

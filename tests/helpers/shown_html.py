@@ -6,6 +6,7 @@ OWN_TAGS = {"div", "span", "i", "b", "small", "ul", "li", "p"}
 
 
 def tags_of(shown):
+    """Return the tags of some HTML with their attributes."""
     found = []
     parser = html.parser.HTMLParser()
     parser.handle_starttag = lambda tag, attrs: found.append((tag, dict(attrs)))
@@ -15,6 +16,7 @@ def tags_of(shown):
 
 
 def assert_inert(shown):
+    """Check that some HTML has only the tags and attributes of a run's view: no text in it became markup."""
     tags = tags_of(shown)
     assert {tag for tag, _ in tags} <= OWN_TAGS
     assert {name for _, attrs in tags for name in attrs} <= {
@@ -24,6 +26,7 @@ def assert_inert(shown):
 
 
 def shown_text(shown):
+    """Return the text of some HTML."""
     found = []
     parser = html.parser.HTMLParser()
     parser.handle_data = found.append

@@ -11,8 +11,9 @@ from collections import Counter
 import httpx
 import pytest
 
+from bench import load
 from studio import journey
-from tests.helpers.app_server import PROJECT, AppServer
+from tests.helpers.app_server import PROJECT, AppServer, QueueClient
 
 TABS = ["Data", "Train", "Chat", "Evaluate"]
 # CPU time of a start, as a multiple of that of importing Gradio, which is most of it; 1.4 was measured. A bound in
@@ -33,6 +34,11 @@ def test_start_takes_little_more_than_importing_gradio(app):
     assert app.first_status == 200
     alone = subprocess.run([sys.executable, "-c", IMPORT], capture_output=True, text=True, check=True)
     assert app.startup_cpu_seconds / float(alone.stdout) < MAX_START_RATIO
+
+
+def test_page_has_the_events_that_the_benchmark_of_visitors_causes(app):
+    page = QueueClient(app.url)
+    assert all(page.event_of(element, kind) for element, kind in load.EVENTS.values())
 
 
 def test_config_has_the_tabs_and_no_analytics(app):

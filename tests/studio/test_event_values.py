@@ -15,6 +15,7 @@ from studio.event_values import (
     check_depth,
     check_text,
     name_of,
+    parse_index,
     row_number,
     step_range,
     stored_ids,
@@ -31,6 +32,14 @@ def event(value) -> gr.EventData:
 @pytest.mark.parametrize(("value", "number"), [("7", 7), (7, 7), ("0", 0)])
 def test_row_number_is_read_from_text_and_number(value, number):
     assert row_number(event(value)) == number
+
+
+@pytest.mark.parametrize(
+    ("value", "index"), [("0", 0), (7, 7), ("12", 12), ("²", None), ("١", None), ("1" * 5_000, None), (-1, None),
+                         ("1.0", None), (None, None), (["0"], None)],
+)  # fmt: skip
+def test_index_is_read_from_text_and_number(value, index):
+    assert parse_index(value) == index
 
 
 @pytest.mark.parametrize("value", [None, "", "x", "-1", "1.5", True, "true", "1" * 30, [1], "[1, 2]", {"a": 1}])

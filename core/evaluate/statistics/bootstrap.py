@@ -1,4 +1,4 @@
-"""Intervals of a mean difference over clusters, whose coverage was chosen by simulation (bench/statistics.py).
+"""Intervals of a mean difference over clusters, whose coverage was chosen by simulation (bench/verdict.py).
 
 Scores of any kind: the symmetric studentized bootstrap over clusters. In each resample, as many clusters as there are
 are sampled with replacement, and the estimate's distance from the original one is divided by its own standard error:

@@ -48,6 +48,8 @@ def test_checkpoints_are_plotted_beside_the_task_in_the_order_of_their_steps():
     html = over_steps_html(METRICS["loss"], points)
     assert MARKUP not in html
     assert html.count("<svg") == 2
+    assert "over the steps, lower is better" in html
+    assert "Tokens over the steps</figcaption>" in over_steps_html(METRICS["tokens"], points)
     assert 'points="20.0,20.0 120.0,50.0 220.0,80.0 "' in html
     assert 'points="20.0,20.0 120.0,20.0 220.0,80.0 "' in html
     assert (

@@ -95,7 +95,7 @@ def test_likelihood_colors_tokens_by_the_difference_of_the_lanes(traced):
         assert f'class="lens-{tone}" title="{title}' in shown
     mean = sum(losses[0]) / 5
     assert f"base: {mean:.3f} nats per token, perplexity {math.exp(mean):.2f}; tuned: " in shown
-    assert "To tuned, a token is, compared with base:" in shown
+    assert "How likely tuned finds a token, compared with base:" in shown
     # The other way round, and a prompt without a line.
     other = do.show(evaluation.id, "0", LIKELIHOOD, first="1", second="0")["prompt"]
     assert 'class="lens-more2" title="+2.90 nats: base 90.5%, tuned 5.0%' in other

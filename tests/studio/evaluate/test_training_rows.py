@@ -35,7 +35,7 @@ def test_similar_rows_of_an_answer_open_in_the_data_tab(do, evaluation):
     wanted = do.open_row(found["source"], row)
     assert (wanted["dataset"], wanted["row"]) == (subset.find(do.settings, "keeper").recipe.dataset, row)
     assert do.open_row(found["source"], row) != wanted, "a second click opens the row again"
-    with pytest.raises(StudioError, match="was added by the recipe of keeper"):
+    with pytest.raises(StudioError, match="was added to the subset and is not in its dataset"):
         do.open_row(found["source"], 10_000)
 
 
@@ -43,7 +43,7 @@ def test_similar_rows_of_an_answer_open_in_the_data_tab(do, evaluation):
     ("prompt", "lane", "message"),
     [
         (None, "2", "No prompt is open"),
-        (7, "2", "There is no prompt 7"),
+        (7, "2", "This evaluation has no prompt 7"),
         (1, "1", "has not answered prompt 1 yet"),
         (1, "0", "Only a tuned model has training rows"),
         (1, "9", "Only a tuned model has training rows"),

@@ -33,7 +33,31 @@ def test_another_metric_decides_and_an_unknown_one_falls_back(scored):
     assert (shown["metric"]["value"], "Decided by Loss" in shown["verdict"]) == ("auto", True)
 
 
-@pytest.mark.parametrize("value", [None, "", "9", "-1", "x", 7, ["0"]])
+def test_more_of_a_metric_without_a_better_direction_is_no_gain(settings, tmp_path):
+    store, evaluation = scored_evaluation(settings, tmp_path, guard=True)
+    view, compared = VerdictView(store), Comparison(0, 1, "compression", "language")
+    assert view._gain(evaluation, Comparison(0, 1, "loss"), 1) > 0
+    assert view._gain(evaluation, compared, 1) is None
+    shown = view.show(evaluation, ["base", "tuned"], compared)
+    assert "<span>← worse</span>" not in shown["groups"]
+    primary, others = shown["differences"].split("</table>", 1)
+    assert ('data-key="compression"' in primary, "<span>← less</span>" in primary) == (True, True)
+    assert 'data-key="loss"' in others
+    page = EvaluationView(store)
+    page.change_comparison(evaluation.id, 25, metric="compression")
+    sides = page.change_selection(evaluation.id, 25, {}, {"metric": "compression"})["side"]["choices"]
+    assert [title.split(" (")[0] for title, _ in sides] == ["All", "More", "Less"]
+
+
+def test_a_selection_without_rows_says_so(scored):
+    store, evaluation = scored
+    view = EvaluationView(store)
+    shown = view.change_selection(evaluation.id, 25, {}, {"metric": "exact_match", "side": "worse"})
+    assert "No row is in this selection." in shown["table"]
+    assert "answered by every model" not in shown["table"]
+
+
+@pytest.mark.parametrize("value", [None, "", "9", "-1", "x", "²", "1" * 5_000, 7, ["0"]])
 def test_lanes_of_a_caller_are_checked(scored, value):
     store, evaluation = scored
     compared = VerdictView(store).compare(evaluation, value, value, None, None)

@@ -135,7 +135,7 @@ def test_arrays_of_different_lengths_are_refused():
     ],
 )
 def test_interval_covers_the_true_difference(kind, sizes, clusters):
-    """Seeds are fixed; 2,000 datasets of more kinds are in bench/statistics.py."""
+    """Seeds are fixed; 2,000 datasets of more kinds are in bench/verdict.py."""
     random, repeats = np.random.default_rng(11), 300
     covered = 0
     for seed in range(repeats):

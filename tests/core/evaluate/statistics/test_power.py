@@ -48,7 +48,7 @@ def test_power_of_right_or_wrong_agrees_with_simulation(rows, share, difference)
 
 
 def test_power_of_a_mean_agrees_with_simulation_in_conversations(monkeypatch):
-    # Student's quantiles in place of resampled ones: many datasets in a second; bench/statistics.py resamples.
+    # Student's quantiles in place of resampled ones: many datasets in a second; bench/verdict.py resamples.
     monkeypatch.setattr("core.evaluate.statistics.bootstrap.MAX_RESAMPLED_CLUSTERS", 0)
     random, repeats, detected, effects = np.random.default_rng(4), 1200, 0, []
     for seed in range(repeats):

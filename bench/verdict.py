@@ -1,6 +1,6 @@
 """Coverage of the intervals, uniformity of the p-values and power of a verdict, in simulated datasets.
 
-    python bench/statistics.py [--sets 2000] [--clusters 20 60 300] [--part coverage uniform power]
+    python bench/verdict.py [--sets 2000] [--clusters 20 60 300] [--part coverage uniform power]
 
 Each dataset has two lanes with a known true difference, in conversations of one or more rows. Coverage is the share of
 95 % intervals that contain the true difference; datasets that are too uneven for an interval are counted separately.
