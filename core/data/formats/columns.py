@@ -60,6 +60,8 @@ SURE_LABEL_NAMES = (
     "label_text",
     "gold_label",
 )
+# Numbers of labels; without the names of the classes they may be either.
+LABEL_ID_NAMES = tuple(f"{name}_id" for name in LABEL_NAMES)
 CHOSEN_NAMES = ("chosen", "preferred_output", "chosen_response", "preferred", "accepted", "response_j")
 REJECTED_NAMES = (
     "rejected", "non_preferred_output", "rejected_response", "dispreferred", "nonpreferred_output", "response_k",
@@ -190,7 +192,7 @@ def _kind(name: str, values: list[Any], texts: list[str], flat: list[Any], diffe
         return "category" if different <= _MAX_CATEGORIES and len(flat) >= _MIN_REPETITIONS * different else "number"
     if different == 1 and len(texts) > 2:
         return "constant"
-    named_id = bool(_ID_NAME.match(name))
+    named_id = bool(_ID_NAME.match(name)) and not find_column([name], LABEL_ID_NAMES)
     is_repeated = different <= _MAX_CATEGORIES and len(texts) >= _MIN_REPETITIONS * different
     if is_repeated and max(map(len, texts)) <= 80 and not named_id:
         return "category"

@@ -1,6 +1,7 @@
 """Proposals for a reading whose rows have a column that may say which answers are good, or which ones of a list."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from core.data.formats import columns as names
 from core.data.formats.answer_choice import marks_of
@@ -41,7 +42,9 @@ def offer_rated(rows: Rows, found: Columns, proposal: Proposal) -> Iterator[Prop
         return
     columns = {slots.get(slot, slot): name for slot, name in taken.items()} | {"label": judged}
     evidence = f"{proposal.evidence}, and a flag in {judged!r}; answers flagged as bad are left out"
-    yield make_proposal(found, "rated", columns, evidence, proposal.rows, proposal.doubt)
+    rated = make_proposal(found, "rated", columns, evidence, proposal.rows, proposal.doubt)
+    roles = dict(proposal.reading.roles)
+    yield replace(rated, reading=rated.reading.model_copy(update={"roles": roles}))
 
 
 def offer_right(rows: Rows, found: Columns, proposal: Proposal) -> Iterator[Proposal]:

@@ -14,7 +14,7 @@ _MAX_RATING = 10
 _WORDS = _UNLIMITED_WORDS | frozenset(
     ("rating", "ratings", "reward", "rewards", "quality", "helpfulness", "correctness", "coherence", "usefulness",
      "truthfulness", "honesty", "harmlessness", "accuracy", "relevance", "fluency", "faithfulness", "factuality",
-     "groundedness", "likert", "satisfaction")
+     "groundedness", "likert", "satisfaction", "csat", "nps", "ces")
 )  # fmt: skip
 # Formats without answers, and those that choose the answers by a flag or a preference already.
 _OTHER_FORMATS = ("text", "label", "preference", "rated", "multiple_choice", "tree")

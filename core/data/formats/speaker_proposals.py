@@ -96,7 +96,8 @@ def _opened(rows: Rows, found: Columns, name: str, proposal: Proposal) -> Iterat
     rest = [other for other in found if other != name and other not in reading.columns.values()]
     asker = next((one for one in _ASKER_NAMES if (n := find_column(rest, (one,))) and _asks(rows, name, n)), None)
     asker = find_column(rest, (asker,)) if asker else None
-    opening = next((n for one in _OPENING_NAMES if (n := find_column(rest, (one,))) and _opens(rows, name, n)), None)
+    openings = (find_column(rest, (one, f"{one}_text", f"plain_{one}")) for one in _OPENING_NAMES)
+    opening = next((one for one in openings if one and _opens(rows, name, one)), None)
     if not opening and not (asker and reading.roles == SPEAKER_ROLES):
         return
     slots = {slot: column for slot, column in reading.columns.items() if slot not in ("messages", "conversations")}

@@ -236,7 +236,7 @@ def _missing_part(rows: Rows, found: Columns) -> str:
     if question := find_column(every, QUESTION_NAMES):
         return f"the column {question!r} holds questions, and no column of answers was found"
     filled = [name for name in every if found[name].kind != "empty"]
-    answer = find_column(filled, (*names.SURE_LABEL_NAMES, *names.COMPLETION_NAMES))
+    answer = find_column(filled, (*names.SURE_LABEL_NAMES, *names.LABEL_ID_NAMES, *names.COMPLETION_NAMES))
     return f"the column {answer!r} may hold the answer about the text" if answer else ""
 
 

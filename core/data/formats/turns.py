@@ -10,6 +10,7 @@ from typing import Any
 
 from core.data.formats.channels import join_channels
 from core.data.formats.conversation import Message, Role, UnusableRow, usual_role
+from core.data.formats.html_twins import plain_field
 from core.data.formats.loss_flags import LOSS_KEYS, SKIP_KEYS, UNCLEAR_KEYS, loss_flag
 from core.data.formats.speaker_order import with_ordered_roles
 from core.data.formats.turn_order import in_order
@@ -33,7 +34,10 @@ _PART_KEYS = frozenset(
 )  # fmt: skip
 # Messages of a conversation have at least so many words on average.
 _MIN_MESSAGE_WORDS = 2
-CALL_KEYS = ("tool_calls", "function_call", "tool_call")
+CALL_KEYS = (
+    "tool_calls", "function_call", "tool_call", "tool_invocations", "toolInvocations", "toolinvocations", "toolCalls",
+    "toolcalls", "function_calls",
+)  # fmt: skip
 RoleOf = Callable[[str], Role | None]
 # Names of the two fields of a question and its answer (Capybara and others).
 PAIR_KEYS = (
@@ -212,6 +216,7 @@ def read_turn(turn: dict[str, Any], note: Note, think: bool = True, role_of: Rol
     if role is None:
         raise UnusableRow(f"unknown role {str(turn.get(role_key))[:40]!r}; name it under Roles")
     content_key = next((key for key in CONTENT_KEYS if not is_missing(turn.get(key))), None)
+    content_key = plain_field(turn, content_key) if content_key else None
     used = {role_key, content_key, *CALL_KEYS, *REASONING_KEYS, *LOSS_KEYS, *SKIP_KEYS, *UNCLEAR_KEYS}
     note_unused(turn, used | visibility_flags(turn), "a turn", note)
     parts = Parts(note)

@@ -16,7 +16,9 @@ from core.data.formats.proposal import Columns, Proposal, Rows, count_present, m
 from core.data.formats.values import is_missing, nested
 
 _QUESTION_WORDS = frozenset(("question", "questions", "prompt", "query", "instruction", "problem", "request", "ask"))
-_ANSWER_WORDS = frozenset(("answer", "answers", "response", "responses", "reply", "completion", "output", "solution"))
+_ANSWER_WORDS = frozenset(
+    ("answer", "answers", "response", "responses", "reply", "completion", "output", "solution", "summary", "summaries")
+)
 # A header of so many words is a sentence, as in a form.
 _MIN_SENTENCE_WORDS = 6
 # Words of a column about the answer.
@@ -104,7 +106,8 @@ def propose_titled(rows: Rows, found: Columns) -> Iterator[Proposal]:
 def _are_texts(rows: Rows, name: str) -> bool:
     """Return whether a column whose name ends with responses or the like holds lists of texts."""
     values = [nested(row[name]) for row in rows if name in row and not is_missing(row[name])]
-    if name.rpartition(".")[2] not in ("responses", "response", "answers", "suggestion") or "." not in name:
+    is_argilla = "." in name and name.rpartition(".")[2] in ("responses", "response", "answers", "suggestion")
+    if not is_argilla and "summaries" not in name_words(name):
         return False
     return bool(values) and all(isinstance(value, list) and isinstance(value[0], str) for value in values if value)
 
