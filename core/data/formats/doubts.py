@@ -41,11 +41,11 @@ _NUMBER = re.compile(r"true|false|-?\d+(?:\.\d+)?(?:e-?\d+)?")
 # Values of a mask that exclude nothing, and those of a flag that skips nothing.
 _ALL_LEARNED, _NONE_SKIPPED = frozenset(("1", "1.0", "true")), frozenset(("0", "0.0", "false"))
 # Columns that say to which conversation, or to which position in it, a row belongs.
-_CONVERSATION_NAMES = (
+CONVERSATION_NAMES = (
     "conversation_id", "conv_id", "dialog_id", "dialogue_id", "chat_id", "session_id", "thread_id", "convo_id",
     "call_id",
 )  # fmt: skip
-_POSITION_NAMES = (
+POSITION_NAMES = (
     "turn", "turn_id", "turn_number", "turn_index", "turn_idx", "message_index", "message_idx", "utterance_id",
     "utterance_idx",
 )  # fmt: skip
@@ -147,7 +147,7 @@ def message_doubt(rows: Rows, found: Columns) -> str:
     """
     every = [name for name in found if found[name].kind != "empty"]
     content = find_column(every, CONTENT_KEYS)
-    number = find_column(every, _CONVERSATION_NAMES + _POSITION_NAMES)
+    number = find_column(every, CONVERSATION_NAMES + POSITION_NAMES)
     for key in ROLE_KEYS:
         speaker = find_column([name for name in every if name != content], (key,))
         if not speaker or not content:
@@ -158,7 +158,7 @@ def message_doubt(rows: Rows, found: Columns) -> str:
                 f"each row is one message (columns {speaker!r} and {content!r}); put all messages of a conversation, "
                 "in order, into one row as a list of objects with role and content"
             )
-    talk, position = find_column(every, _CONVERSATION_NAMES), find_column(every, _POSITION_NAMES)
+    talk, position = find_column(every, CONVERSATION_NAMES), find_column(every, POSITION_NAMES)
     if content and talk and position and _comes_back(rows, talk):
         return (
             f"each row is one message ({content!r}) of the conversation in {talk!r}; put all messages of a "

@@ -114,7 +114,7 @@ def _judgment(rows: Rows, found: Columns, taken: set[str], is_text: bool) -> str
         if name in taken or not 1 <= len(values) <= _MOST_JUDGMENTS or count_filled(rows, name, are_flags):
             continue
         is_flag = not is_text and _is_flag_of_answers(name, values)
-        named = is_flag or find_column([name], known) and not (is_text and find_column([name], _ABOUT_TEXT_NAMES))
+        named = is_flag or (find_column([name], known) and not (is_text and find_column([name], _ABOUT_TEXT_NAMES)))
         if values & words or (named and (len(values) > 1 or values & {"0", "0.0", "-1", "false"})):
             return name
     return None

@@ -33,7 +33,9 @@ def names_below_groups(groups: list[str], names: list[str], rows: list[list[str]
     if not are_column_names([*filter(None, pairs)]) or not (repeats or (is_unique and has_known_name(names))):
         return None
     # A value of the column in another row is no name.
-    if any(name and name in (row[index].strip() for row in rows if index < len(row)) for index, name in enumerate(names)):
+    if any(
+        name and name in (row[index].strip() for row in rows if index < len(row)) for index, name in enumerate(names)
+    ):
         return None
     return names if is_unique else pairs
 
