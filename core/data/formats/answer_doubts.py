@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from core.data.formats.answer_choice import are_marks, is_discarded
+from core.data.formats.api_bodies import failed_reason
 from core.data.formats.columns import find_column, name_words
 from core.data.formats.conversation import usual_role
 from core.data.formats.doubts import holds, second_answers
@@ -132,6 +133,9 @@ def _spelled(value: Any) -> str:
 def failure_doubt(rows: Rows, found: Columns, taken: Iterable[str | None]) -> str:
     """Return the doubt that a column marks answers that failed or were cut; "" where there is none."""
     for name in found:
+        reasons = [reason for row in rows if (reason := failed_reason(nested(row.get(name))))]
+        if reasons:
+            return f"{name!r} holds answers that were cut or refused ({reasons[0]!r}); leave such rows out"
         if name in set(taken):
             continue
         values = {str(row[name]).strip().lower() for row in rows if name in row and not is_missing(row[name])}

@@ -8,6 +8,7 @@ from itertools import permutations
 from typing import Any
 
 from core.data.formats.answer_lists import is_answer_list
+from core.data.formats.api_bodies import is_request, is_response
 from core.data.formats.columns import TEXT_NAMES, Row, find_column, profile
 from core.data.formats.conversation import usual_role
 from core.data.formats.envelopes import find_call, find_text, holds_answer, spelled_envelope
@@ -166,6 +167,8 @@ def _is_asked(value: Any) -> bool:
 
 
 def _has_turns(value: Any) -> bool:
+    if is_response(value) or (isinstance(value, dict) and "messages" not in value and is_request(value)):
+        return True
     turns = value.get("messages") if isinstance(value, dict) else None
     return isinstance(turns, list) and (is_conversation(turns) or is_conversation(next(iter(turns), None)))
 

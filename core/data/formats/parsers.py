@@ -9,6 +9,7 @@ from typing import Any
 from core.data.formats import columns as names
 from core.data.formats.answer_choice import better_answer, right_answer
 from core.data.formats.answer_lists import best_answer, is_answer_list
+from core.data.formats.api_bodies import failed_reason, is_request, response_of
 from core.data.formats.cells import Cells, Format, with_system
 from core.data.formats.chat_trees import current_turns, is_node_map
 from core.data.formats.choices import choice_turns
@@ -98,8 +99,10 @@ def _prompt_completion(cells: Cells) -> list[Message]:
     prompt = cells.get("prompt")
     completion = right_answer(cells) if "correct" in cells.reading.columns else cells.get("completion")
     prompt_turns = _prompt_turns(prompt, "prompt", cells)
-    completion = spelled_envelope(completion)
-    if _has_turns(completion) or (is_conversation(completion) and not is_answer_list(completion, cells.role)):
+    if isinstance(completion, (dict, list, str)) and (reason := failed_reason(nested(completion))):
+        cells.note(f"the answer was cut or refused ({reason!r}); it is trained")
+    completion = response_of(spelled_envelope(completion), "completion", cells.note)
+    if is_request(completion) or (is_conversation(completion) and not is_answer_list(completion, cells.role)):
         answer_turns = turns_of(completion, cells)
         if len(answer_turns) > len(prompt_turns) and answer_turns[: len(prompt_turns)] == prompt_turns:
             cells.note("the turns of the prompt are repeated in the completion, and used once")
@@ -109,14 +112,10 @@ def _prompt_completion(cells: Cells) -> list[Message]:
     return _with_columns([*prompt_turns, *answer_turns], cells)
 
 
-def _has_turns(value: Any) -> bool:
-    return isinstance(value, dict) and isinstance(value.get("messages"), list)
-
-
 def _prompt_turns(prompt: Any, slot: str, cells: Cells) -> list[Message]:
     """Return the turns before an answer: those of a list, or one question followed by its context."""
     value = nested(prompt)
-    if is_conversation(value) or _has_turns(value):
+    if is_conversation(value) or is_request(value):
         return turns_of(value, cells)
     question = text_of(unwrap_text(prompt, slot, cells.note), slot, cells.note)
     context = cells.text("context")

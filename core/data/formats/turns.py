@@ -12,6 +12,7 @@ from core.data.formats.channels import join_channels
 from core.data.formats.conversation import Message, Role, UnusableRow, usual_role
 from core.data.formats.html_twins import plain_field
 from core.data.formats.loss_flags import LOSS_KEYS, SKIP_KEYS, UNCLEAR_KEYS, loss_flag
+from core.data.formats.response_items import are_items, turns_of_items
 from core.data.formats.speaker_order import with_ordered_roles
 from core.data.formats.turn_order import in_order
 from core.data.formats.turn_parts import Parts, note_unused
@@ -77,7 +78,9 @@ def pair_keys(value: Any) -> tuple[str, str] | None:
 def is_conversation(value: Any) -> bool:
     """Return whether a value is a list of turns or of question and answer pairs, also one written as text."""
     value = nested(value)
-    return isinstance(value, list) and bool(value) and (is_turn(value[0]) or pair_keys(value[0]) is not None)
+    if not isinstance(value, list) or not value:
+        return False
+    return is_turn(value[0]) or pair_keys(value[0]) is not None or are_items(value)
 
 
 def speakers_of(turn: Any) -> list[str]:
@@ -150,6 +153,7 @@ def read_turns(
         value = value[0] if len(value) == 1 and isinstance(value[0], list) else value
     if not isinstance(value, (list, tuple)):
         raise UnusableRow("the conversation is not a list of turns")
+    value = turns_of_items(value) if are_items(value) else value
     if value and isinstance(value[0], str) and all(isinstance(turn, str) for turn in value):
         note("the texts of a list are read as turns by their position: user, assistant, user and so on")
         return [{"role": ("user", "assistant")[i % 2], "content": text} for i, text in enumerate(value)]
