@@ -2,6 +2,7 @@
 
 Of two answers in columns, such as `answer_a` and `answer_b`, a third such as `labels` chooses one. Where that column
 holds 1 or true, the answer in the column mapped to "chosen" is the better one; with 0, 2 or false it is the other one.
+On a scale such as -3 to 3, mapped to "scale", it is the better one where the number is below zero.
 A value such as "B" or "model_b" names the column with the same letter. Of a list of answers, a list of flags such as
 `[false, true]` marks those that are right, and the first of these is used.
 """
@@ -97,19 +98,26 @@ def better_answer(cells: Cells) -> tuple[object, object]:
         UnusableRow: The column that chooses is empty, or names neither of the two.
     """
     first, second = (cells.column(slot) or "" for slot in ("chosen", "rejected"))
-    name, value = cells.reading.columns["choice"], cells.get("choice")
+    slot = "scale" if "scale" in cells.reading.columns else "choice"
+    name, value = cells.reading.columns[slot], cells.get(slot)
     if is_missing(value):
         raise UnusableRow(f"{name!r} is empty, so that no answer is chosen")
     shown = str(value)[:_SHOWN_CHARACTERS]
     if (other := other_score(name, first, second)) and other in cells.row:
         cells.used.add(other)
         return _better_rated(cells, value, cells.row[other], (name, other))
-    is_first = chooses_first(value, first, second)
+    is_first = _is_below_zero(value) if slot == "scale" else chooses_first(value, first, second)
     if is_first is None:
         raise UnusableRow(f"{name!r} is {shown!r}, which chooses neither {first!r} nor {second!r}")
     cells.note(f"{name!r} is {shown}, so the answer in {first if is_first else second!r} is used")
     answers = cells.get("chosen"), cells.get("rejected")
     return answers if is_first else answers[::-1]
+
+
+def _is_below_zero(value: object) -> bool | None:
+    """Return whether a value of a scale from one answer to the other chooses the first; None in the middle."""
+    number = number_of_text(value)
+    return None if not number else number < 0
 
 
 def _better_rated(cells: Cells, one: object, two: object, names: tuple[str, str]) -> tuple[object, object]:

@@ -76,6 +76,7 @@ QUESTION_PART_NAMES = (
 JUDGMENT_NAMES = (
     "is_correct", "correct", "is_safe", "thumbs_up", "thumbs", "feedback", "accepted", "approved", "is_good", "good",
     "is_bad", "kto_label", "train", "trained", "weight", "loss_weight", "keep", "include", "exclude", "deleted",
+    "fuzzy", "needs_editing", "needs_review", "needs_work", "needs_rework",
 )  # fmt: skip
 JUDGMENT_WORDS = frozenset(
     ("good", "bad", "desirable", "undesirable", "accept", "reject", "accepted", "rejected", "approved", "thumbs_up",

@@ -124,7 +124,7 @@ def _prompt_turns(prompt: Any, slot: str, cells: Cells) -> list[Message]:
 
 def _preference(cells: Cells) -> list[Message]:
     """Parse a preference pair: the chosen answer becomes the answer, the rejected one is not trained on."""
-    has_choice = "choice" in cells.reading.columns
+    has_choice = bool({"choice", "scale"} & cells.reading.columns.keys())
     chosen, rejected = better_answer(cells) if has_choice else (cells.get("chosen"), cells.get("rejected"))
     chosen = nested(chosen)
     if not is_missing(rejected):
@@ -268,7 +268,7 @@ FORMATS: tuple[Format, ...] = (
            ("prompt", "completion"), _prompt_completion, True, has_turns=True),
     Format("preference", "preference pairs", "a chosen and a rejected answer",
            {"prompt": ("prompt", "question", "query", "instruction", "input", "conversations"),
-            "chosen": names.CHOSEN_NAMES, "rejected": names.REJECTED_NAMES, "choice": (),
+            "chosen": names.CHOSEN_NAMES, "rejected": names.REJECTED_NAMES, "choice": (), "scale": (),
             "context": names.CONTEXT_NAMES, **_SYSTEM_AND_TOOLS}, ("chosen",), _preference, True, has_turns=True),
     Format("rated", "rated answers", "a conversation and a flag that says whether its answer is good",
            {**_TURNS, "prompt": ("prompt", "question", "query"), "completion": ("completion", "response", "answer"),

@@ -14,6 +14,7 @@ from core.data.formats.answer_doubts import REFERENCE_NAMES, other_answers, rank
 from core.data.formats.answer_lists import holds_rated_answers
 from core.data.formats.choice_proposals import choices_doubt, propose_choices
 from core.data.formats.columns import find_column
+from core.data.formats.context_columns import with_and_without_context
 from core.data.formats.doubts import (
     constant_as_system,
     message_doubt,
@@ -168,7 +169,8 @@ def _pairs(rows: Rows, found: Columns) -> Iterator[Proposal]:
         yield from _common(rows, prompt, answer, is_alpaca)
         if fields := _text_of_objects(rows, found, prompt, answer):
             yield _pair(*unfolded(rows, fields), *fields, is_instruction=is_alpaca, doubt=doubt, other=other)
-        yield _pair(rows, found, prompt, answer, is_instruction=is_alpaca, doubt=doubt, other=other)
+        pair = _pair(rows, found, prompt, answer, is_instruction=is_alpaca, doubt=doubt, other=other)
+        yield from with_and_without_context(rows, found, pair)
 
 
 def _are_turns(rows: Rows, name: str) -> bool:

@@ -71,5 +71,12 @@ def _parts(column: str, value: Any, is_rating: bool) -> Iterator[tuple[str, Any]
     if isinstance(value, dict):
         rated = ((str(name), part) for name, part in value.items() if _WORDS & set(name_words(str(name))))
         yield from ((f"{column}.{name}", part) for name, part in rated if not isinstance(part, (dict, list)))
+    elif is_rating and isinstance(value, list) and all(map(_is_named_score, value)):
+        # The scores of a trace, as Langfuse writes them: [{"name": "helpful", "value": 1}].
+        yield from ((f"{column}.{item['name']}", item["value"]) for item in value)
     elif is_rating and not isinstance(value, list):
         yield column, value
+
+
+def _is_named_score(item: Any) -> bool:
+    return isinstance(item, dict) and "name" in item and isinstance(item.get("value"), (int, float))

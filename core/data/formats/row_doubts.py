@@ -27,6 +27,7 @@ from core.data.formats.reading import Reading, get_format
 from core.data.formats.reasoning_columns import reasoning_columns
 from core.data.formats.turns import is_conversation, is_message_list
 from core.data.formats.values import is_missing, nested, unfold
+from core.data.formats.verdicts import is_bad_flag
 from core.data.formats.withdrawn import withdrawn_doubt
 
 # Maximum number of different values of a column that says which answers are good.
@@ -115,7 +116,8 @@ def _judgment(rows: Rows, found: Columns, taken: set[str], is_text: bool) -> str
             continue
         is_flag = not is_text and _is_flag_of_answers(name, values)
         named = is_flag or (find_column([name], known) and not (is_text and find_column([name], _ABOUT_TEXT_NAMES)))
-        if values & words or (named and (len(values) > 1 or values & {"0", "0.0", "-1", "false"})):
+        bad = {"1", "1.0", "true"} if is_bad_flag(name) else {"0", "0.0", "-1", "false"}
+        if values & words or (named and (len(values) > 1 or values & bad)):
             return name
     return None
 

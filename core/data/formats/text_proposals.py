@@ -42,6 +42,7 @@ _MAX_UNNAMED_NUMBERS = 5
 # contain only one.
 _MAX_NAMED_LABELS = 200
 _MAX_LABEL_CHARACTERS = 40
+_MIN_SENTENCE_WORDS = 3
 # Words of a column of ratings, their greatest value, and how many different ones there may be.
 _RATING_WORDS = frozenset(("rating", "ratings", "stars", "star"))
 _MAX_RATING, _MAX_RATINGS = 10, 11
@@ -89,6 +90,13 @@ def _prose(found: Columns) -> list[str]:
     return [name for name, column in found.items() if column.kind == "prose"]
 
 
+def _sentences(rows: Rows, found: Columns) -> list[str]:
+    """Return the columns that hold the same sentence in all rows, such as the task or the hypothesis about a text."""
+    constants = [name for name, column in found.items() if column.kind == "constant" and column.characters]
+    first = {name: next(str(row[name]) for row in rows if not is_missing(row.get(name))) for name in constants}
+    return [name for name, text in first.items() if len(text.split()) >= _MIN_SENTENCE_WORDS]
+
+
 def propose_labeled(rows: Rows, found: Columns) -> Iterator[Proposal]:
     """Propose a text column with a column of few, short, repeated values as its label."""
     usual = {folded_name(name): index for index, name in enumerate(names.LABEL_NAMES)}
@@ -110,7 +118,7 @@ def propose_labeled(rows: Rows, found: Columns) -> Iterator[Proposal]:
         if is_short and not find_column([name], names.SURE_LABEL_NAMES):
             continue
         shown = list_some([label for label, _ in labels.most_common()], 4)
-        several = [other for other in _prose(found) if other not in (text, name)]
+        several = [other for other in (*_prose(found), *_sentences(rows, found)) if other not in (text, name)]
         doubt = "" if folded_name(name) in usual else f"{name!r} may be a label or a remark"
         if any(isinstance(row.get(name), list) for row in rows):
             doubt = f"{name!r} may hold several labels, of which the first would be the answer"
@@ -124,8 +132,11 @@ def propose_labeled(rows: Rows, found: Columns) -> Iterator[Proposal]:
             # A column beside the messages of a chat is no label of them.
             continue
         evidence = f"{len(labels)} different values in the column {name!r} ({shown}) beside the text in {text!r}"
-        columns = {"text": text, "label": name}
-        yield Proposal(Reading(format="label", columns=columns), evidence, count_present(rows, text, name), doubt)
+        reading = Reading(format="label", columns={"text": text, "label": name})
+        yield Proposal(reading, evidence, count_present(rows, text, name), doubt)
+        if several:
+            both = reading.model_copy(update={"extra": {several[0]: "context"}})
+            yield Proposal(both, f"{evidence} and {several[0]!r}", count_present(rows, text, name, several[0]), doubt)
 
 
 def _is_only_category(found: Columns, name: str) -> bool:

@@ -32,6 +32,8 @@ _NAMES: dict[str, str] = {
     "reasoning": "推理 思考 推論 추론 razonamiento raciocínio raisonnement begründung рассуждение",
     "score": "评分 評分 得分 分数 点数 점수 평점 puntuación puntuacion pontuação pontuacao punteggio bewertung "
     "punktzahl оценка балл",
+    "premise": "前提 전제 prämisse premisa premissa prémisse premessa посылка premis",
+    "hypothesis": "假设 假設 仮説 가설 hypothese hipótesis hipotesis hipótese hypothèse ipotesi гипотеза",
     "weight": "权重 權重 重み 가중치 peso poids gewicht вес",
 }  # fmt: skip
 ENGLISH = {name: english for english, names in _NAMES.items() for name in names.split()}
