@@ -37,7 +37,7 @@ _ANSWER_SLOTS = ("completion", "output", "chosen", "label")
 _ABOUT_TEXT_NAMES = ("weight", "loss_weight", "good", "feedback", "train", *names.LABEL_NAMES)
 # Words of the names of flags that are about the answers.
 _FLAG_WORDS = frozenset(
-    ("feedback", "thumbs", "rating", "helpful", "liked", "satisfied", "approved", "accepted", "correct", "verified",
+    ("feedback", "thumbs", "rating", "helpful", "liked", "satisfied", "approved", "accepted", "correct",
      "validated", "passed", "success", "successful", "succeeded", "resolved", "solved", "upvoted", "preferred")
 )  # fmt: skip
 _ABOUT_TEXT_WORDS = frozenset(
