@@ -17,11 +17,12 @@ KEY_NAMES = (
     "correct_option", "correct_choice", "correct_index", "correct_idx", "correct_answer_index", "correct_answer_idx",
     "correct_answer_id", "correct_answer_letter", "correct_letter", "correct", "right_answer", "label", "labels",
     "gold", "gold_index", "gold_idx", "gold_label", "gold_answer", "target", "key", "ans", "cop", "solution", "output",
-    "completion", "response", "answers", "accept",
+    "completion", "response", "correct_answers", "answers", "accept",
 )  # fmt: skip
 _QUESTION_NAMES = (
     *QUESTION_NAMES,
     "question_stem",
+    "question_text",
     "stem",
     "ctx",
     "sentence",

@@ -98,6 +98,12 @@ _DATE_WORDS = frozenset(
     ("date", "dates", "time", "timestamp", "datetime", "day", "created", "updated", "modified", "posted", "published",
      "added", "submitted", "at", "on", "datum", "fecha")
 )  # fmt: skip
+# What a form adds to the name of a column: "Question - max 120 characters", "Answer (required)".
+_NAME_REMARK = re.compile(
+    r"\s*(?:[-–—:]\s|[(\[]).*\b(?:max|min|maximum|minimum|required|optional|mandatory|characters|chars|choose|select|"
+    r"at least|up to)\b.*",
+    re.IGNORECASE,
+)
 # Values of prose have at least this many words on average; in scripts without spaces, two characters count as one word.
 _MIN_PROSE_WORDS = 3
 # A column with more different values than this is not a column of categories.
@@ -110,8 +116,13 @@ _MIN_REPETITIONS = 4
 def folded_name(name: str) -> str:
     """Return a column name in the form in which names are compared: lower case, letters and digits only, in English."""
     # macOS writes an accented letter as two characters.
-    folded = _letters(unicodedata.normalize("NFC", name))
+    folded = _letters(without_remark(unicodedata.normalize("NFC", name)))
     return _ENGLISH.get(folded, folded)
+
+
+def without_remark(name: str) -> str:
+    """Return a column name without the remark of a form on what to enter; one that is nothing else is unchanged."""
+    return _NAME_REMARK.sub("", name) or name
 
 
 def _letters(name: str) -> str:
