@@ -39,6 +39,7 @@ CONTEXT_NAMES = (
     "context", "passage", "background", "knowledge", "schema", "evidence", "reference_text", "contexts", "documents",
     "passages", "docs", "retrieved_contexts", "retrieved_context", "retrieved_documents", "retrieved_docs",
     "retrieved_passages", "context_documents", "search_results", "chunks", "retrieved_chunks", "supporting_documents",
+    "retrieval_context", "reference_contexts", "gold_contexts", "ground_truth_contexts",
 )  # fmt: skip
 SYSTEM_NAMES = ("system", "system_prompt", "system_message", "system_instruction", "sys_prompt")
 TOOL_NAMES = ("tools", "functions", "available_tools")

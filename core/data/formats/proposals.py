@@ -186,13 +186,14 @@ def _request(rows: Rows, found: Columns, instruction: str, turns: str, answer: s
 
 
 def _referenced(rows: Rows, found: Columns, answers: list[str]) -> Iterator[Proposal]:
-    """Propose a reference as the answer to a column of turns that end with a question, always with doubt."""
+    """Propose a reference as the answer to a question or to turns that end with one, always with doubt."""
     prompt = find_column(list(found), names.PROMPT_NAMES)
-    if answers or not prompt or 2 * count_filled(rows, prompt, is_conversation) <= len(rows):
+    turns = 2 * count_filled(rows, prompt, is_conversation) > len(rows) if prompt else False
+    if answers or not prompt or not (turns or found[prompt].kind in ("prose", "short")):
         return
     for answer in found:
         if find_column([answer], REFERENCE_NAMES) and found[answer].kind != "empty":
-            doubt = f"{answer!r} may be the answer to the turns in {prompt!r}"
+            doubt = f"{answer!r} may be the answer to the {'turns' if turns else 'texts'} in {prompt!r}"
             yield _pair(rows, found, prompt, answer, is_instruction=False, doubt=doubt)
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from core.data.formats import columns as names
 from core.data.formats.answer_choice import marks_of
-from core.data.formats.answer_doubts import right_columns
+from core.data.formats.answer_doubts import rating_columns, right_columns
 from core.data.formats.columns import find_column
 from core.data.formats.proposal import Columns, Proposal, Rows, make_proposal
 from core.data.formats.row_doubts import judgment_column, taken_columns
@@ -42,13 +42,15 @@ def offer_rated(rows: Rows, found: Columns, proposal: Proposal) -> Iterator[Prop
 
 
 def offer_right(rows: Rows, found: Columns, proposal: Proposal) -> Iterator[Proposal]:
-    """Yield the reading of `proposal` with the first right answer of each list, for each column that may name it."""
+    """Yield the reading of `proposal` with the right or best answer of each list, for each column that may name it."""
     slots = _SLOTS.get(proposal.reading.format, {})
     taken = taken_columns(rows, proposal.reading)
     answer = next((name for slot, name in taken.items() if slots.get(slot) == "completion"), None)
-    for right in right_columns(rows, found, answer) if answer and "history" not in taken else []:
+    if not answer or "history" in taken:
+        return
+    for right in dict.fromkeys((*right_columns(rows, found, answer), *rating_columns(rows, found, answer))):
         columns = {slots.get(slot, slot): name for slot, name in taken.items()} | {"correct": right}
-        evidence = f"{proposal.evidence}, of which the first that {right!r} marks as right is used"
+        evidence = f"{proposal.evidence}, of which the right or best one by {right!r} is used"
         yield make_proposal(found, "prompt_completion", columns, evidence, proposal.rows, proposal.doubt)
 
 

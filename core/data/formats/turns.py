@@ -24,8 +24,8 @@ ROLE_KEYS = (
     "speaker_type", "user_type", "sender", "speaker", "author", "participant", "who", "actor",
 )  # fmt: skip
 CONTENT_KEYS = (
-    "content", "value", "text", "message", "parts", "utterance", "body", "body_text", "plain_body", "message_text",
-    "msg", "mes",
+    "content", "value", "text", "message", "parts", "utterance", "body", "body_text", "plain_body", "body_plain",
+    "text_body", "content_text", "message_text", "msg", "mes",
 )  # fmt: skip
 REASONING_KEYS = ("reasoning_content", "reasoning", "thinking", "thought")
 # Fields of a part of a text, which is no message.

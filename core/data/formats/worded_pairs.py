@@ -118,7 +118,7 @@ def _rest(name: str) -> tuple[str, ...]:
 
 
 def _pair(rows: Rows, found: Columns, prompt: str, answer: str, is_sure: bool) -> Proposal:
-    rest = [name for name in found if name not in (prompt, answer)]
+    rest = [name for name in found if name not in (prompt, answer) and found[name].kind != "empty"]
     slots = {"prompt": prompt, "completion": answer, "system": find_column(rest, names.SYSTEM_NAMES)}
     slots |= {"context": find_column(rest, names.CONTEXT_NAMES), "tools": find_column(rest, names.TOOL_NAMES)}
     doubt = "" if is_sure else f"{prompt!r} may be the question and {answer!r} the answer"
