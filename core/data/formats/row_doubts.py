@@ -116,7 +116,7 @@ def _judgment(rows: Rows, found: Columns, taken: set[str], is_text: bool) -> str
             continue
         is_flag = not is_text and _is_flag_of_answers(name, values)
         named = is_flag or (find_column([name], known) and not (is_text and find_column([name], _ABOUT_TEXT_NAMES)))
-        bad = {"1", "1.0", "true"} if is_bad_flag(name) else {"0", "0.0", "-1", "false"}
+        bad = {"1", "1.0", "true"} if is_bad_flag(name) else {"0", "0.0", "-1", "false", "no"}
         if values & words or (named and (len(values) > 1 or values & bad)):
             return name
     return None
@@ -124,7 +124,7 @@ def _judgment(rows: Rows, found: Columns, taken: set[str], is_text: bool) -> str
 
 def _is_flag_of_answers(name: str, values: set[str]) -> bool:
     """Return whether a column of true and false has a word in its name that judges an answer: feedback_rating."""
-    return values <= {"true", "false"} and bool(_FLAG_WORDS & set(name_words(name)))
+    return values <= {"true", "false", "yes", "no"} and bool(_FLAG_WORDS & set(name_words(name)))
 
 
 def _other_answer_doubt(rows: Rows, found: Columns, taken: dict[str, str]) -> str:
