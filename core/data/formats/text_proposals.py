@@ -42,6 +42,8 @@ _MAX_UNNAMED_NUMBERS = 5
 # contain only one.
 _MAX_NAMED_LABELS = 200
 _MAX_LABEL_CHARACTERS = 40
+# In so many rows, a label comes back.
+_MIN_REPEATING_ROWS = 8
 _MIN_SENTENCE_WORDS = 3
 # Words of a column of ratings, their greatest value, and how many different ones there may be.
 _RATING_WORDS = frozenset(("rating", "ratings", "stars", "star"))
@@ -173,6 +175,8 @@ def _labels(rows: Rows, name: str, named: bool) -> Counter[str]:
     else:
         # Without a name that says so, each value must also repeat often.
         few = 2 <= len(several) <= _MAX_UNNAMED_LABELS and len(values) >= (2 if named else 20 * len(several))
+        # A column such as "target" of which no value comes back holds texts.
+        few = few and (len(several) < len(values) or len(values) < _MIN_REPEATING_ROWS)
     return several if few and max(map(len, several)) <= _MAX_LABEL_CHARACTERS else Counter()
 
 
@@ -244,7 +248,7 @@ def _missing_part(rows: Rows, found: Columns) -> str:
         return f"each row is one message of a tree (column {parent!r}); the file of whole trees can be read"
     if doubt := message_doubt(rows, found) or message_list_doubt(rows, found):
         return doubt
-    if question := find_column(every, QUESTION_NAMES):
+    if question := find_column(every, (*QUESTION_NAMES, "user_input", "user_message", "human_message")):
         return f"the column {question!r} holds questions, and no column of answers was found"
     filled = [name for name in every if found[name].kind != "empty"]
     answer = find_column(filled, (*names.SURE_LABEL_NAMES, *names.LABEL_ID_NAMES, *names.COMPLETION_NAMES))
