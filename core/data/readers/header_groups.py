@@ -29,7 +29,7 @@ def names_below_groups(groups: list[str], names: list[str], rows: list[list[str]
     is_unique = len(set(names)) == len(names)
     # Names that repeat in each group are certain, since a row hardly repeats its cells so.
     below = [name for group, name in zip(full, names, strict=True) if group]
-    repeats = not is_unique and len(set(pairs)) == len(pairs) and 2 * len(set(below)) <= len(below)
+    repeats = not is_unique and len(set(pairs)) == len(pairs) and 2 * len(set(below)) <= len(below) + 1
     if not are_column_names([*filter(None, pairs)]) or not (repeats or (is_unique and has_known_name(names))):
         return None
     # A value of the column in another row is no name.

@@ -70,7 +70,9 @@ def _layout_of(rows: list[dict[str, Any]]) -> _Layout | None:
     stands_together = len({str(group[0].get(talk)) for group in groups}) == len(groups)
     if any(is_missing(row.get(talk)) for row in rows) or not stands_together:
         return None
-    if len(rows) < _MIN_MESSAGES * len(groups) or not all(_grows(group, names) for group in groups):
+    # The last conversation of the sample may be cut.
+    whole = groups[:-1] or groups
+    if sum(map(len, whole)) < _MIN_MESSAGES * len(whole) or not all(_grows(group, names) for group in groups):
         return None
     turn = {name for name in names if any(len({str(row.get(name)) for row in group}) > 1 for group in groups)}
     speaker = find_column(names, (speakers[0],))
