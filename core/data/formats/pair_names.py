@@ -26,7 +26,7 @@ _LANGUAGE_NAMES = (
     "welsh irish latin deutsch français francais español espanol italiano português portugues nederlands polski "
     "русский українська 中文 英文 日文 日本語 英語 한국어 영어 العربية हिन्दी"
 )
-_LANGUAGES = frozenset(_LANGUAGE_NAMES.split())
+LANGUAGES = frozenset(_LANGUAGE_NAMES.split())
 _REGIONS = frozenset(
     ("us", "gb", "br", "cn", "tw", "hk", "in", "latn", "cyrl", "hans", "hant", "arab", "deva", "jpan", "hang")
 )
@@ -115,4 +115,4 @@ def _are_sides(first: str, second: str) -> bool:
 
 def _are_languages(first: str, second: str) -> bool:
     sides = _difference(first, second)
-    return all(_LANGUAGES & set(side) and set(side) <= _LANGUAGES | _REGIONS | _SIDE_WORDS for side in sides)
+    return all(LANGUAGES & set(side) and set(side) <= LANGUAGES | _REGIONS | _SIDE_WORDS for side in sides)

@@ -12,7 +12,7 @@ from core.data.formats import columns as names
 from core.data.formats.answer_choice import are_flags
 from core.data.formats.answer_doubts import REFERENCE_NAMES, other_answers, rank_doubt
 from core.data.formats.answer_lists import holds_rated_answers
-from core.data.formats.choice_proposals import choices_doubt, propose_choices
+from core.data.formats.choice_proposals import choices_doubt, propose_choices, propose_inner_choices
 from core.data.formats.columns import find_column
 from core.data.formats.context_columns import with_and_without_context
 from core.data.formats.doubts import (
@@ -96,6 +96,7 @@ def _all_proposals(rows: Rows, found: Columns, choices: list[Proposal]) -> Itera
     for propose in (
         propose_trees,
         lambda rows, found: choices,
+        propose_inner_choices,
         propose_preference,
         propose_turns,
         propose_paired,
@@ -106,8 +107,8 @@ def _all_proposals(rows: Rows, found: Columns, choices: list[Proposal]) -> Itera
         propose_titled,
         propose_unnamed,
         propose_marked,
-        propose_named_pairs,
         propose_labeled_pairs,
+        propose_named_pairs,
         propose_labeled,
         propose_flags,
         propose_plain,

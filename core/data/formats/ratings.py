@@ -58,13 +58,17 @@ def _numbers(rows: Rows, column: str) -> Iterator[tuple[str, list[float]]]:
     for row in rows:
         value = nested(row.get(column))
         for name, part in _parts(column, value, is_rating):
-            number = None if is_missing(part) or isinstance(part, bool) else number_of_text(part)
+            number = None if is_missing(part) or isinstance(part, bool) else number_of_text(_without_percent(part))
             if number is not None:
                 fields.setdefault(name, []).append(number)
             elif not is_missing(part):
                 # A column with texts is about something else.
                 return
     yield from fields.items()
+
+
+def _without_percent(value: Any) -> Any:
+    return value.strip().removesuffix("%").rstrip() if isinstance(value, str) else value
 
 
 def _parts(column: str, value: Any, is_rating: bool) -> Iterator[tuple[str, Any]]:

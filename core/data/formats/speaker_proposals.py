@@ -23,6 +23,7 @@ from core.data.formats.values import is_missing, nested
 _OPENING_NAMES = (
     "source", "description", "body", "first_message", "initial_message", "opening", "opening_message", "question",
     "prompt", "post", "selftext", "ticket", "problem", "message", "text", "content",
+    "root", "root_message", "original", "original_post", "parent",
 )  # fmt: skip
 _ASKER_NAMES = (
     "requester_id", "requester", "submitter_id", "author_id", "author", "user", "user_id", "reporter", "creator",
@@ -52,7 +53,7 @@ def propose_unnamed(rows: Rows, found: Columns) -> Iterator[Proposal]:
 
 
 def _message_lists(rows: Rows, found: Columns) -> list[str]:
-    """Return the columns of lists of messages, and the fields of objects that hold nothing but one such list."""
+    """Return the columns of lists of messages, and the fields of objects that hold one such list."""
     paths = []
     for name in found:
         values = [nested(row[name]) for row in rows if name in row and not is_missing(row[name])]
@@ -61,8 +62,7 @@ def _message_lists(rows: Rows, found: Columns) -> list[str]:
             paths += [] if any(is_answer_list(value, usual_role) for value in values) else [name]
         elif values and all(isinstance(value, dict) for value in values):
             lists = {key for value in values for key, part in value.items() if is_message_list(part)}
-            others = {key for value in values for key, part in value.items() if isinstance(part, (list, dict)) and part}
-            paths += [f"{name}.{key}" for key in lists if others <= lists and len(lists) == 1]
+            paths += [f"{name}.{key}" for key in lists if len(lists) == 1]
     return paths
 
 

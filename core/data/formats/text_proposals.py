@@ -29,7 +29,7 @@ from core.data.formats.proposal import (
 )
 from core.data.formats.reading import Reading, get_format
 from core.data.formats.text_layouts import layout_doubt
-from core.data.formats.values import is_missing
+from core.data.formats.values import is_missing, number_of_text
 from core.data.listing import list_some
 
 # Different values of a column that may be a label although its name does not say so.
@@ -47,6 +47,7 @@ _MIN_REPEATING_ROWS = 8
 _MIN_SENTENCE_WORDS = 3
 # Words of a column of ratings, their greatest value, and how many different ones there may be.
 _RATING_WORDS = frozenset(("rating", "ratings", "stars", "star"))
+_GRADE_WORDS = frozenset(("score", "grade", "overall"))
 _MAX_RATING, _MAX_RATINGS = 10, 11
 # A usual text column with at least this share of all characters is the text to train on, whatever columns there are.
 _TEXT_SHARE = 0.8
@@ -153,12 +154,19 @@ def _only_label(value: Any) -> Any:
 
 def _is_rating(rows: Rows, name: str) -> bool:
     """Return whether a column named like a rating holds nothing but a few whole or half numbers up to 10."""
-    if not find_column([name], ("overall", "score")) and not _RATING_WORDS & set(name_words(name)):
+    words = name_words(name) or [""]
+    if (
+        not find_column([name], ("overall", "score"))
+        and not _RATING_WORDS & set(words)
+        and words[-1] not in _GRADE_WORDS
+    ):
         return False
-    values = {row[name] for row in rows if isinstance(row.get(name), (int, float)) and not is_missing(row[name])}
-    filled = count_filled(rows, name, lambda value: isinstance(value, (int, float)) and not isinstance(value, bool))
+    cells = [row[name] for row in rows if name in row and not is_missing(row[name])]
+    # The numbers of a CSV file are texts.
+    numbers = [None if isinstance(cell, bool) else number_of_text(cell) for cell in cells]
+    values = {number for number in numbers if number is not None}
     in_steps = all(0 <= value <= _MAX_RATING and 2 * value == int(2 * value) for value in values)
-    return in_steps and 1 < len(values) <= _MAX_RATINGS and filled == count_filled(rows, name, lambda value: True)
+    return in_steps and 1 < len(values) <= _MAX_RATINGS and None not in numbers
 
 
 def _labels(rows: Rows, name: str, named: bool) -> Counter[str]:
@@ -204,8 +212,8 @@ def propose_plain(rows: Rows, found: Columns) -> Iterator[Proposal]:
             doubt = (
                 f"{marks[0]!r} and {marks[1]!r} may mark turns; rewrite them as columns or as one of the marks known"
             )
-        if not doubt and label and name != usual:
-            doubt = f"the column {label!r} may be the answer about the text"
+        if not doubt and name != usual and (answer := label or next((n for n in found if _is_rating(rows, n)), "")):
+            doubt = f"the column {answer!r} may be the answer about the text"
         doubt = doubt or flags_doubt(rows, found) or objects_doubt(rows, name) or _unnamed_doubt(found, name)
         evidence = f"no marks of turns; the column {name!r} is read as plain text"
         filled = count_filled(rows, name, lambda value: isinstance(value, str))
@@ -248,7 +256,9 @@ def _missing_part(rows: Rows, found: Columns) -> str:
         return f"each row is one message of a tree (column {parent!r}); the file of whole trees can be read"
     if doubt := message_doubt(rows, found) or message_list_doubt(rows, found):
         return doubt
-    if question := find_column(every, (*QUESTION_NAMES, "user_input", "user_message", "human_message")):
+    if question := find_column(
+        every, (*QUESTION_NAMES, "user_input", "user_message", "human_message", "question_text")
+    ):
         return f"the column {question!r} holds questions, and no column of answers was found"
     filled = [name for name in every if found[name].kind != "empty"]
     answer = find_column(filled, (*names.SURE_LABEL_NAMES, *names.LABEL_ID_NAMES, *names.COMPLETION_NAMES))

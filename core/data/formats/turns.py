@@ -22,6 +22,7 @@ from core.data.formats.values import Note, is_absent, is_missing, nested, option
 ROLE_KEYS = (
     "role", "from", "author_role", "sender_role", "speaker_role", "user_role", "author_type", "sender_type",
     "speaker_type", "user_type", "sender", "speaker", "author", "participant", "who", "actor",
+    "direction",
 )  # fmt: skip
 CONTENT_KEYS = (
     "content", "value", "text", "message", "parts", "utterance", "body", "body_text", "plain_body", "body_plain",

@@ -19,6 +19,7 @@ _QUESTION_WORDS = frozenset(("question", "questions", "prompt", "query", "instru
 _ANSWER_WORDS = frozenset(
     ("answer", "answers", "response", "responses", "reply", "completion", "output", "solution", "summary", "summaries")
 )
+_ITEM = re.compile(r"\.\d+(?=\.)|\[\d+\]")
 # A header of so many words is a sentence, as in a form.
 _MIN_SENTENCE_WORDS = 6
 # Words of a column about the answer.
@@ -120,7 +121,8 @@ def _rest(name: str) -> tuple[str, ...]:
 def _pair(rows: Rows, found: Columns, prompt: str, answer: str, is_sure: bool) -> Proposal:
     rest = [name for name in found if name not in (prompt, answer) and found[name].kind != "empty"]
     slots = {"prompt": prompt, "completion": answer, "system": find_column(rest, names.SYSTEM_NAMES)}
-    slots |= {"context": find_column(rest, names.CONTEXT_NAMES), "tools": find_column(rest, names.TOOL_NAMES)}
+    context = find_column(rest, (*names.CONTEXT_NAMES, "paragraph", "article", "story"))
+    slots |= {"context": context, "tools": find_column(rest, names.TOOL_NAMES)}
     doubt = "" if is_sure else f"{prompt!r} may be the question and {answer!r} the answer"
     evidence = f"a question in {prompt!r} and an answer in {answer!r}"
     return make_proposal(found, "prompt_completion", slots, evidence, count_present(rows, prompt, answer), doubt)
@@ -150,6 +152,8 @@ def _is_worded(name: str, usual: tuple[str, ...], words: frozenset[str], others:
     if {"input", "output"} <= found:
         # The cases of a test, as in APPS.
         return False
+    # The number of an item in a path, such as output.choices.0.message.content, distinguishes nothing.
+    name = _ITEM.sub("", name)
     # Numbers distinguish several answers, except those in a sentence, such as "How do you answer it (2-3 sentences)?".
     if re.search(r"\d", name) and len(name_words(name)) < _MIN_SENTENCE_WORDS:
         return False

@@ -25,6 +25,7 @@ CERTAIN = {
     "numbers": rows_of(session_id=[1, 1, 2, 2], turn=[0, 1, 0, 1], sender=["human", "bot"] * 2, text=TEXTS),
     "times": rows_of(chat_id=TALKS, created_at=["10:00", "10:01", "10:00", "10:02"], role=ROLES, message=TEXTS),
     "people": rows_of(ticket_id=TALKS, author_type=["Customer", "Agent"] * 2, body=TEXTS),
+    "directions": rows_of(session_id=TALKS, direction=["inbound", "outbound"] * 2, text=TEXTS),
     "numbers as text": rows_of(thread_id=TALKS, message_index=["9", "10", "1", "2"], role=ROLES, content=TEXTS),
 }
 
