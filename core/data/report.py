@@ -138,8 +138,8 @@ def candidates(settings: Settings, data: Dataset) -> list[Candidate]:
         )
         for reading in data.candidates[:SHOWN_CANDIDATES]
     ]
-    # A reading under which no row is usable is shown for its reasons, below the others.
-    return sorted(tried, key=lambda candidate: not candidate.usable)
+    # A reading under which no row is usable is no choice beside others.
+    return [candidate for candidate in tried if candidate.usable] or tried
 
 
 def _is_usable(reading: Reading, row: dict[str, Any]) -> bool:

@@ -12,7 +12,6 @@ OPTIONS = ["The wind.", "The sun.", "The moon.", "A whale."]
 CHOSEN = [("user", f"{ASK}\n\nA. The wind.\nB. The sun.\nC. The moon.\nD. A whale."), ("assistant", "The moon.")]
 ITEMS = [{"type": "reasoning", "summary": [{"type": "summary_text", "text": "Physics."}]},
          {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": ANSWER}]}]  # fmt: skip
-TAGS = ["O", "O", "B-THING", "O"]
 SPANS = [{"start": 8, "end": 12, "label": "THING"}]
 HTML = f"<p>{ANSWER}</p>"
 
@@ -90,9 +89,6 @@ LOG_SHAPES: tuple[Shape, ...] = (
                "is_inbound": True},
               {"from": {"name": "Bob"}, "body_plain": ANSWER, "body_html": HTML, "is_inbound": False}]}),
           "sharegpt", PAIR, ("thread",), ("the field 'body_html' of a turn is not used",)),
-    Shape("eriktks/conll2003",
-          _rows(lambda i: {"id": str(i), "tokens": ["Why", "the", "tide", "turns"], "ner_tags": [0, 0, 7, 0]}),
-          "undecided", asks=("'ner_tags' holds a tag for each word of 'tokens'",)),
     Shape("Spans of an annotation tool",
           _rows(lambda i: {"text": _n(ASK, i), "entities": SPANS}),
           "undecided", asks=("'entities' marks parts of a text",)),
@@ -119,7 +115,7 @@ LOG_SHAPES: tuple[Shape, ...] = (
           _rows(lambda i: {"essay_id": str(i), "essay": _n(LONG, i), "domain1_score": str(i % 4)}),
           "undecided", asks=("'domain1_score' may be a rating of the text",)),
     Shape("A glossary in German",
-          _rows(lambda i: {"Begriff": f"Flut{i}", "Definition": _n(ANSWER, i), "Quelle": "DIN"}),
+          _rows(lambda i: {"Begriff": f"Flut {'abcdef'[i]}", "Definition": _n(ANSWER, i), "Quelle": "DIN"}),
           "undecided", asks=("'Begriff' may be the question and 'Definition' the answer",)),
     Shape("A page of questions in Markdown",
           [{"text": text} for i in range(4) for text in (f"## {_n(ASK, i)[:-1]}?", _n(ANSWER, i))],
@@ -129,7 +125,7 @@ LOG_SHAPES: tuple[Shape, ...] = (
           "undecided", asks=("'draft' may mark rows that were deleted or replaced",)),
     Shape("Calls of Weave in flat columns",
           _rows(lambda i: {"inputs.messages": json.dumps([{"role": "user", "content": _n(ASK, i)}]),
-                           "output.choices.0.message.content": ANSWER, "exception": ("", "Timeout")[i == 2]}),
+                           "output.choices.0.message.content": _n(ANSWER, i), "exception": ("", "Timeout")[i == 2]}),
           "undecided", asks=("'inputs.messages' may be the question and 'output.choices.0.message.content' the",)),
     Shape("Threads of a chat with their first message",
           _rows(lambda i: {"root": {"from": "Ann", "body": _n(ASK, i)}, "replies": [{"from": "Bo", "body": ANSWER}]}),

@@ -6,6 +6,7 @@ dialogue dataset may name no speakers. All of these proposals have a doubt, so t
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 from core.data.formats.answer_lists import is_answer_list
 from core.data.formats.columns import find_column
@@ -16,7 +17,7 @@ from core.data.formats.row_doubts import taken_columns
 from core.data.formats.speaker_order import POSITION_ROLES, SPEAKER_ROLES, find_author_key, identity_of
 from core.data.formats.turn_order import order_doubt
 from core.data.formats.turn_proposals import propose_turns
-from core.data.formats.turns import is_message_list, text_in_turn
+from core.data.formats.turns import is_message_list, speaker_of, text_in_turn
 from core.data.formats.values import is_missing, nested
 
 # Columns of the first message, and of the author of it.
@@ -62,8 +63,16 @@ def _message_lists(rows: Rows, found: Columns) -> list[str]:
             paths += [] if any(is_answer_list(value, usual_role) for value in values) else [name]
         elif values and all(isinstance(value, dict) for value in values):
             lists = {key for value in values for key, part in value.items() if is_message_list(part)}
-            paths += [f"{name}.{key}" for key in lists if len(lists) == 1]
+            others = {key for value in values for key, part in value.items() if isinstance(part, (list, dict)) and part}
+            # A request to a model has other lists, and its answer is elsewhere.
+            is_whole = others <= lists or any(_has_answer(value.get(key)) for value in values for key in lists)
+            paths += [f"{name}.{key}" for key in lists if is_whole and len(lists) == 1]
     return paths
+
+
+def _has_answer(turns: Any) -> bool:
+    items = turns if isinstance(turns, list) else []
+    return any(isinstance(turn, dict) and usual_role(speaker_of(turn).strip()) == "assistant" for turn in items)
 
 
 def _by_order(rows: Rows, found: Columns, name: str) -> Proposal:

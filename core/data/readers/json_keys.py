@@ -42,7 +42,7 @@ def _are_alike(rows: list[Any]) -> bool:
 
 
 def _has_content(row: dict[str, Any]) -> bool:
-    """Return whether a row has a field of a known name, languages as fields, or messages such as the log of MultiWOZ."""
+    """Return whether a row has a field of a known name, languages as fields, or messages as in the log of MultiWOZ."""
     # The keys of translations are languages.
     are_languages = all(name.lower().partition("-")[0] in LANGUAGES for name in row)
     return are_languages or has_known_name(list(row)) or any(map(_are_messages, row.values()))

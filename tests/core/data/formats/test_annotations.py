@@ -15,6 +15,7 @@ MARKED = {
     "doccano": {"text": PROSE, "entities": [[{"start_offset": 0, "end_offset": 3, "type": "PER"}]] * 4},
     "triples": {"text": PROSE, "spans": [[[0, 3, "PER"], [4, 9, "LOC"]]] * 4},
     "JSON in a cell": {"text": PROSE, "entities": ['[[0, 3, "PER"]]'] * 4},
+    "CoNLL on the Hub": {"tokens": WORDS, "pos_tags": [[22] * 4] * 4, "ner_tags": [[1, 0, 0, 5]] * 4},
     "tags": {"text": PROSE, "tokens": WORDS, "tags": [TAGS] * 4},
     "numbers of tags": {"text": PROSE, "tokens": WORDS, "ner_tags": [[1, 0, 0, 5]] * 4},
 }
