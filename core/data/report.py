@@ -129,7 +129,7 @@ def build_report(settings: Settings, data: Dataset, read: ParsedDataset) -> Repo
 def candidates(settings: Settings, data: Dataset) -> list[Candidate]:
     """Return the likeliest readings of an undecided dataset, each tried on the first rows."""
     rows = first_rows(settings, data)
-    return [
+    tried = [
         Candidate(
             reading=reading,
             label=reading_label(reading, rows),
@@ -138,6 +138,8 @@ def candidates(settings: Settings, data: Dataset) -> list[Candidate]:
         )
         for reading in data.candidates[:SHOWN_CANDIDATES]
     ]
+    # A reading under which no row is usable is no choice beside others.
+    return [candidate for candidate in tried if candidate.usable] or tried
 
 
 def _is_usable(reading: Reading, row: dict[str, Any]) -> bool:

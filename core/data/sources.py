@@ -6,14 +6,14 @@ Each function streams the rows of its source into `ingest`, and then parses them
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from core.data import parse_rows
 from core.data.formats import Reading
 from core.data.ingest import find_opened, ingest
-from core.data.readers import SUFFIXES, SourceRow, columnar, json_tables, read_rows, saved
+from core.data.readers import SUFFIXES, SourceRow, columnar, json_tables, message_rows, read_rows, saved
 from core.data.table import HELD_OUT, TRAIN, Dataset, Source
 from core.errors import StudioError
 from core.hub import client
@@ -36,9 +36,12 @@ def _open(
     source: Source,
     rows: Iterator[tuple[str, SourceRow]],
     progress: Progress,
-    notes: Sequence[str] = (),
+    notes: list[str] | None = None,
     reading: Reading | None = None,
 ) -> Dataset:
+    notes = [] if notes is None else notes
+    # The studio's own rows are conversations.
+    rows = rows if reading else message_rows.join(rows, notes.append)
     data = ingest(settings, source, rows, notes, reading)
     stage = f"Reading the conversations of {data.rows:,} rows"
     # The first share comes seconds later, when the first of the processes has read its rows.

@@ -5,6 +5,7 @@
 """
 
 from tests.helpers.export_shapes import EXPORT_SHAPES
+from tests.helpers.log_shapes import LOG_SHAPES
 from tests.helpers.shapes import (
     ANSWER,
     ASK,
@@ -240,4 +241,5 @@ SHAPES: tuple[Shape, ...] = (
                     f"### Response:\n{ANSWER}"}] * 3,
           "marked", [("system", "Below is an instruction."), ("user", f"{ASK}\n\nBriefly."), ("assistant", ANSWER)]),
     *EXPORT_SHAPES,
+    *LOG_SHAPES,
 )  # fmt: skip

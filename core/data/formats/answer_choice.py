@@ -2,8 +2,10 @@
 
 Of two answers in columns, such as `answer_a` and `answer_b`, a third such as `labels` chooses one. Where that column
 holds 1 or true, the answer in the column mapped to "chosen" is the better one; with 0, 2 or false it is the other one.
+On a scale such as -3 to 3, mapped to "scale", it is the better one where the number is below zero.
 A value such as "B" or "model_b" names the column with the same letter. Of a list of answers, a list of flags such as
-`[false, true]` marks those that are right, and the first of these is used.
+`[false, true]` marks those that are right, and the first of these is used; a list of ratings such as `[2.5, 4]` names
+the best one.
 """
 
 import re
@@ -97,19 +99,26 @@ def better_answer(cells: Cells) -> tuple[object, object]:
         UnusableRow: The column that chooses is empty, or names neither of the two.
     """
     first, second = (cells.column(slot) or "" for slot in ("chosen", "rejected"))
-    name, value = cells.reading.columns["choice"], cells.get("choice")
+    slot = "scale" if "scale" in cells.reading.columns else "choice"
+    name, value = cells.reading.columns[slot], cells.get(slot)
     if is_missing(value):
         raise UnusableRow(f"{name!r} is empty, so that no answer is chosen")
     shown = str(value)[:_SHOWN_CHARACTERS]
     if (other := other_score(name, first, second)) and other in cells.row:
         cells.used.add(other)
         return _better_rated(cells, value, cells.row[other], (name, other))
-    is_first = chooses_first(value, first, second)
+    is_first = _is_below_zero(value) if slot == "scale" else chooses_first(value, first, second)
     if is_first is None:
         raise UnusableRow(f"{name!r} is {shown!r}, which chooses neither {first!r} nor {second!r}")
     cells.note(f"{name!r} is {shown}, so the answer in {first if is_first else second!r} is used")
     answers = cells.get("chosen"), cells.get("rejected")
     return answers if is_first else answers[::-1]
+
+
+def _is_below_zero(value: object) -> bool | None:
+    """Return whether a value of a scale from one answer to the other chooses the first; None in the middle."""
+    number = number_of_text(value)
+    return None if not number else number < 0
 
 
 def _better_rated(cells: Cells, one: object, two: object, names: tuple[str, str]) -> tuple[object, object]:
@@ -146,8 +155,21 @@ def _are_words(value: object, known: Mapping[str, bool]) -> bool:
     return isinstance(value, list) and bool(value) and all(word is None or _word(word) in known for word in value)
 
 
+def numbers_of(value: object) -> list[float]:
+    """Return the numbers of a list, one for each answer; empty where one is none."""
+    value = nested(value)
+    numbers = [number_of_text(item) for item in value] if isinstance(value, list) else []
+    known = [number for number in numbers if number is not None]
+    return known if len(known) == len(numbers) else []
+
+
+def is_rank(name: str) -> bool:
+    """Return whether a column names the place of an answer, of which the lowest is the best."""
+    return bool({"rank", "ranks", "ranking", "rankings"} & set(name_parts(name)))
+
+
 def right_answer(cells: Cells) -> object:
-    """Return the first answer of a list that is marked as right.
+    """Return the first answer of a list that is marked as right, or the best rated one.
 
     Args:
         cells: The cells of a row whose reading maps the column of flags.
@@ -161,6 +183,10 @@ def right_answer(cells: Cells) -> object:
         raise UnusableRow(f"{name!r} is empty, so that no answer is marked as right")
     if not isinstance(answers, list) or not isinstance(flags, list) or len(answers) != len(flags):
         raise UnusableRow(f"completion and {name!r} are no lists of the same length; expected a flag for each answer")
+    if (is_rank(name) or not are_marks(flags)) and (numbers := numbers_of(flags)):
+        best = (min if is_rank(name) else max)(range(len(numbers)), key=lambda index: numbers[index])
+        cells.note(f"completion is a list of answers; the one with the best number in {name!r} is used")
+        return answers[best]
     right = next((answer for answer, flag in zip(answers, flags, strict=True) if STATUS_VALUES.get(_word(flag))), None)
     if right is None:
         raise UnusableRow(f"{name!r} marks none of the answers as right")

@@ -5,7 +5,8 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from core.data.formats.answer_choice import are_marks, is_discarded
+from core.data.formats.answer_choice import are_marks, is_discarded, numbers_of
+from core.data.formats.api_bodies import failed_reason
 from core.data.formats.columns import find_column, name_words
 from core.data.formats.conversation import usual_role
 from core.data.formats.doubts import holds, second_answers
@@ -77,12 +78,30 @@ def _is_right(rows: Rows, name: str, several: bool) -> bool:
     return several and bool(_RIGHT_WORDS & set(name_words(name)))
 
 
+def rating_columns(rows: Rows, found: Columns, answer: str) -> list[str]:
+    """Return the columns with a number for each of several answers, such as their ratings, that differ in any row."""
+    columns = []
+    for name in found:
+        if name == answer or not find_column([name], _RANK_NAMES):
+            continue
+        lists = [(numbers_of(row.get(name)), _size(row.get(answer))) for row in rows]
+        both = [numbers for numbers, size in lists if size > 1 and len(numbers) == size]
+        if any(len(set(numbers)) > 1 for numbers in both) and 2 * len(both) > sum(size > 1 for _, size in lists):
+            columns.append(name)
+    return columns
+
+
 def rank_doubt(rows: Rows, found: Columns, answer: str) -> str:
     """Return the doubt that another column ranks the answers of a list; "" where there is none."""
     if right := right_columns(rows, found, answer):
         return (
             f"{right[0]!r} may say which of the answers in {answer!r} are right; choose the reading that uses the "
             "first of these, or the one that uses the first of all"
+        )
+    if rated := rating_columns(rows, found, answer):
+        return (
+            f"{rated[0]!r} may say which of the answers in {answer!r} is the best; choose the reading that uses it, or "
+            "the one that uses the first answer of each list"
         )
     for name in found:
         if name == answer or not find_column([name], _RANK_NAMES):
@@ -132,6 +151,9 @@ def _spelled(value: Any) -> str:
 def failure_doubt(rows: Rows, found: Columns, taken: Iterable[str | None]) -> str:
     """Return the doubt that a column marks answers that failed or were cut; "" where there is none."""
     for name in found:
+        reasons = [reason for row in rows if (reason := failed_reason(nested(row.get(name))))]
+        if reasons:
+            return f"{name!r} holds answers that were cut or refused ({reasons[0]!r}); leave such rows out"
         if name in set(taken):
             continue
         values = {str(row[name]).strip().lower() for row in rows if name in row and not is_missing(row[name])}

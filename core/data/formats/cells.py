@@ -13,7 +13,7 @@ from core.data.formats.columns import find_column
 from core.data.formats.conversation import Message, Role, usual_role
 from core.data.formats.options import ExtraUse, FormatName, ReadingOptions
 from core.data.formats.passages import passages_text
-from core.data.formats.values import is_missing, optional_text, unfold
+from core.data.formats.values import is_missing, nested, optional_text, unfold
 
 Row = Mapping[str, Any]
 # Slots and uses of columns that may hold passages to answer from.
@@ -108,6 +108,11 @@ class Cells:
 
     def _context(self, value: Any, use: str, name: str) -> str:
         """Return the text of an optional value; passages beside a question are joined."""
+        if use in _PASSAGE_SLOTS and isinstance(value, str):
+            # Pandas writes a list of passages as a Python literal.
+            found = nested(value)
+            is_list = isinstance(found, list) and bool(found) and all(isinstance(text, str) for text in found)
+            value = found if is_list else value
         text = passages_text(value, name, self.note) if use in _PASSAGE_SLOTS else None
         return optional_text(value, name, self.note) if text is None else text
 

@@ -1,14 +1,14 @@
 """Proposals of multiple choice: a question, its choices, and a column that names one of them in most rows."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from core.data.formats import columns as names
 from core.data.formats.choices import Choice, choice_columns, choices_of, find_choice, is_flag_map
-from core.data.formats.columns import find_column
+from core.data.formats.columns import find_column, profile
 from core.data.formats.proposal import QUESTION_NAMES, Columns, Proposal, Rows, make_proposal
-from core.data.formats.row_doubts import question_part_doubt
+from core.data.formats.row_doubts import question_part_doubt, taken_columns
 from core.data.formats.values import is_missing, nested
 
 # Columns that name the right choice, the likeliest first.
@@ -17,11 +17,12 @@ KEY_NAMES = (
     "correct_option", "correct_choice", "correct_index", "correct_idx", "correct_answer_index", "correct_answer_idx",
     "correct_answer_id", "correct_answer_letter", "correct_letter", "correct", "right_answer", "label", "labels",
     "gold", "gold_index", "gold_idx", "gold_label", "gold_answer", "target", "key", "ans", "cop", "solution", "output",
-    "completion", "response", "answers", "accept",
+    "completion", "response", "correct_answers", "answers", "accept",
 )  # fmt: skip
 _QUESTION_NAMES = (
     *QUESTION_NAMES,
     "question_stem",
+    "question_text",
     "stem",
     "ctx",
     "sentence",
@@ -36,6 +37,7 @@ _CHOICE_WORDS = ("option", "options", "choice", "choices", "op", "opt", "ending"
 # Columns of choices with a flag each in TruthfulQA and BIG-bench.
 _FLAGGED_NAMES = ("mc1_targets", "mc2_targets", "target_scores", "mc_targets", "answer_options", "answer_choices")
 _MIN_COLUMNS = 3
+_SLOTS = ("question", "choices", "answer", "answer_from_1", "context", "system")
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,24 @@ def propose_choices(rows: Rows, found: Columns) -> Iterator[Proposal]:
                 break
         else:
             yield from _flagged(rows, found, choices, rest)
+
+
+def propose_inner_choices(rows: Rows, found: Columns) -> Iterator[Proposal]:
+    """Propose multiple choice whose question and choices are fields of one object, as in CommonsenseQA's own files."""
+    for name in [name for name in found if found[name].kind == "nested"]:
+        values = [nested(row.get(name)) for row in rows]
+        fields = {key for value in values if isinstance(value, dict) for key in value} - found.keys()
+        if not all(isinstance(value, dict) for value in values) or not find_column(list(fields), names.OPTION_NAMES):
+            continue
+        inner = [
+            {**{other: cell for other, cell in row.items() if other != name}, **{key: value.get(key) for key in fields}}
+            for row, value in zip(rows, values, strict=True)
+        ]
+        for one in propose_choices(inner, profile(inner)):
+            taken = {slot: column for slot, column in taken_columns(inner, one.reading).items() if slot in _SLOTS}
+            columns = {slot: f"{name}.{column}" if column in fields else column for slot, column in taken.items()}
+            doubt = one.doubt or f"the fields of {name!r} may be a question with its choices"
+            yield replace(one, reading=one.reading.model_copy(update={"columns": columns}), doubt=doubt)
 
 
 def _flagged(rows: Rows, found: Columns, choices: str, rest: list[str]) -> Iterator[Proposal]:

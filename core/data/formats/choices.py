@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from core.data.formats.cells import Cells, Row
-from core.data.formats.columns import find_column
+from core.data.formats.columns import find_column, without_remark
 from core.data.formats.conversation import Message, UnusableRow
 from core.data.formats.flag_answers import FLAG_VALUES
 from core.data.formats.values import Note, is_missing, nested, text_of
@@ -20,7 +20,7 @@ from core.data.formats.values import Note, is_missing, nested, text_of
 _TEXT_FIELDS = ("text", "texts", "content", "value", "choices", "choice", "option", "options", "answer")
 _LABEL_FIELDS = ("label", "labels", "key", "letter", "id", "name", "index")
 # Fields that say whether a choice is right.
-_RIGHT_FIELDS = ("correct", "is_correct", "right", "is_right", "is_answer", "is_true", "is_right_answer")
+_RIGHT_FIELDS = ("correct", "is_correct", "right", "is_right", "is_answer", "is_true", "is_right_answer", "fraction")
 # A column of a choice ends with a letter or a number: A, option_a, opa, choice1, "Option A".
 _COLUMN = re.compile(r"(.*?)([A-Za-z]|\d)")
 _STEMS = ("", "option", "options", "choice", "choices", "op", "opt", "ending", "answer", "sol", "alternative", "选项")
@@ -55,15 +55,16 @@ def choice_columns(name: str, row: Row) -> list[str]:
         name: The column of the first choice.
         row: Values by column name.
     """
-    found = _COLUMN.fullmatch(name)
+    plain = without_remark(name)
+    found = _COLUMN.fullmatch(plain)
     if found is None or find_column([re.sub(r"[\W_]+$", "", found[1])], _STEMS) is None:
         return []
-    stem, mark = found[1], found[2]
+    stem, mark, remark = found[1], found[2], name.removeprefix(plain)
     if mark not in ("a", "A", "0", "1"):
         return []
     columns = []
-    while f"{stem}{mark}" in row:
-        columns.append(f"{stem}{mark}")
+    while f"{stem}{mark}{remark}" in row:
+        columns.append(f"{stem}{mark}{remark}")
         mark = str(int(mark) + 1) if mark.isdigit() else chr(ord(mark) + 1)
     return columns if len(columns) > 1 else []
 
@@ -90,7 +91,7 @@ def choices_of(value: Any, note: Note) -> list[Choice] | None:
         labels = [
             str(item.get(label)) if label else letter for item, letter in zip(value, _letters(value), strict=True)
         ]
-        flags = _flags([item.get(right) for item in value]) if right else None
+        flags = _flags([_right_flag(item.get(right), right) for item in value]) if right else None
         return [
             Choice(one, "" if item.get(key) is None else str(item[key]), flag)
             for one, item, flag in zip(labels, value, flags or [None] * len(value), strict=True)
@@ -134,6 +135,11 @@ def _flags(values: list[Any]) -> list[bool] | None:
     """Return the flags that values spell, or None if one is no flag, or none of them is true."""
     flags = [FLAG_VALUES.get(str(value).strip().lower()) for value in values]
     return [flag is True for flag in flags] if None not in flags and True in flags else None
+
+
+def _right_flag(value: Any, field: str) -> Any:
+    """Return the flag of a choice; Moodle gives each its percentage of the points."""
+    return str(value).removesuffix(".0") == "100" if find_column([field], ("fraction",)) else value
 
 
 def _note_empty(texts: Iterable[Any], note: Note) -> None:

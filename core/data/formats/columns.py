@@ -39,6 +39,7 @@ CONTEXT_NAMES = (
     "context", "passage", "background", "knowledge", "schema", "evidence", "reference_text", "contexts", "documents",
     "passages", "docs", "retrieved_contexts", "retrieved_context", "retrieved_documents", "retrieved_docs",
     "retrieved_passages", "context_documents", "search_results", "chunks", "retrieved_chunks", "supporting_documents",
+    "retrieval_context", "reference_contexts", "gold_contexts", "ground_truth_contexts",
 )  # fmt: skip
 SYSTEM_NAMES = ("system", "system_prompt", "system_message", "system_instruction", "sys_prompt")
 TOOL_NAMES = ("tools", "functions", "available_tools")
@@ -60,6 +61,8 @@ SURE_LABEL_NAMES = (
     "label_text",
     "gold_label",
 )
+# Numbers of labels; without the names of the classes they may be either.
+LABEL_ID_NAMES = tuple(f"{name}_id" for name in LABEL_NAMES)
 CHOSEN_NAMES = ("chosen", "preferred_output", "chosen_response", "preferred", "accepted", "response_j")
 REJECTED_NAMES = (
     "rejected", "non_preferred_output", "rejected_response", "dispreferred", "nonpreferred_output", "response_k",
@@ -74,6 +77,7 @@ QUESTION_PART_NAMES = (
 JUDGMENT_NAMES = (
     "is_correct", "correct", "is_safe", "thumbs_up", "thumbs", "feedback", "accepted", "approved", "is_good", "good",
     "is_bad", "kto_label", "train", "trained", "weight", "loss_weight", "keep", "include", "exclude", "deleted",
+    "fuzzy", "needs_editing", "needs_review", "needs_work", "needs_rework",
 )  # fmt: skip
 JUDGMENT_WORDS = frozenset(
     ("good", "bad", "desirable", "undesirable", "accept", "reject", "accepted", "rejected", "approved", "thumbs_up",
@@ -95,6 +99,12 @@ _DATE_WORDS = frozenset(
     ("date", "dates", "time", "timestamp", "datetime", "day", "created", "updated", "modified", "posted", "published",
      "added", "submitted", "at", "on", "datum", "fecha")
 )  # fmt: skip
+# What a form adds to the name of a column: "Question - max 120 characters", "Answer (required)".
+_NAME_REMARK = re.compile(
+    r"\s*(?:[-–—:]\s|[(\[]).*\b(?:max|min|maximum|minimum|required|optional|mandatory|characters|chars|choose|select|"
+    r"at least|up to)\b.*",
+    re.IGNORECASE,
+)
 # Values of prose have at least this many words on average; in scripts without spaces, two characters count as one word.
 _MIN_PROSE_WORDS = 3
 # A column with more different values than this is not a column of categories.
@@ -107,8 +117,13 @@ _MIN_REPETITIONS = 4
 def folded_name(name: str) -> str:
     """Return a column name in the form in which names are compared: lower case, letters and digits only, in English."""
     # macOS writes an accented letter as two characters.
-    folded = _letters(unicodedata.normalize("NFC", name))
+    folded = _letters(without_remark(unicodedata.normalize("NFC", name)))
     return _ENGLISH.get(folded, folded)
+
+
+def without_remark(name: str) -> str:
+    """Return a column name without the remark of a form on what to enter; one that is nothing else is unchanged."""
+    return _NAME_REMARK.sub("", name) or name
 
 
 def _letters(name: str) -> str:
@@ -190,7 +205,7 @@ def _kind(name: str, values: list[Any], texts: list[str], flat: list[Any], diffe
         return "category" if different <= _MAX_CATEGORIES and len(flat) >= _MIN_REPETITIONS * different else "number"
     if different == 1 and len(texts) > 2:
         return "constant"
-    named_id = bool(_ID_NAME.match(name))
+    named_id = bool(_ID_NAME.match(name)) and not find_column([name], LABEL_ID_NAMES)
     is_repeated = different <= _MAX_CATEGORIES and len(texts) >= _MIN_REPETITIONS * different
     if is_repeated and max(map(len, texts)) <= 80 and not named_id:
         return "category"

@@ -8,15 +8,18 @@ or constants is never proposed as text to train on.
 
 import contextlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from core.data.formats.annotations import annotation_doubt
 from core.data.formats.columns import Column, Row, find_column, profile
 from core.data.formats.conversation import UnusableRow, find_problem
 from core.data.formats.doubts import message_doubt, message_list_doubt
+from core.data.formats.html_twins import html_twins
 from core.data.formats.mixed_rows import mixed_doubt
 from core.data.formats.proposal import QUESTION_NAMES, Proposal
 from core.data.formats.proposals import proposals
 from core.data.formats.reading import Reading, get_format
+from core.data.formats.row_doubts import taken_columns
 from core.data.formats.text_proposals import propose_prompts
 from core.data.formats.values import is_missing, nested
 from core.data.listing import list_some, of_first_rows
@@ -64,7 +67,7 @@ def detect(rows: Sequence[Row], prompts_only: bool = False) -> Detection | None:
     if not _has_text(found):
         return None
     texts = max(1, sum(any(_is_text(value) for value in row.values()) for row in rows))
-    fitting = [proposal for proposal in proposals(rows, found) if proposal.rows]
+    fitting = [proposal for proposal in _proposals(rows, found) if proposal.rows]
     if prompts_only:
         fitting += [proposal for proposal in propose_prompts(rows, found) if proposal.rows]
     certain = [proposal for proposal in fitting if proposal.is_certain and proposal.rows > _MAJORITY_SHARE * texts]
@@ -86,6 +89,25 @@ def detect(rows: Sequence[Row], prompts_only: bool = False) -> Detection | None:
         second,
         candidates,
     )
+
+
+def _proposals(rows: Sequence[Row], found: dict[str, Column]) -> list[Proposal]:
+    """Return all proposals, none of which reads the HTML of a text that is in another column without tags."""
+    twins = html_twins(rows, found)
+    if not twins:
+        return list(proposals(rows, found))
+    plain = [{name: value for name, value in row.items() if name not in twins} for row in rows]
+    return [
+        replace(one, reading=_with_columns(one.reading, plain))
+        for one in proposals(plain, {name: column for name, column in found.items() if name not in twins})
+    ]
+
+
+def _with_columns(reading: Reading, rows: Sequence[Row]) -> Reading:
+    """Return a reading that names each of its columns, so that it reads no other one of a usual name."""
+    slots = get_format(reading.format).slots
+    taken = {slot: name for slot, name in taken_columns(rows, reading).items() if slot in slots}
+    return reading.model_copy(update={"columns": reading.columns | taken})
 
 
 def _candidates(
@@ -157,10 +179,14 @@ def _question(found: dict[str, Column], others: list[Proposal], rows: Sequence[R
     if certain := next((proposal for proposal in others if proposal.is_certain), None):
         label = get_format(certain.reading.format).label
         doubt = f"no row can be used as {label} ({_why_unusable(certain, rows) or 'only some rows fit'})"
+        # Another reading of the same format may be what the file means.
+        same = (p for p in others if p.doubt and p.reading.format == certain.reading.format)
+        if other := next((proposal for proposal in same if _why_unusable(proposal, rows) is None), None):
+            doubt = f"{doubt}; {other.doubt}"
     if mixed := mixed_doubt(rows):
         # The messages of a chat have different fields.
         mixed = message_doubt(rows, found) or mixed
-    doubt = mixed or doubt or message_list_doubt(rows, found)
+    doubt = mixed or doubt or message_list_doubt(rows, found) or annotation_doubt(rows, found)
     if not any(get_format(proposal.reading.format).name != "text" for proposal in others):
         convert = "write one column with the question and one with the answer, such as prompt and completion"
         doubt = f"{doubt}; {convert}, if the file has both" if doubt else f"{convert}, or one list of turns"

@@ -10,6 +10,7 @@ from core.data.formats import columns as names
 from core.data.formats.chat_rows import chat_doubt
 from core.data.formats.columns import find_column
 from core.data.formats.conversation import UnusableRow, usual_role
+from core.data.formats.counted_rows import counted_doubt
 from core.data.formats.loss_flags import LOSS_KEYS, SKIP_KEYS, UNCLEAR_KEYS
 from core.data.formats.proposal import (
     QUESTION_NAMES,
@@ -41,13 +42,15 @@ _NUMBER = re.compile(r"true|false|-?\d+(?:\.\d+)?(?:e-?\d+)?")
 # Values of a mask that exclude nothing, and those of a flag that skips nothing.
 _ALL_LEARNED, _NONE_SKIPPED = frozenset(("1", "1.0", "true")), frozenset(("0", "0.0", "false"))
 # Columns that say to which conversation, or to which position in it, a row belongs.
-_CONVERSATION_NAMES = (
+CONVERSATION_NAMES = (
     "conversation_id", "conv_id", "dialog_id", "dialogue_id", "chat_id", "session_id", "thread_id", "convo_id",
-    "call_id",
+    "call_id", "conversation_no", "conversation_number", "dialogue_no", "ticket_id", "ticket_number", "case_id",
+    "case_number",
 )  # fmt: skip
-_POSITION_NAMES = (
-    "turn", "turn_id", "turn_number", "turn_index", "turn_idx", "message_index", "message_idx", "utterance_id",
-    "utterance_idx",
+POSITION_NAMES = (
+    "turn", "turn_id", "turn_number", "turn_index", "turn_idx", "turn_no", "message_index", "message_idx",
+    "message_number", "message_no", "utterance_id", "utterance_idx", "utterance_index", "utterance_no", "seq",
+    "sequence_number",
 )  # fmt: skip
 # A label at the beginning of a line of an answer, which may be the speaker of a turn: "DATABASE:", "### Lookup:".
 _SPEAKER_LINE = re.compile(r"^(?:#{1,4} )?[A-Z][\w -]{1,23}:", re.MULTILINE)
@@ -147,7 +150,7 @@ def message_doubt(rows: Rows, found: Columns) -> str:
     """
     every = [name for name in found if found[name].kind != "empty"]
     content = find_column(every, CONTENT_KEYS)
-    number = find_column(every, _CONVERSATION_NAMES + _POSITION_NAMES)
+    number = find_column(every, CONVERSATION_NAMES + POSITION_NAMES)
     for key in ROLE_KEYS:
         speaker = find_column([name for name in every if name != content], (key,))
         if not speaker or not content:
@@ -158,13 +161,13 @@ def message_doubt(rows: Rows, found: Columns) -> str:
                 f"each row is one message (columns {speaker!r} and {content!r}); put all messages of a conversation, "
                 "in order, into one row as a list of objects with role and content"
             )
-    talk, position = find_column(every, _CONVERSATION_NAMES), find_column(every, _POSITION_NAMES)
+    talk, position = find_column(every, CONVERSATION_NAMES), find_column(every, POSITION_NAMES)
     if content and talk and position and _comes_back(rows, talk):
         return (
             f"each row is one message ({content!r}) of the conversation in {talk!r}; put all messages of a "
             "conversation, in order, into one row as a list of objects with role and content"
         )
-    return chat_doubt(rows, found) or reply_doubt(rows, found)
+    return chat_doubt(rows, found) or reply_doubt(rows, found) or counted_doubt(rows, found)
 
 
 def _comes_back(rows: Rows, name: str) -> bool:

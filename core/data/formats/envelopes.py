@@ -148,6 +148,14 @@ def _key(value: dict[str, Any]) -> str | None:
     return filled[0] if is_wrapper else None
 
 
+def is_error(value: Any) -> bool:
+    """Return whether a value is what an interface answers to a request that failed, such as OpenAI's or Google's."""
+    if not isinstance(value, dict) or not isinstance(error := value.get("error"), dict):
+        return False
+    beside = {key for key, part in value.items() if not is_missing(part)} - {"error", "type", "request_id", "id"}
+    return not beside and isinstance(error.get("message"), str) and bool(error.keys() & {"type", "code", "status"})
+
+
 def only_value(value: dict[str, Any]) -> str | None:
     """Return the field of an object of answers of several kinds that alone has a value, as in DROP; None otherwise."""
     filled = [key for key in value if not is_missing(value[key])]
@@ -164,12 +172,14 @@ def unwrap_text(value: Any, name: str, note: Callable[[str], None]) -> Any:
     """Return the certain text inside an object or a list of objects, with a note; any other value unchanged.
 
     Raises:
-        UnusableRow: The value holds nothing but answers that were cancelled, are drafts or empty.
+        UnusableRow: The value is an error, or holds nothing but answers that were cancelled, are drafts or empty.
     """
     is_object = isinstance(value, dict) or (isinstance(value, list) and any(isinstance(item, dict) for item in value))
     # SQuAD's object with a list of texts is read by `answer_of`; JSON in a text may be the answer to learn.
     if is_object and is_cancelled(value):
         raise UnusableRow(f"{name} holds nothing but answers that are cancelled, drafts or discarded")
+    if is_error(value):
+        raise UnusableRow(f"{name} is the error of a request")
     if is_object and _is_empty(value):
         raise UnusableRow(f"{name} holds annotations without a result")
     if isinstance(value, dict) and (only := only_value(value)):

@@ -15,6 +15,8 @@ from core.data.listing import list_some
 
 FLAG_PROMPT = "{text}\n\nWhich of these apply: {label}?"
 _SHOWN = 4
+# So many columns that are 0 in all of the first rows are hardly anything else than rare labels.
+_MIN_UNUSED = 3
 
 
 def flag_columns(rows: Rows, found: Columns) -> list[str]:
@@ -22,12 +24,15 @@ def flag_columns(rows: Rows, found: Columns) -> list[str]:
 
     Columns that say which rows are good are no labels.
     """
-    flags = []
+    flags, varied = [], False
     for name in found:
         values = {str(row[name]).strip().lower() for row in rows if name in row and not is_missing(row[name])}
         if values and values <= FLAG_VALUES.keys() and not find_column([name], names.JUDGMENT_NAMES):
-            flags.append(name)
-    return flags if len(flags) > 1 else []
+            meanings = {FLAG_VALUES[value] for value in values}
+            # A label that applies to all rows says nothing; a rare one may be in none of the first.
+            flags += [name] if meanings != {True} else []
+            varied = varied or len(meanings) > 1
+    return flags if len(flags) > 1 and (varied or len(flags) >= _MIN_UNUSED) else []
 
 
 def flags_doubt(rows: Rows, found: Columns) -> str:

@@ -34,6 +34,12 @@ _ANSWER_WORDS = frozenset(
     ("answer", "answers", "response", "responses", "reply", "replies", "completion", "completions", "output", "outputs",
      "solution", "solutions", "a")
 )  # fmt: skip
+# Words of numbered columns: questions and answers, and the two sides of a chat, such as user_1 and bot_1.
+_NUMBERED = (
+    (_QUESTION_WORDS, _ANSWER_WORDS),
+    (frozenset(("user", "human", "customer", "client", "patient", "student")),
+     frozenset(("bot", "assistant", "chatbot", "agent", "ai", "gpt", "model", "doctor", "tutor", "system"))),
+)  # fmt: skip
 _NO_TURNS = (*names.CONTEXT_NAMES, *names.OPTION_NAMES)
 _STORY_NAMES = (*names.CONTEXT_NAMES, "story", "article", "document", "text")
 # A list of the words of a sentence has hardly a text of several words.
@@ -139,7 +145,7 @@ def _numbered(rows: Rows, found: Columns) -> Iterator[Proposal]:
     several = {parts: sorted(numbers) for parts, numbers in groups.items() if len(numbers) > 1}
     for asked, numbers in several.items():
         for given, others in several.items():
-            is_pair = _is_worded(asked[0], _QUESTION_WORDS) and _is_worded(given[0], _ANSWER_WORDS)
+            is_pair = any(_is_worded(asked[0], one) and _is_worded(given[0], other) for one, other in _NUMBERED)
             if not is_pair or numbers != others or numbers[-1] - numbers[0] != len(numbers) - 1:
                 continue
             question, answer = (f"{before}{numbers[0]}{after}" for before, after in (asked, given))

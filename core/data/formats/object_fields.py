@@ -8,9 +8,11 @@ from itertools import permutations
 from typing import Any
 
 from core.data.formats.answer_lists import is_answer_list
+from core.data.formats.api_bodies import is_request, is_response
 from core.data.formats.columns import TEXT_NAMES, Row, find_column, profile
 from core.data.formats.conversation import usual_role
 from core.data.formats.envelopes import find_call, find_text, holds_answer, spelled_envelope
+from core.data.formats.html_twins import html_twins
 from core.data.formats.proposal import QUESTION_NAMES, Columns, Rows
 from core.data.formats.turns import is_conversation
 from core.data.formats.values import is_missing, nested, unfold
@@ -22,6 +24,8 @@ _TEXT_FIELDS = (
 )  # fmt: skip
 # An object of more texts than this is hardly a question and its answer.
 _MOST_TEXTS = 3
+# So many rows with the same text are no accident.
+_MIN_VARIED = 3
 
 
 def unfolded(rows: Rows, names: Iterable[str]) -> tuple[list[Row], Columns]:
@@ -60,12 +64,18 @@ def common_fields(rows: Rows, prompt: str, answer: str) -> list[str]:
 def annotated_texts(rows: Rows, found: Columns) -> Iterator[tuple[str, str]]:
     """Yield a field of text beside a column whose objects hold one certain text, as in an export of Label Studio."""
     answers = [name for name in found if found[name].kind == "nested" and holds_answer(rows, name)]
+    # The same tag in every row is no answer.
+    answers = [name for name in answers if len(rows) < _MIN_VARIED or not _are_equal(rows, name)]
     for answer in answers:
         for name in found:
             fields = _text_fields(rows, name) if name not in answers else []
             # A field of a usual name first.
             usual = find_column(fields, (*QUESTION_NAMES, *TEXT_NAMES))
             yield from ((f"{name}.{field}", answer) for field in sorted(fields, key=lambda one: one != usual))
+
+
+def _are_equal(rows: Rows, name: str) -> bool:
+    return len({find_text(value) for value in _present(rows, name)}) == 1
 
 
 def objects_doubt(rows: Rows, name: str) -> str:
@@ -88,7 +98,9 @@ def _text_fields(rows: Rows, name: str) -> list[str]:
     if not values or not all(isinstance(value, dict) for value in values):
         return []
     rows_of_fields: list[Row] = [{str(key): part for key, part in value.items()} for value in values]
-    texts = [field for field, column in profile(rows_of_fields).items() if column.kind in ("prose", "short")]
+    found = profile(rows_of_fields)
+    twins = html_twins(rows_of_fields, found)
+    texts = [field for field, column in found.items() if column.kind in ("prose", "short") and field not in twins]
     return [
         field
         for field in texts
@@ -155,6 +167,8 @@ def _is_asked(value: Any) -> bool:
 
 
 def _has_turns(value: Any) -> bool:
+    if is_response(value) or (isinstance(value, dict) and "messages" not in value and is_request(value)):
+        return True
     turns = value.get("messages") if isinstance(value, dict) else None
     return isinstance(turns, list) and (is_conversation(turns) or is_conversation(next(iter(turns), None)))
 

@@ -26,12 +26,13 @@ _LANGUAGE_NAMES = (
     "welsh irish latin deutsch français francais español espanol italiano português portugues nederlands polski "
     "русский українська 中文 英文 日文 日本語 英語 한국어 영어 العربية हिन्दी"
 )
-_LANGUAGES = frozenset(_LANGUAGE_NAMES.split())
+LANGUAGES = frozenset(_LANGUAGE_NAMES.split())
 _REGIONS = frozenset(
     ("us", "gb", "br", "cn", "tw", "hk", "in", "latn", "cyrl", "hans", "hant", "arab", "deva", "jpan", "hang")
 )
 # Words of a text and of its translation, of which either may be the question.
 _SIDES = (("source", "target"), ("src", "tgt"), ("src", "trg"), ("original", "translation"), ("original", "translated"))
+_SIDE_WORDS = frozenset(word for pair in _SIDES for word in pair)
 # Words of a text and of the better one that is written for it.
 _REWRITES = (
     ("incorrect", "correct"), ("incorrect", "corrected"), ("wrong", "right"), ("wrong", "correct"), ("bad", "good"),
@@ -114,6 +115,4 @@ def _are_sides(first: str, second: str) -> bool:
 
 def _are_languages(first: str, second: str) -> bool:
     sides = _difference(first, second)
-    return all(
-        side and _LANGUAGES & set(side) and all(word in _LANGUAGES | _REGIONS for word in side) for side in sides
-    )
+    return all(LANGUAGES & set(side) and set(side) <= LANGUAGES | _REGIONS | _SIDE_WORDS for side in sides)

@@ -9,19 +9,19 @@ from typing import Any
 from core.data.formats import columns as names
 from core.data.formats.answer_choice import better_answer, right_answer
 from core.data.formats.answer_lists import best_answer, is_answer_list
+from core.data.formats.api_bodies import failed_reason, is_request, response_of
 from core.data.formats.cells import Cells, Format, with_system
 from core.data.formats.chat_trees import current_turns, is_node_map
 from core.data.formats.choices import choice_turns
 from core.data.formats.columns import find_column
 from core.data.formats.conversation import Message, UnusableRow
 from core.data.formats.envelopes import find_call, spelled_envelope, tools_prompt, unwrap_text
-from core.data.formats.flag_answers import answer_of_flags
+from core.data.formats.label_turns import label_turns
 from core.data.formats.marks import parse_guanaco, parse_llama2, parse_marked
-from core.data.formats.options import ReadingOptions
 from core.data.formats.paired import pair_turns
 from core.data.formats.turn_columns import read_conversation, read_opened_conversation, turns_of
 from core.data.formats.turns import is_conversation, is_turn, read_turn, read_turns
-from core.data.formats.values import answer_of, is_absent, is_missing, nested, text_of
+from core.data.formats.values import answer_of, is_missing, nested, text_of
 from core.data.formats.verdicts import verdict_of
 
 
@@ -98,8 +98,10 @@ def _prompt_completion(cells: Cells) -> list[Message]:
     prompt = cells.get("prompt")
     completion = right_answer(cells) if "correct" in cells.reading.columns else cells.get("completion")
     prompt_turns = _prompt_turns(prompt, "prompt", cells)
-    completion = spelled_envelope(completion)
-    if _has_turns(completion) or (is_conversation(completion) and not is_answer_list(completion, cells.role)):
+    if isinstance(completion, (dict, list, str)) and (reason := failed_reason(nested(completion))):
+        cells.note(f"the answer was cut or refused ({reason!r}); it is trained")
+    completion = response_of(spelled_envelope(completion), "completion", cells.note)
+    if is_request(completion) or (is_conversation(completion) and not is_answer_list(completion, cells.role)):
         answer_turns = turns_of(completion, cells)
         if len(answer_turns) > len(prompt_turns) and answer_turns[: len(prompt_turns)] == prompt_turns:
             cells.note("the turns of the prompt are repeated in the completion, and used once")
@@ -109,23 +111,27 @@ def _prompt_completion(cells: Cells) -> list[Message]:
     return _with_columns([*prompt_turns, *answer_turns], cells)
 
 
-def _has_turns(value: Any) -> bool:
-    return isinstance(value, dict) and isinstance(value.get("messages"), list)
-
-
 def _prompt_turns(prompt: Any, slot: str, cells: Cells) -> list[Message]:
     """Return the turns before an answer: those of a list, or one question followed by its context."""
     value = nested(prompt)
-    if is_conversation(value) or _has_turns(value):
-        return turns_of(value, cells)
+    if is_conversation(value) or is_request(value):
+        return _with_context(turns_of(value, cells), cells)
     question = text_of(unwrap_text(prompt, slot, cells.note), slot, cells.note)
     context = cells.text("context")
     return [{"role": "user", "content": f"{question}\n\n{context}" if context.strip() else question}]
 
 
+def _with_context(messages: list[Message], cells: Cells) -> list[Message]:
+    """Append the context to the last question of the turns before an answer."""
+    context, last = cells.text("context"), messages[-1] if messages else None
+    if not context.strip() or last is None or last["role"] != "user":
+        return messages
+    return [*messages[:-1], {**last, "content": f"{last['content']}\n\n{context}"}]
+
+
 def _preference(cells: Cells) -> list[Message]:
     """Parse a preference pair: the chosen answer becomes the answer, the rejected one is not trained on."""
-    has_choice = "choice" in cells.reading.columns
+    has_choice = bool({"choice", "scale"} & cells.reading.columns.keys())
     chosen, rejected = better_answer(cells) if has_choice else (cells.get("chosen"), cells.get("rejected"))
     chosen = nested(chosen)
     if not is_missing(rejected):
@@ -212,28 +218,6 @@ def _marked(cells: Cells) -> list[Message]:
     return _with_columns_beside_text(messages, cells)
 
 
-_DEFAULT_PROMPT = ReadingOptions.model_fields["prompt"].default
-_PROMPT_TITLE = ReadingOptions.model_fields["prompt"].title
-
-
-def _label(cells: Cells) -> list[Message]:
-    text, flags = text_of(cells.get("text"), "the text", cells.note), cells.extra_columns("label")
-    reading, name = cells.reading, ", ".join(flags) or cells.column("label") or "label"
-    label = answer_of_flags(cells, flags) if flags else cells.get("label")
-    if is_absent(label) or not str(label).strip():
-        raise UnusableRow("the label is empty")
-    # {label} first: the text of the row may contain "{label}" and must stay as it is.
-    template = reading.prompt.replace("{label}", name)
-    question = template.replace("{text}", text.strip())
-    if reading.prompt == _DEFAULT_PROMPT and (added := " ".join(template.replace("{text}", "").split())):
-        cells.note(f"{added!r} is added to the question; change it under “{_PROMPT_TITLE}”")
-    # A number is an ordinary label, so converting it to text needs no note.
-    answer = answer_of(label, "the label", lambda sentence: None)
-    if answer in reading.labels:
-        cells.applied.add(("labels", answer))
-    return [{"role": "user", "content": question}, {"role": "assistant", "content": reading.labels.get(answer, answer)}]
-
-
 def _plain(cells: Cells) -> list[Message]:
     return [{"role": "text", "content": text_of(cells.get("text"), "text", cells.note)}]
 
@@ -269,7 +253,7 @@ FORMATS: tuple[Format, ...] = (
            ("prompt", "completion"), _prompt_completion, True, has_turns=True),
     Format("preference", "preference pairs", "a chosen and a rejected answer",
            {"prompt": ("prompt", "question", "query", "instruction", "input", "conversations"),
-            "chosen": names.CHOSEN_NAMES, "rejected": names.REJECTED_NAMES, "choice": (),
+            "chosen": names.CHOSEN_NAMES, "rejected": names.REJECTED_NAMES, "choice": (), "scale": (),
             "context": names.CONTEXT_NAMES, **_SYSTEM_AND_TOOLS}, ("chosen",), _preference, True, has_turns=True),
     Format("rated", "rated answers", "a conversation and a flag that says whether its answer is good",
            {**_TURNS, "prompt": ("prompt", "question", "query"), "completion": ("completion", "response", "answer"),
@@ -289,7 +273,7 @@ FORMATS: tuple[Format, ...] = (
     Format("marked", "text with turn marks", "marks of turns such as '<|im_start|>user' or 'USER:' in a text",
            _MARKED_TEXT, ("text",), _marked, True, has_turns=False),
     Format("label", "text with a label", "a text and a column of few, short, repeated values",
-           {"text": names.TEXT_NAMES, "label": ("label",)}, ("text", "label"), _label, has_turns=False),
+           {"text": names.TEXT_NAMES, "label": ("label",)}, ("text", "label"), label_turns, has_turns=False),
     Format("text", "plain text", "text without marks of turns: for continued pre-training",
            {"text": names.TEXT_NAMES}, ("text",), _plain, has_turns=False),
     Format("undecided", "not chosen yet", "no format is certain", {}, (), _undecided, has_turns=False),

@@ -7,12 +7,12 @@ from core.data.formats.values import nested
 from core.data.listing import list_some
 
 # Who asks and who answers; which of them is which is certain only to the reader of the file.
-_ASKING = frozenset(
+ASKING = frozenset(
     ("customer", "client", "end-user", "end_user", "enduser", "end user", "requester", "visitor", "caller", "patient",
      "student", "seeker", "guest", "buyer", "contact", "lead", "consumer", "shopper", "member", "citizen", "incoming",
      "inbound", "usuario", "cliente", "kunde", "client_message", "用户", "客户", "顧客", "고객", "клиент")
 )  # fmt: skip
-_ANSWERING = frozenset(
+ANSWERING = frozenset(
     ("agent", "operator", "support", "staff", "admin", "representative", "rep", "advisor", "adviser", "doctor",
      "therapist", "teacher", "tutor", "counselor", "counsellor", "service", "seller", "employee", "moderator",
      "helpdesk", "team", "expert", "salesperson", "outgoing", "outbound", "customer service", "support agent", "agente",
@@ -46,9 +46,9 @@ def people_roles(rows: Rows, turns: str) -> dict[str, Role]:
     for name in speakers:
         word = name.strip().lower()
         if usual_role(word) is None:
-            if word not in _ASKING | _ANSWERING:
+            if word not in ASKING | ANSWERING:
                 return {}
-            roles[name.lower()] = "user" if word in _ASKING else "assistant"
+            roles[name.lower()] = "user" if word in ASKING else "assistant"
     sides = {roles.get(name.lower()) or usual_role(name.strip()) for name in speakers}
     return roles if {"user", "assistant"} <= sides else {}
 
@@ -56,9 +56,9 @@ def people_roles(rows: Rows, turns: str) -> dict[str, Role]:
 def _likely_side(name: str, index: int) -> Role:
     """Return the likely role of a speaker by the word for it, or by its order."""
     word = name.strip().lower()
-    if word in _ANSWERING:
+    if word in ANSWERING:
         return "assistant"
-    return "user" if word in _ASKING or not index else "assistant"
+    return "user" if word in ASKING or not index else "assistant"
 
 
 def people_doubt(rows: Rows, turns: str, roles: dict[str, Role]) -> str:

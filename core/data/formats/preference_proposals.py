@@ -39,6 +39,8 @@ _CHOICE_WORDS = frozenset(
      "chosen", "selected", "selection", "pick", "picked", "vote", "verdict", "judgment", "judgement", "decision")
 )  # fmt: skip
 _MOST_CHOICES = 6
+# The end of a scale from one answer to the other.
+_MAX_SCALE = 10
 _TURNS_BEFORE = ("history", "chat_history", *names.CONTEXT_NAMES, *names.TEXT_NAMES, "goal", "title")
 
 
@@ -64,6 +66,15 @@ def propose_preference(rows: Rows, found: Columns) -> Iterator[Proposal]:
         yield from _chosen(rows, found, first, second, choice)
 
 
+def _is_scale(rows: Rows, name: str) -> bool:
+    """Return whether a column named for a choice holds whole numbers on both sides of zero, as in HelpSteer3."""
+    values = [number_of_text(row[name]) for row in rows if name in row and not is_missing(row[name])]
+    numbers = [number for number in values if number is not None]
+    has_both = bool(numbers) and min(numbers) < 0 < max(numbers) <= _MAX_SCALE and min(numbers) >= -_MAX_SCALE
+    is_whole = len(numbers) == len(values) and all(number == int(number) for number in numbers)
+    return has_both and is_whole and bool(_CHOICE_WORDS & set(name_parts(name)))
+
+
 def find_choices(rows: Rows, found: Columns) -> list[tuple[str, str, str]]:
     """Return two columns of answers to the same question with the column that chooses one of them, each time.
 
@@ -78,7 +89,12 @@ def find_choices(rows: Rows, found: Columns) -> list[tuple[str, str, str]]:
     pairs = [pair for pair in pairs if any(found[name].kind in ("prose", "short") or name in talks for name in pair)]
     counts = [name for pair in pairs for name in pair]
     alone = [pair for pair in pairs if all(counts.count(name) == 1 for name in pair)]
-    chosen = [(*pair, name) for pair in alone for name in found if name not in pair and _is_choice(rows, name, *pair)]
+    chosen = [
+        (*pair, name)
+        for pair in alone
+        for name in found
+        if name not in pair and (_is_choice(rows, name, *pair) or _is_scale(rows, name))
+    ]
     numbers = [name for name in found if _are_numbers(rows, name)]
     return chosen + [(*pair, name) for pair in alone for name in numbers if other_score(name, *pair) in numbers]
 
@@ -120,16 +136,21 @@ def _chosen(rows: Rows, found: Columns, first: str, second: str, choice: str) ->
         prompt = f"{prompt}.{field}"
         rows, found = unfolded(rows, (prompt,))
     answers, orders = f"{first!r} and {second!r}", _orders(rows, first, second, choice)
-    other = other_score(choice, first, second)
+    other, is_scale = other_score(choice, first, second), _is_scale(rows, choice)
     if other in found:
         orders = [(first, second)]
+    elif is_scale:
+        orders = [(first, second), (second, first)]
     doubt = f"{choice!r} may say which of {answers} is the better answer, which is then trained on"
     if other in found:
         doubt = f"{choice!r} and {other!r} may rate {answers}, of which the better rated one is then trained on"
+    elif is_scale:
+        doubt += "; of the two readings, take the one whose chosen column is the better answer where it is below zero"
     elif len(orders) > 1:
         doubt += "; of the two readings, take the one whose chosen column is the better answer where it is 1 or true"
+    slot = "scale" if is_scale and other not in found else "choice"
     for chosen, rejected in orders:
-        slots = {"chosen": chosen, "rejected": rejected, "choice": choice} | ({"prompt": prompt} if prompt else {})
+        slots = {"chosen": chosen, "rejected": rejected, slot: choice} | ({"prompt": prompt} if prompt else {})
         evidence = f"two answers in {answers}, of which {choice!r} chooses the better one"
         slots |= columns_beside(found, set(slots.values()))
         yield make_proposal(found, "preference", slots, evidence, count_present(rows, first, second, choice), doubt)

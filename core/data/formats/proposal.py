@@ -80,7 +80,7 @@ def count_present(rows: Rows, *columns: str) -> int:
 
 def columns_beside(found: Columns, taken: set[str | None]) -> dict[str, str | None]:
     """Return the columns of the system prompt, the context and the tools among those not `taken`."""
-    rest = [name for name in found if name not in taken]
+    rest = [name for name in found if name not in taken and found[name].kind != "empty"]
     return {
         "system": find_column(rest, names.SYSTEM_NAMES),
         "context": find_column(rest, names.CONTEXT_NAMES),

@@ -12,8 +12,9 @@ from core.data.formats import columns as names
 from core.data.formats.answer_choice import are_flags
 from core.data.formats.answer_doubts import REFERENCE_NAMES, other_answers, rank_doubt
 from core.data.formats.answer_lists import holds_rated_answers
-from core.data.formats.choice_proposals import choices_doubt, propose_choices
+from core.data.formats.choice_proposals import choices_doubt, propose_choices, propose_inner_choices
 from core.data.formats.columns import find_column
+from core.data.formats.context_columns import with_and_without_context
 from core.data.formats.doubts import (
     constant_as_system,
     message_doubt,
@@ -95,6 +96,7 @@ def _all_proposals(rows: Rows, found: Columns, choices: list[Proposal]) -> Itera
     for propose in (
         propose_trees,
         lambda rows, found: choices,
+        propose_inner_choices,
         propose_preference,
         propose_turns,
         propose_paired,
@@ -105,8 +107,8 @@ def _all_proposals(rows: Rows, found: Columns, choices: list[Proposal]) -> Itera
         propose_titled,
         propose_unnamed,
         propose_marked,
-        propose_named_pairs,
         propose_labeled_pairs,
+        propose_named_pairs,
         propose_labeled,
         propose_flags,
         propose_plain,
@@ -168,7 +170,8 @@ def _pairs(rows: Rows, found: Columns) -> Iterator[Proposal]:
         yield from _common(rows, prompt, answer, is_alpaca)
         if fields := _text_of_objects(rows, found, prompt, answer):
             yield _pair(*unfolded(rows, fields), *fields, is_instruction=is_alpaca, doubt=doubt, other=other)
-        yield _pair(rows, found, prompt, answer, is_instruction=is_alpaca, doubt=doubt, other=other)
+        pair = _pair(rows, found, prompt, answer, is_instruction=is_alpaca, doubt=doubt, other=other)
+        yield from with_and_without_context(rows, found, pair)
 
 
 def _are_turns(rows: Rows, name: str) -> bool:
@@ -184,13 +187,14 @@ def _request(rows: Rows, found: Columns, instruction: str, turns: str, answer: s
 
 
 def _referenced(rows: Rows, found: Columns, answers: list[str]) -> Iterator[Proposal]:
-    """Propose a reference as the answer to a column of turns that end with a question, always with doubt."""
+    """Propose a reference as the answer to a question or to turns that end with one, always with doubt."""
     prompt = find_column(list(found), names.PROMPT_NAMES)
-    if answers or not prompt or 2 * count_filled(rows, prompt, is_conversation) <= len(rows):
+    turns = 2 * count_filled(rows, prompt, is_conversation) > len(rows) if prompt else False
+    if answers or not prompt or not (turns or found[prompt].kind in ("prose", "short")):
         return
     for answer in found:
         if find_column([answer], REFERENCE_NAMES) and found[answer].kind != "empty":
-            doubt = f"{answer!r} may be the answer to the turns in {prompt!r}"
+            doubt = f"{answer!r} may be the answer to the {'turns' if turns else 'texts'} in {prompt!r}"
             yield _pair(rows, found, prompt, answer, is_instruction=False, doubt=doubt)
 
 

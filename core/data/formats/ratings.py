@@ -14,7 +14,7 @@ _MAX_RATING = 10
 _WORDS = _UNLIMITED_WORDS | frozenset(
     ("rating", "ratings", "reward", "rewards", "quality", "helpfulness", "correctness", "coherence", "usefulness",
      "truthfulness", "honesty", "harmlessness", "accuracy", "relevance", "fluency", "faithfulness", "factuality",
-     "groundedness", "likert", "satisfaction")
+     "groundedness", "likert", "satisfaction", "csat", "nps", "ces")
 )  # fmt: skip
 # Formats without answers, and those that choose the answers by a flag or a preference already.
 _OTHER_FORMATS = ("text", "label", "preference", "rated", "multiple_choice", "tree")
@@ -58,7 +58,7 @@ def _numbers(rows: Rows, column: str) -> Iterator[tuple[str, list[float]]]:
     for row in rows:
         value = nested(row.get(column))
         for name, part in _parts(column, value, is_rating):
-            number = None if is_missing(part) or isinstance(part, bool) else number_of_text(part)
+            number = None if is_missing(part) or isinstance(part, bool) else number_of_text(_without_percent(part))
             if number is not None:
                 fields.setdefault(name, []).append(number)
             elif not is_missing(part):
@@ -67,9 +67,20 @@ def _numbers(rows: Rows, column: str) -> Iterator[tuple[str, list[float]]]:
     yield from fields.items()
 
 
+def _without_percent(value: Any) -> Any:
+    return value.strip().removesuffix("%").rstrip() if isinstance(value, str) else value
+
+
 def _parts(column: str, value: Any, is_rating: bool) -> Iterator[tuple[str, Any]]:
     if isinstance(value, dict):
         rated = ((str(name), part) for name, part in value.items() if _WORDS & set(name_words(str(name))))
         yield from ((f"{column}.{name}", part) for name, part in rated if not isinstance(part, (dict, list)))
+    elif is_rating and isinstance(value, list) and all(map(_is_named_score, value)):
+        # The scores of a trace, as Langfuse writes them: [{"name": "helpful", "value": 1}].
+        yield from ((f"{column}.{item['name']}", item["value"]) for item in value)
     elif is_rating and not isinstance(value, list):
         yield column, value
+
+
+def _is_named_score(item: Any) -> bool:
+    return isinstance(item, dict) and "name" in item and isinstance(item.get("value"), (int, float))

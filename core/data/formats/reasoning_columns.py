@@ -10,7 +10,7 @@ from dataclasses import replace
 from core.data.formats.columns import name_words
 from core.data.formats.doubts import texts_in
 from core.data.formats.proposal import Columns, Proposal, Rows
-from core.data.formats.values import is_missing
+from core.data.formats.values import is_missing, nested
 
 _WORDS = frozenset(
     ("reasoning", "reasonings", "thinking", "thought", "thoughts", "cot", "cots", "rationale", "rationales",
@@ -39,7 +39,8 @@ def reasoning_columns(rows: Rows, found: Columns, taken: Iterable[str]) -> list[
     """
     used = set(taken)
     free = [name for name in found if name not in used and found[name].kind in ("prose", "short", "nested")]
-    named = [name for name in free if is_reasoning_name(name)]
+    lists = [name for name in used if any(_size(row.get(name)) > 1 for row in rows)]
+    named = [name for name in free if is_reasoning_name(name) and not _is_per_answer(rows, name, lists)]
     known = [_words([row.get(name) for name in used]) for row in rows] if named else []
     columns = []
     for name in named:
@@ -48,6 +49,16 @@ def reasoning_columns(rows: Rows, found: Columns, taken: Iterable[str]) -> list[
         if 2 * sum(reasoning not in text for reasoning, text in filled) > len(filled):
             columns.append(name)
     return columns
+
+
+def _is_per_answer(rows: Rows, name: str, lists: Iterable[str]) -> bool:
+    """Return whether a column has a text for each of several answers, such as remarks of a judge."""
+    return any(all(_size(row.get(name)) == _size(row.get(other)) for row in rows) for other in lists)
+
+
+def _size(value: object) -> int:
+    value = nested(value)
+    return len(value) if isinstance(value, list) else 0
 
 
 def _words(value: object) -> str:

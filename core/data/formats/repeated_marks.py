@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from core.data.formats.conversation import Message
+from core.data.formats.stamps import are_stamped, has_more_stamps, without_stamp
 from core.data.formats.values import Note
 
 # A mark is repeated if at least this many turns of the surveyed rows, and more than half of them, have it.
@@ -79,15 +80,17 @@ class _Marks:
         begins: Marks left out at the beginning.
         ends: Marks left out at the end.
         named: Positions and marks that are named in the notes.
+        has_stamps: Whether most turns begin with a date and an author, which are left out.
     """
 
     begins: tuple[str, ...] = ()
     ends: tuple[str, ...] = ()
     named: tuple[tuple[_Position, str], ...] = ()
+    has_stamps: bool = False
 
     def apply(self, text: str, name: str, note: Note) -> str:
         """Return a turn without its marks; one that consists of marks alone is unchanged."""
-        cut = text
+        cut = self._without_stamp(text, name, note) if self.has_stamps else text
         if self.begins and (found := _prefix(cut, self.begins)):
             note(f"the mark {found!r} at the beginning of {name} is left out")
             while mark := _prefix(cut, self.begins):
@@ -99,6 +102,14 @@ class _Marks:
         for position, mark in self.named:
             if mark in text and mark in _found_at(position, text):
                 note(f"{mark!r} {position} {name}, as in most rows; it is trained as text")
+        return text
+
+    def _without_stamp(self, text: str, name: str, note: Note) -> str:
+        if has_more_stamps(text):
+            note(f"{name} holds several comments, each with its date and author; these are trained as text")
+        elif (cut := without_stamp(text)) != text:
+            note(f"the date and the author at the beginning of {name} are left out")
+            return cut
         return text
 
 
@@ -186,7 +197,8 @@ def _survey(texts: Sequence[str], inside: tuple[_Position, ...], certain_only: b
         certain_only: Whether only special tokens that begin or end texts count inside the turns.
     """
     begins, ends = _repeated(texts, "begins"), _repeated(texts, "ends")
-    marks = _Marks(*(tuple(mark for mark in found if _CERTAIN.fullmatch(mark)) for found in (begins, ends)))
+    left_out = (tuple(mark for mark in found if _CERTAIN.fullmatch(mark)) for found in (begins, ends))
+    marks = _Marks(*left_out, has_stamps=are_stamped(texts))
     named: list[tuple[_Position, str]] = [("begins", mark) for mark in begins if mark not in marks.begins]
     named += [("ends", mark) for mark in ends if mark not in marks.ends]
     rest = [marks.apply(text, "", lambda sentence: None) for text in texts]

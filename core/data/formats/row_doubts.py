@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import Iterable, Iterator
 
 from core.data.formats import columns as names
+from core.data.formats.annotations import annotation_doubt
 from core.data.formats.answer_choice import are_flags, are_statuses
 from core.data.formats.answer_doubts import (
     REFERENCE_NAMES,
@@ -16,7 +17,7 @@ from core.data.formats.answer_doubts import (
 )
 from core.data.formats.answer_lists import holds_rated_answers
 from core.data.formats.cells import Cells
-from core.data.formats.columns import find_column
+from core.data.formats.columns import find_column, name_words
 from core.data.formats.conversation import UnusableRow
 from core.data.formats.doubts import mask_doubt, second_answers, texts_in
 from core.data.formats.empty_answers import empty_answers_doubt
@@ -26,6 +27,7 @@ from core.data.formats.reading import Reading, get_format
 from core.data.formats.reasoning_columns import reasoning_columns
 from core.data.formats.turns import is_conversation, is_message_list
 from core.data.formats.values import is_missing, nested, unfold
+from core.data.formats.verdicts import is_bad_flag
 from core.data.formats.withdrawn import withdrawn_doubt
 
 # Maximum number of different values of a column that says which answers are good.
@@ -33,6 +35,11 @@ _MOST_JUDGMENTS = 6
 _ANSWER_SLOTS = ("completion", "output", "chosen", "label")
 # Beside a text without turns, these columns may be about the text: a weight in kilograms, a review that is good.
 _ABOUT_TEXT_NAMES = ("weight", "loss_weight", "good", "feedback", "train", *names.LABEL_NAMES)
+# Words of the names of flags that are about the answers.
+_FLAG_WORDS = frozenset(
+    ("feedback", "thumbs", "rating", "helpful", "liked", "satisfied", "approved", "accepted", "correct",
+     "validated", "passed", "success", "successful", "succeeded", "resolved", "solved", "upvoted", "preferred")
+)  # fmt: skip
 _ABOUT_TEXT_WORDS = frozenset(
     ("good", "bad", "like", "dislike", "desirable", "undesirable", "wrong", "cancelled", "canceled")
 )
@@ -64,6 +71,7 @@ def _doubts(rows: Rows, found: Columns, reading: Reading, taken: dict[str, str])
             yield rank_doubt(rows, found, taken[slot])
             # A label may be the word "none".
             yield empty_answers_doubt(rows, taken[slot]) if slot != "label" else ""
+    yield annotation_doubt(rows, found, columns) if reading.format == "text" else ""
     yield rating_doubt(rows, found, reading.format, columns)
     yield _other_answer_doubt(rows, found, taken)
     yield _reasoning_doubt(rows, found, columns)
@@ -106,10 +114,17 @@ def _judgment(rows: Rows, found: Columns, taken: set[str], is_text: bool) -> str
         # A list of flags is about the answers of a list (`rank_doubt`).
         if name in taken or not 1 <= len(values) <= _MOST_JUDGMENTS or count_filled(rows, name, are_flags):
             continue
-        named = find_column([name], known) and not (is_text and find_column([name], _ABOUT_TEXT_NAMES))
-        if values & words or (named and (len(values) > 1 or values & {"0", "0.0", "-1", "false"})):
+        is_flag = not is_text and _is_flag_of_answers(name, values)
+        named = is_flag or (find_column([name], known) and not (is_text and find_column([name], _ABOUT_TEXT_NAMES)))
+        bad = {"1", "1.0", "true"} if is_bad_flag(name) else {"0", "0.0", "-1", "false", "no"}
+        if values & words or (named and (len(values) > 1 or values & bad)):
             return name
     return None
+
+
+def _is_flag_of_answers(name: str, values: set[str]) -> bool:
+    """Return whether a column of true and false has a word in its name that judges an answer: feedback_rating."""
+    return values <= {"true", "false", "yes", "no"} and bool(_FLAG_WORDS & set(name_words(name)))
 
 
 def _other_answer_doubt(rows: Rows, found: Columns, taken: dict[str, str]) -> str:

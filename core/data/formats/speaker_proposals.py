@@ -6,6 +6,7 @@ dialogue dataset may name no speakers. All of these proposals have a doubt, so t
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 from core.data.formats.answer_lists import is_answer_list
 from core.data.formats.columns import find_column
@@ -16,13 +17,14 @@ from core.data.formats.row_doubts import taken_columns
 from core.data.formats.speaker_order import POSITION_ROLES, SPEAKER_ROLES, find_author_key, identity_of
 from core.data.formats.turn_order import order_doubt
 from core.data.formats.turn_proposals import propose_turns
-from core.data.formats.turns import is_message_list, text_in_turn
+from core.data.formats.turns import is_message_list, speaker_of, text_in_turn
 from core.data.formats.values import is_missing, nested
 
 # Columns of the first message, and of the author of it.
 _OPENING_NAMES = (
     "source", "description", "body", "first_message", "initial_message", "opening", "opening_message", "question",
     "prompt", "post", "selftext", "ticket", "problem", "message", "text", "content",
+    "root", "root_message", "original", "original_post", "parent",
 )  # fmt: skip
 _ASKER_NAMES = (
     "requester_id", "requester", "submitter_id", "author_id", "author", "user", "user_id", "reporter", "creator",
@@ -52,7 +54,7 @@ def propose_unnamed(rows: Rows, found: Columns) -> Iterator[Proposal]:
 
 
 def _message_lists(rows: Rows, found: Columns) -> list[str]:
-    """Return the columns of lists of messages, and the fields of objects that hold nothing but one such list."""
+    """Return the columns of lists of messages, and the fields of objects that hold one such list."""
     paths = []
     for name in found:
         values = [nested(row[name]) for row in rows if name in row and not is_missing(row[name])]
@@ -62,8 +64,15 @@ def _message_lists(rows: Rows, found: Columns) -> list[str]:
         elif values and all(isinstance(value, dict) for value in values):
             lists = {key for value in values for key, part in value.items() if is_message_list(part)}
             others = {key for value in values for key, part in value.items() if isinstance(part, (list, dict)) and part}
-            paths += [f"{name}.{key}" for key in lists if others <= lists and len(lists) == 1]
+            # A request to a model has other lists, and its answer is elsewhere.
+            is_whole = others <= lists or any(_has_answer(value.get(key)) for value in values for key in lists)
+            paths += [f"{name}.{key}" for key in lists if is_whole and len(lists) == 1]
     return paths
+
+
+def _has_answer(turns: Any) -> bool:
+    items = turns if isinstance(turns, list) else []
+    return any(isinstance(turn, dict) and usual_role(speaker_of(turn).strip()) == "assistant" for turn in items)
 
 
 def _by_order(rows: Rows, found: Columns, name: str) -> Proposal:
@@ -96,7 +105,8 @@ def _opened(rows: Rows, found: Columns, name: str, proposal: Proposal) -> Iterat
     rest = [other for other in found if other != name and other not in reading.columns.values()]
     asker = next((one for one in _ASKER_NAMES if (n := find_column(rest, (one,))) and _asks(rows, name, n)), None)
     asker = find_column(rest, (asker,)) if asker else None
-    opening = next((n for one in _OPENING_NAMES if (n := find_column(rest, (one,))) and _opens(rows, name, n)), None)
+    openings = (find_column(rest, (one, f"{one}_text", f"plain_{one}")) for one in _OPENING_NAMES)
+    opening = next((one for one in openings if one and _opens(rows, name, one)), None)
     if not opening and not (asker and reading.roles == SPEAKER_ROLES):
         return
     slots = {slot: column for slot, column in reading.columns.items() if slot not in ("messages", "conversations")}

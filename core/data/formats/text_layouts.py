@@ -14,6 +14,11 @@ _SURVEYED_CHARACTERS = 20_000
 _MIN_SHARE = 0.95
 _FASTTEXT = re.compile(r"\s*__label__\S+")
 _VECTOR = re.compile(r"\s*[+-]?\d+(?:\.\d+)?(?:\s+\d+:[+-]?[\d.]+(?:[eE][+-]?\d+)?)+\s*")
+# A heading of Markdown that is a question, and the share of the texts that begin with one.
+_ASKING_HEADING = re.compile(r"#{1,6} [^\n]*[?？؟][ \t*#]*(?:\n|\Z)")
+_MIN_HEADINGS = 0.25
+# The label in front of a question of TREC, a class and its part, without a space between them.
+_LABELED = re.compile(r"([A-Za-z_]{2,20}:[A-Za-z_]{2,20})[ \t]+\S[^\n]*\n?\Z")
 # The last column of tagged words: the tag of a name, or a part of speech of Penn or the Universal Dependencies.
 _NAME_TAG = re.compile(r"O|[BIESLU]-\S+")
 # Signs between two cells. A dash or an ellipsis is one of prose.
@@ -66,8 +71,23 @@ def layout_doubt(texts: Sequence[str]) -> str:
             "into turns; write each text as a list of turns in a column messages",
         ),
     )
+    asking = sum(_ASKING_HEADING.match(text) is not None for text in texts)
+    if asking >= _MIN_TEXTS and asking >= _MIN_HEADINGS * len(texts):
+        return "the headings are questions, which the texts below them may answer; write both as columns"
+    if _are_labeled(texts):
+        return (
+            f"{texts[0].split()[0]!r} may be a label that begins the text, as in the questions of TREC; write the "
+            "label and the text as two columns"
+        )
     found = next((doubt for test, doubt in tests if 2 * sum(map(test, texts)) > len(texts)), "")
     return found or _chat_doubt(texts) or _cells_doubt(texts)
+
+
+def _are_labeled(texts: Sequence[str]) -> bool:
+    """Return whether each text is a line that begins with one of a few labels such as LOC:other."""
+    found = [_LABELED.match(text) for text in texts]
+    labels = Counter(match[1] for match in found if match)
+    return len(texts) <= sum(labels.values()) and 2 * len(labels) <= len(texts)
 
 
 def _is_tagged(text: str) -> bool:

@@ -29,7 +29,7 @@ from core.data.formats.proposal import (
 )
 from core.data.formats.reading import Reading, get_format
 from core.data.formats.text_layouts import layout_doubt
-from core.data.formats.values import is_missing
+from core.data.formats.values import is_missing, number_of_text
 from core.data.listing import list_some
 
 # Different values of a column that may be a label although its name does not say so.
@@ -42,8 +42,12 @@ _MAX_UNNAMED_NUMBERS = 5
 # contain only one.
 _MAX_NAMED_LABELS = 200
 _MAX_LABEL_CHARACTERS = 40
+# In so many rows, a label comes back.
+_MIN_REPEATING_ROWS = 8
+_MIN_SENTENCE_WORDS = 3
 # Words of a column of ratings, their greatest value, and how many different ones there may be.
 _RATING_WORDS = frozenset(("rating", "ratings", "stars", "star"))
+_GRADE_WORDS = frozenset(("score", "grade", "overall"))
 _MAX_RATING, _MAX_RATINGS = 10, 11
 # A usual text column with at least this share of all characters is the text to train on, whatever columns there are.
 _TEXT_SHARE = 0.8
@@ -89,6 +93,13 @@ def _prose(found: Columns) -> list[str]:
     return [name for name, column in found.items() if column.kind == "prose"]
 
 
+def _sentences(rows: Rows, found: Columns) -> list[str]:
+    """Return the columns that hold the same sentence in all rows, such as the task or the hypothesis about a text."""
+    constants = [name for name, column in found.items() if column.kind == "constant" and column.characters]
+    first = {name: next(str(row[name]) for row in rows if not is_missing(row.get(name))) for name in constants}
+    return [name for name, text in first.items() if len(text.split()) >= _MIN_SENTENCE_WORDS]
+
+
 def propose_labeled(rows: Rows, found: Columns) -> Iterator[Proposal]:
     """Propose a text column with a column of few, short, repeated values as its label."""
     usual = {folded_name(name): index for index, name in enumerate(names.LABEL_NAMES)}
@@ -110,7 +121,7 @@ def propose_labeled(rows: Rows, found: Columns) -> Iterator[Proposal]:
         if is_short and not find_column([name], names.SURE_LABEL_NAMES):
             continue
         shown = list_some([label for label, _ in labels.most_common()], 4)
-        several = [other for other in _prose(found) if other not in (text, name)]
+        several = [other for other in (*_prose(found), *_sentences(rows, found)) if other not in (text, name)]
         doubt = "" if folded_name(name) in usual else f"{name!r} may be a label or a remark"
         if any(isinstance(row.get(name), list) for row in rows):
             doubt = f"{name!r} may hold several labels, of which the first would be the answer"
@@ -124,8 +135,11 @@ def propose_labeled(rows: Rows, found: Columns) -> Iterator[Proposal]:
             # A column beside the messages of a chat is no label of them.
             continue
         evidence = f"{len(labels)} different values in the column {name!r} ({shown}) beside the text in {text!r}"
-        columns = {"text": text, "label": name}
-        yield Proposal(Reading(format="label", columns=columns), evidence, count_present(rows, text, name), doubt)
+        reading = Reading(format="label", columns={"text": text, "label": name})
+        yield Proposal(reading, evidence, count_present(rows, text, name), doubt)
+        if several:
+            both = reading.model_copy(update={"extra": {several[0]: "context"}})
+            yield Proposal(both, f"{evidence} and {several[0]!r}", count_present(rows, text, name, several[0]), doubt)
 
 
 def _is_only_category(found: Columns, name: str) -> bool:
@@ -140,12 +154,19 @@ def _only_label(value: Any) -> Any:
 
 def _is_rating(rows: Rows, name: str) -> bool:
     """Return whether a column named like a rating holds nothing but a few whole or half numbers up to 10."""
-    if not find_column([name], ("overall", "score")) and not _RATING_WORDS & set(name_words(name)):
+    words = name_words(name) or [""]
+    if (
+        not find_column([name], ("overall", "score"))
+        and not _RATING_WORDS & set(words)
+        and words[-1] not in _GRADE_WORDS
+    ):
         return False
-    values = {row[name] for row in rows if isinstance(row.get(name), (int, float)) and not is_missing(row[name])}
-    filled = count_filled(rows, name, lambda value: isinstance(value, (int, float)) and not isinstance(value, bool))
+    cells = [row[name] for row in rows if name in row and not is_missing(row[name])]
+    # The numbers of a CSV file are texts.
+    numbers = [None if isinstance(cell, bool) else number_of_text(cell) for cell in cells]
+    values = {number for number in numbers if number is not None}
     in_steps = all(0 <= value <= _MAX_RATING and 2 * value == int(2 * value) for value in values)
-    return in_steps and 1 < len(values) <= _MAX_RATINGS and filled == count_filled(rows, name, lambda value: True)
+    return in_steps and 1 < len(values) <= _MAX_RATINGS and None not in numbers
 
 
 def _labels(rows: Rows, name: str, named: bool) -> Counter[str]:
@@ -162,6 +183,8 @@ def _labels(rows: Rows, name: str, named: bool) -> Counter[str]:
     else:
         # Without a name that says so, each value must also repeat often.
         few = 2 <= len(several) <= _MAX_UNNAMED_LABELS and len(values) >= (2 if named else 20 * len(several))
+        # A column such as "target" of which no value comes back holds texts.
+        few = few and (len(several) < len(values) or len(values) < _MIN_REPEATING_ROWS)
     return several if few and max(map(len, several)) <= _MAX_LABEL_CHARACTERS else Counter()
 
 
@@ -189,8 +212,8 @@ def propose_plain(rows: Rows, found: Columns) -> Iterator[Proposal]:
             doubt = (
                 f"{marks[0]!r} and {marks[1]!r} may mark turns; rewrite them as columns or as one of the marks known"
             )
-        if not doubt and label and name != usual:
-            doubt = f"the column {label!r} may be the answer about the text"
+        if not doubt and name != usual and (answer := label or next((n for n in found if _is_rating(rows, n)), "")):
+            doubt = f"the column {answer!r} may be the answer about the text"
         doubt = doubt or flags_doubt(rows, found) or objects_doubt(rows, name) or _unnamed_doubt(found, name)
         evidence = f"no marks of turns; the column {name!r} is read as plain text"
         filled = count_filled(rows, name, lambda value: isinstance(value, str))
@@ -233,10 +256,12 @@ def _missing_part(rows: Rows, found: Columns) -> str:
         return f"each row is one message of a tree (column {parent!r}); the file of whole trees can be read"
     if doubt := message_doubt(rows, found) or message_list_doubt(rows, found):
         return doubt
-    if question := find_column(every, QUESTION_NAMES):
+    if question := find_column(
+        every, (*QUESTION_NAMES, "user_input", "user_message", "human_message", "question_text")
+    ):
         return f"the column {question!r} holds questions, and no column of answers was found"
     filled = [name for name in every if found[name].kind != "empty"]
-    answer = find_column(filled, (*names.SURE_LABEL_NAMES, *names.COMPLETION_NAMES))
+    answer = find_column(filled, (*names.SURE_LABEL_NAMES, *names.LABEL_ID_NAMES, *names.COMPLETION_NAMES))
     return f"the column {answer!r} may hold the answer about the text" if answer else ""
 
 

@@ -12,7 +12,8 @@ _NAMES: dict[str, str] = {
     "निर्देश instruksi",
     "input": "输入 輸入 入力 입력 entrada entrée entree eingabe invoer girdi ввод вход",
     "output": "输出 輸出 出力 출력 salida saída saida sortie ausgabe uitvoer çıktı вывод выход output_text",
-    "question": "问题 問題 提问 提問 问 問 问句 質問 質問文 질문 문제 pregunta preguntas pergunta perguntas domanda "
+    "question": "anfrage kundenanfrage "
+    "问题 問題 提问 提問 问 問 问句 質問 質問文 질문 문제 pregunta preguntas pergunta perguntas domanda "
     "domande frage fragen fragestellung vraag pytanie soru вопрос вопросы питання запитання سؤال السؤال प्रश्न सवाल "
     "câu_hỏi pertanyaan",
     "answer": "回答 答案 答复 答覆 答 回复 回覆 解答 答え 応答 返答 답변 대답 답 응답 respuesta respuestas resposta "
@@ -32,6 +33,13 @@ _NAMES: dict[str, str] = {
     "reasoning": "推理 思考 推論 추론 razonamiento raciocínio raisonnement begründung рассуждение",
     "score": "评分 評分 得分 分数 点数 점수 평점 puntuación puntuacion pontuação pontuacao punteggio bewertung "
     "punktzahl оценка балл",
+    "term": "begriff fachbegriff término termo terme termine 術語 术语 用語 용어 термин",
+    "definition": "definición definicion definição definicao définition definizione 定义 定義 정의 определение",
+    "solution": "lösung loesung solución solucion solução solucao soluzione oplossing rozwiązanie решение рішення "
+    "解决方案",
+    "quality": "qualität calidad qualidade qualité qualità kwaliteit jakość качество 质量 品質",
+    "premise": "前提 전제 prämisse premisa premissa prémisse premessa посылка premis",
+    "hypothesis": "假设 假設 仮説 가설 hypothese hipótesis hipotesis hipótese hypothèse ipotesi гипотеза",
     "weight": "权重 權重 重み 가중치 peso poids gewicht вес",
 }  # fmt: skip
 ENGLISH = {name: english for english, names in _NAMES.items() for name in names.split()}

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from core.data.formats.api_bodies import request_of
 from core.data.formats.cells import Cells, with_system
 from core.data.formats.conversation import Message, UnusableRow
 from core.data.formats.envelopes import take_tools
@@ -31,7 +32,7 @@ def turns_of(value: Any, cells: Cells, asker: str = "") -> list[Message]:
         cells: The cells of the row.
         asker: The author who counts as the first speaker; "" for the author of the first turn.
     """
-    value, tools = take_tools(nested(value), cells.note)
+    value, tools = take_tools(request_of(value), cells.note)
     messages = read_turns(value, cells.note, cells.think, cells.role, asker)
     for message in messages:
         if message["role"] == "assistant":

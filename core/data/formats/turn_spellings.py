@@ -14,7 +14,7 @@ from core.data.formats.values import Note, is_missing
 _CLASS = re.compile(r"(\w+?)Message(?:Chunk)?")
 _USER_FLAGS = (
     "is_human", "ishuman", "is_user", "isuser", "from_user", "fromuser", "is_customer", "inbound", "incoming",
-    "is_incoming", "from_customer", "from_requester", "is_requester",
+    "is_incoming", "is_inbound", "from_customer", "from_requester", "is_requester",
 )  # fmt: skip
 # Fields of an author that name its role, the likeliest first; a name says who it is where there is no role.
 _AUTHOR_FIELDS = ("role", "type", "kind", "user_type", "author_type", "name", "display_name", "username", "id", "email")
@@ -28,7 +28,7 @@ _EVENT_KEYS = ("part_type", "event", "event_type", "action", "system_event")
 _EVENT_TEXTS = ("body", "text", "content", "message")
 _ASSISTANT_FLAGS = (
     "is_bot", "isbot", "is_ai", "isai", "is_assistant", "isassistant", "is_model", "from_bot", "is_agent", "is_gpt",
-    "outgoing", "is_outgoing", "is_staff", "from_agent",
+    "outgoing", "is_outgoing", "outbound", "is_outbound", "is_staff", "from_agent",
 )  # fmt: skip
 
 
@@ -42,7 +42,9 @@ def with_role(turn: dict[str, Any], role_keys: Sequence[str]) -> dict[str, Any]:
     turn = {str(key).lower(): item for key, item in turn.items()}
     author = next((key for key in role_keys if isinstance(turn.get(key), dict)), None)
     if author and not any(isinstance(turn.get(key), str) for key in role_keys):
-        return _with_author(turn, author)
+        # A flag says who asks; the name of an author does not.
+        flagged = _with_flag(turn)
+        return flagged if flagged is not turn and "role" not in turn else _with_author(turn, author)
     if any(key in turn for key in role_keys):
         return turn
     kind = turn.get("type")

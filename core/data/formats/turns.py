@@ -10,7 +10,9 @@ from typing import Any
 
 from core.data.formats.channels import join_channels
 from core.data.formats.conversation import Message, Role, UnusableRow, usual_role
+from core.data.formats.html_twins import plain_field
 from core.data.formats.loss_flags import LOSS_KEYS, SKIP_KEYS, UNCLEAR_KEYS, loss_flag
+from core.data.formats.response_items import are_items, turns_of_items
 from core.data.formats.speaker_order import with_ordered_roles
 from core.data.formats.turn_order import in_order
 from core.data.formats.turn_parts import Parts, note_unused
@@ -20,10 +22,11 @@ from core.data.formats.values import Note, is_absent, is_missing, nested, option
 ROLE_KEYS = (
     "role", "from", "author_role", "sender_role", "speaker_role", "user_role", "author_type", "sender_type",
     "speaker_type", "user_type", "sender", "speaker", "author", "participant", "who", "actor",
+    "direction",
 )  # fmt: skip
 CONTENT_KEYS = (
-    "content", "value", "text", "message", "parts", "utterance", "body", "body_text", "plain_body", "message_text",
-    "msg", "mes",
+    "content", "value", "text", "message", "parts", "utterance", "body", "body_text", "plain_body", "body_plain",
+    "text_body", "content_text", "message_text", "msg", "mes",
 )  # fmt: skip
 REASONING_KEYS = ("reasoning_content", "reasoning", "thinking", "thought")
 # Fields of a part of a text, which is no message.
@@ -33,7 +36,10 @@ _PART_KEYS = frozenset(
 )  # fmt: skip
 # Messages of a conversation have at least so many words on average.
 _MIN_MESSAGE_WORDS = 2
-CALL_KEYS = ("tool_calls", "function_call", "tool_call")
+CALL_KEYS = (
+    "tool_calls", "function_call", "tool_call", "tool_invocations", "toolInvocations", "toolinvocations", "toolCalls",
+    "toolcalls", "function_calls",
+)  # fmt: skip
 RoleOf = Callable[[str], Role | None]
 # Names of the two fields of a question and its answer (Capybara and others).
 PAIR_KEYS = (
@@ -73,7 +79,9 @@ def pair_keys(value: Any) -> tuple[str, str] | None:
 def is_conversation(value: Any) -> bool:
     """Return whether a value is a list of turns or of question and answer pairs, also one written as text."""
     value = nested(value)
-    return isinstance(value, list) and bool(value) and (is_turn(value[0]) or pair_keys(value[0]) is not None)
+    if not isinstance(value, list) or not value:
+        return False
+    return is_turn(value[0]) or pair_keys(value[0]) is not None or are_items(value)
 
 
 def speakers_of(turn: Any) -> list[str]:
@@ -146,6 +154,7 @@ def read_turns(
         value = value[0] if len(value) == 1 and isinstance(value[0], list) else value
     if not isinstance(value, (list, tuple)):
         raise UnusableRow("the conversation is not a list of turns")
+    value = turns_of_items(value) if are_items(value) else value
     if value and isinstance(value[0], str) and all(isinstance(turn, str) for turn in value):
         note("the texts of a list are read as turns by their position: user, assistant, user and so on")
         return [{"role": ("user", "assistant")[i % 2], "content": text} for i, text in enumerate(value)]
@@ -212,6 +221,7 @@ def read_turn(turn: dict[str, Any], note: Note, think: bool = True, role_of: Rol
     if role is None:
         raise UnusableRow(f"unknown role {str(turn.get(role_key))[:40]!r}; name it under Roles")
     content_key = next((key for key in CONTENT_KEYS if not is_missing(turn.get(key))), None)
+    content_key = plain_field(turn, content_key) if content_key else None
     used = {role_key, content_key, *CALL_KEYS, *REASONING_KEYS, *LOSS_KEYS, *SKIP_KEYS, *UNCLEAR_KEYS}
     note_unused(turn, used | visibility_flags(turn), "a turn", note)
     parts = Parts(note)

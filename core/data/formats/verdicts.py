@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from core.data.formats.columns import name_words
+
 _GOOD = frozenset(
     ("true", "1", "1.0", "good", "desirable", "yes", "accept", "accepted", "approve", "approved", "keep", "correct",
      "thumbs_up", "like", "submitted", "validated", "selected", "chosen")
@@ -11,6 +13,18 @@ _BAD = frozenset(
      "discard", "discarded", "wrong", "incorrect", "invalid", "thumbs_down", "dislike", "flagged", "deleted", "ignore",
      "ignored", "skip", "skipped", "draft", "pending", "cancelled", "canceled")
 )  # fmt: skip
+
+# A flag with one of these words is true for a bad answer, and the format "rated" would read it as good.
+_BAD_WORDS = frozenset(
+    ("bad", "deleted", "exclude", "excluded", "flagged", "ignore", "ignored", "skip", "skipped", "rejected", "archived",
+     "removed", "hidden", "superseded", "wrong", "incorrect", "invalid", "spam", "toxic", "error", "discard", "down",
+     "obsolete", "outdated", "inactive", "disabled", "duplicate", "fuzzy", "needs")
+)  # fmt: skip
+
+
+def is_bad_flag(name: str) -> bool:
+    """Return whether a flag of this name is true for an answer that is bad or does not count."""
+    return bool(_BAD_WORDS & set(name_words(name)))
 
 
 def verdict_of(value: Any) -> bool | None:

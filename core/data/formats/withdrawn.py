@@ -54,7 +54,7 @@ def withdrawn_doubt(rows: Rows, found: Columns, taken: Iterable[str | None]) -> 
 def _is_withdrawn(name: str, value: str) -> bool:
     """Return whether a flag or a state in lower case says that a row no longer counts."""
     flag = re.sub(r"^(?:is|was|has_been)(?:_|(?=[A-Z]))", "", name)
-    if find_column([flag], _WITHDRAWN_NAMES):
+    if find_column([flag], (*_WITHDRAWN_NAMES, "draft")):
         return value in _YES
     if find_column([flag], _CURRENT_NAMES):
         return value in _NO

@@ -16,7 +16,10 @@ from core.data.formats.proposal import Columns, Proposal, Rows, count_present, m
 from core.data.formats.values import is_missing, nested
 
 _QUESTION_WORDS = frozenset(("question", "questions", "prompt", "query", "instruction", "problem", "request", "ask"))
-_ANSWER_WORDS = frozenset(("answer", "answers", "response", "responses", "reply", "completion", "output", "solution"))
+_ANSWER_WORDS = frozenset(
+    ("answer", "answers", "response", "responses", "reply", "completion", "output", "solution", "summary", "summaries")
+)
+_ITEM = re.compile(r"\.\d+(?=\.)|\[\d+\]")
 # A header of so many words is a sentence, as in a form.
 _MIN_SENTENCE_WORDS = 6
 # Words of a column about the answer.
@@ -104,7 +107,8 @@ def propose_titled(rows: Rows, found: Columns) -> Iterator[Proposal]:
 def _are_texts(rows: Rows, name: str) -> bool:
     """Return whether a column whose name ends with responses or the like holds lists of texts."""
     values = [nested(row[name]) for row in rows if name in row and not is_missing(row[name])]
-    if name.rpartition(".")[2] not in ("responses", "response", "answers", "suggestion") or "." not in name:
+    is_argilla = "." in name and name.rpartition(".")[2] in ("responses", "response", "answers", "suggestion")
+    if not is_argilla and "summaries" not in name_words(name):
         return False
     return bool(values) and all(isinstance(value, list) and isinstance(value[0], str) for value in values if value)
 
@@ -115,9 +119,10 @@ def _rest(name: str) -> tuple[str, ...]:
 
 
 def _pair(rows: Rows, found: Columns, prompt: str, answer: str, is_sure: bool) -> Proposal:
-    rest = [name for name in found if name not in (prompt, answer)]
+    rest = [name for name in found if name not in (prompt, answer) and found[name].kind != "empty"]
     slots = {"prompt": prompt, "completion": answer, "system": find_column(rest, names.SYSTEM_NAMES)}
-    slots |= {"context": find_column(rest, names.CONTEXT_NAMES), "tools": find_column(rest, names.TOOL_NAMES)}
+    context = find_column(rest, (*names.CONTEXT_NAMES, "paragraph", "article", "story"))
+    slots |= {"context": context, "tools": find_column(rest, names.TOOL_NAMES)}
     doubt = "" if is_sure else f"{prompt!r} may be the question and {answer!r} the answer"
     evidence = f"a question in {prompt!r} and an answer in {answer!r}"
     return make_proposal(found, "prompt_completion", slots, evidence, count_present(rows, prompt, answer), doubt)
@@ -147,6 +152,8 @@ def _is_worded(name: str, usual: tuple[str, ...], words: frozenset[str], others:
     if {"input", "output"} <= found:
         # The cases of a test, as in APPS.
         return False
+    # The number of an item in a path, such as output.choices.0.message.content, distinguishes nothing.
+    name = _ITEM.sub("", name)
     # Numbers distinguish several answers, except those in a sentence, such as "How do you answer it (2-3 sentences)?".
     if re.search(r"\d", name) and len(name_words(name)) < _MIN_SENTENCE_WORDS:
         return False

@@ -14,6 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from core.data.readers.class_names import ClassNames
 from core.data.readers.file_kinds import HEAD_BYTES, PARQUET, kind_of_bytes, kind_of_file
 from core.data.readers.lines import MAX_COLUMNS, SourceRow
 from core.data.readers.unpack import MAX_RATIO, RATIO_FREE_BYTES
@@ -37,10 +38,17 @@ class Converter:
         self._left_out: Counter[str] = Counter()
         self._unreadable: Counter[str] = Counter()
         self._short: dict[str, Any] = {}
+        # The splits of a dataset may have different names; the last one counts for the next rows.
+        self._classes = [ClassNames({})]
+        self._metadata: dict[bytes, bytes] = {}
 
     def use_schema(self, schema: Any) -> None:
-        """Convert the numbers of the next rows by the types of their Arrow schema."""
+        """Convert the numbers of the next rows by the types of their Arrow schema, and by its names of classes."""
         self._short = {field.name: field.type for field in schema if has_short_floats(field.type)}
+        # The batches of a stream share their schema.
+        if self._metadata != (metadata := dict(schema.metadata or {})):
+            self._metadata = metadata
+            self._classes.append(ClassNames.of_metadata(metadata))
 
     def rows(self, batch: Any) -> Iterator[dict[str, Any]]:
         """Yield the rows of an Arrow batch or table as Python values; those that Python cannot hold are left out."""
@@ -66,12 +74,13 @@ class Converter:
         """Return a row of Python values with its number, from 1."""
         if self._short:
             row = {**row, **{name: shortest(row[name], kind) for name, kind in self._short.items() if name in row}}
-        plain = {str(name): self._plain(value, str(name)) for name, value in row.items()}
+        plain = self._classes[-1].named({str(name): self._plain(value, str(name)) for name, value in row.items()})
         return SourceRow(number, plain, json.dumps(plain, ensure_ascii=False))
 
     def notes(self) -> list[str]:
         """Return sentences about the columns whose values were changed."""
         return [
+            *dict.fromkeys(words for classes in self._classes for words in classes.notes()),
             *(f"the column {name!r} holds bytes; {count:,} values are read as UTF-8 text"
               for name, count in self._as_text.items()),
             *(f"the column {name!r} holds bytes that are no text; {count:,} values are left out"

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from core.data.formats.pair_names import LANGUAGES
 from core.data.readers.header import has_known_name
 
 # Pairs of split and row.
@@ -33,7 +34,7 @@ def rows_by_key(value: dict[str, Any], note: Note) -> Rows | None:
 
 
 def _are_alike(rows: list[Any]) -> bool:
-    """Return whether rows are objects with the fields of the first one, among them one of a known name or of turns."""
+    """Return whether rows are objects with the fields of the first one, which has content."""
     if not all(isinstance(row, dict) and row for row in rows) or TURN_KEYS & rows[0].keys():
         return False
     alike = sum(row.keys() == rows[0].keys() for row in rows)
@@ -41,8 +42,10 @@ def _are_alike(rows: list[Any]) -> bool:
 
 
 def _has_content(row: dict[str, Any]) -> bool:
-    """Return whether a row has a field of a known name, or one of a list of messages such as the log of MultiWOZ."""
-    return has_known_name(list(row)) or any(map(_are_messages, row.values()))
+    """Return whether a row has a field of a known name, languages as fields, or messages as in the log of MultiWOZ."""
+    # The keys of translations are languages.
+    are_languages = all(name.lower().partition("-")[0] in LANGUAGES for name in row)
+    return are_languages or has_known_name(list(row)) or any(map(_are_messages, row.values()))
 
 
 def _are_messages(value: Any) -> bool:

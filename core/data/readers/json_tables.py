@@ -9,6 +9,8 @@ from typing import Any
 
 from core.data.formats.columns import TURN_NAMES, find_column
 from core.data.listing import list_some
+from core.data.readers import class_names
+from core.data.readers.class_names import ClassNames
 from core.data.readers.header import has_known_name
 from core.data.readers.json_keys import TURN_KEYS, Note, Rows, rows_by_key
 from core.system.counting import counted
@@ -60,17 +62,33 @@ def _note_rest(value: dict[str, Any], used: set[str], note: Note) -> None:
         note(f"beside the rows the file contains {shown}, which is not read")
 
 
+def _with_names(value: dict[str, Any], used: set[str], rows: Rows, note: Note) -> Rows:
+    """Return rows with the names of their classes, if the rest of the file has them; all else there is noted."""
+    rest = {name: part for name, part in value.items() if name not in used}
+    if found := class_names.find_beside(rest, [row for _, row in rows if isinstance(row, dict)]):
+        path, classes = found
+        rows = _named(classes, rows, note)
+        used = used if "." in path else used | {path}
+    _note_rest(value, used, note)
+    return rows
+
+
+def _named(classes: ClassNames, rows: Rows, note: Note) -> Rows:
+    named = [(split, classes.named(row) if isinstance(row, dict) else row) for split, row in rows]
+    for words in classes.notes():
+        note(words)
+    return named
+
+
 def _splits(value: dict[str, Any], note: Note) -> Rows | None:
     names = [name for name, rows in value.items() if name.lower() in SPLIT_NAMES and _is_rows(rows)]
     if not names or any(TURN_KEYS & value[name][0].keys() for name in names):
         return None
     note(f"the rows are in the splits {', '.join(map(repr, names))}")
-    _note_rest(value, set(names), note)
-    # A single split is for training, whatever its name.
-    if len(names) == 1:
-        return [(None, row) for row in value[names[0]]]
     names.sort(key=lambda name: name.lower() not in TRAIN_SPLIT_NAMES)
-    return [(name, row) for name in names for row in value[name]]
+    # A single split is for training, whatever its name.
+    rows = [(name if len(names) > 1 else None, row) for name in names for row in value[name]]
+    return _with_names(value, set(names), rows, note)
 
 
 def _hub_rows(value: dict[str, Any], note: Note) -> Rows | None:
@@ -80,7 +98,8 @@ def _hub_rows(value: dict[str, Any], note: Note) -> Rows | None:
         return None
     if truncated := sum(bool(item.get("truncated_cells")) for item in rows):
         note(f"{counted(truncated, 'row contains', 'rows contain')} cells that the Hub's viewer truncated")
-    return [(None, item["row"]) for item in rows]
+    classes = ClassNames(class_names.features_of_viewer(value.get("features")))
+    return _named(classes, [(None, item["row"]) for item in rows], note)
 
 
 def _split_table(value: dict[str, Any], note: Note) -> Rows | None:
@@ -121,10 +140,12 @@ def _column_table(value: dict[str, Any], note: Note) -> Rows | None:
 
 def _one_list(value: dict[str, Any], note: Note) -> Rows | None:
     lists = [name for name, rows in value.items() if _is_rows(rows)]
+    if len(lists) > 1:
+        # A list of classes with their ids, as COCO has it, is beside the rows.
+        lists = [name for name in lists if not class_names.are_classes(value[name])]
     if len(lists) != 1 or TURN_KEYS & value[lists[0]][0].keys():
         return None
-    _note_rest(value, set(lists), note)
-    return [(None, row) for row in value[lists[0]]]
+    return _with_names(value, set(lists), [(None, row) for row in value[lists[0]]], note)
 
 
 def _text_lists(value: dict[str, Any], note: Note) -> Rows | None:

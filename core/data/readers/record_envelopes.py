@@ -8,7 +8,7 @@ the envelope itself has no such name.
 from typing import Any
 
 from core.data.formats.values import is_missing
-from core.data.readers import extended_json, typed_values
+from core.data.readers import extended_json, typed_values, xml_objects
 from core.data.readers.header import has_known_name
 
 # Names of the record in DynamoDB, Elasticsearch, Firestore, Airtable, Datastore, JSON:API and Strapi, GraphQL, CouchDB,
@@ -32,9 +32,14 @@ def plain_row(row: dict[str, Any]) -> tuple[dict[str, Any], list[str]] | None:
     Args:
         row: The decoded object.
     """
-    if not any(isinstance(value, dict) for value in row.values()):
+    if not any(isinstance(value, (dict, list)) for value in row.values()):
         return None
     notes: list[str] = []
+    if (plain := xml_objects.plain_row(row)) is not None:
+        row, note = plain
+        notes.append(note)
+    if not any(isinstance(value, dict) for value in row.values()):
+        return (row, notes) if notes else None
     for _ in range(_MAX_LEVELS):
         if (found := _step(row)) is None:
             break

@@ -22,6 +22,7 @@ from core.data.readers.header import (
     count_titles,
     has_known_name,
 )
+from core.data.readers.header_groups import names_below_groups
 from core.data.readers.line_feed import LineFeed, TooLong
 from core.data.readers.lines import MARK, ROW_LIMIT, LineSource, SourceRow
 from core.data.readers.quotes import USUAL, are_quotes_text, quotes_of
@@ -36,6 +37,7 @@ _SAMPLE_LINES, _SAMPLE_CHARACTERS = 200, 2**18
 _MIN_TABLE_SHARE = 0.95
 _ABOVE = "stands above the header and is no row"
 _BELOW = "describes the columns below the header and is no row"
+_GROUPED = "names the columns below the groups in the line above it"
 _SEP_LINE = re.compile(r"""["']?sep=(.)["']? *$""", re.IGNORECASE)
 # How MySQL and PostgreSQL write NULL.
 _NULL = "\\N"
@@ -71,6 +73,10 @@ def read(source: LineSource, is_tsv: bool = False) -> Iterator[SourceRow]:
             continue
         if header is None:
             sample = _sample(feed.waiting, delimiter, quoting)
+            if sample and (grouped := names_below_groups(record, sample[0], sample[1:])):
+                _skip(feed, reader, 1, source, _GROUPED)
+                header, names = column_names(grouped, sample[1:], source.name), record
+                continue
             header, names = _header(record, sample, source)
             if names:
                 _skip(feed, reader, count_remarks(sample), source, _BELOW)
@@ -153,7 +159,7 @@ def _skip(feed: LineFeed, reader: Iterator[list[str]], count: int, source: LineS
             ) from error
         count -= bool(record)
         if text := " ".join(filter(None, map(str.strip, record))).strip(MARK):
-            source.note(f"line {feed.first} ({text[:60]!r}) {reason}; it is skipped")
+            source.note(f"line {feed.first} ({text[:60]!r}) {reason}; it is not read as a row")
 
 
 def _note_counts(source: LineSource, repeats: list[int], nulls: int) -> None:

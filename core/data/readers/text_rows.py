@@ -1,7 +1,7 @@
 """Reader of plain text: one row per paragraph if there are empty lines, otherwise one per line.
 
 A table of cells between tabs below a header, which Excel saves as "Unicode Text", is read like a .tsv file, and so is
-an export of Anki.
+an export of Anki. The questions of a quiz of Moodle are rows.
 """
 
 import io
@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 
 from core.data.readers import intents, separated
 from core.data.readers.lines import ROW_LIMIT, TOO_LONG, LineSource, SourceRow, head_lines
+from core.data.readers.quizzes import read_quiz, style_of_quiz
 from core.data.readers.remarks import count_remarks_above, read_remarks
 
 # Size of the samples in which a table and empty lines are searched for.
@@ -38,6 +39,9 @@ def read(source: LineSource) -> Iterator[SourceRow]:
     lines = source.lines()
     if intents.is_markdown(sample):
         yield from _examples(source, lines)
+        return
+    if quiz := style_of_quiz(sample):
+        yield from read_quiz(source, lines, *quiz)
         return
     head = head_lines(lines, _SAMPLE_LINES, _SAMPLE_CHARACTERS)
     texts = [line.strip() for _, line in head if line is not None]

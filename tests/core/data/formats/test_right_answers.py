@@ -55,9 +55,9 @@ def test_row_without_a_right_answer_is_left_out(flags, reason):
 @pytest.mark.parametrize(
     ("name", "values"),
     [
-        ("ranks", [[1, 0], [0, 1], [1, 0, 1], [0, 1]]),
+        ("ranks", [["1st", "2nd"]] * 4),
         ("is_reasoning_complete", FLAGS),
-        ("scores", [[0.3, 0.7], [0.1, 0.2], [0.1, 0.2, 0.3], [0.5, 0.5]]),
+        ("scores", [[0.5, 0.5]] * 4),
         ("correct", [[True], [True], [True], [True]]),
         ("correct", [True, False, True, True]),
     ],
@@ -65,3 +65,24 @@ def test_row_without_a_right_answer_is_left_out(flags, reason):
 def test_detect_takes_no_other_list_for_flags_of_the_answers(name, values):
     rows = rows_of(problem=QUESTIONS, generations=ANSWERS, **{name: values})
     assert all("correct" not in one.columns for one in detect(rows).candidates)
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("ratings", [[2.0, 4.5], [3, 1], [1, 5, 4], [5, 5]]),
+        ("scores", [[0.3, 0.7], [0.2, 0.1], [0.1, 0.3, 0.2], [0.5, 0.5]]),
+        ("ranks", [[2, 1], [1, 2], [3, 1, 2], [1, 1]]),
+        ("rankings", [[1, 0], [0, 1], [2, 0, 1], [0, 0]]),
+        ("ratings", ["[1, 5]", "[5, 1]", "[1, 5, 4]", "[3, 3]"]),
+    ],
+)
+def test_best_rated_answer_of_a_list_is_offered_before_the_first(name, values):
+    rows = rows_of(problem=QUESTIONS, generations=ANSWERS, **{name: values})
+    found = detect(rows)
+    assert found.reading.format == "undecided"
+    assert f"{name!r} may say which of the answers in 'generations' is the best" in found.evidence
+    best = found.candidates[0]
+    assert best.columns["correct"] == name
+    for row, answer in zip(rows, [*PROSE[:3], WRONG], strict=True):
+        assert best.parse(row)[-1]["content"] == answer

@@ -21,6 +21,7 @@ BY_ID = {
     "words": dict(zip(("tides", "salt", "keel"), ROWS, strict=True)),
     "inside another object": {"faq": {f"q{i}": row for i, row in enumerate(ROWS)}},
     "an id in each row": {f"q{i}": {**row, "id": i} for i, row in enumerate(ROWS)},
+    "languages": {f"menu.item{i}": {"en": "Open", "pt-BR": "Abrir"} for i in range(3)},
     "conversations": {f"c{i}": {"title": "t", "messages": [{"role": "user", "content": "x"}]} for i in range(3)},
 }
 

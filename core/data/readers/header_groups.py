@@ -1,0 +1,54 @@
+"""Recognition of a header of two lines: groups of columns, as merged cells of a spreadsheet, above their names.
+
+A merged cell is written once and leaves the cells beside it empty; pandas repeats it (MultiIndex).
+"""
+
+from core.data.readers.header import are_column_names, has_known_name
+
+_MIN_GROUPS = 2
+
+
+def names_below_groups(groups: list[str], names: list[str], rows: list[list[str]]) -> list[str] | None:
+    """Return the names of the columns if two lines are a header together, or None.
+
+    A name that occurs in several groups has its group before it: "Prompt en", "Answer en".
+
+    Args:
+        groups: The first line of the header.
+        names: The line below it.
+        rows: Some of the lines below both.
+    """
+    groups, names = [cell.strip() for cell in groups], [cell.strip() for cell in names]
+    full = _filled_right(groups)
+    if not rows or len(full) != len(names) or any(group and not name for group, name in zip(full, names, strict=True)):
+        return None
+    count = len(set(full) - {""})
+    if not _MIN_GROUPS <= count < len(full) - full.count("") or not _are_runs(full):
+        return None
+    pairs = [f"{group} {name}".strip() if group != name else name for group, name in zip(full, names, strict=True)]
+    is_unique = len(set(names)) == len(names)
+    # Names that repeat in each group are certain, since a row hardly repeats its cells so.
+    below = [name for group, name in zip(full, names, strict=True) if group]
+    repeats = not is_unique and len(set(pairs)) == len(pairs) and 2 * len(set(below)) <= len(below) + 1
+    if not are_column_names([*filter(None, pairs)]) or not (repeats or (is_unique and has_known_name(names))):
+        return None
+    # A value of the column in another row is no name.
+    if any(
+        name and name in (row[index].strip() for row in rows if index < len(row)) for index, name in enumerate(names)
+    ):
+        return None
+    return names if is_unique else pairs
+
+
+def _filled_right(groups: list[str]) -> list[str]:
+    """Return the cells with each empty one filled by the one on its left; those at the beginning stay empty."""
+    full: list[str] = []
+    for cell in groups:
+        full.append(cell or (full[-1] if full else ""))
+    return full
+
+
+def _are_runs(groups: list[str]) -> bool:
+    """Return whether equal cells stand side by side."""
+    starts = [group for index, group in enumerate(groups) if not index or group != groups[index - 1]]
+    return len(set(starts)) == len(starts)
