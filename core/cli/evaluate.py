@@ -167,8 +167,10 @@ def _print_metrics(store: EvaluationStore, evaluation: Evaluation) -> None:
     for first, *cells in rows:
         right = (cell.rjust(width) for cell, width in zip(cells, widths[1:], strict=True))
         print("  ".join([first.ljust(widths[0]), *right]))
+    printed = evaluation.saved_state().choices
     for note in scores.notes if scores else ():
-        print(note)
+        if note not in printed:
+            print(note)
 
 
 def _follow(evaluation: Evaluation) -> None:

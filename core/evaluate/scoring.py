@@ -8,7 +8,7 @@ import itertools
 import json
 import math
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import numpy as np
 import pyarrow as pa
@@ -28,6 +28,7 @@ from core.evaluate.probes import probes
 from core.evaluate.prompts import Prompt
 from core.evaluate.scores import Scores, ScoresInfo
 from core.evaluate.store import Evaluation
+from core.evaluate.task import find_task
 from core.evaluate.traits import Traits
 from core.system.files import replacing
 from core.system.jobs import Progress, ignore_progress
@@ -67,7 +68,8 @@ def score(evaluation: Evaluation, progress: Progress = ignore_progress) -> Score
     losses = LossReader(evaluation.losses_file, len(evaluation.config().lanes)).update()
     # Probes come last and are scored by core.evaluate.guard: they are no part of the task.
     count = len(prompts) - (len(probes()) if evaluation.config().guard else 0)
-    scorer = Scorer(count, len(evaluation.config().lanes))
+    task = find_task(evaluation.config().task, itertools.islice(prompts, count))
+    scorer = Scorer(count, len(evaluation.config().lanes), task.metrics)
     for index, prompt in enumerate(itertools.islice(prompts, count)):
         if index % _REPORT_PROMPTS == 0:
             progress(index / count, f"Prompts scored: {index:,} of {count:,}")
@@ -76,8 +78,9 @@ def score(evaluation: Evaluation, progress: Progress = ignore_progress) -> Score
     for name, values in label_scores(evaluation, count).items():
         scorer.values[name] = values
     info = ScoresInfo(
-        version=VERSION, sources=sizes, lanes=scorer.lanes, summaries=scorer.summaries(), notes=scorer.notes(losses)
-    )
+        version=VERSION, sources=sizes, lanes=scorer.lanes, summaries=scorer.summaries(), task=task.name,
+        notes=[task.why, *scorer.notes(losses)],
+    )  # fmt: skip
     path = evaluation.folder / scores.FILE
     with replacing(path) as temporary:
         pq.write_table(_table(scorer, info), temporary, compression="zstd")
@@ -95,8 +98,15 @@ class Scorer:
         traits: Groups of the prompts.
     """
 
-    def __init__(self, prompts: int, lanes: int):
-        self.lanes = lanes
+    def __init__(self, prompts: int, lanes: int, metrics: Collection[str] = tuple(METRICS)):
+        """Start without values.
+
+        Args:
+            prompts: Number of prompts.
+            lanes: Number of lanes.
+            metrics: Names of the metrics that suit the task; others get no value.
+        """
+        self.lanes, self._metrics = lanes, frozenset(metrics)
         self.values: dict[str, np.ndarray] = defaultdict(lambda: np.full((lanes, prompts), math.nan))
         self.clusters = np.zeros(prompts, dtype=np.int64)  # (prompts,)
         self._detect: Callable[[str], str | None] = language_detector()
@@ -118,14 +128,14 @@ class Scorer:
             text = line["text"]
             found = {
                 **overlap_scores(text, prompt.reference),
-                **self._corpora[lane].add(text, prompt.reference),
+                **(self._corpora[lane].add(text, prompt.reference) if "bleu" in self._metrics else {}),
                 **form_scores(text, line["tokens"], line["end"]),
                 **source_scores(text, prompt.question),
             }
             if (kept := language_kept(expected, self._detect(text))) is not None:
                 found["language_kept"] = kept
-            for name, value in found.items():
-                self.values[name][lane, index] = value
+            for name in found.keys() & self._metrics:
+                self.values[name][lane, index] = found[name]
 
     def add_losses(self, losses: LossReader) -> None:
         """Add the losses of the references."""

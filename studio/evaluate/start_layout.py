@@ -101,6 +101,7 @@ def build_start_form() -> StartFormWidgets:
         label="Text, JSON, CSV, TSV, Parquet or Arrow",
         file_types=_FILE_TYPES, height=110, visible=False, elem_id="evaluate-upload",
     )  # fmt: skip
+    fields["task"] = _field("task")
     fields["lanes"] = gr.Dropdown(
         [("Base model", BASE)], value=[BASE], multiselect=True, max_choices=MAX_LANES, allow_custom_value=True,
         label=about["lanes"].title, info="One to four, all on one base model.", elem_id="evaluate-lanes",

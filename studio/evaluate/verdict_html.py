@@ -87,9 +87,9 @@ def groups_html(metric: Metric, groups: Sequence[GroupDifference], first: str, s
     return Markup("").join([html, render("evaluate/left_out", count=left_out)]) if left_out else html
 
 
-def explanations_html(metrics: Iterable[Metric]) -> Markup:
-    """Return what each metric says, closed until it is opened."""
-    return render("evaluate/explanations", metrics=list(metrics))
+def explanations_html(metrics: Iterable[Metric], notes: Sequence[str] = ()) -> Markup:
+    """Return sentences about the task and what has no score, and what each metric says, closed until it is opened."""
+    return render("evaluate/explanations", metrics=list(metrics), notes=notes)
 
 
 def difference_cells(metric: Metric, found: PairedDifference) -> list[str]:

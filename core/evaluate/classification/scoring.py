@@ -6,10 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from core.evaluate.classification.choice import choose, read_choices
-from core.evaluate.classification.labels import LabelSet, find_labels
+from core.evaluate.classification.labels import LabelSet
 from core.evaluate.classification.tables import UNPARSED, ClassificationTable, tabulate
 from core.evaluate.likelihood import LossReader
 from core.evaluate.store import Evaluation
+from core.evaluate.task import find_task
 
 
 @dataclass(frozen=True)
@@ -48,16 +49,17 @@ class Classification:
 
 
 def read_classification(evaluation: Evaluation, prompts: int) -> Classification | None:
-    """Return the labels and answers of an evaluation; None if its references are no labels.
+    """Return the labels and answers of an evaluation; None if its task is no classification.
 
     Args:
         evaluation: The evaluation.
         prompts: Number of its prompts, without the probes that follow them.
     """
-    references = [prompt.reference for prompt in itertools.islice(evaluation.prompts(), prompts)]
-    labels = find_labels(references)
+    asked = list(itertools.islice(evaluation.prompts(), prompts))
+    labels = find_task(evaluation.config().task, asked).labels
     if labels is None:
         return None
+    references = [prompt.reference for prompt in asked]
     lanes, size = len(evaluation.config().lanes), len(labels.names)
     numbers = [labels.index_of(reference) for reference in references]
     true = np.array([UNPARSED if number is None else number for number in numbers])

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 # A higher number makes the scores of existing evaluations anew; raise it whenever a value would change.
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ _LABEL = (
         is_binary=True,
     ),
 )  # fmt: skip
-_OVERLAP = (
+_MATCH = (
     Metric(
         "exact_match", "Exact match", "higher", "share", "reference",
         "The share of answers with the words of the reference in the same order, without regard to case and "
@@ -102,6 +102,8 @@ _OVERLAP = (
         "2PR / (P + R), with P = common words / words of the answer and R = common words / words of the reference "
         "(SQuAD, Rajpurkar et al. 2016, but articles are kept).",
     ),
+)  # fmt: skip
+_OVERLAP = (
     Metric(
         "bleu", "BLEU", "higher", "score", "reference",
         "How many sequences of one to four tokens of the answer stand in the reference; short answers are penalized. "
@@ -200,4 +202,8 @@ _SOURCE = (
     ),
 )  # fmt: skip
 
-METRICS: dict[str, Metric] = {metric.name: metric for metric in (*_LABEL, *_LIKELIHOOD, *_OVERLAP, *_FORM, *_SOURCE)}
+# By what the values are computed from; the task of a prompt set names the groups that suit it (core.evaluate.task).
+GROUPS: dict[str, tuple[Metric, ...]] = {
+    "label": _LABEL, "likelihood": _LIKELIHOOD, "match": _MATCH, "overlap": _OVERLAP, "form": _FORM, "source": _SOURCE,
+}  # fmt: skip
+METRICS: dict[str, Metric] = {metric.name: metric for group in GROUPS.values() for metric in group}
