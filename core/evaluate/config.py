@@ -71,6 +71,11 @@ class EvaluationConfig(Sampling):
         description="Each model also reads the answers of all models, to color their tokens by how likely it finds "
         "them. Reading is much faster than writing.",
     )  # fmt: skip
+    bert_score: str = Field(
+        "", title="BERTScore model",
+        description="A model of the BERT family in the folder of models, such as roberta-large, which compares answers "
+        "and references by meaning. Empty: no BERTScore.",
+    )  # fmt: skip
     rows: int = Field(
         0, ge=0, le=256, title="Batch size",
         description="Number of answers that decode together; 0 chooses it by memory and device.",

@@ -16,7 +16,7 @@ from core.evaluate import process
 from core.evaluate.config import EvaluationConfig, parse_lane
 from core.evaluate.lineage import parent_run
 from core.evaluate.store import EvaluationStore
-from core.models import catalogue
+from core.models import catalogue, embedded
 from core.runs.store import Run
 from studio.evaluate.start_layout import NUMBERS, element_of, is_among_settings
 from studio.handlers import ShownError, info
@@ -90,6 +90,7 @@ class StartForm:
             "subset": gr.update(choices=subsets),
             "lanes": gr.update(choices=choices, value=selected),
             "model": gr.update(choices=models),
+            "bert_score": gr.update(choices=[model for model in models if model[1] != embedded.NAME]),
             # Every lane but the base is an adapter, checkpoints included.
             "hint": gr.update(visible=len(choices) == 1),
             "proposed": {"run": "" if is_chosen else chosen or "", "lane": lane},

@@ -29,6 +29,7 @@ _OTHER_SAMPLING = tuple(
 )
 _PLAIN_FIELDS = (*_OTHER_SAMPLING, "rows", "turns")
 _MORE_FIELDS = (*_TEXT_FIELDS, *_PLAIN_FIELDS)
+_MODEL_FIELDS = ("model", "bert_score")
 # The browser's file dialog compares the last suffix only: .jsonl.gz must be offered as .gz.
 _FILE_TYPES = [suffix for suffix in readers.SUFFIXES if suffix.count(".") == 1] + [".gz", ".zst", *readers.ADVISED]
 NUMBERS = tuple(
@@ -47,7 +48,7 @@ def element_of(name: str) -> str:
 
 def is_among_settings(names: Collection[str]) -> bool:
     """Return whether one of the fields is in the part that is closed at first."""
-    return any(name in (*_SETTINGS, *_MORE_FIELDS, "model") for name in names)
+    return any(name in (*_SETTINGS, *_MORE_FIELDS, *_MODEL_FIELDS) for name in names)
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ class StartFormWidgets:
     def choice_outputs(self) -> dict[str, Component]:
         """Return the components that `refresh_choices` updates, by name."""
         return {
-            **{name: self.fields[name] for name in ("run", "subset", "lanes", "model")},
+            **{name: self.fields[name] for name in ("run", "subset", "lanes", *_MODEL_FIELDS)},
             "hint": self.hint,
             "proposed": self.proposed,
         }
@@ -116,7 +117,7 @@ def build_start_form() -> StartFormWidgets:
         fields |= {name: _field(name) for name in _TEXT_FIELDS}
         for index in range(0, len(_PLAIN_FIELDS), 2):
             fields |= _row(_PLAIN_FIELDS[index : index + 2])
-        fields["model"] = _field("model", [])
+        fields |= {name: _field(name, []) for name in _MODEL_FIELDS}
     errors = build_field_errors("evaluate-field-errors")
     return StartFormWidgets(fields, upload, hint, start, gr.State({}), errors, more, power)
 

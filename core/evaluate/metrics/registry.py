@@ -37,7 +37,7 @@ class Metric:
     title: str
     better: Literal["higher", "lower", "neither"]
     scale: Literal["share", "score", "nats", "count", "ratio"]
-    needs: Literal["", "reference", "label", "likelihood"]
+    needs: Literal["", "reference", "label", "likelihood", "encoder"]
     explanation: str
     is_binary: bool = False
     summary: Literal["mean", "corpus"] = "mean"
@@ -135,6 +135,12 @@ _OVERLAP = (
         "How long the longest sequence of words is that both texts have in the same order, with gaps. "
         "The F-measure of the longest common subsequence (Lin 2004, the same values as rouge-score, words as for "
         "ROUGE-1).",
+    ),
+    Metric(
+        "bert_score", "BERTScore", "higher", "score", "encoder",
+        "How similar answer and reference are in meaning, also where their words differ; 100 is the same text. "
+        "The F-measure of the greedy matches of their tokens by the cosine of the vectors that a layer of the model "
+        "gives them, times 100, neither weighted by rarity nor rescaled (Zhang et al. 2020, by bert-score).",
     ),
     Metric(
         "length_ratio", "Length ratio", "neither", "ratio", "reference",
