@@ -5,13 +5,15 @@ import importlib.util
 import pytest
 
 from core.errors import StudioError
+from core.evaluate.config import EvaluationConfig
 from core.evaluate.harness import measure as measuring
-from core.evaluate.harness.results import save
+from core.evaluate.harness.results import read_results, save
 from core.system.jobs import Jobs
 from studio.evaluate.evaluation_view import EvaluationView
 from studio.evaluate.harness_panel import HarnessActions, result_html
 from tests.helpers.harness_results import task_metric, task_result
 from tests.helpers.scored_evaluation import scored_evaluation
+from tests.helpers.tiny_evaluations import tiny_store
 
 
 @pytest.fixture
@@ -72,3 +74,17 @@ def test_one_lane_has_values_alone():
     html = str(result_html(task_result(), ["base"], 0, 0))
     assert "25.0% ± 10.0%" in html
     assert "75.0%" not in html
+
+
+@pytest.mark.skipif(importlib.util.find_spec("lm_eval") is None, reason=f"lm-eval is optional: {measuring.INSTALL}")
+def test_a_job_measures_the_models_and_a_cancelled_one_keeps_nothing(settings, small_tokenizer):
+    store, run = tiny_store(settings, small_tokenizer)
+    evaluation = store.create(EvaluationConfig(subset="keeper", lanes=["base", run.id], limit=2))
+    actions = HarnessActions(EvaluationView(store), Jobs())
+    for update in actions.measure(evaluation.id, tasks="example", only="capitals", limit=8):
+        if update.get("job") and (running := actions.jobs.find(update["job"])):
+            actions.jobs.cancel(running)
+    assert read_results(evaluation.folder) == []
+    shown = list(actions.measure(evaluation.id, tasks="example", only="capitals", limit=8))
+    assert "capitals: acc" in str(shown[-1]["measured"])
+    assert [result.lanes for result in read_results(evaluation.folder)] == [["base", run.id]]
