@@ -103,6 +103,11 @@ class Settings(BaseSettings):
         return self.home / "trials"
 
     @property
+    def harness_dir(self) -> Path:
+        """Return the folder whose subfolders hold tasks of lm-evaluation-harness."""
+        return self.home / "harness"
+
+    @property
     def models_dir(self) -> Path:
         """Return the folder of local models."""
         return self.models or self.home / "models"
@@ -120,6 +125,7 @@ class Settings(BaseSettings):
             self.runs_dir,
             self.evaluations_dir,
             self.exports_dir,
+            self.harness_dir,
             self.models_dir,
         ):
             try:

@@ -15,7 +15,8 @@ PAGE = Path(__file__).with_name("evaluate.md")
 BEGIN = "<!-- The table is written by `python docs/make_metrics.py`. -->\n"
 END = "<!-- end of the table of metrics -->\n"
 _HEAD = "| metric | column | needs | better | meaning, formula and source |\n|---|---|---|---|---|\n"
-_NEEDS = {"": "an answer", "reference": "a reference", "label": "a label", "likelihood": "a reference"}
+_NEEDS = {"": "an answer", "reference": "a reference", "label": "a label", "likelihood": "a reference",
+          "encoder": "a reference and a model of the BERT family"}  # fmt: skip
 _BETTER = {"higher": "higher", "lower": "lower", "neither": "–"}
 
 

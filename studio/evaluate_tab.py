@@ -18,6 +18,7 @@ from studio.evaluate.classifier_panel import ClassifierActions, connect_classifi
 from studio.evaluate.evaluation_html import none_html, waiting_html
 from studio.evaluate.evaluation_layout import ANSWER_DRAWER, EvaluationViewWidgets, build_evaluation_view
 from studio.evaluate.evaluation_view import EvaluationView
+from studio.evaluate.harness_panel import HarnessActions, connect_harness
 from studio.evaluate.judge_panel import JudgeActions, connect_judge
 from studio.evaluate.power_hint import PowerHint
 from studio.evaluate.prompt_drawer import DrawerWidgets, PromptDrawer, build_prompt_drawer
@@ -83,7 +84,7 @@ def build_evaluate_tab(
         with gr.Column(scale=2, min_width=320, elem_id="evaluate-form"):
             form = build_start_form()
         with gr.Column(scale=4, min_width=340, elem_id="evaluate-view"):
-            widgets, judge, trace, classifiers = build_evaluation_view()
+            widgets, panels = build_evaluation_view()
         with build_drawer("The answers", ANSWER_DRAWER):
             drawer = build_prompt_drawer()
             rows = build_training_rows()
@@ -92,15 +93,16 @@ def build_evaluate_tab(
     _connect_drawer(PromptDrawer(view), drawer, widgets)
     _connect_verdict(view, widgets)
     compared = {"first": widgets.first, "second": widgets.second}
-    connect_classifiers(ClassifierActions(view, jobs), classifiers, widgets.evaluation, demo, changes)
-    connect_judge(JudgeActions(view, jobs), judge, widgets.evaluation, compared, demo, changes)
-    connect_trace(TraceActions(view, jobs), trace, widgets.evaluation, compared, drawer.prompt)
+    connect_classifiers(ClassifierActions(view, jobs), panels.classifiers, widgets.evaluation, demo, changes)
+    connect_judge(JudgeActions(view, jobs), panels.judge, widgets.evaluation, compared, demo, changes)
+    connect_trace(TraceActions(view, jobs), panels.trace, widgets.evaluation, compared, drawer.prompt)
+    connect_harness(HarnessActions(view, jobs), panels.harness, widgets.evaluation, compared, demo, changes)
     _connect_actions(EvaluationActions(view, jobs), widgets, dataset, tabs)
     connect_board(BoardView(store), board, widgets.evaluation, changes)
     training_rows = TrainingRows(store)
     connect_training_rows(training_rows, rows, widgets.evaluation, widgets.table)
     timer = _connect_polling(view, widgets, drawer, changes)
-    return EvaluateTab(timer, form.fields["run"], widgets.evaluation, trace.row_wanted, training_rows, rows)
+    return EvaluateTab(timer, form.fields["run"], widgets.evaluation, panels.trace.row_wanted, training_rows, rows)
 
 
 def _connect_form(
@@ -114,7 +116,7 @@ def _connect_form(
     connect(fields["run"].input, do.follow_run, chosen, followed, **UNLIMITED)
     prompts = {"prompts": fields["prompts"]}
     connect(fields["prompts"].change, do.update_visibility, prompts, form.visibility_outputs, **UNLIMITED)
-    planned = {name: fields[name] for name in ("prompts", "run", "subset", "split", "limit")}
+    planned = {name: fields[name] for name in ("prompts", "run", "subset", "split", "limit", "task")}
     # At load by an event of its own: a visitor's page makes it, and its refusal shows no toast.
     for event in (demo.load, partial(gr.on, [field.change for field in planned.values()])):
         connect(event, PowerHint(do.store).describe, planned, {"power": form.power}, **LATEST_ONLY, **UNLIMITED)

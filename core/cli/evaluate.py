@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 from pydantic_settings import CliApp, CliSubCommand
 
 from core.cli.evaluate_board import EvaluateBoard
+from core.cli.evaluate_harness import EvaluateHarness
 from core.cli.evaluate_judge import EvaluateJudge
 from core.cli.evaluate_trace import EvaluateTrace
 from core.cli.evaluate_verdict import EvaluatePower, EvaluateVerdict
@@ -144,6 +145,7 @@ class Evaluate(BaseModel):
     board: CliSubCommand[EvaluateBoard] = Field(description=EvaluateBoard.__doc__)
     judge: CliSubCommand[EvaluateJudge] = Field(description=EvaluateJudge.__doc__)
     trace: CliSubCommand[EvaluateTrace] = Field(description=EvaluateTrace.__doc__)
+    harness: CliSubCommand[EvaluateHarness] = Field(description=EvaluateHarness.__doc__)
     power: CliSubCommand[EvaluatePower] = Field(description=EvaluatePower.__doc__)
     open: CliSubCommand[EvaluateOpen] = Field(description=EvaluateOpen.__doc__)
     export: CliSubCommand[EvaluateExport] = Field(description=EvaluateExport.__doc__)
@@ -167,8 +169,10 @@ def _print_metrics(store: EvaluationStore, evaluation: Evaluation) -> None:
     for first, *cells in rows:
         right = (cell.rjust(width) for cell, width in zip(cells, widths[1:], strict=True))
         print("  ".join([first.ljust(widths[0]), *right]))
+    printed = evaluation.saved_state().choices
     for note in scores.notes if scores else ():
-        print(note)
+        if note not in printed:
+            print(note)
 
 
 def _follow(evaluation: Evaluation) -> None:

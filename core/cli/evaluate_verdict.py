@@ -24,7 +24,9 @@ class EvaluateVerdict(OneEvaluation):
 
     model_config = ConfigDict(populate_by_name=True)
 
-    metric: str = Field(AUTO, description="The metric that decides; 'auto' takes accuracy, the loss, or word F1.")
+    metric: str = Field(
+        AUTO, description="The metric that decides; 'auto' takes the first of the task's that has a value."
+    )
     by: str = Field("", description="Show all groups of this grouping, such as 'language'.")
     reference: str = Field(
         "",

@@ -15,6 +15,8 @@ SCHEMA_VERSION = 1
 MAX_PROMPTS = 100_000
 TUNED = "tuned"
 PromptKind = Literal["held-out", "subset", "file"]
+AUTO_TASK = "auto"
+Task = Literal["classification", "summarization", "generation"]
 
 
 class EvaluationConfig(Sampling):
@@ -34,6 +36,11 @@ class EvaluationConfig(Sampling):
         "all", title="Rows of the subset", description="All rows, the held-out rows, or the training rows."
     )
     file: str = Field("", title="File", description="The name of the file with the prompts.")
+    task: Literal["auto", Task] = Field(
+        AUTO_TASK, title="Task",
+        description="What the answers are: labels, summaries or other texts. It chooses the metrics and which one "
+        "decides; auto takes classification if the references are a few texts that repeat, else generation.",
+    )  # fmt: skip
     lanes: list[str] = Field(
         default_factory=lambda: [BASE], min_length=1, max_length=MAX_LANES, title="Models",
         description="The models that answer: 'base', a run's id, or a checkpoint such as 'RUN/step 20'. One to four, "
@@ -63,6 +70,11 @@ class EvaluationConfig(Sampling):
         False, title="Likelihood lens",
         description="Each model also reads the answers of all models, to color their tokens by how likely it finds "
         "them. Reading is much faster than writing.",
+    )  # fmt: skip
+    bert_score: str = Field(
+        "", title="BERTScore model",
+        description="A model of the BERT family in the folder of models, such as roberta-large, which compares answers "
+        "and references by meaning. Empty: no BERTScore.",
     )  # fmt: skip
     rows: int = Field(
         0, ge=0, le=256, title="Batch size",

@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel
 
 from core.evaluate.metrics import METRICS, VERSION, Metric
+from core.evaluate.metrics.tasks import GENERATION
 from core.system.files import file_size
 
 if TYPE_CHECKING:
@@ -39,13 +40,15 @@ class ScoresInfo(BaseModel):
         sources: Sizes of the files it was computed from, in bytes, by name.
         lanes: Number of lanes.
         summaries: One number per lane for every metric, by name; None where no row has a value.
-        notes: Sentences about references that were cut or could not be used, for the user.
+        task: Task of the prompt set, stated or found (`core.evaluate.task`).
+        notes: Sentences about the task, and about references that were cut or could not be used, for the user.
     """
 
     version: int
     sources: dict[str, int]
     lanes: int
     summaries: dict[str, list[float | None]]
+    task: str = GENERATION
     notes: list[str] = []
 
 
@@ -56,7 +59,8 @@ class Scores:
         prompts: Number of prompts.
         lanes: Number of lanes.
         metrics: The metrics that have a value in this evaluation, in the order of the registry.
-        notes: Sentences about what could not be scored, for the user.
+        task: Task of the prompt set, stated or found.
+        notes: Sentences about the task and what could not be scored, for the user.
     """
 
     def __init__(self, path: Path):
@@ -66,7 +70,7 @@ class Scores:
         self._columns = set(schema.names)
         self.prompts: int = pq.read_metadata(path).num_rows
         self.lanes = self._info.lanes
-        self.notes = self._info.notes
+        self.task, self.notes = self._info.task, self._info.notes
         self.metrics: list[Metric] = [
             metric
             for name, metric in METRICS.items()

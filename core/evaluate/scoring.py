@@ -8,7 +8,7 @@ import itertools
 import json
 import math
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import numpy as np
 import pyarrow as pa
@@ -21,16 +21,20 @@ from core.evaluate.classification.scoring import label_scores
 from core.evaluate.likelihood import LossReader
 from core.evaluate.line_file import Line
 from core.evaluate.metrics import METRICS, VERSION
+from core.evaluate.metrics.bertscore import BertScorer
 from core.evaluate.metrics.form import form_scores, language_kept
 from core.evaluate.metrics.overlap import CorpusScorer, overlap_scores
 from core.evaluate.metrics.source import source_scores
 from core.evaluate.prompts import Prompt
 from core.evaluate.scores import Scores, ScoresInfo
 from core.evaluate.store import Evaluation
+from core.evaluate.task import FoundTask, find_task
 from core.evaluate.traits import Traits
+from core.settings import Settings
 from core.system.counting import counted
 from core.system.files import replacing
 from core.system.jobs import Progress, ignore_progress
+from core.system.process_limits import is_memory_error
 
 # Prompts between two reports of the progress.
 _REPORT_PROMPTS = 20
@@ -67,22 +71,47 @@ def score(evaluation: Evaluation, progress: Progress = ignore_progress) -> Score
     losses = LossReader(evaluation.losses_file, len(evaluation.config().lanes)).update()
     # Probes come last and are scored by core.evaluate.guard: they are no part of the task.
     count = evaluation.set_size()
-    scorer = Scorer(count, len(evaluation.config().lanes))
+    task = find_task(evaluation.config().task, itertools.islice(prompts, count))
+    scorer = Scorer(count, len(evaluation.config().lanes), task.metrics)
     for index, prompt in enumerate(itertools.islice(prompts, count)):
         if index % _REPORT_PROMPTS == 0:
             progress(index / count, f"Prompts scored: {index:,} of {count:,}")
         scorer.add(index, prompt, answers.read(index))
     scorer.add_losses(losses)
+    encoder_notes = _add_bert_scores(evaluation, scorer, task, count, progress)
     for name, values in label_scores(evaluation, count).items():
         scorer.values[name] = values
     info = ScoresInfo(
-        version=VERSION, sources=sizes, lanes=scorer.lanes, summaries=scorer.summaries(), notes=scorer.notes(losses)
-    )
+        version=VERSION, sources=sizes, lanes=scorer.lanes, summaries=scorer.summaries(), task=task.name,
+        notes=[task.why, *encoder_notes, *scorer.notes(losses)],
+    )  # fmt: skip
     path = evaluation.folder / scores.FILE
     with replacing(path) as temporary:
         pq.write_table(_table(scorer, info), temporary, compression="zstd")
     progress(1.0, "Scored")
     return Scores(path)
+
+
+def _add_bert_scores(
+    evaluation: Evaluation, scorer: "Scorer", task: FoundTask, count: int, progress: Progress
+) -> list[str]:
+    """Add BERTScore, if a model is chosen and the task has it; return sentences about the model, or what is missing."""
+    name = evaluation.config().bert_score
+    if not name:
+        return []
+    if "bert_score" not in task.metrics:
+        return [f"BERTScore is not computed, because the task is {task.name}."]
+    settings = Settings(home=evaluation.folder.parent.parent)
+    try:
+        encoder = BertScorer(settings, name)
+        scorer.add_bert_scores(encoder, evaluation, count, progress)
+    except StudioError as error:
+        return [f"BERTScore is missing: {error}"]
+    except (MemoryError, RuntimeError) as error:
+        if not is_memory_error(error):
+            raise
+        return [f"BERTScore is missing: memory ran out while {name} compared the answers. Choose a smaller model."]
+    return [encoder.note]
 
 
 class Scorer:
@@ -95,8 +124,15 @@ class Scorer:
         traits: Groups of the prompts.
     """
 
-    def __init__(self, prompts: int, lanes: int):
-        self.lanes = lanes
+    def __init__(self, prompts: int, lanes: int, metrics: Collection[str] = tuple(METRICS)):
+        """Start without values.
+
+        Args:
+            prompts: Number of prompts.
+            lanes: Number of lanes.
+            metrics: Names of the metrics that suit the task; others get no value.
+        """
+        self.lanes, self._metrics = lanes, frozenset(metrics)
         self.values: dict[str, np.ndarray] = defaultdict(lambda: np.full((lanes, prompts), math.nan))
         self.clusters = np.zeros(prompts, dtype=np.int64)  # (prompts,)
         self._detect: Callable[[str], str | None] = language_detector()
@@ -118,14 +154,14 @@ class Scorer:
             text = line["text"]
             found = {
                 **overlap_scores(text, prompt.reference),
-                **self._corpora[lane].add(text, prompt.reference),
+                **(self._corpora[lane].add(text, prompt.reference) if "bleu" in self._metrics else {}),
                 **form_scores(text, line["tokens"], line["end"]),
                 **source_scores(text, prompt.question),
             }
             if (kept := language_kept(expected, self._detect(text))) is not None:
                 found["language_kept"] = kept
-            for name, value in found.items():
-                self.values[name][lane, index] = value
+            for name in found.keys() & self._metrics:
+                self.values[name][lane, index] = found[name]
 
     def add_losses(self, losses: LossReader) -> None:
         """Add the losses of the references."""
@@ -134,6 +170,23 @@ class Scorer:
             self._losses[lane] += nll, tokens
         if "loss" in self.values:
             self.values["perplexity"] = np.exp(self.values["loss"])
+
+    def add_bert_scores(self, encoder: BertScorer, evaluation: Evaluation, count: int, progress: Progress) -> None:
+        """Add BERTScore of all answers with a reference, a batch at a time."""
+        answers, prompts = evaluation.answers(), iter(enumerate(itertools.islice(evaluation.prompts(), count)))
+        values = np.full((self.lanes, count), math.nan)
+        while batch := list(itertools.islice(prompts, _REPORT_PROMPTS)):
+            progress(batch[0][0] / count, f"Prompts compared by BERTScore: {batch[0][0]:,} of {count:,}")
+            pairs = [
+                (lane, index, line["text"], prompt.reference)
+                for index, prompt in batch
+                for lane, line in enumerate(answers.read(index))
+                if line is not None and line["end"] != "failed" and prompt.reference.strip()
+            ]
+            found = encoder.score([text for _, _, text, _ in pairs], [reference for *_, reference in pairs])
+            for (lane, index, *_), value in zip(pairs, found, strict=True):
+                values[lane, index] = value
+        self.values["bert_score"] = values
 
     def summaries(self) -> dict[str, list[float | None]]:
         """Return one number per lane for every metric that has a value."""

@@ -30,6 +30,7 @@ from core.evaluate.answers_file import FILE, AnswerReader
 from core.evaluate.config import SCHEMA_VERSION, EvaluationConfig, lane_titles, parse_lane
 from core.evaluate.probes import probes
 from core.evaluate.prompts import Prompts
+from core.evaluate.task import find_task
 from core.runs.store import RunStore
 from core.settings import Settings, slug
 from core.system.files import read_json, write_json
@@ -198,19 +199,20 @@ class EvaluationStore(WorkStore[Evaluation]):
             file: Path of the uploaded prompts, if `config.prompts` is "file".
 
         Raises:
-            StudioError: There is no prompt.
+            StudioError: There is no prompt, or the stated task does not suit the references.
         """
         name = slug(Path(config.file).stem if config.prompts == "file" else config.subset or "held-out")
         evaluation = self._new_folder(name)
         try:
             count, notes = self._write_prompts(evaluation.prompts_file, config, file)
+            task = find_task(config.task, evaluation.prompts())
         except BaseException:
             for path in evaluation.folder.iterdir():
                 path.unlink()
             evaluation.folder.rmdir()
             raise
         write_json(evaluation.folder / "config.json", {"schema_version": SCHEMA_VERSION, **config.model_dump()})
-        state = EvaluationState(status="stopped", created=time.time(), prompts=count, choices=notes)
+        state = EvaluationState(status="stopped", created=time.time(), prompts=count, choices=[*notes, task.why])
         evaluation.save_state(state)
         return evaluation
 

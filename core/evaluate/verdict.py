@@ -15,14 +15,21 @@ from core.chat.turns import BASE
 from core.errors import StudioError
 from core.evaluate.flips import Flips, find_flips
 from core.evaluate.metrics import METRICS, Metric
+from core.evaluate.metrics.tasks import TASKS
 from core.evaluate.statistics.paired import PairedDifference, PairedScores, compare
 from core.evaluate.statistics.power import detectable_difference, rows_to_detect, spread_of
 from core.evaluate.verdict_groups import GroupDifference, compare_groups, outcome_of
 from core.evaluate.verdict_text import describe_change, describe_need, describe_outcome
 
 AUTO = "auto"
-# Judged if there are references but no losses, as in evaluations of earlier versions.
-_WITHOUT_LOSS = "word_f1"
+# Why a metric decides, by its name.
+_LABELED = "The rows have labels."
+_WHY = {
+    "accuracy": _LABELED, "choice": _LABELED, "choice_per_token": _LABELED,
+    "rouge_l": "The task is summarization, for which it is the usual metric.",
+    "loss": "The rows have references, and their loss depends neither on chance nor on wording.",
+    "word_f1": "The rows have references, but no loss of them for both models.",
+}  # fmt: skip
 # exp(loss): its mean over rows is that of the few hardest rows, and the loss says the same.
 NOT_JUDGED = ("perplexity",)
 # Described if nothing can be judged.
@@ -35,6 +42,7 @@ class PairedTable(Protocol):
 
     lanes: int
     metrics: list[Metric]
+    task: str
 
     @property
     def groups(self) -> Any:
@@ -101,7 +109,7 @@ def judge(scores: PairedTable, first: int, second: int, primary: str = AUTO, see
         scores: The scores of the evaluation.
         first: Number of the reference lane, such as base.
         second: Number of the judged lane, such as tuned.
-        primary: Name of the metric that decides; "auto" chooses accuracy, the loss, or word F1, the first that exists.
+        primary: Name of the metric that decides; "auto" chooses the first of the task's that has a value.
         seed: Of the bootstrap.
 
     Raises:
@@ -170,21 +178,17 @@ def choose_metric(scores: PairedTable, first: int, second: int, name: str) -> tu
                               f"{', '.join(metric.name for metric in metrics) or 'none'}.")  # fmt: skip
         return found, "It was chosen."
     usable = [metric for metric in metrics if scores.pair(metric.name, first, second).has_both.any()]
-    found, why = _infer_metric(usable)
+    found, why = _infer_metric(usable, scores.task)
     # If one lane has no value at all, the metric is still the right one, and the sentence is about its values.
-    return (found, why) if found else (_infer_metric(metrics)[0], why)
+    return (found, why) if found else (_infer_metric(metrics, scores.task)[0], why)
 
 
-def _infer_metric(metrics: list[Metric]) -> tuple[Metric | None, str]:
-    """Return the first metric of these that can judge answers, and why it is this one."""
-    for is_it, why in (
-        (lambda metric: metric.needs == "label" and metric.is_binary, "The rows have labels."),
-        (lambda metric: metric.needs == "likelihood" and metric.scale == "nats",
-         "The rows have references, and their loss depends neither on chance nor on wording."),
-        (lambda metric: metric.name == _WITHOUT_LOSS, "The rows have references, but no loss of them for both models."),
-    ):  # fmt: skip
-        if found := next(filter(is_it, metrics), None):
-            return found, why
+def _infer_metric(metrics: list[Metric], task: str) -> tuple[Metric | None, str]:
+    """Return the first metric of these that can judge the answers of a task, and why it is this one."""
+    names = {metric.name: metric for metric in metrics}
+    for name in TASKS[task].primary:
+        if name in names:
+            return names[name], _WHY[name]
     return None, "No row has a reference or a label with values of both models."
 
 

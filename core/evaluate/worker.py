@@ -21,6 +21,7 @@ from core.evaluate.lens import AnswerLosses, LensReader
 from core.evaluate.likelihood import ReferenceLosses
 from core.evaluate.line_file import LineReader, LineWriter
 from core.evaluate.store import Evaluation, EvaluationStore
+from core.evaluate.task import find_task
 from core.hub.download import DownloadCancelled
 from core.models import catalogue
 from core.models.download import fetch
@@ -95,7 +96,7 @@ class Worker:
 
     def _choose(self, generator: BatchGenerator) -> tuple[str, str] | None:
         """Compute the missing losses of labels, if the references are labels; return as `_compute_losses`."""
-        labels, note = choice_labels(generator.prompts)
+        labels, note = choice_labels(find_task(self.config.task, generator.prompts).labels)
         saved = self.evaluation.saved_state()
         if note and note not in saved.choices:
             self._save(choices=[*saved.choices, note])

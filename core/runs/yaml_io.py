@@ -1,39 +1,13 @@
 """Settings of a run as YAML, and as the command line that starts the same run."""
 
 import shlex
-from collections import Counter
-from typing import Any
 
 import yaml
 from pydantic import ValidationError
 
 from core.errors import StudioError, sentences
 from core.runs.config import TITLES, QLoRAConfig, group_of
-
-
-class _Loader(yaml.SafeLoader):
-    """Loader that refuses aliases, with which a few lines can stand for gigabytes, and names that occur twice."""
-
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        """Return the next node; none is an alias."""
-        if self.check_event(yaml.AliasEvent):
-            raise yaml.composer.ComposerError(None, None, "an alias", self.peek_event().start_mark)
-        return super().compose_node(parent, index)
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-        """Return the values by their names; each name occurs once."""
-        names = Counter(key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode))
-        if twice := next((name for name, count in names.items() if count > 1), None):
-            raise StudioError(f"It names {twice[:80]!r} twice. Remove one of the two lines.")
-        return super().construct_mapping(node, deep)
-
-
-def _parse(text: str) -> Any:
-    loader = _Loader(text)
-    try:
-        return loader.get_single_data()
-    finally:
-        loader.dispose()
+from core.system.strict_yaml import YAML_ERRORS, parse_yaml
 
 
 def to_yaml(config: QLoRAConfig) -> str:
@@ -58,9 +32,8 @@ def from_yaml(text: str, name: str = "the YAML") -> QLoRAConfig:
         StudioError: The text is not YAML, or a setting is unknown or invalid.
     """
     try:
-        found = _parse(text)
-    # PyYAML looks up what a tag such as !!bool says, and takes the first character of a number.
-    except (yaml.YAMLError, ValueError, LookupError, AttributeError, RecursionError) as error:
+        found = parse_yaml(text)
+    except YAML_ERRORS as error:
         where = getattr(error, "problem_mark", None)
         line = f" in line {where.line + 1}" if where else ""
         raise StudioError(f"{name} is not valid YAML{line}. Expected lines such as lora_rank: 16.") from error

@@ -66,4 +66,5 @@ def size_limit() -> int | None:
 def is_memory_error(error: BaseException) -> bool:
     """Return whether an error means that memory ran out, whichever library raised it."""
     named = {kind.__name__ for kind in type(error).__mro__}
-    return bool(named & {"MemoryError", "ArrowMemoryError", "OutOfMemoryException"}) or "bad_alloc" in str(error)
+    kinds = {"MemoryError", "ArrowMemoryError", "OutOfMemoryException", "OutOfMemoryError"}
+    return bool(named & kinds) or any(text in str(error) for text in ("bad_alloc", "can't allocate memory"))

@@ -11,6 +11,7 @@ from core.errors import StudioError
 from core.evaluate import scores as scores_file
 from core.evaluate.classification import classifiers
 from core.evaluate.classification.scoring import read_classification
+from core.evaluate.task import find_task
 from core.system.jobs import Jobs
 from studio.evaluate.evaluation_view import EvaluationView
 from studio.html import render
@@ -36,10 +37,8 @@ class ClassifierActions:
             raise StudioError("Select an evaluation and a classifier first.")
         evaluation = self.store.find(evaluation_id)
         if read_classification(evaluation, self._count_prompts(evaluation_id)) is None:
-            raise StudioError(
-                "The references of this evaluation are no labels, so a classifier cannot be compared. Select an "
-                "evaluation of labeled rows."
-            )
+            why = find_task(evaluation.config().task, evaluation.prompts()).why
+            raise StudioError(f"A classifier can be compared where the references are labels only. {why}")
         title = "Classifying the prompts"
         job = self.jobs.start(f"classify/{evaluation.id}", title, classifiers.predict, self.store, evaluation, run)
         yield from follow(job, lambda done: self.show(evaluation_id))

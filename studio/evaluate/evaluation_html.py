@@ -89,7 +89,8 @@ def metrics_html(titles: list[str], answers: AnswerReader, scores: Scores | None
     # A metric may exist for some lanes only, in the order in which the lanes first have it.
     names = list(dict.fromkeys(name for metrics in lanes for name in metrics))
     rows = [(name, [metrics.get(name, "–") for metrics in lanes]) for name in names]
-    return render("evaluate/metrics", titles=titles, rows=rows) if rows else ""
+    notes = scores.notes if scores else ()
+    return render("evaluate/metrics", titles=titles, rows=rows, notes=notes) if rows else ""
 
 
 def answers_html(

@@ -1,7 +1,7 @@
 """Widgets of the view of one evaluation."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import gradio as gr
 from gradio.blocks import Block
@@ -14,6 +14,7 @@ from components.pager import Pager, build_pager
 from components.progress_bar import ProgressBar, build_progress_bar
 from core.evaluate import result
 from studio.evaluate.classifier_panel import ClassifierWidgets, build_classifier_panel
+from studio.evaluate.harness_panel import HarnessWidgets, build_harness_panel
 from studio.evaluate.judge_panel import JudgeWidgets, build_judge_panel
 from studio.evaluate.trace_panel import TraceWidgets, build_trace_panel
 
@@ -91,14 +92,23 @@ class EvaluationViewWidgets:
         return {**{name: getattr(self, name) for name in names}, **self.comparison, **self.table_outputs}
 
 
-def build_evaluation_view() -> tuple[EvaluationViewWidgets, JudgeWidgets, TraceWidgets, ClassifierWidgets]:
-    """Build the view in the open layout, with the panels of the judge, of copied spans and of classifiers."""
+class PanelWidgets(NamedTuple):
+    """Widgets of the panels below the verdict."""
+
+    classifiers: ClassifierWidgets
+    judge: JudgeWidgets
+    trace: TraceWidgets
+    harness: HarnessWidgets
+
+
+def build_evaluation_view() -> tuple[EvaluationViewWidgets, PanelWidgets]:
+    """Build the view in the open layout, with the panels of classifiers, the judge, copied spans and benchmarks."""
     head = _build_head()
     verdict = _build_verdict()
-    classifiers, judge, trace = build_classifier_panel(), build_judge_panel(), build_trace_panel()
+    panels = PanelWidgets(build_classifier_panel(), build_judge_panel(), build_trace_panel(), build_harness_panel())
     groups = _build_groups()
     view = EvaluationViewWidgets(**head, **verdict, **groups, **_build_answers(), **_build_rest())
-    return view, judge, trace, classifiers
+    return view, panels
 
 
 def _build_head() -> dict[str, Block]:

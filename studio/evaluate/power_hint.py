@@ -2,13 +2,12 @@
 
 from core.data import subset as subset_store
 from core.errors import StudioError
+from core.evaluate.config import AUTO_TASK
 from core.evaluate.metrics import METRICS
+from core.evaluate.metrics.tasks import GENERATION, TASKS
 from core.evaluate.planning import assume, describe_power
 from core.evaluate.store import EvaluationStore
 from studio.html import render
-
-# The metric that decides where there are references but no labels.
-_METRIC = METRICS["loss"]
 
 
 class PowerHint:
@@ -18,8 +17,9 @@ class PowerHint:
         self.store = store
 
     def describe(
-        self, prompts: str, run: str | None, subset: str | None, split: str | None, limit: float | None
-    ) -> dict[str, str]:
+        self, prompts: str, run: str | None, subset: str | None, split: str | None, limit: float | None,
+        task: str = AUTO_TASK,
+    ) -> dict[str, str]:  # fmt: skip
         """Return what the chosen rows can tell; nothing for a file, whose rows are not counted yet.
 
         Args:
@@ -28,11 +28,13 @@ class PowerHint:
             subset: The subset whose rows are the prompts.
             split: Which rows of the subset.
             limit: Max prompts.
+            task: The task, whose usual metric decides; for auto, that of generation.
         """
         rows = min(self._count_rows(prompts, run, subset, split), int(limit or 0))
         if rows < 1:
             return {"power": ""}
-        text, _, source = describe_power(_METRIC, rows, assume(self.store, _METRIC)).partition(". ")
+        metric = METRICS[TASKS.get(task, TASKS[GENERATION]).primary[0]]
+        text, _, source = describe_power(metric, rows, assume(self.store, metric)).partition(". ")
         return {"power": render("evaluate/power", text=f"{text}.", source=source)}
 
     def _count_rows(self, prompts: str, run: str | None, subset: str | None, split: str | None) -> int:

@@ -16,7 +16,7 @@ from core.evaluate import process
 from core.evaluate.config import EvaluationConfig, parse_lane
 from core.evaluate.lineage import parent_run
 from core.evaluate.store import EvaluationStore
-from core.models import catalogue
+from core.models import catalogue, embedded
 from core.runs.store import Run
 from studio.evaluate.start_layout import ELEMENTS, FORM, NUMBERS, is_among_settings
 from studio.handlers import ShownError, info
@@ -84,16 +84,22 @@ class StartForm:
         else:
             lane = ""
         subsets = [(f"{s.name} ({s.rows + s.held_out:,} rows)", s.name) for s in subset.subsets(self.store.settings)]
-        models = [(model.label, model.name) for model in catalogue.available(self.store.settings) if model.local]
         return {
             "run": gr.update(choices=runs, value=chosen),
             "subset": gr.update(choices=subsets),
             "lanes": gr.update(choices=choices, value=selected),
-            "model": gr.update(choices=models),
+            **self._model_choices(),
             # Every lane but the base is an adapter, checkpoints included.
             "hint": gr.update(visible=len(choices) == 1),
             "proposed": {"run": "" if is_chosen else chosen or "", "lane": lane},
         }
+
+    def _model_choices(self) -> dict[str, Any]:
+        """Return the local models, for each field that names one."""
+        models = [(model.label, model.name) for model in catalogue.available(self.store.settings) if model.local]
+        # The embedded model is not of the BERT family.
+        encoders = [choice for choice in models if choice[1] != embedded.NAME]
+        return {"model": gr.update(choices=models), "bert_score": gr.update(choices=encoders)}
 
     def follow_run(self, run: str | None, lanes: list[str] | None, proposed: dict[str, str]) -> dict[str, Any]:
         """Select the adapter of a run that the user chose, in place of the lane that the page itself had selected."""

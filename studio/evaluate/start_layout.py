@@ -29,6 +29,7 @@ _OTHER_SAMPLING = tuple(
 )
 _PLAIN_FIELDS = (*_OTHER_SAMPLING, "rows", "turns")
 _MORE_FIELDS = (*_TEXT_FIELDS, *_PLAIN_FIELDS)
+_MODEL_FIELDS = ("model", "bert_score")
 NUMBERS = tuple(
     name
     for name in (*_FIRST_FIELDS, *_SETTINGS, *_MORE_FIELDS)
@@ -41,7 +42,7 @@ ELEMENTS = {"prompts": "evaluate-prompts", "lanes": "evaluate-lanes", "file": "e
 
 def is_among_settings(names: Collection[str]) -> bool:
     """Return whether one of the fields is in the part that is closed at first."""
-    return any(name in (*_SETTINGS, *_MORE_FIELDS, "model") for name in names)
+    return any(name in (*_SETTINGS, *_MORE_FIELDS, *_MODEL_FIELDS) for name in names)
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ class StartFormWidgets:
     def choice_outputs(self) -> dict[str, Component]:
         """Return the components that `refresh_choices` updates, by name."""
         return {
-            **{name: self.fields[name] for name in ("run", "subset", "lanes", "model")},
+            **{name: self.fields[name] for name in ("run", "subset", "lanes", *_MODEL_FIELDS)},
             "hint": self.hint,
             "proposed": self.proposed,
         }
@@ -94,6 +95,7 @@ def build_start_form() -> StartFormWidgets:
     upload = UploadFile(
         label=UPLOAD_LABEL, file_types=UPLOAD_SUFFIXES, height=110, visible=False, elem_id="evaluate-upload",
     )  # fmt: skip
+    fields["task"] = _field("task")
     fields["lanes"] = gr.Dropdown(
         [("Base model", BASE)], value=[BASE], multiselect=True, max_choices=MAX_LANES, allow_custom_value=True,
         label=about["lanes"].title, info="One to four, all on one base model.", elem_id="evaluate-lanes",
@@ -106,7 +108,7 @@ def build_start_form() -> StartFormWidgets:
         fields |= {name: _field(name) for name in _TEXT_FIELDS}
         for index in range(0, len(_PLAIN_FIELDS), 2):
             fields |= _row(_PLAIN_FIELDS[index : index + 2])
-        fields["model"] = _field("model", [])
+        fields |= {name: _field(name, []) for name in _MODEL_FIELDS}
     power = gr.HTML(elem_id="evaluate-power", padding=False)
     start = gr.Button("Evaluate", variant="primary", elem_id="evaluate-start")
     errors = build_field_errors("evaluate-field-errors")

@@ -52,7 +52,7 @@ def differences_html(verdict: Verdict, first: str, second: str) -> Markup:
     # Metrics of one scale share the extent of their plots, so that their bars can be compared.
     extents = {metric.scale: 0.0 for metric, _ in found}
     for metric, difference in found:
-        extents[metric.scale] = max(extents[metric.scale], _extent(difference))
+        extents[metric.scale] = max(extents[metric.scale], extent_of(difference))
     judged, described, neutral_primary = [], [], []
     for metric, difference in found:
         interval = difference_interval(metric, difference, extents[metric.scale])
@@ -81,7 +81,7 @@ def groups_html(metric: Metric, groups: Sequence[GroupDifference], first: str, s
         second: Title of the judged lane.
     """
     shown = groups[:MAX_GROUPS]
-    extent = max((_extent(group.difference) for group in shown), default=0.0)
+    extent = max((extent_of(group.difference) for group in shown), default=0.0)
     rows = [
         IntervalRow(
             group.label, group.label, [f"{group.difference.rows:,}", *difference_cells(metric, group.difference)],
@@ -95,9 +95,9 @@ def groups_html(metric: Metric, groups: Sequence[GroupDifference], first: str, s
     return Markup("").join([html, render("evaluate/left_out", count=left_out)]) if left_out else html
 
 
-def explanations_html(metrics: Iterable[Metric]) -> Markup:
-    """Return the meaning and formula of each metric, folded."""
-    return render("evaluate/explanations", metrics=list(metrics))
+def explanations_html(metrics: Iterable[Metric], notes: Sequence[str] = ()) -> Markup:
+    """Return sentences about the task and what has no score, and what each metric says, closed until it is opened."""
+    return render("evaluate/explanations", metrics=list(metrics), notes=notes)
 
 
 def difference_cells(metric: Metric, found: PairedDifference) -> list[str]:
@@ -107,7 +107,8 @@ def difference_cells(metric: Metric, found: PairedDifference) -> list[str]:
     return [metric.format(found.first_mean), metric.format(found.second_mean), format_change(metric, found.difference)]
 
 
-def _extent(found: PairedDifference) -> float:
+def extent_of(found: PairedDifference) -> float:
+    """Return the end of an interval that is farther from 0; 0 if there is none."""
     return max((abs(end) for end in (found.low, found.high) if math.isfinite(end)), default=0.0)
 
 

@@ -136,7 +136,7 @@ class VerdictView:
             "score": gr.update(visible=False),
             "verdict": verdict_html(verdict, first, second),
             "differences": differences_html(verdict, first, second),
-            "explanations": explanations_html(found.metrics),
+            "explanations": explanations_html(found.metrics, found.notes),
             "ability": self._ability(evaluation, titles, compared, found),
             "classes": self._classes(evaluation, titles, found),
             "groups": groups_html(verdict.primary, groups, first, second) if groups else "",

@@ -11,7 +11,8 @@ class ScoreTable:
 
     lanes = 2
 
-    def __init__(self, pairs: dict[str, tuple], clusters=None, groups: dict | None = None):
+    def __init__(self, pairs: dict[str, tuple], clusters=None, groups: dict | None = None, task: str = ""):
+        self.task = task or ("classification" if "accuracy" in pairs else "generation")
         self._pairs = {name: tuple(np.asarray(lane, float) for lane in pair) for name, pair in pairs.items()}
         rows = len(next(iter(self._pairs.values()))[0]) if pairs else 0
         self.metrics = [metric for metric in METRICS.values() if metric.name in pairs]

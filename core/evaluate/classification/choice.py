@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from core.evaluate.classification.labels import LabelSet, find_labels
+from core.evaluate.classification.labels import LabelSet
 from core.evaluate.classification.tables import UNPARSED
 from core.evaluate.likelihood import LossReader
 from core.evaluate.prompts import Prompt, Prompts
@@ -44,16 +44,15 @@ class LabelPrompts:
         return Prompt(prompt.messages, self._labels.names[label] if is_labeled else "", prompt.row)
 
 
-def choice_labels(prompts: Prompts) -> tuple[LabelSet | None, str]:
+def choice_labels(found: LabelSet | None) -> tuple[LabelSet | None, str]:
     """Return the labels among which models choose, and why there are none.
 
     Args:
-        prompts: The prompts of the evaluation.
+        found: The labels of the prompt set; None if its task is no classification.
 
     Returns:
-        The labels, or None with a sentence; the sentence is empty if the references are no labels.
+        The labels, or None with a sentence; the sentence is empty for another task.
     """
-    found = find_labels(prompt.reference for prompt in prompts)
     if found is None:
         return None, ""
     if len(found.names) > MAX_CHOICE_LABELS:

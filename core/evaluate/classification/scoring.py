@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from core.evaluate.classification.choice import choose, read_choices
-from core.evaluate.classification.labels import LabelSet, find_labels
+from core.evaluate.classification.labels import LabelSet
 from core.evaluate.classification.tables import UNPARSED, ClassificationTable, tabulate
 from core.evaluate.likelihood import LossReader
 from core.evaluate.store import Evaluation
+from core.evaluate.task import find_task
 from core.system.files import modified_ns
 
 # Ways to take a label from a model, as `Classification.table` names them, with their titles.
@@ -54,7 +55,7 @@ class Classification:
 
 
 def read_classification(evaluation: Evaluation, prompts: int) -> Classification | None:
-    """Return the labels and answers of an evaluation; None if its references are no labels.
+    """Return the labels and answers of an evaluation; None if its task is no classification.
 
     Args:
         evaluation: The evaluation.
@@ -69,10 +70,11 @@ def read_classification(evaluation: Evaluation, prompts: int) -> Classification 
 def _read_once(folder: Path, prompts: int, _written: tuple[int, ...]) -> Classification | None:
     """Return what `read_classification` does, once per state of the files; `_written` is when each was changed."""
     evaluation = Evaluation(folder)
-    references = [prompt.reference for prompt in itertools.islice(evaluation.prompts(), prompts)]
-    labels = find_labels(references)
+    asked = list(itertools.islice(evaluation.prompts(), prompts))
+    labels = find_task(evaluation.config().task, asked).labels
     if labels is None:
         return None
+    references = [prompt.reference for prompt in asked]
     lanes, size = len(evaluation.config().lanes), len(labels.names)
     numbers = [labels.index_of(reference) for reference in references]
     true = np.array([UNPARSED if number is None else number for number in numbers])

@@ -4,6 +4,6 @@
 them while answers arrive.
 """
 
-from core.evaluate.metrics.registry import METRICS, VERSION, Metric
+from core.evaluate.metrics.registry import GROUPS, METRICS, VERSION, Metric
 
-__all__ = ["METRICS", "VERSION", "Metric"]
+__all__ = ["GROUPS", "METRICS", "VERSION", "Metric"]

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 # A higher number makes the scores of existing evaluations anew; raise it whenever a value would change.
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Metric:
     title: str
     better: Literal["higher", "lower", "neither"]
     scale: Literal["share", "score", "nats", "count", "ratio"]
-    needs: Literal["", "reference", "label", "likelihood"]
+    needs: Literal["", "reference", "label", "likelihood", "encoder"]
     explanation: str
     is_binary: bool = False
     summary: Literal["mean", "corpus"] = "mean"
@@ -89,7 +89,7 @@ _LABEL = (
         is_binary=True,
     ),
 )  # fmt: skip
-_OVERLAP = (
+_MATCH = (
     Metric(
         "exact_match", "Exact match", "higher", "share", "reference",
         "The share of answers with the words of the reference in the same order, without regard to case and "
@@ -103,6 +103,8 @@ _OVERLAP = (
         "2PR / (P + R), with P = common words / words of the answer and R = common words / words of the reference "
         "(SQuAD, Rajpurkar et al. 2016, but articles are kept).",
     ),
+)  # fmt: skip
+_OVERLAP = (
     Metric(
         "bleu", "BLEU", "higher", "score", "reference",
         "How many sequences of one to four tokens of the answer stand in the reference; short answers are penalized. "
@@ -134,6 +136,12 @@ _OVERLAP = (
         "How long the longest sequence of words is that both texts have in the same order, with gaps. "
         "The F-measure of the longest common subsequence (Lin 2004, the same values as rouge-score, words as for "
         "ROUGE-1).",
+    ),
+    Metric(
+        "bert_score", "BERTScore", "higher", "score", "encoder",
+        "How similar answer and reference are in meaning, also where their words differ; 100 is the same text. "
+        "The F-measure of the greedy matches of their tokens by the cosine of the vectors that a layer of the model "
+        "gives them, times 100, neither weighted by rarity nor rescaled (Zhang et al. 2020, by bert-score).",
     ),
     Metric(
         "length_ratio", "Length ratio", "neither", "ratio", "reference",
@@ -201,4 +209,8 @@ _SOURCE = (
     ),
 )  # fmt: skip
 
-METRICS: dict[str, Metric] = {metric.name: metric for metric in (*_LABEL, *_LIKELIHOOD, *_OVERLAP, *_FORM, *_SOURCE)}
+# By what the values are computed from; the task of a prompt set names the groups that suit it (core.evaluate.task).
+GROUPS: dict[str, tuple[Metric, ...]] = {
+    "label": _LABEL, "likelihood": _LIKELIHOOD, "match": _MATCH, "overlap": _OVERLAP, "form": _FORM, "source": _SOURCE,
+}  # fmt: skip
+METRICS: dict[str, Metric] = {metric.name: metric for group in GROUPS.values() for metric in group}

@@ -83,6 +83,7 @@ def test_scores_sum_up_each_lane_by_mean_or_over_all_tokens(evaluation):
     names = [metric.name for metric in found.metrics]
     assert names == [name for name in METRICS if name in names]
     assert found.notes == [
+        "Task: generation, because the references are not a few short texts that occur again and again.",
         "Without a score, because they failed: 1 answer.",
         "1 references are cut at the model's context, so their loss is that of their beginning.",
         "1 losses are missing: it is too long.",

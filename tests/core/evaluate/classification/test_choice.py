@@ -8,6 +8,7 @@ import pytest
 from core.evaluate.classification.choice import LabelPrompts, choice_labels, choose, read_choices
 from core.evaluate.likelihood import LossReader
 from core.evaluate.prompts import Prompts
+from core.evaluate.task import find_task
 
 
 @pytest.fixture
@@ -22,7 +23,7 @@ def prompts(tmp_path):
 
 
 def test_label_prompts_ask_every_label_of_labeled_prompts_only(prompts):
-    labels, note = choice_labels(prompts)
+    labels, note = choice_labels(find_task("auto", prompts).labels)
     assert (labels.names, note) == (["no", "yes"], "")
     asked = LabelPrompts(prompts, labels)
     assert len(asked) == 16
@@ -35,7 +36,7 @@ def test_too_many_labels_are_left_out_with_a_sentence(tmp_path):
     path = tmp_path / "prompts.jsonl"
     messages = [{"role": "user", "content": "?"}]
     path.write_text("".join(json.dumps({"messages": messages, "reference": f"l{n % 30}"}) + "\n" for n in range(120)))
-    labels, note = choice_labels(Prompts(path))
+    labels, note = choice_labels(find_task("auto", Prompts(path)).labels)
     assert labels is None
     assert "30 labels" in note
 
