@@ -212,7 +212,7 @@ def _load_options(
     with client.explained("model", model.name), readable(model):
         config = load_config(model)
         check_attention(model, config)
-        check_files(model)
+        check_files(model, config)
         # The weights of the embedded model are converted here.
         if model.name != embedded.NAME:
             check_weights(model, config, architecture)

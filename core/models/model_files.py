@@ -9,14 +9,21 @@ from core.models.catalogue import Model
 from core.system.files import read_json
 
 _ADAPTER, _INDEX, _WEIGHTS = "adapter_config.json", "model.safetensors.index.json", "model.safetensors"
+# Field of a config by which transformers reads other weights.
+_NAMED = "transformers_weights"
 # Weights of one bit have as many.
 _MOST_PARAMETERS_PER_BYTE = 8
 
 
-def check_files(model: Model) -> None:
+def check_files(model: Model, config: Any) -> None:
     """Check that a base model is one by itself, whose weights are in its own safetensors files.
 
-    transformers merges an adapter beside a model into it, or takes the base that the adapter names in its place.
+    transformers merges an adapter beside a model into it, or takes the base that the adapter names in its place. By a
+    field of the config it reads another file of weights, a pickle or an index that was not checked.
+
+    Args:
+        model: The model.
+        config: Its `PretrainedConfig`.
 
     Raises:
         StudioError: The model has an adapter, or names weights elsewhere or of another kind.
@@ -27,6 +34,12 @@ def check_files(model: Model) -> None:
         raise StudioError(
             f"The model {model.name!r} has an adapter among its files ({_ADAPTER}), which would change it. Choose the "
             "base model itself."
+        )
+    named = getattr(config, _NAMED, None)
+    if named not in (None, _WEIGHTS, _INDEX):
+        raise StudioError(
+            f"The config.json of the model {model.name!r} names {str(named)[:100]!r} for its weights ({_NAMED}). "
+            f"Expected them in {_WEIGHTS} or in the files of {_INDEX}: remove the field, or choose another model."
         )
     # The files of the Hub's repositories are downloaded by their names there.
     index = Path(model.path) / _INDEX

@@ -11,12 +11,17 @@ post-processor stay as transformers reads them from tokenizer_config.json.
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from core.errors import StudioError
+from core.system.files import read_json
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 FILE = "tokenizer.json"
+_GENERAL_CLASSES = ("PythonBackend", "PreTrainedTokenizer", "SentencePieceBackend", "MistralCommonBackend")
 
 
 def read(path: str, revision: str | None = None) -> "PreTrainedTokenizerBase":
@@ -25,10 +30,14 @@ def read(path: str, revision: str | None = None) -> "PreTrainedTokenizerBase":
     Args:
         path: A folder or the id of a repository.
         revision: Branch, tag or commit; None for the main branch.
+
+    Raises:
+        StudioError: The class that the files name reads other files than those of a fast tokenizer.
     """
     from transformers import AutoTokenizer
     from transformers.utils import cached_file
 
+    _check_class(path, revision)
     tokenizer = AutoTokenizer.from_pretrained(path, revision=revision, trust_remote_code=False)
     file = cached_file(path, FILE, revision=revision, _raise_exceptions_for_missing_entries=False)
     if tokenizer.is_fast and file is not None:
@@ -95,6 +104,31 @@ class _panics_as_errors:
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         if error is not None and (kind is Exception or is_panic(error)):
             raise ValueError(f"the tokenizer fails on it: {str(error).strip()[:200]}") from error
+
+
+def _check_class(path: str, revision: str | None) -> None:
+    """Check that the class that the files name is one of fast tokenizers, before it reads anything.
+
+    The others read files that were not tried (core/models/trial.py), such as whole tokenizers in subfolders, and none
+    of them can be used here. transformers takes the class of tokenizer_config.json, else that of config.json.
+    """
+    from transformers.models.auto.tokenization_auto import TOKENIZER_MAPPING_NAMES, tokenizer_class_from_name
+    from transformers.tokenization_utils_tokenizers import TokenizersBackend
+    from transformers.utils import cached_file
+
+    options = {"revision": revision, "_raise_exceptions_for_missing_entries": False}
+    found = [cached_file(path, name, **options) for name in ("tokenizer_config.json", "config.json")]
+    contents = [read_json(Path(file)) if file else {} for file in found]
+    named = next((content["tokenizer_class"] for content in contents if content.get("tokenizer_class")), None)
+    named = named or TOKENIZER_MAPPING_NAMES.get(contents[1].get("model_type"))
+    if not isinstance(named, str):
+        return
+    # "XLMTokenizerFast", which does not exist, is taken as "XLMTokenizer".
+    kinds = [tokenizer_class_from_name(name) for name in (named, named.removesuffix("Fast"))]
+    # transformers takes a fast class in place of its general ones.
+    is_fast = [issubclass(kind, TokenizersBackend) or kind.__name__ in _GENERAL_CLASSES for kind in kinds if kind]
+    if not all(is_fast):
+        raise StudioError(f"The model at {path!r} names {named}, which is no fast tokenizer. Choose another model.")
 
 
 def _restore(tokenizer: "PreTrainedTokenizerBase", file: str) -> None:

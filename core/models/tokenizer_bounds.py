@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-_MAX_BYTES = 256 * 2**20
+MAX_BYTES = 256 * 2**20
 # The steps of Llama 2 make no text longer, NFKC makes one character of 18, and byte-level steps two of one.
 _MAX_GROWTH = 256
 _MAX_STEPS = 64
-_MAX_TOKEN, _MAX_ID, _MAX_ADDED = 4_096, 2**22, 100_000
+MAX_TOKEN, _MAX_ID, MAX_ADDED = 4_096, 2**22, 100_000
 # WordPiece needs quadratic time for a word. The lengths are those to pad to, for example.
 _MAX_WORD, _MAX_LENGTH = 10_000, 2**24
 # Steps that write more than one character for one, beside those that name what they write.
@@ -27,17 +27,15 @@ class Unusable(Exception):
     """A file cannot be used; the message is the rest of a sentence that begins with its name."""
 
 
-def load(path: Path) -> tuple[Callable[[str], list[int]], Callable[[list[int]], str]]:
-    """Read a tokenizer.json, and return functions that encode and decode without special tokens.
+def load(path: Path) -> tuple[Callable[[str, bool], list[int]], Callable[[list[int]], str]]:
+    """Read a tokenizer.json, and return functions that encode, with special tokens or without, and decode.
 
     Raises:
         Unusable: A part of it exceeds its bound.
     """
     from tokenizers import Tokenizer
 
-    if path.stat().st_size > _MAX_BYTES:
-        raise Unusable(f"has {path.stat().st_size:,} bytes, and at most {_MAX_BYTES:,} are read")
-    check(_read_json(path))
+    check(read_json(path))
     tokenizer = Tokenizer.from_file(str(path))
     # transformers, too, ignores both.
     tokenizer.no_truncation()
@@ -45,9 +43,9 @@ def load(path: Path) -> tuple[Callable[[str], list[int]], Callable[[list[int]], 
     for token, number in tokenizer.get_vocab(with_added_tokens=True).items():
         if number >= _MAX_ID:
             raise Unusable(f"gives the token {token[:40]!r} the id {number:,}, and at most {_MAX_ID:,} are read")
-        if len(token) > _MAX_TOKEN:
-            raise Unusable(f"has a token of {len(token):,} characters, and at most {_MAX_TOKEN:,} are read")
-    return lambda text: tokenizer.encode(text, add_special_tokens=False).ids, tokenizer.decode
+        if len(token) > MAX_TOKEN:
+            raise Unusable(f"has a token of {len(token):,} characters, and at most {MAX_TOKEN:,} are read")
+    return lambda text, special: tokenizer.encode(text, add_special_tokens=special).ids, tokenizer.decode
 
 
 def check(content: Any) -> None:
@@ -66,40 +64,20 @@ def check(content: Any) -> None:
                 raise Unusable(f"has a {name} that may make a text more than {_MAX_GROWTH} times as long, or has more "
                                f"than {_MAX_STEPS} steps")  # fmt: skip
             _check_step(name, step)
-    if len(content.get("added_tokens") or []) > _MAX_ADDED:
-        raise Unusable(f"adds {len(content['added_tokens']):,} tokens, and at most {_MAX_ADDED:,} are read")
+    if len(content.get("added_tokens") or []) > MAX_ADDED:
+        raise Unusable(f"adds {len(content['added_tokens']):,} tokens, and at most {MAX_ADDED:,} are read")
     for name in ("truncation", "padding", "model"):
         _check_values(name, content.get(name))
 
 
-def templates_of(name: str, path: Path) -> Iterator[str]:
-    """Yield the sources of the chat templates in a file of a model, chat_template.jinja or tokenizer_config.json.
+def read_json(path: Path) -> Any:
+    """Return the content of a JSON file.
 
     Raises:
-        Unusable: It cannot be read.
+        Unusable: It is too large, or no JSON.
     """
-    if path.stat().st_size > _MAX_BYTES:
-        raise Unusable(f"{name} has {path.stat().st_size:,} bytes, and at most {_MAX_BYTES:,} are read")
-    if name.endswith(".jinja"):
-        yield path.read_text(encoding="utf-8", errors="replace")
-        return
-    try:
-        config = _read_json(path)
-    except Unusable as error:
-        raise Unusable(f"{name} {error}") from error
-    if not isinstance(config, dict):
-        raise Unusable(f"{name} holds no object")
-    if len(config.get("added_tokens_decoder") or ()) > _MAX_ADDED:
-        raise Unusable(f"{name} adds more than {_MAX_ADDED:,} tokens")
-    found = config.get("chat_template")
-    named = found if isinstance(found, list) else list(found.values()) if isinstance(found, dict) else [found]
-    for each in named:
-        source = each.get("template") if isinstance(each, dict) else each
-        if isinstance(source, str):
-            yield source
-
-
-def _read_json(path: Path) -> Any:
+    if path.stat().st_size > MAX_BYTES:
+        raise Unusable(f"has {path.stat().st_size:,} bytes, and at most {MAX_BYTES:,} are read")
     try:
         return json.loads(path.read_text(encoding="utf-8", errors="replace"))
     except (ValueError, RecursionError) as error:
@@ -166,8 +144,8 @@ def _check_values(name: str, part: Any) -> None:
         most = _MAX_WORD if key == "max_input_chars_per_word" else _MAX_LENGTH
         if isinstance(value, int) and abs(value) > most:
             raise Unusable(f"has {name}.{key} = {value}, and at most {most:,} is read")
-        if isinstance(value, str) and len(value) > _MAX_TOKEN and key != "precompiled_charsmap":
-            raise Unusable(f"has {name}.{key} of {len(value):,} characters, and at most {_MAX_TOKEN:,} are read")
+        if isinstance(value, str) and len(value) > MAX_TOKEN and key != "precompiled_charsmap":
+            raise Unusable(f"has {name}.{key} of {len(value):,} characters, and at most {MAX_TOKEN:,} are read")
 
 
 def repeats_a_repetition(pattern: str) -> bool:

@@ -23,13 +23,19 @@ from core.models.catalogue import Model
 from core.system.files import read_json, write_json
 from core.system.launch import python_path
 
-# Files that determine what a tokenizer and its templates do; the first three are those of most models.
+# Files that determine what a tokenizer and its templates do; the first three are those of most models. transformers
+# reads no others of a model with a tokenizer.json.
 FILES = (
     "tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "additional_chat_templates/tool_use.jinja",
     "special_tokens_map.json", "added_tokens.json", "tokenizer.model", "vocab.json", "merges.txt",
 )  # fmt: skip
+# What transformers makes a tokenizer of where there is no tokenizer.json.
+OTHER_FILES = (
+    "vocab.txt", "spiece.model", "spm.model", "sentencepiece.model", "sentencepiece.bpe.model", "tekken.json",
+    "tiktoken.model", "normalizer.json", "entity_vocab.json",
+)  # fmt: skip
 # Increase it when the trial asks for more: models are tried again then.
-_VERSION = 1
+_VERSION = 2
 _CPU_SECONDS, _WALL_SECONDS = 30, 240
 _SIGNALS = {
     signal.SIGXCPU: f"takes more than {_CPU_SECONDS} CPU seconds",
@@ -69,12 +75,17 @@ def check_trial(model: Model) -> None:
 
 def _find_files(model: Model) -> dict[str, str]:
     """Return the paths of the model's files by their names; those of a Hub model are downloaded first."""
+    found = _cached(model, FILES)
+    return found if FILES[0] in found else found | _cached(model, OTHER_FILES)
+
+
+def _cached(model: Model, names: tuple[str, ...]) -> dict[str, str]:
     from transformers.utils.hub import cached_files
 
     # One request for all of them.
     options = {"revision": model.revision, "_raise_exceptions_for_missing_entries": False}
-    paths = [str(path) for path in cached_files(model.path, list(FILES), **options) or () if path]
-    return {name: path for name in FILES for path in paths if path.endswith(f"/{name}")}
+    paths = [str(path) for path in cached_files(model.path, list(names), **options) or () if path]
+    return {name: path for name in names for path in paths if path.endswith(f"/{name}")}
 
 
 def _digest(files: dict[str, str]) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from core.models import tokenizer_bounds
+from core.models import token_files, tokenizer_bounds
 from core.models.bounded_jinja import BoundedTemplate
 from core.models.template_budget import TooCostly
 from core.models.tokenizer import is_panic
@@ -24,6 +24,8 @@ _WRITTEN_BYTES = 2**24
 # CPU seconds for one text of the table, which takes milliseconds.
 _TEXT_SECONDS = 2.0
 _MOST_TOKENS_PER_BYTE, _MOST_CHARACTERS_PER_TOKEN = 64, 4_096
+# Tokens that a post-processor adds to a text, and how often it repeats the text; [CLS] and [SEP] are two.
+_MOST_ADDED, _MOST_COPIES = 1_000, 4
 _LONG = 20_000
 TEXTS = (
     "", " ", "a", "\0", "What is a tide?", "Ünïcödé ﬁ ﷺ 日本語 한국어 עברית \u200b\ufeff", "🏳️‍🌈", "\t\r\n \u00a0",
@@ -58,15 +60,14 @@ def try_files(files: dict[str, str], report: Callable[[str], None]) -> None:
         encode, decode = _reader(name, files)
         for text in TEXTS:
             _try_text(encode, decode, text)
+        _try_special(encode)
     except Unusable as error:
         raise Unusable(f"{name} {error}") from error
 
 
 def _templates(name: str, path: Path) -> None:
-    """Render the templates of a file."""
-    if not name.endswith((".jinja", "config.json")):
-        return
-    for source in tokenizer_bounds.templates_of(name, path):
+    """Check the bounds of a file beside tokenizer.json, and render its templates."""
+    for source in _sources(name, path):
         try:
             template = BoundedTemplate(source)
             for conversation in CONVERSATIONS:
@@ -79,6 +80,20 @@ def _templates(name: str, path: Path) -> None:
             continue
 
 
+def _sources(name: str, path: Path) -> list[str]:
+    """Return the sources of the chat templates in a file; most files have none."""
+    if name.endswith(".jinja"):
+        if (size := path.stat().st_size) > tokenizer_bounds.MAX_BYTES:
+            raise Unusable(f"{name} has {size:,} bytes, and at most {tokenizer_bounds.MAX_BYTES:,} are read")
+        return [path.read_text(encoding="utf-8", errors="replace")]
+    if name not in token_files.FILES:
+        return []
+    found = token_files.read_token_file(name, path).get("chat_template")
+    named = found if isinstance(found, list) else list(found.values()) if isinstance(found, dict) else [found]
+    sources = [each.get("template") if isinstance(each, dict) else each for each in named]
+    return [source for source in sources if isinstance(source, str)]
+
+
 def _render(template: BoundedTemplate, conversation: list[dict[str, str]], is_prompt: bool) -> None:
     try:
         template.render(conversation, is_prompt, {"bos_token": "<s>", "eos_token": "</s>"})
@@ -89,15 +104,18 @@ def _render(template: BoundedTemplate, conversation: list[dict[str, str]], is_pr
         return
 
 
-def _reader(name: str, files: dict[str, str]) -> tuple[Callable[[str], list[int]], Callable[[list[int]], str]]:
-    """Return functions that encode and decode, of the tokenizer in the files."""
+def _reader(name: str, files: dict[str, str]) -> tuple[Callable[[str, bool], list[int]], Callable[[list[int]], str]]:
+    """Return functions that encode, with special tokens or without, and decode, of the tokenizer in the files."""
     try:
         if name == "tokenizer.json":
             return tokenizer_bounds.load(Path(files[name]))
         from transformers import AutoTokenizer
 
         read = AutoTokenizer.from_pretrained(Path(files[name]).parent, trust_remote_code=False)
-        return lambda text: read(text, add_special_tokens=False)["input_ids"], read.decode
+        # What was made of the files has the bounds of a tokenizer.json.
+        if read.is_fast:
+            tokenizer_bounds.check(json.loads(read.backend_tokenizer.to_str()))
+        return lambda text, special: read(text, add_special_tokens=special)["input_ids"], read.decode
     except Unusable:
         raise
     # Panics of the library are no Exception.
@@ -105,10 +123,23 @@ def _reader(name: str, files: dict[str, str]) -> tuple[Callable[[str], list[int]
         raise _unusable(error) from error
 
 
-def _try_text(encode: Callable[[str], list[int]], decode: Callable[[list[int]], str], text: str) -> None:
+def _try_special(encode: Callable[[str, bool], list[int]]) -> None:
+    """Check how many tokens a post-processor adds: some, and the text itself a few times, whatever the text is."""
+    text = "Why? " * 200
+    try:
+        plain, alone, around = len(encode(text, False)), len(encode("", True)), len(encode(text, True))
+    except BaseException as error:
+        if is_memory_error(error) or is_panic(error):
+            raise _unusable(error) from error
+        return
+    if alone > _MOST_ADDED or around > _MOST_ADDED + _MOST_COPIES * plain:
+        raise Unusable(f"has a post_processor that makes {around:,} tokens of {plain:,}")
+
+
+def _try_text(encode: Callable[[str, bool], list[int]], decode: Callable[[list[int]], str], text: str) -> None:
     before = time.process_time()
     try:
-        ids = encode(text)
+        ids = encode(text, False)
         decoded = decode(ids)
     except BaseException as error:
         # A text that it cannot encode, such as one without an unknown token, is refused where it occurs.

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-# Result of the function: a reply's text, or (status, body as text) for any other response.
-Reply = str | tuple[int, str]
+# Result of the function: a reply's text, or (status, body as text, further headers) for any other response.
+Reply = str | tuple[int, str] | tuple[int, str, dict[str, str]]
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -21,8 +21,10 @@ class _Handler(BaseHTTPRequestHandler):
                 200,
                 json.dumps({"id": "1", "object": "chat.completion", "created": 1, "model": "m", "choices": [choice]}),
             )
-        status, text = reply
+        status, text, *more = reply
         self.send_response(status)
+        for name, value in (more[0] if more else {}).items():
+            self.send_header(name, value)
         self.send_header("Content-Type", "application/json")
         # Asks the client to try again soon.
         self.send_header("Retry-After-Ms", "1")

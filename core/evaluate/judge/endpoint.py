@@ -5,11 +5,17 @@ no file, event, log or error.
 """
 
 import os
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from core.data.formats import Message
+from core.data.ingest import replace_surrogates
 from core.errors import StudioError
+from core.evaluate.judge.bounded_http import UnboundedReply, make_client
 from core.system.secret_masking import masked
+
+if TYPE_CHECKING:
+    from openai import APIStatusError
 
 KEY_VARIABLE = "STUDIO_JUDGE_API_KEY"
 # Bounds what a reply costs; its last word is the choice, so a model that reasons needs more than a few tokens.
@@ -52,7 +58,7 @@ class EndpointJudge:
         # Everything that the client would else take from variables meant for other programs is given here.
         self._client = OpenAI(
             base_url=self.url, api_key=secret or "none", organization="", project="", timeout=timeout,
-            max_retries=_MAX_RETRIES,
+            max_retries=_MAX_RETRIES, http_client=make_client(timeout),
         )  # fmt: skip
         self._secret = secret
 
@@ -63,7 +69,7 @@ class EndpointJudge:
             messages: The conversation.
 
         Raises:
-            JudgeError: The server failed, refused, took too long, or sent no text.
+            JudgeError: The server failed, refused, took too long, named another server, or sent no text.
         """
         from openai import APIConnectionError, APIStatusError, APITimeoutError, OpenAIError
 
@@ -76,15 +82,29 @@ class EndpointJudge:
             raise JudgeError("no reply within the time limit") from error
         except APIConnectionError as error:
             raise JudgeError(f"no connection to {self.url}") from error
+        except UnboundedReply as error:
+            raise JudgeError(str(error)) from error
         except APIStatusError as error:
-            raise JudgeError(
-                f"the server refused with status {error.status_code}: {self._safe(error.message)}"
-            ) from error
-        except (OpenAIError, ValueError, AttributeError, IndexError, TypeError) as error:
+            raise JudgeError(self._refusal(error)) from error
+        # Replies that are JSON of any other shape fail in as many ways, and so does JSON that is nested deeply.
+        except (OpenAIError, ValueError, AttributeError, LookupError, TypeError, RecursionError) as error:
             raise JudgeError(f"the server's reply is not one of a chat model ({type(error).__name__})") from error
+        if not isinstance(text, str | None):
+            raise JudgeError(
+                f"the server's reply is not one of a chat model (its content is no text: {type(text).__name__})"
+            )
         if not text:
             raise JudgeError("the reply is empty")
-        return text
+        return replace_surrogates(text)
+
+    def _refusal(self, error: "APIStatusError") -> str:
+        """Return why the server gave no reply."""
+        if error.response.is_redirect:
+            return (
+                f"the server refers to another address, which is not followed (status {error.status_code}). Enter the "
+                "address that it refers to"
+            )
+        return f"the server refused with status {error.status_code}: {self._safe(error.message)}"
 
     def _safe(self, text: str) -> str:
         """Return a short text of the server without the key, which some servers repeat."""

@@ -24,6 +24,8 @@ _SYSTEM = (
 )
 # The verdict may be wrapped in brackets, stars or a phrase such as "Verdict: A"; the last line that has one counts,
 # because models that reason first state their verdict last.
+# A longer line holds more than a verdict. The pattern takes quadratic time for a line of brackets or spaces.
+_MAX_LINE_CHARACTERS = 200
 _LINE = re.compile(
     r"^(?:[^\w\n]*(?:(?:final\s+)?(?:verdict|answer|better|winner|choice)\s*(?:is\s*)?[:=]?\s*)?(?:answer\s+)?)"
     r"[\[(*\"'`]*(A|B|TIE)[\])*\"'`.!]*\s*(?:is better[.!]?)?$",
@@ -76,7 +78,8 @@ def _cut(text: str) -> str:
 def parse_choice(reply: str) -> Choice | None:
     """Return what a reply chooses; None if no line of it is a verdict."""
     for line in reversed(reply.strip().splitlines()):
-        if found := _LINE.match(line.strip()):
+        line = line.strip()
+        if len(line) <= _MAX_LINE_CHARACTERS and (found := _LINE.match(line)):
             letter = found[1].upper()
             return "tie" if letter == "TIE" else letter
     return None

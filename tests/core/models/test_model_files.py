@@ -46,9 +46,13 @@ def test_check_attention_accepts_what_transformers_has(name):
     check_attention(named("mine"), LlamaConfig(attn_implementation=name))
 
 
-def test_load_base_asks_for_no_attention_of_a_repository(folder):
+def change_config(folder, **fields) -> None:
     found = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps(found | {"attn_implementation": "evil/kernel"}))
+    (folder / "config.json").write_text(json.dumps(found | fields))
+
+
+def test_load_base_asks_for_no_attention_of_a_repository(folder):
+    change_config(folder, attn_implementation="evil/kernel")
     with pytest.raises(StudioError, match="No foreign code is run"):
         load_base(named(folder), Precision("none"))
 
@@ -57,14 +61,32 @@ def test_load_base_asks_for_no_attention_of_a_repository(folder):
 def test_check_files_refuses_weights_elsewhere_or_of_another_kind(tmp_path, name):
     (tmp_path / INDEX).write_text(json.dumps({"weight_map": {"a": "model-1.safetensors", "b": name}}))
     with pytest.raises(StudioError, match="in its own folder"):
-        check_files(named(tmp_path))
+        check_files(named(tmp_path), LlamaConfig())
 
 
 def test_check_files_refuses_an_adapter_beside_the_model(folder):
-    check_files(named(folder))
+    check_files(named(folder), LlamaConfig())
     (folder / "adapter_config.json").write_text('{"base_model_name_or_path": "/elsewhere"}')
     with pytest.raises(StudioError, match="has an adapter among its files"):
-        check_files(named(folder))
+        check_files(named(folder), LlamaConfig())
+
+
+@pytest.mark.parametrize("name", ["more.safetensors", "x.safetensors.index.json", "adapter_model.bin", "../x", "/x", 5])
+def test_load_base_whose_config_names_other_weights_is_refused_before_any_is_read(folder, name):
+    """One names weights outside, one is a pickle, and with one no bytes bear out the sizes of the config."""
+    change_config(folder, transformers_weights=name)
+    elsewhere = {key: str(folder / WEIGHTS) for key in load_file(folder / WEIGHTS)}
+    (folder / "x.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": elsewhere}))
+    for other in ("adapter_model.bin", "more.safetensors"):
+        shutil.copy(folder / WEIGHTS, folder / other)
+    with pytest.raises(StudioError, match=r"names '.+' for its weights \(transformers_weights\)"):
+        load_base(named(folder), Precision("none"))
+
+
+@pytest.mark.parametrize("name", [None, WEIGHTS])
+def test_load_base_whose_config_names_its_own_weights_is_loaded(folder, name):
+    change_config(folder, transformers_weights=name)
+    assert load_base(named(folder), Precision("none")).model is not None
 
 
 def test_load_base_without_some_weights_is_refused(folder):

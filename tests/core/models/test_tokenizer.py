@@ -11,6 +11,7 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre
 
 from core.data.formats import Reading
 from core.data.tokens import Renderer
+from core.errors import StudioError
 from core.models.tokenizer import padding_id, read
 from tests.helpers.template_families import bundled, conversations
 
@@ -146,3 +147,14 @@ def test_read_llama2_ids_equal_the_tokenizer_file_on_real_conversations(llama2_t
 def test_padding_id_lies_inside_the_embedding_matrix(tokenizer):
     assert padding_id(tokenizer, len(tokenizer)) == tokenizer.pad_token_id
     assert padding_id(tokenizer, 1) == 0
+
+
+@pytest.mark.parametrize("name", ["RagTokenizer", "XLMTokenizer", "XLMTokenizerFast", "Wav2Vec2CTCTokenizer"])
+@pytest.mark.parametrize("file", ["tokenizer_config.json", "config.json"])
+def test_class_of_slow_tokenizers_is_refused_before_it_reads_its_own_files(tmp_path, name, file):
+    """They read files that are not tried, such as tokenizers in subfolders."""
+    byte_level_bpe().save(str(tmp_path / "tokenizer.json"))
+    (tmp_path / "config.json").write_text('{"model_type": "llama"}')
+    (tmp_path / file).write_text(json.dumps({"model_type": "llama", "tokenizer_class": name}))
+    with pytest.raises(StudioError, match=f"names {name}, which is no fast tokenizer"):
+        read(str(tmp_path))

@@ -8,12 +8,13 @@ import subprocess
 import sys
 
 import pytest
+from transformers.tokenization_utils_tokenizers import TokenizersBackend
 
 from core.errors import StudioError
-from core.models import tokenizer_bounds, trial
+from core.models import trial
 from core.models.catalogue import Model
 from core.models.loading import load_tokenizer
-from core.models.tokenizer_bounds import Unusable, repeats_a_repetition
+from core.models.tokenizer_bounds import repeats_a_repetition
 
 LETTERS = {chr(number): number - 33 for number in range(33, 127)}
 PLAIN = {
@@ -49,6 +50,15 @@ def charsmap(trie: bytes, texts: bytes, size: int | None = None) -> dict:
 
 def model(**fields: object) -> dict:
     return {"model": PLAIN["model"] | fields}
+
+
+TEXT, SECOND = {"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 0}}
+SPECIAL = {"SpecialToken": {"id": "a", "type_id": 0}}
+
+
+def template(single: list, ids: int = 1) -> dict:
+    special = {"a": {"id": "a", "ids": [1] * ids, "tokens": ["a"] * ids}}
+    return {"type": "TemplateProcessing", "single": single, "pair": [TEXT, SECOND], "special_tokens": special}
 
 
 def nested(depth: int) -> dict:
@@ -92,6 +102,9 @@ REFUSED = {
     "unknown": ({"model": {"type": "Unigram", "unk_id": 99, "vocab": [["a", -1.0]]}}, "cannot be read"),
     "chunks": ({"pre_tokenizer": {"type": "FixedLength", "length": 0}}, "cannot be read"),
     "merges": (model(vocab={"a": 0}, merges=["a a"]), "cannot be read"),
+    "template": ({"post_processor": template([SPECIAL] * 2_000 + [TEXT])}, "post_processor that makes"),
+    "template of ids": ({"post_processor": template([SPECIAL, TEXT], ids=2_000)}, "post_processor that makes"),
+    "repeated text": ({"post_processor": template([TEXT] * 99)}, "tokens of a text of"),
     "list": ([], "holds no object"), "text": ("[" * 100_000, "no JSON"),
 }  # fmt: skip
 LLAMA = sequence("normalizers", [{"type": "Prepend", "prepend": "▁"}, replaced(" ", "▁")])
@@ -100,6 +113,7 @@ HARMLESS = {
     "plain": {}, "llama": {"normalizer": LLAMA}, "pattern": {"pre_tokenizer": split(WORDS)},
     "padded": {"padding": PADDING | {"strategy": {"Fixed": 128}}},
     "map": {"normalizer": charsmap(bytes(4096), b"ab\0")},
+    "template": {"post_processor": template([SPECIAL, TEXT, SPECIAL])},
 }  # fmt: skip
 # One process tries the whole table, each file in a fork of it that has the limits.
 TABLE = """
@@ -217,8 +231,27 @@ def test_load_tokenizer_of_a_hostile_model_is_refused_and_tried_once(hostile, mo
         load_tokenizer(hostile)
 
 
-def test_load_of_too_many_added_tokens_in_the_config_is_refused(tmp_path):
-    path = tmp_path / "tokenizer_config.json"
-    path.write_text(json.dumps({"added_tokens_decoder": {str(number): {} for number in range(100_001)}}))
-    with pytest.raises(Unusable, match="adds more than 100,000 tokens"):
-        list(tokenizer_bounds.templates_of("tokenizer_config.json", path))
+def test_file_that_would_be_read_in_place_of_tokenizer_json_is_refused(tmp_path):
+    """Its letter is in no text of the trial, and would become 67 million."""
+    normalizer = sequence("normalizers", [replaced("\U00010348", "\U00010348" * 2)] * 26)
+    (tmp_path / "tokenizer.4.0.0.json").write_text(json.dumps(PLAIN | {"normalizer": normalizer}))
+    config = {"tokenizer_class": "PreTrainedTokenizerFast", "fast_tokenizer_files": ["tokenizer.4.0.0.json"]}
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(config))
+    with pytest.raises(StudioError, match=r"its tokenizer_config\.json names other files than tokenizer\.json"):
+        load_tokenizer(Model("mine", "mine", str(tmp_path), local=True))
+
+
+def test_models_without_tokenizer_json_are_tried_with_the_files_that_they_have(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "bert"}))
+    (tmp_path / "vocab.txt").write_text("[UNK]\na\n")
+    assert list(trial._find_files(Model("mine", "mine", str(tmp_path), local=True))) == ["vocab.txt"]
+
+
+def test_every_file_that_a_fast_tokenizer_of_transformers_reads_is_tried():
+    from transformers.models.auto.tokenization_auto import TOKENIZER_MAPPING_NAMES, tokenizer_class_from_name
+
+    kinds = {tokenizer_class_from_name(name) for name in TOKENIZER_MAPPING_NAMES.values() if name} - {None}
+    fast = [kind for kind in kinds if TokenizersBackend in kind.__mro__]
+    assert len(fast) > 40
+    names = {name for kind in fast for name in kind.vocab_files_names.values()}
+    assert names <= {*trial.FILES, *trial.OTHER_FILES}

@@ -2,10 +2,13 @@
 
 import itertools
 import threading
+import time
 
+import httpx
 import pytest
 
 from core.errors import StudioError
+from core.evaluate.judge.bounded_http import UnboundedReply, make_client
 from core.evaluate.judge.endpoint import KEY_VARIABLE, EndpointJudge, JudgeError
 from core.evaluate.judge.judging import Pair, judge, judgments_file, read_judgments
 from core.evaluate.judge.summary import summarize
@@ -46,6 +49,12 @@ def test_a_busy_server_is_asked_again(judged):
         ((200, '{"choices": []}'), "is not one of a chat model"),
         ((200, '{"choices": [{"message": {"content": null}}]}'), "is empty"),
         ((200, "[1, 2]"), "is not one of a chat model"),
+        ((200, "[" * 200_000), "is not one of a chat model"),
+        ((200, '{"choices": {"0": 1}}'), "is not one of a chat model"),
+        ((200, '{"choices": [{"message": {"content": ["A"]}}]}'), "its content is no text: list"),
+        ((200, '{"choices": [{"message": {"content": 5}}]}'), "its content is no text: int"),
+        ((200, " " * 1_100_000), "more than 1,048,576 bytes"),
+        ((200, "{}", {"Content-Encoding": "gzip"}), "is compressed"),
         ("", "is empty"),
     ],
 )
@@ -55,6 +64,37 @@ def test_other_replies_are_errors_without_the_key(reply, text):
         with pytest.raises(JudgeError, match=text) as caught:
             client.ask([{"role": "user", "content": "?"}])
         assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_redirect_is_not_followed_and_the_next_server_gets_nothing(status):
+    asked = []
+    with (
+        judge_server(lambda body: asked.append(body) or "A") as other,
+        judge_server(lambda body: (status, "", {"Location": f"{other.url}/chat/completions"})) as server,
+        pytest.raises(JudgeError, match="refers to another address, which is not followed"),
+    ):
+        EndpointJudge(server.url, "m", SECRET).ask([{"role": "user", "content": "?"}])
+    assert asked == []
+
+
+def test_half_of_a_character_in_a_reply_is_replaced_because_no_file_can_hold_it():
+    body = '{"choices": [{"message": {"content": "\\ud800A"}}]}'
+    with judge_server(lambda _: (200, body)) as server:
+        assert EndpointJudge(server.url, "m").ask([{"role": "user", "content": "?"}]) == "\ufffdA"
+
+
+def test_a_reply_whose_parts_arrive_for_ever_is_left_after_the_time_limit():
+    def drip():
+        while True:
+            time.sleep(0.02)
+            yield b" "
+
+    stream = httpx.Response(200, content=drip())
+    bound = make_client(0.2).event_hooks["response"][0]
+    bound(stream)
+    with pytest.raises(UnboundedReply, match=r"did not end within 0\.2 seconds"):
+        stream.read()
 
 
 def test_a_slow_server_is_left_after_the_time_limit(monkeypatch):

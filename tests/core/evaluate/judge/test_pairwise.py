@@ -1,5 +1,7 @@
 """Tests of core.evaluate.judge.pairwise."""
 
+import time
+
 import pytest
 
 from core.evaluate.judge.pairwise import build_questions, is_consistent, parse_choice, preference
@@ -64,3 +66,12 @@ def test_a_very_long_answer_is_cut_and_says_so():
     question = build_questions(0, [{"role": "user", "content": "Why?"}], "", ("a" * 100_000, "b"))[0]
     assert len(question.messages[1]["content"]) < 20_000
     assert "(cut)" in question.messages[1]["content"]
+
+
+@pytest.mark.parametrize(
+    "line", ["(" * 10**5, "verdict" + " " * 10**5 + "x", "[" * 10**5 + "A", "A" + "!" * 10**5 + " x"]
+)
+def test_a_long_line_is_no_verdict_and_takes_no_time(line):
+    began = time.process_time()
+    assert parse_choice(f"B\n{line}") == "B"
+    assert time.process_time() - began < 0.5
