@@ -168,7 +168,7 @@ def build_harness_panel() -> HarnessWidgets:
 def _field(name: str) -> Component:
     choices = [(EXAMPLE, EXAMPLE)] if name == "tasks" else None
     options = {"value": EXAMPLE} if name == "tasks" else {}
-    return build_field(HarnessConfig, name, choices, elem_id=f"harness-{name}", min_width=130, **options)
+    return build_field("harness", HarnessConfig, name, choices, min_width=130, **options)
 
 
 def connect_harness(
