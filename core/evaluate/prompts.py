@@ -107,17 +107,22 @@ def write(
             stream.write(json.dumps(line, ensure_ascii=False) + "\n")
             rows.append(prompt.row)
             progress(len(rows) / config.limit, f"{len(rows):,} prompts")
-    notes = [
-        f"{counted(count, 'row of the source is', 'rows of the source are')} not used: {reason}."
-        for reason, count in left_out.items()
-        if count
-    ]
-    notes += [f"{counted(count, 'row')}: {change}." for change, count in changes.items()]
+    notes = _describe_rest(left_out, changes)
     if not rows:
         path.unlink()
         raise StudioError(f"There is no prompt in {_describe_source(config)}. {' '.join(notes)} Choose another set.")
     notes += _add_columns(path, store, config, columns, rows) + describe_seen_prompts(store, config, rows)
     return len(rows) + append_probes(path, config, notes), notes
+
+
+def _describe_rest(left_out: Counter[str], changes: Counter[str]) -> list[str]:
+    """Return sentences about the rows that are not used, and about those that are used in another form."""
+    unused = [
+        f"{counted(count, 'row of the source is', 'rows of the source are')} not used: {reason}."
+        for reason, count in left_out.items()
+        if count
+    ]
+    return unused + [f"{counted(count, 'row')}: {change}." for change, count in changes.items()]
 
 
 def _add_columns(
