@@ -7,7 +7,7 @@ import yaml
 
 from core.errors import StudioError
 
-# What PyYAML raises: it looks up what a tag such as !!bool says, and takes the first character of a number.
+# Errors of PyYAML, which looks up what a tag such as !!bool says, and takes the first character of a number.
 YAML_ERRORS = (yaml.YAMLError, ValueError, LookupError, AttributeError, RecursionError)
 
 

@@ -38,7 +38,7 @@ class ClassifierActions:
         evaluation = self.store.find(evaluation_id)
         if read_classification(evaluation, self._count_prompts(evaluation_id)) is None:
             why = find_task(evaluation.config().task, evaluation.prompts()).why
-            raise StudioError(f"A classifier can be compared where the references are labels only. {why}")
+            raise StudioError(f"The references are no labels, so a classifier cannot be compared with them. {why}")
         title = "Classifying the prompts"
         job = self.jobs.start(f"classify/{evaluation.id}", title, classifiers.predict, self.store, evaluation, run)
         yield from follow(job, lambda done: self.show(evaluation_id))

@@ -38,7 +38,7 @@ _PACKAGES = ("lm-eval", "transformers", "torch")
 
 @dataclass(frozen=True)
 class Target:
-    """What is measured.
+    """Models to measure, and where their results are kept.
 
     Attributes:
         folder: Folder of the run or the evaluation, which keeps the results.
