@@ -6,7 +6,7 @@ Column names are quoted, and every other value is passed as a query parameter, s
 from collections.abc import Collection
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from core.data.parse_rows import fold_text
 from core.errors import StudioError
@@ -39,6 +39,12 @@ class Filter(BaseModel):
     closed: bool = False
     by_length: bool = False
     values: list[_Value | None] | None = Field(None, max_length=MAX_FILTER_VALUES)
+
+    @model_validator(mode="after")
+    def _has_condition(self) -> "Filter":
+        if self.values is None and self.low is None and self.high is None:
+            raise ValueError(f"the filter on {self.column!r} has no condition: give it a limit or values")
+        return self
 
     def describe(self) -> str:
         """Return the condition in words."""
@@ -151,7 +157,7 @@ def _condition(chosen: Filter, column: ViewField, name: str) -> tuple[str, dict[
     if chosen.high is not None:
         parts.append(f"{measured} {'<=' if chosen.closed else '<'} ${name}_high")
         values[f"{name}_high"] = chosen.high
-    return f"({' AND '.join(parts) or 'true'})", values
+    return f"({' AND '.join(parts)})", values
 
 
 def order_clause(view: View, fields: Fields) -> tuple[str, set[str]]:

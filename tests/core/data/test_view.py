@@ -18,6 +18,12 @@ def test_view_describe_names_search_and_filters():
     assert Filter(column="a_b", high=3, closed=True).describe() == "a b at most 3"
 
 
+def test_filter_without_condition_is_rejected():
+    with pytest.raises(ValidationError, match="the filter on 'tokens' has no condition: give it a limit or values"):
+        Filter(column="tokens")
+    assert Filter(column="tokens", values=[]).values == []
+
+
 def test_view_toggle_replaces_or_removes_filter():
     view = View().toggle(RANGE)
     assert view.filters == [RANGE]
