@@ -25,7 +25,7 @@ BUNDLED = "keeper"
 BUNDLED_FOLDER = Path(__file__).parent / "bundled" / BUNDLED
 BUNDLED_LICENSE = "cc-by-4.0"
 # Names of splits for evaluation, which become the held-out split.
-_HELD_OUT_SPLITS = json_tables.SPLIT_NAMES - {"train", "training"}
+_HELD_OUT_SPLITS = json_tables.SPLIT_NAMES - json_tables.TRAIN_SPLIT_NAMES
 
 # Share of the progress bar for importing the rows; parsing them takes about as long.
 _INGEST_SHARE = 0.5

@@ -7,9 +7,8 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 
-from core.data.readers.json_tables import SPLIT_NAMES
+from core.data.readers.json_tables import SPLIT_NAMES, TRAIN_SPLIT_NAMES
 
-_TRAIN = {"train", "training"}
 # Folded names of columns that hold the name of a split.
 _NAMES = {"split", "splits", "datasplit", "datasetsplit", "subset", "partition", "fold", "set", "splitname", "usage"}
 # Folded names of flags of rows for evaluation, and of those for training.
@@ -47,14 +46,15 @@ def _sentence(name: str, values: Counter[str]) -> str:
     is_train = {value: _is_train(name, value) for value in values}
     if None in is_train.values() or set(is_train.values()) != {True, False}:
         return ""
-    kept = next(value for value, train in is_train.items() if train)
+    kept = ["'" + value.replace("'", "''") + "'" for value, train in is_train.items() if train]
+    condition = f"= {kept[0]}" if len(kept) == 1 else f"IN ({', '.join(kept)})"
     counts = " and ".join(f"{count:,} {value}" for value, count in values.most_common())
-    # The studio's own column "split" takes the name in the table of the SQL box (core.data.rows).
+    # The studio's own column "split" takes the name in the table of the SQL box (core.data.row_fields).
     shown = f"{name} (source)" if name == "split" else name
     quoted = shown if shown.isidentifier() else f'"{shown}"'
     return (
         f"the column {name!r} names splits ({counts} rows), and the studio reads all rows; to train without those for "
-        f"evaluation, create a subset with the SQL SELECT row FROM rows WHERE {quoted} = '{kept}' ORDER BY row"
+        f"evaluation, create a subset with the SQL SELECT row FROM rows WHERE {quoted} {condition} ORDER BY row"
     )
 
 
@@ -63,6 +63,6 @@ def _is_train(name: str, value: str) -> bool | None:
     folded, value = _folded(name), value.lower()
     if folded in _NAMES:
         word = value if value in SPLIT_NAMES else re.split(r"[_\-. ]", value)[0]
-        return word in _TRAIN if word in SPLIT_NAMES else None
+        return word in TRAIN_SPLIT_NAMES if word in SPLIT_NAMES else None
     flag = _FLAGS.get(value)
     return None if flag is None else flag == (folded in _TRAIN_FLAGS)

@@ -12,10 +12,10 @@ from core.data.listing import list_some
 from core.data.readers.header import has_known_name
 from core.data.readers.json_keys import TURN_KEYS, Note, Rows, rows_by_key
 
-# Names of splits in lower case.
-SPLIT_NAMES = {
-    "train", "training", "test", "testing", "validation", "valid", "val", "dev", "eval", "evaluation", "heldout",
-    "held-out", "held_out",
+# Names of splits in lower case: of those for training, and of all.
+TRAIN_SPLIT_NAMES = {"train", "training"}
+SPLIT_NAMES = TRAIN_SPLIT_NAMES | {
+    "test", "testing", "validation", "valid", "val", "dev", "eval", "evaluation", "heldout", "held-out", "held_out",
 }  # fmt: skip
 # Levels of objects in which a list of rows is searched, and the fewest rows of such a list.
 _MAX_LEVELS, _MIN_NESTED_ROWS = 3, 2
@@ -68,7 +68,7 @@ def _splits(value: dict[str, Any], note: Note) -> Rows | None:
     # A single split is for training, whatever its name.
     if len(names) == 1:
         return [(None, row) for row in value[names[0]]]
-    names.sort(key=lambda name: name.lower() not in ("train", "training"))
+    names.sort(key=lambda name: name.lower() not in TRAIN_SPLIT_NAMES)
     return [(name, row) for name in names for row in value[name]]
 
 

@@ -28,7 +28,9 @@ def test_column_of_splits_is_named(name):
     columns.count(name, NAMED[name])
     [sentence] = columns.sentences()
     assert repr(name) in sentence
-    assert f"= '{NAMED[name][0] if name != 'is_test' else 'false'}'" in sentence
+    training = [cell for cell in dict.fromkeys(NAMED[name]) if cell and (cell.lower().startswith("tr") or cell == "1")]
+    for cell in training or ["false"]:
+        assert f"'{cell}'" in sentence.partition("WHERE")[2]
 
 
 @pytest.mark.parametrize(
@@ -57,4 +59,11 @@ def test_sql_of_the_sentence_selects_the_rows_for_training(settings, tmp_path, n
     [sentence] = data.complaints
     assert "(2 train and 1 test rows)" in sentence
     statement = re.search("SELECT .*", sentence)[0]
+    assert select_row_numbers(Rows(settings, data.id), statement) == [0, 2]
+
+
+def test_sql_of_the_sentence_selects_every_split_for_training(settings, tmp_path):
+    rows = [TEXT | {"partition": split} for split in ("train_sft", "test_sft", "train_gen's")]
+    data = open_dataset(settings, tmp_path, rows)
+    statement = re.search("SELECT .*", data.complaints[0])[0]
     assert select_row_numbers(Rows(settings, data.id), statement) == [0, 2]
