@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
-from core.data import formats, one_column, saved_reading
+from core.data import formats, one_column, saved_reading, table
 from core.data.column_statistics import MAX_COLUMNS, ColumnStatistics, check_name, describe_problem
 from core.data.readers import SourceRow, encoding, kind_of
 from core.data.split_columns import SplitColumns
@@ -239,7 +239,7 @@ def _write_part(
 
 def _write_table(path: Path, fixed: dict[str, list[Any]], cells: dict[str, list[str | None]]) -> None:
     arrays = {name: pa.array(values, _FIXED.field(name).type) for name, values in fixed.items()}
-    arrays |= {f"c.{name}": pa.array(values, pa.string()) for name, values in cells.items()}
+    arrays |= {f"{table.COLUMN_PREFIX}{name}": pa.array(values, pa.string()) for name, values in cells.items()}
     pq.write_table(pa.table(arrays), path, compression="zstd")
 
 
@@ -270,17 +270,18 @@ def _are_numbers(column: list[str | None], kind: pa.DataType) -> bool:
 
 def _join(target: Path, parts: list[Path], columns: list[Column]) -> None:
     """Join the parts into one file with typed columns, and remove them one by one."""
-    schema = pa.schema([*_FIXED, *(pa.field(f"c.{column.name}", _ARROW[column.kind]) for column in columns)])
+    own = [pa.field(f"{table.COLUMN_PREFIX}{column.name}", _ARROW[column.kind]) for column in columns]
+    schema = pa.schema([*_FIXED, *own])
     with pq.ParquetWriter(target, schema, compression="zstd") as writer:
         for part in parts:
-            table = pq.read_table(part)
-            arrays = [table[name] for name in _FIXED.names]
+            found = pq.read_table(part)
+            arrays = [found[name] for name in _FIXED.names]
             for column in columns:
-                name = f"c.{column.name}"
-                if name not in table.column_names:
-                    arrays.append(pa.nulls(len(table), _ARROW[column.kind]))
+                name = f"{table.COLUMN_PREFIX}{column.name}"
+                if name not in found.column_names:
+                    arrays.append(pa.nulls(len(found), _ARROW[column.kind]))
                     continue
-                cells = table[name]
+                cells = found[name]
                 # CSV has no missing values: an empty cell of a numeric column is one.
                 if column.kind in ("integer", "number"):
                     cells = pc.if_else(pc.equal(cells, ""), pa.scalar(None, pa.string()), cells)

@@ -1,7 +1,7 @@
 """Columns of the rows of a dataset that queries can show, sort and filter by."""
 
 from core.data.row_losses import LossSource, learning_sql
-from core.data.table import Dataset
+from core.data.table import COLUMN_PREFIX, Dataset
 from core.data.view import Fields, ViewField, quote_name
 
 # Files that list only some of the rows, and are joined so that no row is lost; all other files have every row.
@@ -60,7 +60,7 @@ def make_fields(about: Dataset, files: set[str], losses: LossSource | None = Non
     for column in about.columns:
         # A column of the source may have the name of one of the studio's own columns.
         name = column.name if column.name not in fields else f"{column.name} (source)"
-        sql = f"rows.{quote_name('c.' + column.name)}"
+        sql = f"rows.{quote_name(COLUMN_PREFIX + column.name)}"
         fields[name] = ViewField(
             name=name, kind=column.kind, file="rows", sql=sql, length=f"length({sql})" * (column.kind == "text")
         )

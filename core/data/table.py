@@ -2,10 +2,11 @@
 
     datasets/<id>/about.json               source, columns, counts, complaints, the detected reading
     datasets/<id>/rows.parquet             row, line, split, raw (the row as in the file), trouble, and the columns of
-                                           the source with the prefix "c."
+                                           the source with COLUMN_PREFIX before their names
     datasets/<id>/reading.json             the reading that the owner applied last (core.data.saved_reading)
     datasets/<id>/readings/<key>/          rows parsed under one reading (core.data.parse_rows)
     datasets/<id>/readings/<key>/tokens/   their lengths under a tokenizer and template (core.data.lengths)
+    datasets/<id>/readings/<key>/losses/   their losses under a model (core.data.row_losses)
 
 The id contains a hash of the content, so a dataset that was opened before opens at once.
 """
@@ -25,6 +26,8 @@ from core.system.files import log_unreadable, modified_ns
 
 TRAIN, HELD_OUT = "train", "held-out"
 READING_FILE = "reading.json"
+# Keeps the names of the columns of the source apart from those of the studio.
+COLUMN_PREFIX = "c."
 # Version of the files below datasets/<id> and of the readers that fill them. A source whose folder has an older one is
 # imported again when it is opened.
 LAYOUT = 6

@@ -14,8 +14,6 @@ from core.settings import Settings
 MAX_VALUES = 20
 MAX_COLUMNS = 30
 _MAX_CHARACTERS = 60
-# Prefix of the columns of the source in a dataset's rows.parquet.
-_PREFIX = "c."
 
 
 class SourceColumns:
@@ -124,8 +122,8 @@ def read_columns(settings: Settings, name: str, rows: set[int]) -> tuple[SourceC
                 continue
             # Texts are left out with the first rows, and not read again.
             left = [name for name in names if name not in columns.left_out]
-            found = file.read_row_group(group, ["row", *(_PREFIX + name for name in left)]).filter(wanted)
+            found = file.read_row_group(group, ["row", *(table.COLUMN_PREFIX + name for name in left)]).filter(wanted)
             for record in found.to_pylist():
                 row = record.pop("row")
-                columns.add(row, {name.removeprefix(_PREFIX): value for name, value in record.items()})
+                columns.add(row, {name.removeprefix(table.COLUMN_PREFIX): value for name, value in record.items()})
     return columns.finish(), columns.notes()
