@@ -87,7 +87,7 @@ class ColumnStatistics:
             self.comma_numbers.setdefault(name, first)
 
     def comma_sentences(self) -> list[str]:
-        """Return sentences about columns of numbers with a comma, which are text to filters and bars."""
+        """Return sentences about columns of numbers with a comma, which filters and histograms take for text."""
         found = [(name, first) for name, first in self.comma_numbers.items() if first]
         return [
             f"the column {name!r} holds numbers with a comma, such as {first!r}, and is read as text; write a point in "

@@ -44,7 +44,7 @@ class Recipe(BaseModel):
     )
     template: TemplateName = Field("auto", title="Template", description="The chat template that lengths include.")
     losses: LossSource | None = Field(
-        None, title="Losses", description="Of which model the losses are that the selection reads; empty: of none."
+        None, title="Losses", description="The measured losses that the selection reads; empty: none."
     )
     duplicates: Literal["keep", "exact", "near"] = Field(
         "keep",

@@ -3,8 +3,8 @@
 core/data/sql_box.py starts one process per statement, which reads a JSON object from stdin and writes one to stdout.
 
 1. Limits are set before DuckDB is loaded: memory, CPU time, no writing to files, an empty working directory.
-2. The rows become a view. Then access to files and to the network is closed, except for the Parquet files of the data
-   set, and the configuration is locked.
+2. The rows become a view. Then access to files and to the network is closed, except for the Parquet files of the
+   dataset, and the configuration is locked.
 3. Only then is the text of the user parsed. Its syntax tree may contain the table rows, its own WITH tables and a short
    list of table functions, but no function that reveals facts about the machine.
 

@@ -18,7 +18,7 @@ _HEADING = re.compile(r"##\s*([\w ]+?)\s*:\s*(.+?)\s*")
 _EXAMPLE = re.compile(r"\s*[-*+]\s+(.*\S)\s*")
 # [Rome](city), [Rome](city:rome) or [Rome]{"entity": "city"}.
 _ENTITY = re.compile(r"\[([^\]\[]+)\](?:\(([^()\s]+)\)|(\{[^{}]*\}))")
-_NO_ROWS = "of the data of Rasa, only examples of intents are rows; not read: "
+_NO_ROWS = "only the examples of intents in the data of Rasa are rows; not read: "
 
 
 def is_markdown(lines: Iterable[str]) -> bool:

@@ -28,7 +28,7 @@ _SCALARS = {
 
 
 class _Loader(_PARSER):
-    """Loader whose scalars follow YAML 1.2, and that collects the names that occur twice in an object."""
+    """Loader whose scalars follow YAML 1.2, and that refuses an object in which a name occurs twice."""
 
     yaml_implicit_resolvers: dict[str, list[Any]] = {}  # noqa: RUF012 - PyYAML's own way to name the scalars
 

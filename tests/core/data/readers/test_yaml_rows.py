@@ -91,7 +91,7 @@ EXAMPLES = [
 def test_examples_of_rasa_are_rows_without_the_marks_of_entities(tmp_path):
     rows, notes = read(tmp_path, RASA)
     assert rows == EXAMPLES
-    assert notes == ["of the data of Rasa, only examples of intents are rows; not read: rules, synonym"]
+    assert notes == ["only the examples of intents in the data of Rasa are rows; not read: rules, synonym"]
 
 
 def test_markdown_of_rasa_is_read_the_same(tmp_path):
