@@ -12,25 +12,24 @@ from tests.helpers.datasets import open_dataset
 TEXT = {"question": "How do tides come about?", "answer": "The moon pulls the water."}
 
 NAMED = {
-    "split": ["train", "test", "train"],
-    "Split": ["TRAIN", "Validation", "train"],
-    "dataset_split": ["training", "held-out", "dev"],
-    "partition": ["train_sft", "test_sft", "train_gen"],
-    "subset": ["train", "eval", None],
-    "is_test": ["false", "true", "false"],
-    "is_train": ["1", "0", "1"],
+    "split": (["train", "test", "train"], "= 'train'"),
+    "Split": (["TRAIN", "Validation", "train"], "IN ('TRAIN', 'train')"),
+    "dataset_split": (["training", "held-out", "dev"], "= 'training'"),
+    "partition": (["train_sft", "test_sft", "train_gen"], "IN ('train_sft', 'train_gen')"),
+    "subset": (["train", "eval", None], "= 'train'"),
+    "is_test": (["false", "true", "false"], "= 'false'"),
+    "is_train": (["1", "0", "1"], "= '1'"),
 }
 
 
 @pytest.mark.parametrize("name", NAMED)
 def test_column_of_splits_is_named(name):
     columns = SplitColumns()
-    columns.count(name, NAMED[name])
+    cells, condition = NAMED[name]
+    columns.count(name, cells)
     [sentence] = columns.sentences()
     assert repr(name) in sentence
-    training = [cell for cell in dict.fromkeys(NAMED[name]) if cell and (cell.lower().startswith("tr") or cell == "1")]
-    for cell in training or ["false"]:
-        assert f"'{cell}'" in sentence.partition("WHERE")[2]
+    assert f"{condition} ORDER BY row" in sentence
 
 
 @pytest.mark.parametrize(
