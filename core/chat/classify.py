@@ -18,6 +18,7 @@ from core.models.classifier import encode_text, load_classifier
 from core.models.classifier_batches import class_logits, pad_texts, pads_right
 from core.models.download import fetch
 from core.runs import classifier
+from core.runs.adapters import adapter_folder
 from core.runs.store import Run
 from core.settings import Settings
 
@@ -145,8 +146,4 @@ def find_adapter(run: Run, adapter: str) -> Path:
     """
     if not run.config().classifies:
         raise StudioError(f"The run {run.title} generates text, so it has no labels. Choose a run with Task classify.")
-    adapters = run.adapters()
-    if adapter not in adapters:
-        known = ", ".join(adapters) or "none yet"
-        raise StudioError(f"The run {run.id} has no adapter {adapter!r}. It has: {known}.")
-    return adapters[adapter]
+    return adapter_folder(run, adapter)

@@ -6,13 +6,13 @@ loaded here.
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from core.access import roles
 from core.chat.sampling import AS_TRAINED, Sampling
 from core.chat.types import BaseIdentity, LaneRequest, ResolvedLanes
 from core.errors import StudioError
 from core.models import catalogue
+from core.runs.adapters import adapter_folder
 from core.runs.classifier import is_classifier
 from core.runs.store import Run, RunStore
 
@@ -73,7 +73,7 @@ def resolve_lanes(store: RunStore, requests: Sequence[LaneRequest], base: BaseId
         )
         for request in requests
     ]
-    folders = {key: _folder(runs[run], adapter) for key, (run, adapter) in named.items()}
+    folders = {key: adapter_folder(runs[run], adapter) for key, (run, adapter) in named.items()}
     classifiers = {key: folder for key, folder in folders.items() if is_classifier(folder)}
     return ResolvedLanes(base, lanes, {key: folders[key] for key in folders.keys() - classifiers.keys()}, classifiers)
 
@@ -90,14 +90,6 @@ def _shared_base(store: RunStore, runs: list[Run], base: BaseIdentity | None) ->
     if base is None:
         raise StudioError("No model is chosen. Choose a base model, or a run.")
     return base
-
-
-def _folder(run: Run, adapter: str) -> Path:
-    adapters = run.adapters()
-    if adapter not in adapters:
-        known = ", ".join(adapters) or "none yet"
-        raise StudioError(f"The run {run.id} has no adapter {adapter!r}. It has: {known}.")
-    return adapters[adapter]
 
 
 def _with_precision(base: BaseIdentity, settings: list[Sampling]) -> BaseIdentity:

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.data.listing import list_some
-from core.errors import StudioError
 from core.models import embedded
 from core.runs import classifier, yaml_io
+from core.runs.adapters import adapter_folder
 from core.runs.progress import progress
 from core.runs.store import Run
 from core.settings import Settings, slug
@@ -156,11 +156,7 @@ def _folder_name(run: Run, adapter: str) -> str:
 
 def _contents(run: Run, adapter: str) -> dict[str, bytes | Path]:
     """Return what each file of the zip holds: its bytes, or the file that is copied."""
-    adapters = run.adapters()
-    if adapter not in adapters:
-        known = ", ".join(adapters) or "none yet"
-        raise StudioError(f"The run {run.title} has no adapter {adapter!r}. It has: {known}.")
-    folder, base = adapters[adapter], base_name(run)
+    folder, base = adapter_folder(run, adapter), base_name(run)
     config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
     config["base_model_name_or_path"] = base
     found: dict[str, bytes | Path] = {"adapter_config.json": json.dumps(config, indent=2).encode()}

@@ -15,6 +15,7 @@ from core.data.table import HELD_OUT, TRAIN, Dataset
 from core.data.tokens import TemplateName
 from core.errors import StudioError
 from core.models import catalogue
+from core.runs.adapters import adapter_folder
 from core.runs.holdout import hold_out
 from core.runs.store import Run, RunStore
 from core.settings import Settings
@@ -38,10 +39,7 @@ def source_of_run(store: RunStore, run: Run, adapter: str = "final") -> LossSour
     Raises:
         StudioError: The run has no such adapter, trains a classifier, or its model is gone.
     """
-    adapters = run.adapters()
-    if adapter not in adapters:
-        known = ", ".join(adapters) or "none yet"
-        raise StudioError(f"The run {run.id} has no adapter {adapter!r}. It has: {known}.")
+    folder = adapter_folder(run, adapter)
     config = run.config()
     if config.classifies:
         raise StudioError(
@@ -51,7 +49,7 @@ def source_of_run(store: RunStore, run: Run, adapter: str = "final") -> LossSour
     return LossSource(
         base=base_identity(store, run).key, template=config.chat_template, max_length=config.max_length,
         answers_only=config.answers_only, run=run.id, adapter=adapter,
-        adapter_sha256=_hash_adapter(tuple(_adapter_files(adapters[adapter]))),
+        adapter_sha256=_hash_adapter(tuple(_adapter_files(folder))),
     )  # fmt: skip
 
 
