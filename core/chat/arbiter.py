@@ -13,7 +13,7 @@ from core.hardware import gpu
 from core.runs import fit
 from core.runs.config import QLoRAConfig
 from core.runs.forecast import CONTEXT, MARGIN
-from core.runs.store import RunStore
+from core.runs.store import Run, RunStore
 from core.settings import Settings
 from core.system.files import read_json
 from core.system.work_folder import WorkState
@@ -106,6 +106,23 @@ def check_fits_free_memory(settings: Settings, config: QLoRAConfig) -> None:
         f"takes about {needed / 2**30:.1f} GiB to begin with. If a chat's model is loaded, unload it in the Chat tab, "
         "under Export, prompts, memory; then start again."
     )
+
+
+def check_fits_for_evaluation(store: RunStore, config: QLoRAConfig) -> None:
+    """Check that the base model of an evaluation fits beside an active run, and into the memory that is free now.
+
+    Raises:
+        StudioError: It does not fit.
+    """
+    check_fits_beside_run(store, config, "evaluation")
+    check_fits_free_memory(store.settings, config)
+
+
+def find_waiting_run(store: RunStore) -> Run | None:
+    """Return the active run if it is about to load its model, and the GPU lacks memory for it; otherwise None."""
+    run = store.active()
+    is_waiting = run and run.state().status == "preparing" and run_lacks_memory(store.settings, run.config())
+    return run if is_waiting else None
 
 
 def run_lacks_memory(settings: Settings, config: QLoRAConfig) -> bool:

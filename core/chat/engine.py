@@ -130,10 +130,8 @@ class Engine:
     def yield_to_run(self) -> None:
         """Unload the model if a run that is about to load needs its GPU memory; `notice` then gives the reason."""
         base = self.loaded
-        run = self.store.active() if base else None
-        if run is None or run.state().status != "preparing":
-            return
-        if not arbiter.run_lacks_memory(self.settings, run.config()):
+        run = arbiter.find_waiting_run(self.store) if base else None
+        if base is None or run is None:
             return
         self.unload()
         self.notice = (

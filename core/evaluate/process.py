@@ -92,12 +92,8 @@ def resume(store: EvaluationStore, evaluation: Evaluation) -> None:
 
 
 def _check_can_start(store: EvaluationStore, base: BaseIdentity) -> None:
-    if other := store.active():
-        raise StudioError(
-            f"The evaluation {other.id} is running, and two would slow each other down. Pause or stop it first."
-        )
-    arbiter.check_fits_beside_run(store.runs, base.config, "evaluation")
-    arbiter.check_fits_free_memory(store.settings, base.config)
+    store.check_idle()
+    arbiter.check_fits_for_evaluation(store.runs, base.config)
 
 
 def pause(evaluation: Evaluation) -> None:

@@ -1,11 +1,13 @@
 """Evaluations on disk; their folders are the only interface between the worker and everything else.
 
     evaluations/<id>/config.json     the EvaluationConfig, with schema_version; written once
-    evaluations/<id>/prompts.jsonl   the prompts, written once: messages, reference, row and columns of the source
+    evaluations/<id>/prompts.jsonl   the prompts, written once (core.evaluate.prompts)
     evaluations/<id>/answers.jsonl   one flushed line per answer: prompt, lane, text, tokens, end, note, exact, f1
     evaluations/<id>/losses.jsonl    one flushed line per reference and lane (core.evaluate.likelihood)
     evaluations/<id>/choices.jsonl   the same for every label, if the references are labels (classification/choice.py)
     evaluations/<id>/lens.jsonl      the likelihood of every answer under every lane, if asked for (core.evaluate.lens)
+    evaluations/<id>/judgments/      the replies of judges about pairs of answers (judge/judging.py)
+    evaluations/<id>/classifiers/    the labels that classifiers predict (classification/classifiers.py)
     evaluations/<id>/traces/         spans of the answers that stand in training rows (memorization/tracing.py)
     evaluations/<id>/scores.parquet  all metrics of all rows (core.evaluate.scores); replaced atomically
     evaluations/<id>/state.json      status, the worker's process, cause; replaced atomically
@@ -170,6 +172,13 @@ class EvaluationStore(WorkStore[Evaluation]):
     def all(self) -> list[Evaluation]:
         """Return all evaluations, newest first."""
         return self.folders()
+
+    def check_idle(self) -> None:
+        """Raise StudioError if an evaluation is active."""
+        if other := self.active():
+            raise StudioError(
+                f"The evaluation {other.id} is running, and two would slow each other down. Pause or stop it first."
+            )
 
     def create(self, config: EvaluationConfig, file: Path | None = None) -> Evaluation:
         """Create the folder of an evaluation; state.json is written last, so that no list shows an incomplete one.

@@ -165,8 +165,7 @@ class Worker:
         with pause_gc():
             from core.chat.lanes import Lanes
 
-        arbiter.check_fits_beside_run(self.store.runs, resolved.base.config, "evaluation")
-        arbiter.check_fits_free_memory(self.store.settings, resolved.base.config)
+        arbiter.check_fits_for_evaluation(self.store.runs, resolved.base.config)
         model = catalogue.find(self.store.settings, resolved.base.model, resolved.base.revision, self._stage)
         fetch(model, self._stage, lambda: any(self.evaluation.request(name).exists() for name in ("stop", "pause")))
         self._stage(f"Loading {resolved.base.model}")
@@ -185,12 +184,7 @@ class Worker:
         """Return whether a training run that is about to load its model needs the memory of this GPU."""
         if not self._yield_reason and time.monotonic() - self._last_run_check > _RUN_CHECK_SECONDS:
             self._last_run_check = time.monotonic()
-            run = self.store.runs.active()
-            if (
-                run
-                and run.state().status == "preparing"
-                and arbiter.run_lacks_memory(self.store.settings, run.config())
-            ):
+            if run := arbiter.find_waiting_run(self.store.runs):
                 self._yield_reason = (
                     f"The run {run.title} needs the memory of this GPU. Resume the evaluation after it."
                 )

@@ -28,7 +28,7 @@ class Predicted(BaseModel):
     """Predictions of one classifier.
 
     Attributes:
-        run: The run.
+        run: Id of the run.
         adapter: "final", or "step N" for a checkpoint.
         labels: Label of each prompt of the set; None without a prediction.
         shares: Probability of that label.
@@ -61,7 +61,7 @@ def predict(
         progress: Called with the current step.
 
     Raises:
-        StudioError: The run is no classifier, or its memory is in use.
+        StudioError: The run is no classifier, or a run or a chat needs the memory.
     """
     from core.evaluate.classification import predict as prediction
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from core.chat import arbiter
 from core.chat.classify import BATCH_TEXTS, LoadedClassifier, find_adapter
 from core.chat.types import BaseIdentity
 from core.errors import StudioError
@@ -55,11 +56,13 @@ def predict(
         report: Called with a text at the beginning of each stage, and while texts are classified.
 
     Raises:
-        StudioError: There is no such run, it is no classifier, or it has no such adapter.
+        StudioError: There is no such run, it is no classifier, it has no such adapter, or a run or a chat needs the
+            memory.
     """
     run = store.run(run_id)
-    folder = find_adapter(run, adapter)
-    loaded = LoadedClassifier(store.settings, BaseIdentity.from_config(run.config()), folder, report)
+    folder, base = find_adapter(run, adapter), BaseIdentity.from_config(run.config())
+    arbiter.check_fits_for_evaluation(store, base.config)
+    loaded = LoadedClassifier(store.settings, base, folder, report)
     classes, count = loaded.about.classes, len(prompts)
     true = np.array([NONE if (found := classes.class_of(p.reference)) is None else found for p in prompts], np.int64)
     probabilities = np.full((count, len(loaded.about.labels)), np.nan)

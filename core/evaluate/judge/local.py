@@ -37,8 +37,7 @@ class LocalJudge:
             from core.models.loading import load_base
 
         identity = BaseIdentity(catalogue.locate(settings, name).name)
-        arbiter.check_fits_beside_run(RunStore(settings), identity.config, "evaluation")
-        arbiter.check_fits_free_memory(settings, identity.config)
+        arbiter.check_fits_for_evaluation(RunStore(settings), identity.config)
         base = load_base(catalogue.find(settings, name), identity.precision, identity.attention)
         self._lanes = Lanes(base, settings.fast_chat)
         self._lock = threading.Lock()

@@ -84,7 +84,7 @@ class _Measurement:
         target: The Parquet file; the lines are beside it.
         tokens: Number of tokens read so far.
         rendered_tokens: Number of tokens of the rows that were rendered so far.
-        seconds: Time that took, without loading the model.
+        seconds: Time spent on measuring, without loading the model.
     """
 
     settings: Settings
@@ -127,12 +127,8 @@ class _Measurement:
     def _load(self, store: RunStore, run: Run | None) -> "Lanes":
         """Load the base and the adapter, if the memory is free."""
         base = BaseIdentity(*json.loads(self.source.base))
-        if other := EvaluationStore(self.settings).active():
-            raise StudioError(
-                f"The evaluation {other.id} is running, and two would slow each other down. Pause or stop it first."
-            )
-        arbiter.check_fits_beside_run(store, base.config, "evaluation")
-        arbiter.check_fits_free_memory(self.settings, base.config)
+        EvaluationStore(self.settings).check_idle()
+        arbiter.check_fits_for_evaluation(store, base.config)
 
         def report(stage: str) -> None:
             self.progress(0.0, stage)
@@ -202,8 +198,7 @@ class _Measurement:
         if time.monotonic() - self._last_run_check < _RUN_CHECK_SECONDS:
             return
         self._last_run_check = time.monotonic()
-        run = store.active()
-        if run and run.state().status == "preparing" and arbiter.run_lacks_memory(self.settings, run.config()):
+        if run := arbiter.find_waiting_run(store):
             raise StudioError(
                 f"The run {run.title} needs the memory of this GPU. The losses measured so far are kept: measure again "
                 "after the run to continue."

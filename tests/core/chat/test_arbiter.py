@@ -9,7 +9,9 @@ from core.chat import arbiter
 from core.chat.requests import base_identity
 from core.errors import StudioError
 from core.evaluate import process
+from core.evaluate.classification.predict import predict
 from core.evaluate.config import EvaluationConfig
+from core.evaluate.prompts import Prompt
 from core.evaluate.store import EvaluationStore
 from core.hardware import gpu
 from core.runs.config import QLoRAConfig
@@ -131,3 +133,13 @@ def test_arbiter_without_gpu_every_check_passes(runs, seven, answering, monkeypa
     answering()
     assert not arbiter.check_fits_beside_evaluation(runs.settings, seven)
     arbiter.check_fits_free_memory(runs.settings, seven)
+
+
+def test_arbiter_classifier_of_an_evaluation_leaves_the_run_its_memory(runs, running, a_run, card):
+    run = a_run(config=QLoRAConfig(model="seven", task="classify"))
+    run.adapter.mkdir()
+    (run.adapter / "adapter_config.json").touch()
+    card(10)
+    running()
+    with pytest.raises(StudioError, match="the evaluation's model would take"):
+        predict(runs, run.id, [Prompt([{"role": "user", "content": "?"}])])
