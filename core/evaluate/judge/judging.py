@@ -1,7 +1,8 @@
 """Judging of an evaluation: every finished prompt is asked about twice, and each reply is kept as soon as it arrives.
 
-    evaluations/<id>/judgments/<judge>-<first>-<second>.jsonl    prompt, order, choice, reply or error
-    evaluations/<id>/judgments/<judge>-<first>-<second>.json     the pair and the judge
+    evaluations/<id>/judgments/<hash>-<first>-<second>.jsonl    prompt, order, choice, reply or error
+    evaluations/<id>/judgments/<hash>-<first>-<second>.json     the pair and the judge, whose name the hash is of
+
 A judging that was interrupted continues with the questions that have no valid reply yet; errors are asked again.
 """
 
@@ -56,7 +57,7 @@ class Judgment:
 
 
 def list_pairs(evaluation: Evaluation) -> list[Pair]:
-    """Return the pairs that were judged, in the order in which their files were made."""
+    """Return the pairs that were judged, in the order in which they were last judged."""
     found = []
     for path in sorted((evaluation.folder / "judgments").glob("*.json"), key=lambda path: path.stat().st_mtime_ns):
         found.append(Pair(**read_json(path)))
