@@ -124,11 +124,10 @@ def load(store: RunStore, run: Run, progress: Progress = ignore_progress) -> Run
 
 
 def _read_key(folder: Path) -> IndexKey | None:
-    """Return the key of an index; None if there is none, or one of another version."""
+    """Return the key of an index; None if there is none, or if its description is unreadable."""
     try:
         return IndexAbout.model_validate(read_json(folder / _ABOUT)).key
     except (OSError, ValueError):
-        # A missing or unreadable description: the index is made anew.
         return None
 
 

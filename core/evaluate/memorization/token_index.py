@@ -7,8 +7,8 @@
     <folder>/firsts.npy      (vocabulary + 1,) int64: where the suffixes of each first token begin
 
 Positions are sorted by their first DEPTH tokens only; among equal ones, a longer match is found by comparing on. All
-files are mapped into memory, so a search reads a few pages, and building holds at most `_BLOCK` keys at a time:
-a million of them take 0.45 GB. The files take 8 bytes per token.
+files are mapped into memory, so a search reads a few pages, and building makes the keys of at most `_BLOCK` positions
+at once: those of a million take 0.45 GB meanwhile. The files take 8 bytes per token.
 """
 
 from collections.abc import Iterable
@@ -25,9 +25,9 @@ DEPTH = 16
 SEPARATOR = np.uint32(2**32 - 1)
 # Positions are kept in 32 bits.
 MAX_TOKENS = 2**32 - 2
-# Keys that are sorted at once; each takes about 450 bytes meanwhile.
+# Positions whose keys are made at once; each key takes about 450 bytes meanwhile.
 _BLOCK = 1_000_000
-# Equal positions that are compared on beyond DEPTH tokens.
+# Of positions whose first DEPTH tokens are equal, so many are compared beyond them.
 _MAX_EXTENDED = 256
 _FILES = ("tokens", "starts", "rows", "suffixes", "firsts")
 
@@ -121,9 +121,21 @@ def _merge(pieces: list[np.ndarray], tokens: np.ndarray) -> np.ndarray:
     """Merge sorted pieces in pairs, each by the places that its keys have among those of the other."""
     while len(pieces) > 1:
         first, second = pieces.pop(0), pieces.pop(0)
-        places = np.searchsorted(_keys(tokens, first), _keys(tokens, second), side="right")
-        pieces.append(np.insert(first, places, second))
+        places = [_places(tokens, first, second[start : start + _BLOCK]) for start in range(0, len(second), _BLOCK)]
+        pieces.append(np.insert(first, np.concatenate(places), second))
     return pieces[0]
+
+
+def _places(tokens: np.ndarray, first: np.ndarray, block: np.ndarray) -> np.ndarray:
+    """Return behind how many sorted positions each one of a sorted block belongs, (block,)."""
+    keys, heads = _keys(tokens, block), _keys(tokens, first[::_BLOCK])
+    # Keys of the block end up behind all earlier parts of `first`, and before all later ones.
+    low = max(0, int(np.searchsorted(heads, keys[0], side="right")) - 1)
+    high = int(np.searchsorted(heads, keys[-1], side="right"))
+    places = np.full(len(block), low * _BLOCK)
+    for start in range(low * _BLOCK, high * _BLOCK, _BLOCK):
+        places += np.searchsorted(_keys(tokens, first[start : start + _BLOCK]), keys, side="right")
+    return places
 
 
 def _keys(tokens: np.ndarray, positions: np.ndarray) -> np.ndarray:

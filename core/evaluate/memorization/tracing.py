@@ -41,7 +41,7 @@ COPIED = Metric(
     f"{MIN_TOKENS} tokens. Tokens in such spans / tokens of the answer, with the longest spans found by a suffix array "
     "over the training texts (Manber and Myers 1993; verbatim memorization as in Carlini et al. 2023).",
 )  # fmt: skip
-# Of different texts, for the table.
+# Number of spans that the table of the longest ones shows; each has another text.
 LONGEST = 20
 # A higher number makes existing traces outdated; raise it whenever a value would change.
 _VERSION = 1
@@ -174,7 +174,8 @@ def trace(store: RunStore, evaluation: Evaluation, run_id: str, progress: Progre
         progress: Called with the share that is done, 0 to 1, and the current step.
 
     Raises:
-        StudioError: There is no answer yet, the run, its subset or its model is gone, or its rows hold no text.
+        StudioError: The evaluation is active or has no answer, the run, its subset or its model is gone, or its rows
+            hold no text.
     """
     if not run_id:
         raise StudioError("No model of this evaluation is a run, so there are no training rows. Choose a tuned model.")
