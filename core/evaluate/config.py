@@ -14,7 +14,7 @@ from core.models import embedded
 SCHEMA_VERSION = 1
 MAX_PROMPTS = 100_000
 TUNED = "tuned"
-PromptSet = Literal["held-out", "subset", "file"]
+PromptKind = Literal["held-out", "subset", "file"]
 
 
 class EvaluationConfig(Sampling):
@@ -22,7 +22,7 @@ class EvaluationConfig(Sampling):
 
     model_config = ConfigDict(extra="forbid", validate_default=True)
 
-    prompts: PromptSet = Field(
+    prompts: PromptKind = Field(
         "held-out", title="Prompts",
         description="The held-out rows of a run, which it was not trained on; a subset; or a file.",
     )  # fmt: skip

@@ -4,7 +4,7 @@ import pytest
 
 from core.chat.turns import BASE
 from core.errors import StudioError
-from core.evaluate.config import EvaluationConfig, PromptSet
+from core.evaluate.config import EvaluationConfig, PromptKind
 from core.runs import checkpoints
 from core.runs.checkpoints import Checkpoint
 from core.runs.config import QLoRAConfig
@@ -31,7 +31,7 @@ def selection(updates):
 
 
 def test_form_offers_every_kind_of_prompts():
-    assert [kind for _, kind in PROMPT_SETS] == list(get_args(PromptSet))
+    assert [kind for _, kind in PROMPT_SETS] == list(get_args(PromptKind))
 
 
 def test_refresh_choices_without_an_adapter_shows_a_hint_and_selects_the_base(do):
