@@ -125,7 +125,7 @@ class StepEvent(RunEvent):
         seconds: Time spent on training so far, including the time before a resume.
         rows: Numbers of the rows of this update.
         memory_gib: Peak of the allocated memory of the fullest GPU so far; without a GPU, what the process holds now.
-        use: Utilization of the GPUs or the processor in percent, averaged over the GPUs.
+        utilization: Utilization of the GPUs or the processor in percent, averaged over the GPUs.
     """
 
     event: Literal["step"] = "step"

@@ -10,6 +10,8 @@ runs/<id>/worker.log     the worker's own output
 runs/<id>/control/       requests to the worker: stop
 runs/<id>/checkpoints/   resumable (core/runs/checkpoints.py)
 runs/<id>/adapter/       the finished adapter
+runs/<id>/classifier.json   the labels of a classifier, also in each adapter's folder (core/runs/classifier.py)
+runs/<id>/tensorboard/   TensorBoard's own files, if metrics are reported to it
 runs/<id>/report/        report.md and its plots (core/runs/report.py)
 runs/<id>/token_index/   index of the training texts, if answers were traced (core/evaluate/memorization/run_index.py)
 """
