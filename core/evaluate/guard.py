@@ -51,9 +51,9 @@ def read_ability(evaluation: Evaluation) -> Ability | None:
     """Return what the probes of an evaluation say; None if it has no probes, or none is answered."""
     if not evaluation.config().guard:
         return None
-    answers, prompts = evaluation.answers(), evaluation.prompts()
+    answers = evaluation.answers()
     right = np.full((len(evaluation.config().lanes), len(probes())), np.nan)
-    first = len(prompts) - len(probes())
+    first = evaluation.set_size()
     for number, probe in enumerate(probes()):
         for lane, line in enumerate(answers.read(first + number)):
             if line is not None and line["end"] != "failed":

@@ -1,8 +1,8 @@
 """Results of an evaluation: as rows of a file or dataset, as metrics, and as a rate.
 
-One row per prompt: messages (the conversation with the answer of the last lane, as in any dataset), prompt, reference,
-then answer, tokens and end of each lane, then every metric of each lane, by its name in the registry, then the
-settings, the seed, the precision and the row in the source.
+One row per prompt of the set, without the probes of the forgetting guard: messages (the conversation with the answer of
+the last lane, as in any dataset), prompt, reference, then answer, tokens and end of each lane, then every metric of
+each lane, by its name in the registry, then the settings, the seed, the precision and the row in the source.
 """
 
 import json
@@ -51,13 +51,13 @@ def iterate_rows(
         StudioError: No prompt is finished yet.
     """
     config, prompts, answers = evaluation.config(), evaluation.prompts(), evaluation.answers()
-    if not answers.finished:
+    if not (finished := evaluation.finished(answers)):
         raise StudioError("No prompt is answered by every model yet. Wait for the first ones.")
     titles, precision = evaluation.lane_titles(store.runs), evaluation.saved_state().precision
     scores = _score_columns(scoring.load(evaluation, lambda share, text: progress(share * _SCORED_SHARE, text)), titles)
-    for position, index in enumerate(sorted(answers.finished)):
+    for position, index in enumerate(finished):
         if position % 100 == 0:
-            share = _SCORED_SHARE + (1 - _SCORED_SHARE) * position / len(answers.finished)
+            share = _SCORED_SHARE + (1 - _SCORED_SHARE) * position / len(finished)
             progress(share, "Collecting the answers")
         prompt, lines = prompts[index], answers.read(index)
         yield {
@@ -100,7 +100,7 @@ def comparison_columns(columns: Sequence[str]) -> list[str]:
 
 def _result_name(evaluation: Evaluation) -> str:
     """Return the file name without suffix; that of a partial result contains the number of finished prompts."""
-    finished, total = len(evaluation.answers().finished), evaluation.saved_state().prompts
+    finished, total = len(evaluation.finished(evaluation.answers())), evaluation.set_size()
     return f"answers-{evaluation.id}" + (f"-{finished}-of-{total}" if finished < total else "")
 
 
@@ -131,7 +131,16 @@ def write(store: EvaluationStore, evaluation: Evaluation, kind: str, progress: P
 
 
 def open_as_dataset(store: EvaluationStore, evaluation: Evaluation, progress: Progress = ignore_progress) -> Dataset:
-    """Open the finished prompts as a dataset; an unchanged result is not opened twice."""
+    """Open the finished prompts as a dataset; an unchanged result is not opened twice.
+
+    Args:
+        store: The evaluations.
+        evaluation: The evaluation.
+        progress: Called with the share that is done, 0 to 1, and the current step.
+
+    Raises:
+        StudioError: No prompt is finished yet.
+    """
     name = f"{_result_name(evaluation)}.jsonl"
     with tempfile.TemporaryDirectory(prefix=".answers-", dir=store.settings.exports_dir) as scratch:
         path = Path(scratch) / name

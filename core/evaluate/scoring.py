@@ -24,7 +24,6 @@ from core.evaluate.metrics import METRICS, VERSION
 from core.evaluate.metrics.form import form_scores, language_kept
 from core.evaluate.metrics.overlap import CorpusScorer, overlap_scores
 from core.evaluate.metrics.source import source_scores
-from core.evaluate.probes import probes
 from core.evaluate.prompts import Prompt
 from core.evaluate.scores import Scores, ScoresInfo
 from core.evaluate.store import Evaluation
@@ -66,7 +65,7 @@ def score(evaluation: Evaluation, progress: Progress = ignore_progress) -> Score
         raise StudioError("There is no answer yet. Wait for the first one.")
     losses = LossReader(evaluation.losses_file, len(evaluation.config().lanes)).update()
     # Probes come last and are scored by core.evaluate.guard: they are no part of the task.
-    count = len(prompts) - (len(probes()) if evaluation.config().guard else 0)
+    count = evaluation.set_size()
     scorer = Scorer(count, len(evaluation.config().lanes))
     for index, prompt in enumerate(itertools.islice(prompts, count)):
         if index % _REPORT_PROMPTS == 0:

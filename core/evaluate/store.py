@@ -28,6 +28,7 @@ from core.errors import StudioError, sentences
 from core.evaluate import prompts
 from core.evaluate.answers_file import FILE, AnswerReader
 from core.evaluate.config import SCHEMA_VERSION, EvaluationConfig, lane_titles, parse_lane
+from core.evaluate.probes import probes
 from core.evaluate.prompts import Prompts
 from core.runs.store import RunStore
 from core.settings import Settings, slug
@@ -126,6 +127,15 @@ class Evaluation(WorkFolder[EvaluationState]):
     def prompts(self) -> Prompts:
         """Return the prompts."""
         return Prompts(self.prompts_file)
+
+    def set_size(self) -> int:
+        """Return the number of prompts of the set, without the probes of the forgetting guard that follow them."""
+        return len(self.prompts()) - (len(probes()) if self.config().guard else 0)
+
+    def finished(self, answers: AnswerReader) -> list[int]:
+        """Return the prompts of the set that every lane has answered, in order."""
+        size = self.set_size()
+        return sorted(index for index in answers.finished if index < size)
 
     def answers(self) -> AnswerReader:
         """Return the answers that are written so far."""

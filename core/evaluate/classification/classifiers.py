@@ -3,6 +3,7 @@
 evaluations/<id>/classifiers/<run>-<adapter>.json    label and its probability per prompt, null without a prediction
 """
 
+import itertools
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +14,6 @@ from core.errors import StudioError
 from core.evaluate.classification.scoring import Classification
 from core.evaluate.classification.tables import UNPARSED, ClassificationTable, tabulate
 from core.evaluate.metrics import METRICS
-from core.evaluate.probes import probes
 from core.evaluate.statistics.paired import PairedScores, compare
 from core.evaluate.store import Evaluation, EvaluationStore
 from core.evaluate.verdict_groups import outcome_of
@@ -65,9 +65,7 @@ def predict(
     """
     from core.evaluate.classification import predict as prediction
 
-    asked = list(evaluation.prompts())
-    if evaluation.config().guard:
-        asked = asked[: -len(probes())]
+    asked = list(itertools.islice(evaluation.prompts(), evaluation.set_size()))
     found = prediction.predict(store.runs, run, asked, adapter, lambda text: progress(0.5, text))
     notes = [f"{found.truncated:,} texts are read to their beginning only."] if found.truncated else []
     if found.failures:

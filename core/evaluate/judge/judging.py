@@ -73,7 +73,11 @@ def judgments_file(evaluation: Evaluation, pair: Pair) -> Path:
 def read_judgments(evaluation: Evaluation, pair: Pair) -> dict[int, Judgment]:
     """Return the judgments so far, by prompt; a later valid reply replaces an error."""
     found: dict[int, Judgment] = {}
+    size = evaluation.set_size()
     for line in _read_lines(judgments_file(evaluation, pair)):
+        # Earlier versions asked about the probes of the forgetting guard, too.
+        if line["prompt"] >= size:
+            continue
         judgment = found.setdefault(line["prompt"], Judgment({}, {}))
         if line["choice"]:
             judgment.choices.setdefault(line["order"], line["choice"])
@@ -96,7 +100,7 @@ def _read_lines(path: Path) -> Iterator[dict]:
 def judge(
     evaluation: Evaluation, pair: Pair, ask: Callable[[list[Message]], str], progress: Progress = ignore_progress
 ) -> None:
-    """Ask about every finished prompt that lacks a valid reply, a few at a time.
+    """Ask about every finished prompt of the set that lacks a valid reply, a few at a time.
 
     Args:
         evaluation: The evaluation.
@@ -130,10 +134,10 @@ def judge(
 
 def _missing_questions(evaluation: Evaluation, pair: Pair) -> Iterator[Question]:
     answers, prompts = evaluation.answers(), evaluation.prompts()
-    if not answers.finished:
+    if not (finished := evaluation.finished(answers)):
         raise StudioError("No prompt is answered by every model yet. Wait for the first ones, then judge.")
     had = read_judgments(evaluation, pair)
-    for index in sorted(answers.finished):
+    for index in finished:
         lines, prompt = answers.read(index), prompts[index]
         texts = lines[pair.first]["text"], lines[pair.second]["text"]
         known = had[index].choices if index in had else {}

@@ -1,16 +1,18 @@
 """Tests of core.evaluate.judge.judging, with a judge that is a function."""
 
 import itertools
+import json
 import re
 import threading
 
 import pytest
 
 from core.errors import StudioError
+from core.evaluate import result, scoring
 from core.evaluate.judge.endpoint import JudgeError
 from core.evaluate.judge.judging import Pair, judge, judgments_file, read_judgments
 from core.evaluate.judge.summary import row_scores, summarize
-from tests.helpers.judged_evaluation import PROMPTS
+from tests.helpers.judged_evaluation import PROMPTS, judged_evaluation
 
 PAIR = Pair(0, 1, "tests/judge:1")
 
@@ -98,3 +100,16 @@ def test_hostile_names_of_judges_stay_in_the_folder(judged):
         path = judgments_file(evaluation, Pair(0, 1, name))
         assert path.parent == evaluation.folder / "judgments"
         assert len(path.name) < 40
+
+
+def test_the_probes_of_the_guard_are_neither_asked_about_nor_counted(settings, tmp_path):
+    store, evaluation = judged_evaluation(settings, tmp_path, guard=True)
+    # An earlier version asked about them.
+    path = judgments_file(evaluation, PAIR)
+    path.parent.mkdir()
+    path.write_text(json.dumps({"prompt": PROMPTS, "order": 0, "choice": "A", "error": "", "reply": "A"}) + "\n")
+    judge(evaluation, PAIR, _prefers_good)
+    scored = scoring.load(evaluation)
+    found = summarize(read_judgments(evaluation, PAIR), {}, scored.clusters)
+    assert (found.rows, found.wins, len(scored.clusters)) == (PROMPTS, PROMPTS, PROMPTS)
+    assert len(list(result.iterate_rows(store, evaluation))) == PROMPTS
