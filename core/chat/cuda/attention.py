@@ -24,25 +24,13 @@ import torch
 import triton
 import triton.language as tl
 
-from core.chat.cuda.elementwise import compute_paired_index, is_chained, wait_for_previous
+from core.chat.cuda.elementwise import compute_paired_index, is_chained, sum_parts, wait_for_previous
 
 # Tokens that a program attends to at once; a page is a multiple.
 TILE = 64
 _LOG2_E = 1.4426950408889634
 # Minimum number of query heads of a tensor-core product.
 _MIN_QUERIES = 16
-
-
-@triton.jit
-def _sum_parts(projected, rows, row, total, column, inside, PARTS: tl.constexpr):
-    """Add up the parts of the projections at some columns of a row.
-
-    projected: float32, (PARTS, rows, total). column, inside: of any shape. Returns that shape, float32.
-    """
-    accumulator = tl.load(projected + row * total + column, mask=inside, other=0.0)
-    for part in tl.static_range(1, PARTS):
-        accumulator += tl.load(projected + (part * rows + row) * total + column, mask=inside, other=0.0)
-    return accumulator
 
 
 @triton.jit
@@ -108,25 +96,25 @@ def _attend(
     )
     column = (head * SHARED + shared_head)[:, None] * width + half_column[None, :]
     # (QUERIES, HALF)
-    first_half = _sum_parts(projected, rows, row, total, column, query_mask, PARTS).to(dtype).to(tl.float32)
+    first_half = sum_parts(projected, row, rows, total, column, query_mask, PARTS).to(dtype).to(tl.float32)
     # (QUERIES, HALF)
-    second_half = _sum_parts(projected, rows, row, total, column + HALF, query_mask, PARTS).to(dtype).to(tl.float32)
+    second_half = sum_parts(projected, row, rows, total, column + HALF, query_mask, PARTS).to(dtype).to(tl.float32)
     # (QUERIES, HALF): query, first halves
     query_first = (first_half * cosine[None, :] - second_half * sine[None, :]).to(dtype)
     # (QUERIES, HALF): query, second halves
     query_second = (second_half * cosine[None, :] + first_half * sine[None, :]).to(dtype)
     all_columns = half_column >= 0
     column = (HEADS * SHARED + head) * width + half_column
-    first_half = _sum_parts(projected, rows, row, total, column, all_columns, PARTS).to(dtype).to(tl.float32)  # (HALF,)
+    first_half = sum_parts(projected, row, rows, total, column, all_columns, PARTS).to(dtype).to(tl.float32)  # (HALF,)
     # (HALF,)
-    second_half = _sum_parts(projected, rows, row, total, column + HALF, all_columns, PARTS).to(dtype).to(tl.float32)
+    second_half = sum_parts(projected, row, rows, total, column + HALF, all_columns, PARTS).to(dtype).to(tl.float32)
     # (HALF,) each
     key_first, key_second = (
         (first_half * cosine - second_half * sine).to(dtype),
         (second_half * cosine + first_half * sine).to(dtype),
     )
     column = (HEADS * SHARED + HEADS + head) * width + head_column
-    value = _sum_parts(projected, rows, row, total, column, head_column >= 0, PARTS).to(dtype)  # (WIDTH,)
+    value = sum_parts(projected, row, rows, total, column, head_column >= 0, PARTS).to(dtype)  # (WIDTH,)
 
     # The new token itself belongs to split 0, which starts its softmax with it.
     score = tl.sum(query_first.to(tl.float32) * key_first.to(tl.float32)[None, :], 1)  # (QUERIES,), fp32

@@ -64,10 +64,10 @@ def compute_paired_index(column, PAIRED: tl.constexpr):
 
 
 @triton.jit
-def _sum_parts(parts, row, rows, total, column, inside, PARTS: tl.constexpr):
+def sum_parts(parts, row, rows, total, column, inside, PARTS: tl.constexpr):
     """Add up the parts of a product at some columns of a row.
 
-    parts: float32, (PARTS, rows, total). column, inside: (COLUMNS,). Returns (COLUMNS,), float32.
+    parts: float32, (PARTS, rows, total). column, inside: of any shape. Returns that shape, float32.
     """
     accumulator = tl.load(parts + row * total + column, mask=inside, other=0.0)
     for part in tl.static_range(1, PARTS):
@@ -92,7 +92,7 @@ def _norm(
     dtype = residual.dtype.element_ty
     value = tl.load(residual + row * width + column, mask=inside, other=0.0).to(tl.float32)  # (COLUMNS,), fp32
     if PARTS > 0:
-        addend = _sum_parts(added, row, rows, width, column, inside, PARTS)  # (COLUMNS,), fp32
+        addend = sum_parts(added, row, rows, width, column, inside, PARTS)  # (COLUMNS,), fp32
         # Rounded before and after the addition, as PyTorch does.
         value = (value + addend.to(dtype).to(tl.float32)).to(dtype)
         tl.store(residual + row * width + column, value, mask=inside)
@@ -137,8 +137,8 @@ def _swiglu(
     column = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)  # (COLUMNS,)
     inside = column < width
     dtype = out.dtype.element_ty
-    gate = _sum_parts(gate_up, row, rows, 2 * width, column, inside, PARTS).to(dtype).to(tl.float32)  # (COLUMNS,)
-    up = _sum_parts(gate_up, row, rows, 2 * width, column + width, inside, PARTS).to(dtype).to(tl.float32)  # (COLUMNS,)
+    gate = sum_parts(gate_up, row, rows, 2 * width, column, inside, PARTS).to(dtype).to(tl.float32)  # (COLUMNS,)
+    up = sum_parts(gate_up, row, rows, 2 * width, column + width, inside, PARTS).to(dtype).to(tl.float32)  # (COLUMNS,)
     activated = (gate * tl.sigmoid(gate)).to(dtype).to(tl.float32)  # (COLUMNS,), fp32 with the rounding of the dtype
     tl.store(out + row * width + compute_paired_index(column, PAIRED), (activated * up).to(dtype), mask=inside)
 
