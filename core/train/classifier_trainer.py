@@ -14,7 +14,7 @@ from core.models.classifier import encode_text
 from core.models.classifier_batches import class_logits, pad_texts, pads_right
 from core.models.loading import LoadedBase
 from core.runs.classifier import Classifier
-from core.runs.config import QLoRAConfig
+from core.runs.config import TITLES, QLoRAConfig, settings_of_task
 from core.train.distributed import SINGLE, RankGroup
 from core.train.labeled_batches import pad_labeled
 from core.train.layout import Layout
@@ -24,8 +24,8 @@ from core.train.trainer import StudioTrainer
 # Labels that a sample shows, the most probable ones.
 _SHOWN_LABELS = 5
 _NOT_USED = (
-    "A classifier reads each text without a chat template and is trained on its label alone: Packing, Kernels, Loss on "
-    "answers only, Chat template and Tokens per sample have no effect."
+    "A classifier reads each text without a chat template and is trained on its label alone. These settings "
+    f"have no effect: {', '.join(TITLES[name] for name in settings_of_task('generate'))}."
 )
 
 

@@ -28,6 +28,7 @@ __all__ = [
     "group_of",
     "is_basic",
     "may_change",
+    "settings_of_task",
     "without_effect",
 ]
 
@@ -125,6 +126,11 @@ def without_effect(config: QLoRAConfig) -> list[str]:
     values = config.model_dump()
     fields = QLoRAConfig.model_fields.items()
     return [name for name, field in fields if values[name] != field.default and not applies(name, values)]
+
+
+def settings_of_task(task: str) -> list[str]:
+    """Return the settings that apply to one task only."""
+    return [name for name in QLoRAConfig.model_fields if _extra(name)["when"].get("task") == [task]]
 
 
 TITLES: dict[str, str] = {name: field.title for name, field in QLoRAConfig.model_fields.items()}
