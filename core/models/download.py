@@ -1,4 +1,4 @@
-"""Download of a Hub model before it is loaded, so that who waits for it sees how far it is and can cancel it.
+"""Download of a Hub model before it is loaded, so that its progress is shown and it can be cancelled.
 
 transformers would download the same files into the same cache, without a sign of progress. A file that it needs and
 that is not among these, such as generation_config.json, it still downloads itself: they are small.
@@ -13,16 +13,13 @@ from core.hub.download import download, silent_bars
 from core.models.catalogue import Model
 from core.models.loading import readable
 from core.system.files import read_json
+from core.system.jobs import ignore_stage
 
 if TYPE_CHECKING:
     from huggingface_hub import DryRunFileInfo
 
 _WHOLE, _INDEX, _TOKENIZER = "model.safetensors", "model.safetensors.index.json", "tokenizer.json"
 _PATTERNS = (_WHOLE, _INDEX, "*.safetensors", _TOKENIZER)
-
-
-def ignore_stage(text: str) -> None:
-    """Do nothing; the default of functions that report their stages."""
 
 
 def fetch(

@@ -23,14 +23,11 @@ from core.runs.config import QLoRAConfig
 from core.runs.findings import Finding
 from core.runs.forecast import MARGIN
 from core.settings import Settings, hardware
+from core.system.jobs import ignore_stage
 
 # Rows that are rendered to check the chat template and the maximum length.
 _CHECKED_ROWS = 400
 _TRACKERS = {"tensorboard": "tensorboard", "trackio": "trackio", "wandb": "wandb"}
-
-
-def ignore_stage(text: str) -> None:
-    """Do nothing; the default of functions that report their stages."""
 
 
 def check(settings: Settings, config: QLoRAConfig, on_stage: Callable[[str], None] = ignore_stage) -> list[Finding]:

@@ -27,6 +27,7 @@ from core.runs.config import TITLES, QLoRAConfig, may_change
 from core.runs.events import PreparedEvent, RunEvent, StepEvent
 from core.runs.findings import require_accepted
 from core.runs.store import ACTIVE, RESUMABLE, Parent, Run, RunState, RunStore
+from core.system.jobs import ignore_stage
 from core.system.launch import launch
 
 
@@ -34,7 +35,7 @@ def submit(
     store: RunStore,
     config: QLoRAConfig,
     accept_warnings: bool = True,
-    on_stage: Callable[[str], None] = checks.ignore_stage,
+    on_stage: Callable[[str], None] = ignore_stage,
     parent: Parent | None = None,
 ) -> Run:
     """Check a run, create it and add it to the queue; it starts at once if no other run is active or queued.

@@ -37,6 +37,10 @@ def ignore_progress(share: float, stage: str) -> None:
     """Do nothing; the default of functions that report their progress."""
 
 
+def ignore_stage(text: str) -> None:
+    """Do nothing; the default of functions that report their stages."""
+
+
 @dataclass
 class Job:
     """State of one job.
