@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from core.chat.types import LaneRequest
 from core.data.tokens import IGNORE_INDEX, Rendered
 from core.evaluate.answers_file import AnswerReader
-from core.evaluate.likelihood import render_answer
+from core.evaluate.likelihood import render_answer, rendering_key
 from core.evaluate.line_file import Line, LineReader
 from core.evaluate.prompts import PromptSource
 
@@ -119,12 +119,12 @@ class AnswerLosses:
             "cut": own.is_truncated and own.labels[-1] != IGNORE_INDEX,
             "note": "",
         }
-        readers, rendered = {}, {_kind(self.requests[lane]): own}
+        readers, rendered = {}, {rendering_key(self.requests[lane]): own}
         for reader, request in enumerate(self.requests):
-            kind = _kind(request)
-            if kind not in rendered:
-                rendered[kind] = self._render(prompt, written["text"], reader)
-            found = rendered[kind]
+            key = rendering_key(request)
+            if key not in rendered:
+                rendered[key] = self._render(prompt, written["text"], reader)
+            found = rendered[key]
             if isinstance(found, str) or _targets(found) != targets:
                 line["note"] = found if isinstance(found, str) else OTHER_TEMPLATE
                 continue
@@ -133,11 +133,6 @@ class AnswerLosses:
 
     def _render(self, prompt: int, text: str, reader: int) -> Rendered | str:
         return render_answer(self.lanes, self.prompts[prompt], self.requests[reader], text, "answer")
-
-
-def _kind(request: LaneRequest) -> tuple[str, str]:
-    """Return what decides how a conversation is rendered."""
-    return request.template, request.sampling.system
 
 
 def _labeled(rendered: Rendered) -> Iterator[tuple[tuple[int, int], int]]:

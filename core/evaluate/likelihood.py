@@ -111,10 +111,10 @@ class ReferenceLosses:
             rendered: dict[tuple[str, str], Rendered | str] = {}
             for _, lane in pairs:
                 request = self.requests[lane]
-                kind = request.template, request.sampling.system
-                if kind not in rendered:
-                    rendered[kind] = render_answer(self.lanes, prompt, request, prompt.reference)
-                if isinstance(found := rendered[kind], str):
+                key = rendering_key(request)
+                if key not in rendered:
+                    rendered[key] = render_answer(self.lanes, prompt, request, prompt.reference)
+                if isinstance(found := rendered[key], str):
                     failures.append(_make_line(index, lane, None, 0, note=found))
                     continue
                 keys.append((index, lane))
@@ -125,6 +125,11 @@ class ReferenceLosses:
             yield [_make_line(*keys[at], float(losses.sum()), len(losses), cut[at]) for at, losses in batch]
             if not may_continue():
                 return
+
+
+def rendering_key(request: LaneRequest) -> tuple[str, str]:
+    """Return what decides how a conversation is rendered, so that lanes that share it share the rendering."""
+    return request.template, request.sampling.system
 
 
 def render_answer(

@@ -11,7 +11,7 @@ from core.evaluate import scores
 from core.evaluate.lineage import usual_lanes
 from core.evaluate.metrics import METRICS, Metric
 from core.evaluate.statistics.paired import MIN_CLUSTERS
-from core.evaluate.statistics.power import PairedSpread, detectable_difference, spread_of
+from core.evaluate.statistics.power import LEVEL, POWER, PairedSpread, detectable_difference, spread_of
 from core.evaluate.store import EvaluationStore
 from core.evaluate.verdict import NOT_JUDGED
 from core.evaluate.verdict_text import format_change, title_in_sentence
@@ -40,7 +40,7 @@ class Assumption:
 
 
 def assume(store: EvaluationStore, metric: Metric) -> Assumption:
-    """Return the spread of a metric in the newest evaluation with at least 20 conversations, or a default."""
+    """Return the spread of a metric in the newest evaluation with `MIN_CLUSTERS` conversations, or a default."""
     for evaluation in store.all():
         try:
             found, lanes = scores.find(evaluation), usual_lanes(evaluation.config().lanes, store.runs)
@@ -55,7 +55,7 @@ def assume(store: EvaluationStore, metric: Metric) -> Assumption:
             rows = int(pair.has_both.sum())
             return Assumption(spread, f"Measured in {evaluation.id} ({rows:,} rows): {_describe(metric, spread)}")
     if metric.is_binary:
-        # A share that differs in d rows has a deviation of at most sqrt(d).
+        # If the models differ in a share d of the rows, the differences deviate by at most sqrt(d).
         spread = PairedSpread(_DISCORDANCE**0.5, _DISCORDANCE)
     else:
         spread = PairedSpread(_DEVIATIONS[metric.scale])
@@ -88,7 +88,7 @@ def describe_power(metric: Metric, rows: int, assumption: Assumption) -> str:
     for number in [larger for larger in _MORE_ROWS if larger > rows][:_SHOWN_MORE]:
         if found := detectable_difference(number, assumption.spread):
             more.append(f"with {number:,}, {format_change(metric, found).lstrip('+')}")
-    return f"{'; '.join([text, *more])} (80% power at the 5% level). {assumption.source}."
+    return f"{'; '.join([text, *more])} ({POWER:.0%} power at the {LEVEL:.0%} level). {assumption.source}."
 
 
 def find_metric(name: str) -> Metric:

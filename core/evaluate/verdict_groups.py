@@ -7,6 +7,7 @@ import numpy as np
 
 from core.evaluate.metrics import Metric
 from core.evaluate.statistics.paired import MIN_CLUSTERS, PairedDifference, PairedScores, compare
+from core.evaluate.statistics.power import LEVEL
 from core.evaluate.statistics.tests import holm
 from core.evaluate.verdict_text import describe_outcome, format_p_value
 
@@ -107,7 +108,7 @@ def _describe_correction(groups: list[GroupDifference]) -> list[str]:
     if tested:
         notes.append(
             f"The p-values of groups are corrected for {tested:,} tested group{'s' * (tested != 1)} of all groupings "
-            f"(Holm): in at most 5% of evaluations is any group called better or worse that is neither."
+            f"(Holm): with a chance of at most {LEVEL:.0%}, a group that is neither better nor worse is called so."
         )
     if small:
         notes.append(f"Not tested: {small:,} group{'s' * (small != 1)} with fewer than {MIN_CLUSTERS} conversations "

@@ -4,7 +4,7 @@ import math
 
 from core.evaluate.metrics import Metric
 from core.evaluate.statistics.paired import MIN_CLUSTERS, MIN_DIFFERING_CLUSTERS, PairedDifference
-from core.evaluate.statistics.power import MAX_ROWS
+from core.evaluate.statistics.power import MAX_ROWS, POWER
 
 _HEADS = {"better": "Better", "worse": "Worse", "unclear": "Unclear"}
 _DECIMALS = {"share": 1, "score": 1, "nats": 3, "count": 1, "ratio": 2}
@@ -127,7 +127,7 @@ def describe_need(metric: Metric, found: PairedDifference, needed: int | None, d
     if found.difference:
         rows = f"more than {MAX_ROWS:,}" if needed is None else f"about {_round_up(needed):,}"
         if needed is None or needed > found.rows:
-            sentences.append(f"To detect a difference of this size, {rows} rows are needed (80% power).")
+            sentences.append(f"To detect a difference of this size, {rows} rows are needed ({POWER:.0%} power).")
     if detectable is not None:
         decimals = _decimals(metric, found)
         change = format_change(metric, detectable, decimals).lstrip("+")

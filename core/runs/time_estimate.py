@@ -34,11 +34,11 @@ _DECISIVE = (
 _SIZES = {"batch_size": 4, "lora_rank": 4, "max_length": 8}
 # The newest runs that are looked at.
 _MAX_RUNS = 50
-_CHARACTERS_PER_TOKEN = 4.0
+CHARACTERS_PER_TOKEN = 4.0
 # Rows whose lengths stand for all rows of a subset.
 _MEASURED_ROWS = 5000
-# An adapter needs no gradients of the base weights, so a forward pass is about half of a step.
-_EVALUATION_SHARE = 0.5
+# An adapter needs no gradients of the base weights, so a forward pass is about half of a training step.
+FORWARD_SHARE = 0.5
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Speed:
     tokens_per_second: float
     preparation_seconds: float
     tokens_per_row: float
-    tokens_per_character: float = 1 / _CHARACTERS_PER_TOKEN
+    tokens_per_character: float = 1 / CHARACTERS_PER_TOKEN
     seconds_per_evaluation_row: float | None = None
     subset_sha256: str = ""
     run: str = ""
@@ -152,7 +152,7 @@ def measured_speed(settings: Settings, run: Run) -> Speed | None:
     characters = _mean(_lengths(settings, config.subset)) if not prepared.truncated else 0.0
     return Speed(
         config, rate, prepared.seconds, tokens_per_row,
-        tokens_per_character=tokens_per_row / characters if characters else 1 / _CHARACTERS_PER_TOKEN,
+        tokens_per_character=tokens_per_row / characters if characters else 1 / CHARACTERS_PER_TOKEN,
         seconds_per_evaluation_row=median(per_row) if per_row else None,
         subset_sha256=subset.sha256 if subset else "", run=run.id, started=run.saved_state().created,
     )  # fmt: skip
@@ -200,7 +200,7 @@ def _seconds(settings: Settings, config: QLoRAConfig, speed: Speed) -> float:
     training = steps * config.batch_size * config.gradient_accumulation * per_row / speed.tokens_per_second
     evaluation = speed.seconds_per_evaluation_row
     if evaluation is None:
-        evaluation = _EVALUATION_SHARE * per_row / speed.tokens_per_second
+        evaluation = FORWARD_SHARE * per_row / speed.tokens_per_second
     return speed.preparation_seconds + training + count_passes(config, steps) * held_out * evaluation
 
 

@@ -16,7 +16,7 @@ from core.evaluate.line_file import Line
 from core.system.files import replacing
 
 # Lanes of a line: the base model, and the adapter of a run.
-BASE, TUNED = 0, 1
+BASE_LANE, TUNED_LANE = 0, 1
 
 
 def make_line(row: int, lane: int, truncated: bool = False, losses: np.ndarray | None = None, note: str = "") -> Line:
@@ -24,7 +24,7 @@ def make_line(row: int, lane: int, truncated: bool = False, losses: np.ndarray |
 
     Args:
         row: Number of the row.
-        lane: BASE or TUNED.
+        lane: BASE_LANE or TUNED_LANE.
         truncated: Whether the row is longer than what the model reads of it.
         losses: Losses of its tokens in nats, (tokens,); None if there are none.
         note: Why it has no loss.
@@ -86,8 +86,8 @@ def write_parquet(lines: Path, target: Path, source: LossSource, speed: float) -
     columns = {
         "row": rows,
         # NaN sorts and compares as a number in SQL; a missing loss is null.
-        "base_loss": pa.array(loss[:, BASE], mask=np.isnan(loss[:, BASE])),
-        "tuned_loss": pa.array(loss[:, TUNED], mask=np.isnan(loss[:, TUNED])),
+        "base_loss": pa.array(loss[:, BASE_LANE], mask=np.isnan(loss[:, BASE_LANE])),
+        "tuned_loss": pa.array(loss[:, TUNED_LANE], mask=np.isnan(loss[:, TUNED_LANE])),
         "tokens": tokens,
         "truncated": truncated,
         "note": [notes.get(at) for at in range(len(rows))],

@@ -4,7 +4,7 @@ The rows are rendered, masked and truncated as for training, and computed by bat
 Each loss is appended to a file as soon as it is known, so a measurement that was cancelled or killed continues where it
 stopped. `core.data.row_losses` describes the files.
 
-    done = rows with a line for every lane                     (bit per row and lane)
+    done = rows with a line for every lane                     (bool per row and lane)
     for 512 rows that lack one:  render -> token_losses -> append lines
     lines -> arrays by row -> Parquet -> remove the lines
 """
@@ -32,7 +32,7 @@ from core.data.table import Dataset
 from core.data.tokens import Rendered, TemplateError
 from core.errors import StudioError
 from core.evaluate.line_file import Line, LineWriter
-from core.evaluate.row_losses.lines import BASE, TUNED, make_line, read_done, write_parquet
+from core.evaluate.row_losses.lines import BASE_LANE, TUNED_LANE, make_line, read_done, write_parquet
 from core.evaluate.row_losses.sources import source_of_run, training_rows
 from core.evaluate.store import EvaluationStore
 from core.models import catalogue
@@ -109,7 +109,7 @@ class _Measurement:
         wanted = usable & training_rows(self.settings, self.data, self.reading, run) if run else usable
         if not wanted:
             raise StudioError(f"{self.data.id} has no row to measure. Choose how its rows are read, or another run.")
-        lanes = [BASE, TUNED] if run else [BASE]
+        lanes = [BASE_LANE, TUNED_LANE] if run else [BASE_LANE]
         lines = self.target.with_suffix(".jsonl")
         done = read_done(lines, self.data.rows, len(lanes))
         missing = {row for row in wanted if not done[row].all()}
@@ -162,7 +162,7 @@ class _Measurement:
                 self._check_run(store)
                 writer.write(lines)
                 # A row counts once, with the line of its last lane.
-                count += sum(line["lane"] == (TUNED if self.source.run else BASE) for line in lines)
+                count += sum(line["lane"] == (TUNED_LANE if self.source.run else BASE_LANE) for line in lines)
                 self.seconds = time.monotonic() - began
                 # By tokens, because each window begins with its longest rows. Windows to come count as those seen.
                 expected = self.rendered_tokens / rows_seen * len(missing)

@@ -13,10 +13,8 @@ from core.runs.events import StepEvent
 from core.runs.example import is_example
 from core.runs.progress import duration
 from core.runs.store import RunStore
+from core.runs.time_estimate import CHARACTERS_PER_TOKEN, FORWARD_SHARE
 
-_CHARACTERS_PER_TOKEN = 4.0
-# An adapter needs no gradients of the base weights, so a forward pass is about half of a training step.
-_FORWARD_SHARE = 0.5
 # The newest runs whose speed is looked up.
 _MAX_RUNS = 20
 
@@ -59,7 +57,7 @@ def plan(store: RunStore, data: Dataset, reading: Reading, source: LossSource) -
     """
     rows = Rows(store.settings, data.id, reading)
     wanted = sorted(training_rows(store.settings, data, reading, store.run(source.run))) if source.run else None
-    estimated = f"least($longest, ceil(characters / {_CHARACTERS_PER_TOKEN}))"
+    estimated = f"least($longest, ceil(characters / {CHARACTERS_PER_TOKEN}))"
     count, tokens = rows.query(
         f"count(*), coalesce(sum({estimated}), 0)", set(), {"longest": source.max_length, "wanted": wanted},
         "WHERE problem IS NULL AND ($wanted IS NULL OR list_contains($wanted, row))",
@@ -80,5 +78,5 @@ def _find_speed(store: RunStore, data: Dataset, reading: Reading, source: LossSo
             continue
         steps = [event for event in run.events() if isinstance(event, StepEvent)]
         if steps and isinstance(speed := steps[-1].tokens_per_second, float) and speed > 0:
-            return speed / _FORWARD_SHARE, f"the run {run.title}"
+            return speed / FORWARD_SHARE, f"the run {run.title}"
     return None, "no run and no measurement of this model was made here. The progress shows it after the first rows"

@@ -17,7 +17,7 @@ from core.data.rows import Rows
 from core.data.tokens import IGNORE_INDEX, Renderer
 from core.errors import StudioError
 from core.evaluate.line_file import LineWriter
-from core.evaluate.row_losses.lines import BASE, TUNED, make_line, read_done, write_parquet
+from core.evaluate.row_losses.lines import BASE_LANE, TUNED_LANE, make_line, read_done, write_parquet
 from core.evaluate.row_losses.measure import measure
 from core.evaluate.row_losses.plan import plan
 from core.evaluate.row_losses.sources import source_of_model, source_of_run, training_rows
@@ -93,7 +93,7 @@ def test_measurement_killed_and_resumed_equals_transformers_for_every_row(home, 
     wanted = training_rows(settings, data, data.detected, run)
     assert len(wanted) == ROWS - 1, "the edited row is not one of the dataset's"
     assert set(found) == wanted
-    assert sorted(written) == [(row, lane) for row in sorted(wanted) for lane in (BASE, TUNED)]
+    assert sorted(written) == [(row, lane) for row in sorted(wanted) for lane in (BASE_LANE, TUNED_LANE)]
     config = run.config()
     renderer = Renderer(load_tokenizer(catalogue.find(settings, "tiny")), config.chat_template)
     base = load_base(catalogue.find(settings, "tiny"), BaseIdentity.from_config(config).precision).model.eval()
@@ -168,9 +168,9 @@ def test_lines_become_one_record_per_row_in_order(tmp_path):
     lines, target = tmp_path / "x.jsonl", tmp_path / "x.parquet"
     writer = LineWriter(lines)
     writer.write([
-        make_line(7, BASE, losses=np.array([1.0, 2.0])), make_line(7, TUNED, losses=np.array([1.0, 1.0])),
-        make_line(2, BASE, note="refused"), make_line(2, TUNED, note="refused"),
-        make_line(3, BASE, True, np.array([np.inf])), make_line(3, TUNED, True, np.array([0.5])),
+        make_line(7, BASE_LANE, losses=np.array([1.0, 2.0])), make_line(7, TUNED_LANE, losses=np.array([1.0, 1.0])),
+        make_line(2, BASE_LANE, note="refused"), make_line(2, TUNED_LANE, note="refused"),
+        make_line(3, BASE_LANE, True, np.array([np.inf])), make_line(3, TUNED_LANE, True, np.array([0.5])),
     ])  # fmt: skip
     writer.close()
     with lines.open("a") as stream:
