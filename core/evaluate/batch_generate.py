@@ -164,7 +164,7 @@ class BatchGenerator:
         Args:
             missing: The answers to generate, in the order of `list_missing`.
             budget: The limit of concurrent sequences.
-            may_continue: Asked before new sequences join; once it is false, the running ones are finished as the last.
+            may_continue: Asked before new sequences join; once it is false, only the running ones are finished.
         """
         waiting, ended = deque(missing), []
         decoder = self.lanes.decoder(is_interactive=False)

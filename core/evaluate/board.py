@@ -23,7 +23,7 @@ from core.evaluate.verdict_text import describe_outcome
 from core.runs.config import QLoRAConfig
 from core.runs.store import Run
 
-# Orders of the rows that are no column of values: the family tree, and the gain over the parent.
+# Orders of the rows beside those by a column: by the family tree, and by the gain over the parent.
 TREE, PARENT = "tree", "parent"
 
 
@@ -56,7 +56,7 @@ class BoardRow:
         subset: What it was trained on; None if that cannot be read.
         cells: By the name of the metric; a metric without values of both models has none.
         to_parent: Difference to `parent` by the first metric of the board; None without a parent.
-        parent_gain: The same so that more is better.
+        parent_gain: The mean of `to_parent`, negated if less is better; None without it.
     """
 
     lane: str
@@ -116,7 +116,9 @@ def make_board(
     rows = _mark_best([_with_values(row, prompts, chosen) for row in _family(store, prompts, shown)], chosen)
     notes = []
     if BASE not in prompts.lanes:
-        notes.append("No evaluation of these prompts has the base model. Evaluate one run beside it on them.")
+        notes.append(
+            "No evaluation of these prompts has the base model, so gains are unknown. Evaluate a run beside it on them."
+        )
     if gone:
         notes.append(f"{gone:,} evaluated model{'s' * (gone != 1)} left out: the run was deleted or cannot be read.")
     if not chosen:
@@ -147,7 +149,10 @@ def _find_metric(prompts: PromptSet, name: str) -> Metric:
 
 
 def _primary(prompts: PromptSet) -> list[Metric]:
-    """Return the metric that decides in the newest evaluation with two models that has one."""
+    """Return the metric that decides in the newest evaluation of two models that has one, else the first that judges.
+
+    The list is empty if no metric judges the answers.
+    """
     for found in prompts.evaluations:
         if found.scores.lanes > 1:
             metric, _ = choose_metric(found.scores, 0, 1, AUTO)
@@ -217,7 +222,7 @@ def _with_values(row: BoardRow, prompts: PromptSet, metrics: Sequence[Metric]) -
 
 
 def gain(metric: Metric, found: PairedDifference) -> float:
-    """Return a difference so that more is better."""
+    """Return the mean difference, negated if less is better."""
     return -found.difference if metric.better == "lower" else found.difference
 
 
@@ -237,7 +242,7 @@ def _mark_best(rows: Sequence[BoardRow], metrics: Sequence[Metric]) -> list[Boar
 
 
 def compare_rows(prompts: PromptSet, metric: Metric, first: BoardRow, second: BoardRow) -> str:
-    """Return the verdict about two runs as a sentence."""
+    """Return the verdict about two runs as a sentence; "" if one of them has no scores."""
     paired = prompts.pair(metric.name, first.lane, second.lane)
     if paired is None:
         return ""

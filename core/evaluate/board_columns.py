@@ -46,7 +46,7 @@ def columns_that_differ(rows: Sequence[BoardRow]) -> list[BoardColumn]:
         texts = [_format_step(value) if row.subset else "unknown" for row, value in zip(rows, values, strict=True)]
         keys = [json.dumps(_plain(value), sort_keys=True) for value in values]
         if len(set(keys)) > len(set(texts)):
-            # Such as other edits of the same rows.
+            # The texts are the same for other turns of the same edited rows; the hash tells them apart.
             texts = [f"{text} ({hashlib.sha256(key.encode()).hexdigest()[:4]})"
                      for text, key in zip(texts, keys, strict=True)]  # fmt: skip
         found.append(BoardColumn(RECIPE + name, about.title, texts))

@@ -1,4 +1,4 @@
-"""Append-only files of an evaluation with one flushed JSON line per prompt and lane: such as answers.jsonl.
+"""Append-only files of an evaluation, such as answers.jsonl, with one flushed JSON line per prompt and lane.
 
 A crash can leave an incomplete last line. It counts as not written: readers skip it and the next writer removes it.
 """

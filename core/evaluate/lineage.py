@@ -37,7 +37,7 @@ def runs_of(runs: RunStore, lanes: Sequence[str]) -> Iterator[Run]:
 
 
 def parent_lanes(lanes: Sequence[str], runs: RunStore) -> dict[int, int]:
-    """Return the number of the lane of its run's parent, by the number of each lane that has one in this evaluation."""
+    """Return the number of the lane with the parent of a lane's run, by the number of each lane that has one here."""
     numbers: dict[str, int] = {}
     for number, (run, adapter) in enumerate(map(parse_lane, lanes)):
         # A checkpoint stands for its run only if the final adapter is not among the lanes.

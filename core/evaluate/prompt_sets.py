@@ -31,7 +31,7 @@ class SetKey:
 
     Attributes:
         model: The base model, with its revision.
-        prompts: Hash of the prompts and references in their order, without the probes of the forgetting guard.
+        prompts: Hash of the prompts, references and row numbers in their order, without the probes of the guard.
         settings: Generation settings, as JSON.
         precision: Quantization and compute dtype of the base weights.
         templates: Chat templates of the runs.
@@ -147,7 +147,7 @@ def _key(runs: RunStore, evaluation: Evaluation, config: EvaluationConfig, preci
 # Files of prompts are written once; the time is part of the key for a home that was restored from a backup.
 @lru_cache(maxsize=_CACHED_DIGESTS)
 def _digest(path: Path, modified: int) -> str:
-    """Return the hash of the prompts and references of an evaluation."""
+    """Return the hash of the prompts, references and row numbers of an evaluation."""
     digest = hashlib.sha256()
     for prompt in itertools.takewhile(lambda prompt: prompt.probe is None, Prompts(path)):
         line = json.dumps([prompt.messages, prompt.reference, prompt.row], sort_keys=True)

@@ -97,8 +97,10 @@ def judge(scores: PairedTable, first: int, second: int, primary: str = AUTO, see
         StudioError: The lanes or the metric do not exist.
     """
     if first == second or not {first, second} <= set(range(scores.lanes)):
-        raise StudioError(f"A verdict compares two different models of an evaluation, which has {scores.lanes}; "
-                          f"{first + 1} and {second + 1} were chosen.")  # fmt: skip
+        raise StudioError(
+            f"A verdict compares two different models of an evaluation. Models {first + 1} and {second + 1} of "
+            f"{scores.lanes} were chosen: choose two others."
+        )
     metric, why = choose_metric(scores, first, second, primary)
     judged = [other for other in scores.metrics if other.name not in NOT_JUDGED]
     overall = [(other, compare(scores.pair(other.name, first, second), seed=seed)) for other in judged]

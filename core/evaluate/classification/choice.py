@@ -1,6 +1,6 @@
 """Constrained choice: the label that a model finds most likely as the answer, without generating anything.
 
-    choices.jsonl    like losses.jsonl, but of every label: `prompt` counts (prompt, label) pairs, the labels fastest
+    choices.jsonl    like losses.jsonl, but of every label; `prompt` is prompt · number of labels + label
 
 The likelihood of a label is that of all its tokens with the one that ends the answer, so "not" does not profit from
 being the beginning of "not spam". Long labels have lower likelihoods by nature; therefore both are known: the label of
@@ -12,6 +12,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from core.evaluate.classification.labels import LabelSet, find_labels
+from core.evaluate.classification.tables import UNPARSED
 from core.evaluate.likelihood import LossReader
 from core.evaluate.prompts import Prompt, Prompts
 
@@ -80,7 +81,7 @@ def read_choices(reader: LossReader, lane: int, prompts: int, labels: int) -> tu
 
 
 def choose(losses: np.ndarray, tokens: np.ndarray, per_token: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Return the chosen label of each prompt, (prompts,), -1 without one, and the probabilities, (prompts, labels).
+    """Return the chosen label of each prompt, (prompts,), or UNPARSED, and the probabilities, (prompts, labels).
 
     The probabilities are those of the labels among each other: exp(-loss) divided by its sum over the labels, with the
     loss per token if `per_token`. A prompt that lacks the loss of a label has neither.
@@ -95,6 +96,6 @@ def choose(losses: np.ndarray, tokens: np.ndarray, per_token: bool) -> tuple[np.
     probabilities = np.full_like(scores, np.nan)
     shifted = np.exp(scores[known] - scores[known].max(axis=1, keepdims=True)) if known.any() else scores[known]
     probabilities[known] = shifted / shifted.sum(axis=1, keepdims=True)
-    chosen = np.full(len(scores), -1)
+    chosen = np.full(len(scores), UNPARSED)
     chosen[known] = probabilities[known].argmax(axis=1)
     return chosen, probabilities

@@ -67,9 +67,11 @@ def predict(
 
     asked = list(itertools.islice(evaluation.prompts(), evaluation.set_size()))
     found = prediction.predict(store.runs, run, asked, adapter, lambda text: progress(0.5, text))
-    notes = [f"{found.truncated:,} texts are read to their beginning only."] if found.truncated else []
+    notes = [f"Longer than the classifier reads, so without their ends: {_count(found.truncated)}."] * bool(
+        found.truncated
+    )
     if found.failures:
-        notes.append(f"{len(found.failures):,} texts have no prediction: {next(iter(found.failures.values()))}")
+        notes.append(f"Without a prediction: {_count(len(found.failures))}. {next(iter(found.failures.values()))}")
     known = [int(number) for number in found.predicted]
     labels = [found.labels[number] if number >= 0 else None for number in known]
     shares = [float(found.probabilities[row, number]) if number >= 0 else None for row, number in enumerate(known)]
@@ -77,6 +79,10 @@ def predict(
     folder = _folder(evaluation)
     folder.mkdir(exist_ok=True)
     write_json(folder / f"{slug(run)}-{slug(adapter)}.json", saved.model_dump())
+
+
+def _count(texts: int) -> str:
+    return f"{texts:,} text{'s' * (texts != 1)}"
 
 
 def _folder(evaluation: Evaluation) -> Path:

@@ -23,7 +23,7 @@ class Classification:
         has_answer: Whether each lane has answered, (lanes, prompts), bool.
         chosen: Number of the likeliest label, (lanes, prompts), int64; UNPARSED where it was not computed.
         chosen_per_token: The same by the likelihood per token.
-        probabilities: Of the labels by likelihood, (lanes, prompts, labels), float64; NaN where not computed.
+        probabilities: Probability of each label by likelihood, (lanes, prompts, labels), float64; NaN where unknown.
     """
 
     labels: LabelSet

@@ -1,7 +1,7 @@
 """A judge behind an OpenAI-compatible server, such as a hosted model, vLLM or Ollama.
 
-The key comes from the environment or from the caller's memory. It is used for this client only: it stands in no file,
-event, log or error.
+The key comes from the environment or from the caller's memory. It is used for this client only: it is written to
+no file, event, log or error.
 """
 
 import os
@@ -12,7 +12,7 @@ from core.errors import StudioError
 from core.system.secret_masking import masked
 
 KEY_VARIABLE = "STUDIO_JUDGE_API_KEY"
-# Enough for a reasoning model to reach its verdict.
+# Bounds what a reply costs; its last word is the choice, so a model that reasons needs more than a few tokens.
 _MAX_TOKENS = 512
 _TIMEOUT_SECONDS = 60.0
 # The client waits between tries, as long as a reply of status 429 says.

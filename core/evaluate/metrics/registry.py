@@ -83,8 +83,9 @@ _LABEL = (
     ),
     Metric(
         "choice_per_token", "Accuracy of choice, per token", "higher", "share", "label",
-        "The same with the likelihood per token, so that labels of many tokens have no disadvantage. 1 if the label of "
-        "the row has the highest log p(label and its end | prompt) / tokens, else 0 (Brown et al. 2020, section 2.4).",
+        "The share of rows where the right label is the likeliest of all labels per token, so that long labels have no "
+        "disadvantage. 1 if the label of the row has the highest log p(label and its end | prompt) / tokens, else 0 "
+        "(Brown et al. 2020, section 2.4).",
         is_binary=True,
     ),
 )  # fmt: skip

@@ -26,7 +26,7 @@ def append_probes(path: Path, config: EvaluationConfig, notes: list[str]) -> int
     notes.append(f"{len(probes()):,} probes of the forgetting guard are asked after the prompts, and scored apart.")
     if config.max_new_tokens < MAX_NEW_TOKENS:
         notes.append(
-            f"Some probes ask for {MAX_NEW_TOKENS} tokens, more than the length of {config.max_new_tokens}, so every "
+            f"Some probes need answers of {MAX_NEW_TOKENS} tokens, and the length is {config.max_new_tokens}, so every "
             "model fails them."
         )
     return len(probes())

@@ -1,4 +1,4 @@
-"""Sums per cluster of paired differences, and what an estimate from clusters can be trusted for.
+"""Sums per cluster of paired differences, with their mean and its error.
 
 Rows of one conversation are not independent, so the unit of every error estimate is the cluster. The mean difference
 over rows is a ratio of two sums over clusters, D = sum of the differences and n = number of rows:

@@ -2,8 +2,9 @@
 
 Means: the paired t-test has a noncentral t distribution (Cohen 1988, Statistical Power Analysis, chapter 2; Miller
 2024, arXiv 2411.00640, has its normal approximation). Right/wrong: the number of rows that differ is binomial, and
-among them the number that improve; the power is the sum over the first of the chance of the second (exact unconditional
-power of McNemar's test, Duffy 1984, Biometrics 40). Rows of one conversation count as rows / design effect.
+among them the number that improve. For each number of differing rows, its probability is multiplied by the chance that
+enough of them improve or worsen for a verdict; the power is the sum of these products (exact unconditional power of
+McNemar's test, Duffy 1984, Biometrics 40). Rows of one conversation count as rows / design effect.
 """
 
 from collections.abc import Callable
@@ -19,7 +20,7 @@ POWER, LEVEL = 0.8, 0.05
 MAX_ROWS = 1_000_000
 # Numbers of differing rows further from their mean than this many standard deviations have no weight.
 _TAIL_DEVIATIONS = 6
-# Numbers of rows are searched to one part of this.
+# The number of rows that a difference needs is found up to one part in so many.
 _PRECISION = 500
 
 
@@ -71,7 +72,7 @@ def spread_of(scores: PairedScores) -> PairedSpread | None:
 
 
 def power(difference: float, rows: int, spread: PairedSpread) -> float:
-    """Return the chance to detect a difference at the 5 % level, 0 to 1.
+    """Return the chance to detect a difference at the level `LEVEL`, 0 to 1.
 
     Args:
         difference: True mean difference; for right/wrong, of the shares, at most the discordance.
@@ -133,7 +134,7 @@ def _needed_successes(differing: np.ndarray, rows: int) -> np.ndarray:
 
 
 def detectable_difference(rows: int, spread: PairedSpread) -> float | None:
-    """Return the smallest difference that is detected with a power of 80 %; None if these rows detect none.
+    """Return the smallest difference that is detected with the power `POWER`; None if these rows detect none.
 
     Args:
         rows: Number of rows.
@@ -149,7 +150,7 @@ def detectable_difference(rows: int, spread: PairedSpread) -> float | None:
 
 
 def rows_to_detect(difference: float, spread: PairedSpread) -> int | None:
-    """Return the number of rows that detect a difference with a power of 80 %; None if more than `MAX_ROWS`.
+    """Return the number of rows that detect a difference with the power `POWER`; None if more than `MAX_ROWS`.
 
     Args:
         difference: True mean difference, not 0.
@@ -161,7 +162,7 @@ def rows_to_detect(difference: float, spread: PairedSpread) -> int | None:
 
 
 def _first_true(is_enough: Callable[[int], bool]) -> int | None:
-    """Return the smallest number for which a function is true, to 0.2 %; None if it is above `MAX_ROWS`."""
+    """Return the smallest number for which a function is true, by `_PRECISION`; None if above `MAX_ROWS`."""
     high = MIN_CLUSTERS
     while not is_enough(high):
         if high >= MAX_ROWS:
