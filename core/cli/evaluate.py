@@ -131,7 +131,7 @@ class EvaluateOpen(OneEvaluation):
 
 
 class Evaluate(BaseModel):
-    """Answer a set of prompts with base and tuned models: start, follow, pause, resume, stop, verdict, open, export."""
+    """Answer a set of prompts with base and tuned models, and compare, judge, trace and export the answers."""
 
     start: CliSubCommand[EvaluateStart] = Field(description=EvaluateStart.__doc__)
     list: CliSubCommand[EvaluateList] = Field(description=EvaluateList.__doc__)

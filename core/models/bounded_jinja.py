@@ -30,12 +30,14 @@ MAX_SOURCE = 200_000
 _CREDIT, _CREDIT_PER_RENDERING = 3.0, 0.02
 # Filters that search a text in more than linear time, or answer differently each time.
 _ABSENT = ("urlize", "striptags", "wordwrap", "pprint", "xmlattr", "random")
+# Filters with a width or another number among their arguments, which is checked.
 _COUNTING = ("center", "indent", "batch", "slice", "round", "truncate")
 _TEXT_METHODS = """
     strip lstrip rstrip split rsplit splitlines partition rpartition startswith endswith upper lower title capitalize
     casefold swapcase find rfind index rindex count replace join removeprefix removesuffix isalnum isalpha isascii
     isdecimal isdigit isidentifier islower isnumeric isprintable isspace istitle isupper center ljust rjust zfill
 """
+# Methods of a text whose result may be much longer than the text.
 _GROWING = frozenset(("center", "ljust", "rjust", "zfill", "replace", "join"))
 _METHODS: dict[type, frozenset[str]] = {
     str: frozenset(_TEXT_METHODS.split()),
@@ -80,7 +82,7 @@ class _BoundedEnvironment(ImmutableSandboxedEnvironment):
 
     @property
     def tick(self) -> bool:
-        """Return True, if the time is not over."""
+        """Return True; raise TooCostly once the time is over."""
         self.budget.tick()
         return True
 

@@ -22,6 +22,10 @@ class Model:
     """A model by the name that a config holds, and what `from_pretrained` is given for it.
 
     Attributes:
+        name: Name in the settings of a run.
+        label: Name for the user, with where the model is.
+        path: Folder, or id on the Hub; empty for the embedded one until `find` has converted it.
+        local: Whether it is on this machine and needs no download.
         revision: Branch, tag or commit of a Hub model; None is main.
         trials: Folder that keeps the results of `core.models.trial`; empty to keep them in this process only.
     """

@@ -79,7 +79,7 @@ def resolve_dtype(name: str) -> tuple[str, str]:
     if not torch.cuda.is_available() and not cpu.multiplies_bfloat16():
         return (
             "float32",
-            "auto: this processor has no instructions for bfloat16, which takes several times as long",
+            "auto: this processor has no instructions for bfloat16, so bfloat16 would take several times as long",
         )
     return "bfloat16", "auto: it has the range of float32 at half its size"
 

@@ -15,8 +15,8 @@ _LENGTH_DEPENDENT = ("longrope", "dynamic")
 def unanswerable_reason(config: Any) -> str | None:
     """Return why Chat and Evaluate cannot answer with a model, as the rest of a sentence; None when they can.
 
-    Every causal language model that transformers can build and that can `generate` is answered with, at least by the
-    plain path. Preflight calls this before anything is trained.
+    Every causal language model that transformers can build and that can `generate` is supported, at least by the plain
+    path. Preflight calls this before anything is trained.
 
     Args:
         config: The model's `PretrainedConfig`.

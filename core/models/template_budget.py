@@ -55,7 +55,7 @@ class Budget:
         self.proportional = _SECONDS_PER_TURN * turns + _SECONDS_PER_CHARACTER * characters
         self.allowed = _SECONDS + self.proportional
         self._began = time.thread_time()
-        # The clock of the wall is read ten times as fast as that of the thread, and is never behind it.
+        # The wall clock is read ten times as fast as that of the thread, and is never behind it.
         self._alarm = time.monotonic() + self.allowed
 
     @property

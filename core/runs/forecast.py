@@ -54,7 +54,7 @@ _BACKWARD_WORKSPACE = 96 * _MIB
 # CUDA context and loaded kernels, outside torch's allocator.
 CONTEXT = 450 * _MIB
 # Reserved memory of torch's allocator divided by its peak of allocated memory, with expandable segments.
-FRAGMENTED = 1.06
+FRAGMENTATION = 1.06
 # Fraction of the GPU that a run leaves free.
 MARGIN = 0.05
 
@@ -73,7 +73,7 @@ class Forecast:
     @property
     def device(self) -> float:
         """Return the bytes that the GPU must have, with fragmentation and the CUDA context."""
-        return self.total * FRAGMENTED + CONTEXT
+        return self.total * FRAGMENTATION + CONTEXT
 
 
 def forecast(

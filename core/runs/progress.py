@@ -1,4 +1,4 @@
-"""RunProgress of a run, computed from its events alone: step, time left, losses, and what was prepared."""
+"""Progress of a run, computed from its events alone: step, time left, losses, and what was prepared."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

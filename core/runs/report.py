@@ -107,8 +107,8 @@ def _result(timeline: Timeline, now: RunProgress) -> list[str]:
     if len(losses):
         rows.append(["Loss, first and last step", f"{losses[0]:.4f}, {losses[-1]:.4f}"])
         spent = timeline.curve("loss", max_points=2)[-1]
-        pace = f" ({spent[1] / now.seconds:,.0f} per second)" if now.seconds else ""
-        rows.append(["Tokens trained on", f"{spent[1]:,}{pace}"])
+        rate = f" ({spent[1] / now.seconds:,.0f} per second)" if now.seconds else ""
+        rows.append(["Tokens trained on", f"{spent[1]:,}{rate}"])
     _, memory = timeline.values("memory_gib")
     if len(memory):
         rows.append(["Memory, at most", f"{memory.max():.2f} GiB"])

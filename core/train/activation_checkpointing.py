@@ -98,7 +98,7 @@ _checkpoint = functools.partial(checkpoint, use_reentrant=False)
 
 
 def _checkpoint_offloaded(*arguments: Any, **options: Any) -> Any:
-    """Checkpoint a block, with what it keeps in the machine's memory."""
+    """Checkpoint a block, and keep its input in the machine's memory instead of the GPU's."""
     with torch.autograd.graph.save_on_cpu(pin_memory=True):
         return _checkpoint(*arguments, **options)
 
