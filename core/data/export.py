@@ -36,8 +36,6 @@ FILE_LABELS: dict[str, str] = {
 # Names of the splits on the Hub, which does not accept "held-out".
 SPLIT_NAMES = {TRAIN: "train", HELD_OUT: "test"}
 _BATCH_ROWS = 2000
-# Date of every file in a zip archive (the earliest that zip can store), so that equal subsets give equal bytes.
-_EPOCH = (1980, 1, 1, 0, 0, 0)
 
 Row = dict[str, Any]
 
@@ -288,9 +286,10 @@ def _save_dataset(folder: Path, splits: list[str]) -> None:
 
 
 def _zip(folder: Path, target: Path) -> None:
+    """Write the files of a folder as a zip that is the same for the same files: `ZipInfo` dates each to 1980."""
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
         for path in sorted(p for p in folder.rglob("*") if p.is_file()):
-            entry = zipfile.ZipInfo(str(path.relative_to(folder)), _EPOCH)
+            entry = zipfile.ZipInfo(str(path.relative_to(folder)))
             entry.compress_type = zipfile.ZIP_DEFLATED
             entry.external_attr = 0o644 << 16
             with path.open("rb") as source, archive.open(entry, "w") as stream:

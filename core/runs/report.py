@@ -31,8 +31,6 @@ FILE = "report.md"
 _METRICS = ("learning_rate", "grad_norm", "tokens_per_second")
 # A plot is about 1,000 pixels wide.
 _MAX_POINTS = 4000
-# The first date that a zip can store.
-_ZIP_DATE = (1980, 1, 1, 0, 0, 0)
 
 
 def write(run: Run, state: RunState) -> Path:
@@ -67,10 +65,10 @@ def write(run: Run, state: RunState) -> Path:
 
 
 def pack(folder: Path, archive: Path) -> None:
-    """Write the files of a report as a zip that is the same for the same files: their times are left out."""
+    """Write the files of a report as a zip that is the same for the same files: `ZipInfo` dates each to 1980."""
     with replacing(archive) as partial, zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as packed:
         for path in sorted(path for path in folder.iterdir() if path.is_file()):
-            entry = zipfile.ZipInfo(path.name, _ZIP_DATE)
+            entry = zipfile.ZipInfo(path.name)
             entry.compress_type, entry.external_attr = zipfile.ZIP_DEFLATED, 0o644 << 16
             packed.writestr(entry, path.read_bytes())
 
