@@ -98,8 +98,8 @@ def judge(scores: PairedTable, first: int, second: int, primary: str = AUTO, see
     """
     if first == second or not {first, second} <= set(range(scores.lanes)):
         raise StudioError(
-            f"A verdict compares two different models of an evaluation. Models {first + 1} and {second + 1} of "
-            f"{scores.lanes} were chosen: choose two others."
+            f"A verdict compares two different models of an evaluation, numbered 1 to {scores.lanes}. Numbers "
+            f"{first + 1} and {second + 1} were chosen: choose two others."
         )
     metric, why = choose_metric(scores, first, second, primary)
     judged = [other for other in scores.metrics if other.name not in NOT_JUDGED]

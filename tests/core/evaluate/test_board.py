@@ -99,7 +99,7 @@ def test_board_names_what_it_cannot_show(store, a_run, tmp_path):
     board = make_board(store, prompts, unscored=unscored)
     assert [row.lane for row in board.rows] == [run.id]
     assert [note.split(".")[0] for note in board.notes] == [
-        "No evaluation of these prompts has the base model",
+        "No evaluation of these prompts has the base model, so gains are unknown",
         "1 evaluated model left out: the run was deleted or cannot be read",
         "1 finished evaluation left out, without scores of this version",
     ]

@@ -59,7 +59,7 @@ def test_probes_are_asked_after_the_prompts_and_scored_apart(settings, tmp_path)
     assert len({prompt.row for prompt in prompts}) == len(prompts)
     notes = " ".join(evaluation.saved_state().choices)
     assert "320 probes" in notes
-    assert "more than the length of 50" in notes
+    assert "need answers of 96 tokens, and the length is 50" in notes
     assert read_ability(evaluation) is None
     writer = LineWriter(evaluation.answers_file)
     for index in range(len(prompts)):

@@ -187,8 +187,8 @@ def test_json_has_no_nan_and_the_prompts_of_each_group():
 @pytest.mark.parametrize(
     ("lanes", "metric", "message"),
     [
-        ((0, 0), "auto", "two different models of an evaluation, which has 2; 1 and 1 were chosen"),
-        ((0, 2), "auto", "1 and 3 were chosen"),
+        ((0, 0), "auto", "two different models of an evaluation, numbered 1 to 2. Numbers 1 and 1 were chosen"),
+        ((0, 2), "auto", "Numbers 1 and 3 were chosen"),
         ((0, 1), "nonsense", "'nonsense' does not exist. Choose one of: loss."),
         ((0, 1), "bleu", "'bleu' has no value in this evaluation"),
         ((0, 1), "perplexity", r"'perplexity' is exp\(loss\)"),
