@@ -22,7 +22,7 @@ sys.path.insert(0, str(PROJECT))
 
 from core.runs.presets import QUICK_DEMO  # noqa: E402
 from core.runs.store import Run, RunState, RunStore  # noqa: E402
-from tests.helpers.app_server import AppServer, PageClient  # noqa: E402
+from tests.helpers.app_server import AppServer, PageClient, QueueClient  # noqa: E402
 from tests.helpers.run_events import EVENTS, write  # noqa: E402
 
 
@@ -50,12 +50,18 @@ def running_run(store: RunStore, steps: int) -> Run:
     return run
 
 
+def find_poll(page: QueueClient) -> dict[str, Any]:
+    """Return the event by which the Train tab polls: a timer's, with the selected run as an input."""
+    runs = {one["id"] for one in page.config["components"] if one["props"].get("elem_id") == "run"}
+    (poll,) = [event for event in page.events
+               if "tick" in {kind for _, kind in event["targets"]} and runs & set(event["inputs"])]  # fmt: skip
+    return poll
+
+
 def measure(app: AppServer, run: Run, steps: int, polls: int) -> tuple[list[int], list[int], float]:
     """Return the values and the bytes of each poll, and the CPU seconds of the server per poll."""
     page, server = PageClient(app.url), psutil.Process(app.process.pid)
-    (poll,) = [event for event in page.events if [kind for _, kind in event["targets"]].count("tick") and
-               len(event["outputs"]) > 20]  # fmt: skip
-    components = {one["id"]: one["props"] for one in page.config["components"]}
+    poll, components = find_poll(page), {one["id"]: one["props"] for one in page.config["components"]}
     inputs = [components[number] for number in poll["inputs"]]
     values = [run.id if one.get("elem_id") == "run" else one.get("value") for one in inputs]
     page.run(poll, values)

@@ -11,7 +11,7 @@ from collections import Counter
 import httpx
 import pytest
 
-from bench import load
+from bench import load, poll
 from studio import journey
 from tests.helpers.app_server import PROJECT, AppServer, QueueClient
 
@@ -36,9 +36,10 @@ def test_start_takes_little_more_than_importing_gradio(app):
     assert app.startup_cpu_seconds / float(alone.stdout) < MAX_START_RATIO
 
 
-def test_page_has_the_events_that_the_benchmark_of_visitors_causes(app):
+def test_page_has_the_events_that_benchmarks_cause(app):
     page = QueueClient(app.url)
     assert all(page.event_of(element, kind) for element, kind in load.EVENTS.values())
+    assert poll.find_poll(page)["api_name"] == "poll"
 
 
 def test_config_has_the_tabs_and_no_analytics(app):
