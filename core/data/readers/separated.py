@@ -136,7 +136,7 @@ def _count_titles(feed: LineFeed, delimiter: str, quoting: int, source: LineSour
 def _header(
     record: list[str], sample: list[list[str]], source: LineSource
 ) -> tuple[list[str], list[str] | None, tuple[int, str]]:
-    """Return the names of the columns, the record with them or None, and how many records below are no rows, and why."""
+    """Return the names of the columns, the record with them or None, and how many records below are no rows and why."""
     if sample and (grouped := names_below_groups(record, sample[0], sample[1:])):
         return column_names(grouped, sample[1:], source.name), record, (1, _GROUPED)
     if not is_row(record, sample):
