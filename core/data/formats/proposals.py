@@ -131,14 +131,20 @@ def _present(rows: Rows, name: str) -> list[Any]:
     return [row[name] for row in rows if name in row and not is_missing(row[name])]
 
 
-def _pairs(rows: Rows, found: Columns) -> Iterator[Proposal]:
-    """Propose a question and an answer in columns of their own, with the columns of context and system prompt."""
+def _answers(rows: Rows, found: Columns) -> list[str]:
+    """Return the columns that may hold the answers, the likeliest first."""
     filled = [name for name, column in found.items() if column.kind != "empty"]
     answers = [name for want in names.COMPLETION_NAMES if (name := find_column(filled, (want,)))]
     answers += [other for name in answers for other in other_answers(rows, found, name)]
     # The comments of a post with a title are read by `propose_titled`.
     if not find_column(filled, TITLE_NAMES):
         answers += [name for name in filled if holds_rated_answers(rows, name)]
+    return answers
+
+
+def _pairs(rows: Rows, found: Columns) -> Iterator[Proposal]:
+    """Propose a question and an answer in columns of their own, with the columns of context and system prompt."""
+    answers = _answers(rows, found)
     yield from _referenced(rows, found, answers)
     for answer in dict.fromkeys(answers):
         if is_wrong_name(answer) or has_no_answers(rows, answer):

@@ -71,6 +71,12 @@ def layout_doubt(texts: Sequence[str]) -> str:
             "into turns; write each text as a list of turns in a column messages",
         ),
     )
+    found = next((doubt for test, doubt in tests if 2 * sum(map(test, texts)) > len(texts)), "")
+    return _beginning_doubt(texts) or found or _chat_doubt(texts) or _cells_doubt(texts)
+
+
+def _beginning_doubt(texts: Sequence[str]) -> str:
+    """Return the doubt that texts begin with a heading that is a question, or with a label; "" if not."""
     asking = sum(_ASKING_HEADING.match(text) is not None for text in texts)
     if asking >= _MIN_TEXTS and asking >= _MIN_HEADINGS * len(texts):
         return "the headings are questions, which the texts below them may answer; write both as columns"
@@ -79,8 +85,7 @@ def layout_doubt(texts: Sequence[str]) -> str:
             f"{texts[0].split()[0]!r} may be a label that begins the text, as in the questions of TREC; write the "
             "label and the text as two columns"
         )
-    found = next((doubt for test, doubt in tests if 2 * sum(map(test, texts)) > len(texts)), "")
-    return found or _chat_doubt(texts) or _cells_doubt(texts)
+    return ""
 
 
 def _are_labeled(texts: Sequence[str]) -> bool:

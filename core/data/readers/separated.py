@@ -73,13 +73,9 @@ def read(source: LineSource, is_tsv: bool = False) -> Iterator[SourceRow]:
             continue
         if header is None:
             sample = _sample(feed.waiting, delimiter, quoting)
-            if sample and (grouped := names_below_groups(record, sample[0], sample[1:])):
-                _skip(feed, reader, 1, source, _GROUPED)
-                header, names = column_names(grouped, sample[1:], source.name), record
-                continue
-            header, names = _header(record, sample, source)
+            header, names, (below, reason) = _header(record, sample, source)
             if names:
-                _skip(feed, reader, count_remarks(sample), source, _BELOW)
+                _skip(feed, reader, below, source, reason)
                 continue
         if record == names:
             repeats.append(feed.first)
@@ -137,14 +133,19 @@ def _count_titles(feed: LineFeed, delimiter: str, quoting: int, source: LineSour
     return max(count_titles(_sample(feed.waiting, each, quoting), source.name) for each in tried)
 
 
-def _header(record: list[str], sample: list[list[str]], source: LineSource) -> tuple[list[str], list[str] | None]:
-    """Return the names of the columns and the record that holds them; without one, they are numbered."""
+def _header(
+    record: list[str], sample: list[list[str]], source: LineSource
+) -> tuple[list[str], list[str] | None, tuple[int, str]]:
+    """Return the names of the columns, the record with them or None, and how many records below are no rows and why."""
+    if sample and (grouped := names_below_groups(record, sample[0], sample[1:])):
+        return column_names(grouped, sample[1:], source.name), record, (1, _GROUPED)
     if not is_row(record, sample):
         if not are_certain_names(record, sample):
             source.note(describe_first_line(record))
-        return column_names(record, sample, source.name), record
+        return column_names(record, sample, source.name), record, (count_remarks(sample), _BELOW)
     source.note("the first line looks like a row, not like names of columns; the columns are numbered")
-    return column_names([f"column_{number}" for number in range(1, len(record) + 1)], sample, source.name), None
+    numbered = [f"column_{number}" for number in range(1, len(record) + 1)]
+    return column_names(numbered, sample, source.name), None, (0, "")
 
 
 def _skip(feed: LineFeed, reader: Iterator[list[str]], count: int, source: LineSource, reason: str) -> None:
