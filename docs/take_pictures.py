@@ -65,7 +65,7 @@ def watched(page: Page, name: str) -> None:
 
 
 def before(page: Page, suffix: str) -> None:
-    """Take the picture of the Train tab before a run, with its preflight checks."""
+    """Take the picture of the Train tab with the preflight checks."""
     open_tab(page, "Train")
     page.locator("#check").click()
     page.locator("#findings li").first.wait_for()
@@ -86,7 +86,6 @@ def train(pages: dict[str, Page]) -> None:
     for suffix, each in pages.items():
         each.wait_for_function(_STEP_REACHED, arg=20, timeout=600_000)
         if not suffix:
-            # The notice of the start fades.
             each.wait_for_timeout(5000)
         watched(each, f"train-running{suffix}")
     for suffix, each in pages.items():
@@ -99,10 +98,11 @@ def refuse_and_compare(pages: dict[str, Page]) -> None:
     """Take the pictures of a setting that is refused at its field, and of all runs in the table."""
     for suffix, page in pages.items():
         page.locator("#extent label", has_text="All settings").click()
+        # The answer closes all groups.
+        page.locator("#train-groups .label-wrap:not(.open):visible").first.wait_for()
         page.locator("#train-groups").get_by_role("button", name="LoRA").first.click()
         targets = page.locator("#train-field-lora_targets input, #train-field-lora_targets textarea").first
         targets.wait_for()
-        # The settings that were shown are filled once more.
         page.wait_for_timeout(1500)
         targets.fill("q_proj, w_proj")
         targets.press("Tab")

@@ -55,7 +55,7 @@ def findings(model: Model, config: QLoRAConfig) -> list[Finding]:
         report = _report(None if model.local else model, text, json.dumps(adapter))
     except StudioError as error:
         return [*found, Finding("problem", str(error))]
-    found += [Finding("problem", text) for text in report["problems"]]
+    found += [Finding("problem", text, tuple(report["fields"].get(text, ()))) for text in report["problems"]]
     found += [Finding("warning", text) for text in report["warnings"]]
     return found if report["problems"] else [*found, Finding("fine", report["fine"])]
 
@@ -152,13 +152,12 @@ def examine(model_config: Any, config: QLoRAConfig) -> dict[str, Any]:
         model_config: The model's `PretrainedConfig`.
         config: The run.
     """
-    report: dict[str, Any] = {"problems": [], "warnings": [], "fine": ""}
+    report: dict[str, Any] = {"problems": [], "warnings": [], "fine": "", "fields": {}}
     if config.attention == "sdpa" and getattr(model_config.get_text_config(), "attn_logit_softcapping", None):
-        report["problems"].append(
-            f"{config.model} caps its attention scores, which Attention sdpa leaves out. Set Attention to auto."
-        )
+        text = f"{config.model} caps its attention scores, which Attention sdpa leaves out. Set Attention to auto."
+        _add(report, "attention", text)
     if config.classifies and (why := classifier.unclassifiable_reason(model_config)):
-        report["problems"].append(f"No classifier can be trained from {config.model}: {why}. Choose another model.")
+        _add(report, "model", f"No classifier can be trained from {config.model}: {why}. Choose another model.")
         return report
     if not config.classifies and (why := support.unanswerable_reason(model_config)):
         report["warnings"].append(f"Chat and Evaluate will not answer with {config.model}: {why}.")
@@ -166,17 +165,24 @@ def examine(model_config: Any, config: QLoRAConfig) -> dict[str, Any]:
         model = _build_empty(model_config, config)
     # Each family raises its own kinds of errors for a config that it cannot build.
     except Exception as error:
-        report["problems"].append(
-            f"transformers cannot build {config.model} from its config.json ({_first_line(error)}). Choose another "
-            "model, or repair its config."
-        )
+        text = f"transformers cannot build {config.model} from its config.json ({_first_line(error)})"
+        _add(report, "model", f"{text}. Choose another model, or repair its config.")
         return report
     found = targets.resolve(model, config)
-    report["problems"] += [*found.problems, *_too_large_a_rank(model, found, config), *_quantized(model, found, config)]
+    _add(report, "lora_targets", *found.problems)
+    _add(report, "modules_to_save", *found.whole_problems)
+    _add(report, "lora_rank", *_too_large_a_rank(model, found, config))
+    _add(report, "quantization", *_quantized(model, found, config))
     report["warnings"] += found.notes
     if not report["problems"]:
         _apply(model, found, config, report)
     return report
+
+
+def _add(report: dict[str, Any], name: str, *problems: str) -> None:
+    """Add problems, and the field at which the page shows them."""
+    report["problems"] += problems
+    report["fields"] |= {text: [name] for text in problems}
 
 
 def _build_empty(model_config: Any, config: QLoRAConfig) -> Any:
@@ -203,10 +209,8 @@ def _apply(model: Any, found: targets.Targets, config: QLoRAConfig, report: dict
         peft = get_peft_model(model, lora, low_cpu_mem_usage=True)
     # Each kind of layer raises its own kinds of errors.
     except Exception as error:
-        report["problems"].append(
-            f"PEFT cannot apply this adapter to {config.model} ({_first_line(error)}). Change Target "
-            "modules, Dropout, DoRA or Bias."
-        )
+        text = f"PEFT cannot apply this adapter to {config.model} ({_first_line(error)})"
+        _add(report, "lora_targets", f"{text}. Change Target modules, Dropout, DoRA or Bias.")
         return
     tuner = peft.base_model
     parameters, left = tuner.targeted_parameter_names, set(found.matched) - set(tuner.targeted_module_names)

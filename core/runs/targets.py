@@ -36,7 +36,8 @@ class Targets:
         matched: Full names of the modules that get an adapter.
         whole: Full names of the modules that are fully trained.
         head: Those of them that are a classifier's head; empty for a model that generates text.
-        problems: Sentences on names that cannot be used.
+        problems: Sentences on targets that cannot be used.
+        whole_problems: Sentences on modules to train whole that the model does not have.
         notes: Sentences on what a group leaves out.
     """
 
@@ -45,6 +46,7 @@ class Targets:
     whole: list[str] = field(default_factory=list)
     head: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    whole_problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
 
@@ -55,8 +57,8 @@ def require(model: "nn.Module", config: QLoRAConfig) -> Targets:
         StudioError: A name matches nothing that can be trained.
     """
     found = resolve(model, config)
-    if found.problems:
-        raise StudioError(" ".join(found.problems))
+    if problems := [*found.problems, *found.whole_problems]:
+        raise StudioError(" ".join(problems))
     return found
 
 
@@ -190,7 +192,7 @@ def _whole(model: "nn.Module", config: QLoRAConfig, found: Targets) -> list[str]
         layers = [key for key in names if key.endswith(wanted)]
         if not layers:
             there = short([key for key, module in model.named_modules() if key and not list(module.children())])
-            found.problems.append(
+            found.whole_problems.append(
                 f"The module to train whole {wanted!r} is not in {config.model}. Expected one or more of: {there}."
             )
         matched += layers

@@ -83,6 +83,21 @@ def test_findings_of_config_without_weights_name_its_problems(studio, here, name
         assert not [finding for finding in found if finding.level == "problem"]
 
 
+@pytest.mark.parametrize(
+    ("name", "over", "field"),
+    [
+        ("llama", {"lora_targets": "w_proj"}, "lora_targets"),
+        ("llama", {"modules_to_save": "nowhere"}, "modules_to_save"),
+        ("gemma2", {"attention": "sdpa"}, "attention"),
+    ],
+)
+def test_problem_of_the_adapter_is_shown_at_its_field(studio, here, name, over, field):
+    folder_of(studio, name)
+    config = QLoRAConfig(**{"model": "tiny", "lora_rank": 2} | over)
+    found = preflight_model.findings(catalogue.find(studio, "tiny"), config)
+    assert [finding.fields for finding in found if finding.level == "problem"] == [(field,)]
+
+
 def test_changed_model_config_is_examined_again(studio, here):
     folder, config = folder_of(studio, "llama"), QLoRAConfig(model="tiny", lora_rank=2)
     model = catalogue.find(studio, "tiny")
