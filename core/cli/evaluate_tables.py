@@ -7,29 +7,25 @@ from typing import Any
 from core.cli.reading import printable
 from core.evaluate.classification.scoring import WAYS, Classification
 from core.evaluate.classification.tables import ClassificationTable
-from core.evaluate.guard import Ability, advise, describe_cost
+from core.evaluate.guard import Ability
 from core.evaluate.probes import kinds
 
 # Rows per label are printed for at most this many labels.
 _SHOWN_LABELS = 20
 
 
-def print_ability(
-    ability: Ability, lanes: list[str], titles: Sequence[str], gains: list[float | None], first: int, second: int
-) -> None:
-    """Print what tuning has cost by the probes: a sentence, an advice, and a line per kind of probe.
+def print_ability(ability: Ability, sentences: Sequence[str], first: int, second: int) -> None:
+    """Print sentences about what tuning has cost, and a line per kind of probe.
 
     Args:
         ability: The probes.
-        lanes: The lanes, as in `EvaluationConfig.lanes`.
-        titles: Titles of the lanes.
-        gains: How much better each lane is at the task than the first one; None if unknown.
+        sentences: The cost and the advice; empty ones are left out.
         first: The reference lane.
         second: The judged lane.
     """
-    print(f"\n{describe_cost(ability, first, second, (gains[second] or 0) > 0)}")
-    if advice := advise(ability, lanes, titles, gains, first, second):
-        print(printable(advice))
+    print()
+    for sentence in filter(None, sentences):
+        print(printable(sentence))
     for kind in kinds():
         print(f"  {kind}: {_share(ability.share(first, kind))} to {_share(ability.share(second, kind))}")
 

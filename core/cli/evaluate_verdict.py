@@ -12,7 +12,7 @@ from core.errors import StudioError
 from core.evaluate import planning, scoring
 from core.evaluate.classification.scoring import read_classification
 from core.evaluate.config import MAX_PROMPTS
-from core.evaluate.guard import read_ability
+from core.evaluate.guard import advise, describe_cost, read_ability
 from core.evaluate.verdict import AUTO, Verdict, judge
 from core.evaluate.verdict_text import describe_beside
 
@@ -63,7 +63,8 @@ class EvaluateVerdict(OneEvaluation):
         if ability:
             gains = [judge(found, first, lane, self.metric).gain if lane != first else None
                      for lane in range(len(lanes))]  # fmt: skip
-            print_ability(ability, lanes, titles, gains, first, second)
+            cost = describe_cost(ability, first, second, (gains[second] or 0) > 0)
+            print_ability(ability, [cost, advise(ability, lanes, titles, gains, first, second)], first, second)
 
 
 def _print_verdict(verdict: Verdict) -> None:

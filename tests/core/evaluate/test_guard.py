@@ -7,7 +7,7 @@ import pytest
 
 from core.evaluate import scoring
 from core.evaluate.config import EvaluationConfig
-from core.evaluate.guard import Ability, balanced_lane, describe_cost, read_ability
+from core.evaluate.guard import Ability, advise, balanced_lane, describe_cost, read_ability
 from core.evaluate.line_file import LineWriter
 from core.evaluate.probes import kinds, probes
 from core.evaluate.store import EvaluationStore
@@ -80,3 +80,14 @@ def test_an_evaluation_without_probes_has_no_ability(settings, tmp_path):
     file.write_text("One?\nTwo?\n")
     evaluation = EvaluationStore(settings).create(EvaluationConfig(file="prompts.txt", lanes=["base"]), file)
     assert read_ability(evaluation) is None
+
+
+def test_advice_names_the_checkpoint_that_costs_nothing():
+    size = len(probes()) // 8
+    right = np.array([[number % size < share for number in range(len(probes()))] for share in (32, 32, 8)], dtype=float)
+    ability, lanes, titles = Ability(right), ["base", "run-1/step 10", "run-1"], ["base", "step 10", "tuned"]
+    found = advise(ability, lanes, titles, [None, 0.1, 0.2], 0, 2)
+    assert found == "step 10 gains without a measurable loss: consider it in place of tuned."
+    assert advise(ability, lanes, titles, [None, -0.1, 0.2], 0, 2).startswith("Compare earlier checkpoints")
+    assert advise(ability, lanes, titles, [None, 0.1, -0.2], 0, 2) == "", "without a gain nothing is weighed"
+    assert advise(ability, lanes, titles, [None, 0.1, 0.2], 0, 1) == "", "nothing was lost"
