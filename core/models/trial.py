@@ -29,7 +29,7 @@ FILES = (
     "tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "additional_chat_templates/tool_use.jinja",
     "special_tokens_map.json", "added_tokens.json", "tokenizer.model", "vocab.json", "merges.txt",
 )  # fmt: skip
-# What transformers makes a tokenizer of where there is no tokenizer.json.
+# Files of which transformers makes a tokenizer where there is no tokenizer.json.
 OTHER_FILES = (
     "vocab.txt", "spiece.model", "spm.model", "sentencepiece.model", "sentencepiece.bpe.model", "tekken.json",
     "tiktoken.model", "normalizer.json", "entity_vocab.json",

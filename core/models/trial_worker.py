@@ -112,7 +112,7 @@ def _reader(name: str, files: dict[str, str]) -> tuple[Callable[[str, bool], lis
         from transformers import AutoTokenizer
 
         read = AutoTokenizer.from_pretrained(Path(files[name]).parent, trust_remote_code=False)
-        # What was made of the files has the bounds of a tokenizer.json.
+        # The tokenizer that is made of the files has the bounds of a tokenizer.json.
         if read.is_fast:
             tokenizer_bounds.check(json.loads(read.backend_tokenizer.to_str()))
         return lambda text, special: read(text, add_special_tokens=special)["input_ids"], read.decode
