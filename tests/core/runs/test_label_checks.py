@@ -46,7 +46,7 @@ def test_classifier_that_can_start_has_labels_and_no_problem(home):
     [
         (["yes"] * 6, "problem", "All labeled rows of 'odd' have the label 'yes'"),
         ([f"answer {n}" for n in range(6)], "problem", "No label of 'odd' occurs twice"),
-        (["yes", "no", "yes", "no", "maybe"], "warning", "1 labels have a single row to train on ('maybe')"),
+        (["yes", "no", "yes", "no", "maybe"], "warning", "1 label has a single row to train on ('maybe')"),
         (["yes", "no", "yes", "no"], "warning", "4 of the first 4 texts are longer than 16 tokens"),
         (["yes", "Yes", "no", "no", "yes"], "warning", "are kept apart: 'Yes', 'yes'"),
     ],
