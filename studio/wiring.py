@@ -82,7 +82,8 @@ def _leave_out_same(
     """Return a result without the values that the same components had when the page made the call.
 
     They would change nothing, and they would undo what the user has chosen while the handler ran: an update of a list
-    that the page asks for by itself repeats the selected entry.
+    that the page asks for by itself repeats the selected entry. None is no choice that could be undone, and stays: the
+    change event that Gradio makes of it fills a view that has nothing to show.
 
     Args:
         result: Values and updates by output.
@@ -90,7 +91,7 @@ def _leave_out_same(
         inputs: Components by the handler's parameter names.
         given: The handler's arguments by name.
     """
-    had = {id(inputs[key]): value for key, value in given.items() if key in inputs}
+    had = {id(inputs[key]): value for key, value in given.items() if key in inputs and value is not None}
     changed = {}
     for name, value in result.items():
         widget = outputs.get(name)
