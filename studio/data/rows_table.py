@@ -7,6 +7,7 @@ from core.data.histogram import Histogram, format_number
 from core.data.listing import number_range
 from core.data.rows import Rows
 from core.data.view import View
+from core.system.counting import counted
 from studio.data.page_state import PageState
 
 TITLES = {
@@ -87,7 +88,7 @@ def _bars(page: PageState, found: Histogram) -> list[TableBar]:
     return [
         TableBar(
             height=bar.count / largest,
-            title=f"{name} {bar.label}: {bar.count:,} rows",
+            title=f"{name} {bar.label}: {counted(bar.count, 'row')}",
             value=bar.chosen.model_dump_json(),
             on=bar.chosen in page.view.filters,
         )
