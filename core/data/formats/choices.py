@@ -14,7 +14,7 @@ from core.data.formats.cells import Cells, Row
 from core.data.formats.columns import find_column, without_remark
 from core.data.formats.conversation import Message, UnusableRow
 from core.data.formats.flag_answers import FLAG_VALUES
-from core.data.formats.values import Note, is_missing, nested, text_of
+from core.data.formats.values import Note, is_absent, is_missing, nested, text_of
 
 # Fields of an object of two lists, and of an object for each choice: its text, its letter.
 _TEXT_FIELDS = ("text", "texts", "content", "value", "choices", "choice", "option", "options", "answer")
@@ -98,13 +98,17 @@ def choices_of(value: Any, note: Note) -> list[Choice] | None:
         ]
     if not all(_is_text(item) for item in value):
         return None
-    return [Choice(label, str(item)) for label, item in zip(_letters(value), value, strict=True)]
+    # A table that has as many columns for each row fills those that are not needed with null.
+    found = [
+        Choice(label, str(item)) for label, item in zip(_letters(value), value, strict=True) if not is_absent(item)
+    ]
+    return found if len(found) > 1 else None
 
 
 def _from_object(value: dict[str, Any], note: Note) -> list[Choice] | None:
     key, label = _field(value, _TEXT_FIELDS), _field(value, _LABEL_FIELDS)
     texts, labels = value.get(key or ""), value.get(label or "")
-    if isinstance(texts, list) and len(texts) > 1 and all(map(_is_text, texts)):
+    if isinstance(texts, list) and sum(not is_absent(text) for text in texts) > 1 and all(map(_is_text, texts)):
         for name in value.keys() - {key, label}:
             note(f"the field {str(name)!r} of the choices is not used")
         has_labels = isinstance(labels, list) and len(labels) == len(texts)
@@ -112,7 +116,11 @@ def _from_object(value: dict[str, Any], note: Note) -> list[Choice] | None:
             note(f"the field {label!r} of the choices is not used")
         marks = labels if has_labels else _letters(texts)
         flags = (_flags(labels) if has_labels else None) or [None] * len(texts)
-        return [Choice(str(a), str(b), flag) for a, b, flag in zip(marks, texts, flags, strict=True)]
+        return [
+            Choice(str(mark), str(text), flag)
+            for mark, text, flag in zip(marks, texts, flags, strict=True)
+            if not is_absent(text)
+        ]
     if is_flag_map(value):
         flags = _flags(list(value.values())) or []
         return [

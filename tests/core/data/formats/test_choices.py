@@ -5,7 +5,7 @@ import json
 import pytest
 
 from core.data.formats import Reading, UnusableRow
-from core.data.formats.choices import choice_columns
+from core.data.formats.choices import choice_columns, choices_of
 from core.data.formats.detect import detect
 
 TEXTS = ["first one", "second one", "third one", "fourth one"]
@@ -136,6 +136,17 @@ def test_choice_columns_other_names_are_none(name):
 def test_choice_spelled_like_a_missing_value_is_noted(row):
     found = Reading(format="multiple_choice").read({"question": "Which bird?", "answer": "A", **row})
     assert "the choice 'None' is read as empty" in found.notes
+
+
+@pytest.mark.parametrize(
+    "choices", [["Gull", "Tern", None], {"text": ["Gull", "Tern", None], "label": ["A", "B", "C"]}]
+)
+def test_null_in_a_list_of_choices_is_no_choice(choices):
+    row = {"question": "Which bird?", "answer": "B", "choices": choices}
+    question, answer = Reading(format="multiple_choice").parse(row)
+    assert question["content"].endswith("A. Gull\nB. Tern")
+    assert answer["content"] == "Tern"
+    assert choices_of([None, False], lambda sentence: None) is None
 
 
 def test_labels_that_prodigy_accepts_are_the_answer_and_are_shown_as_letters():

@@ -149,7 +149,7 @@ NAMES = st.text(st.characters(codec="utf-8", categories=["L", "N"]), min_size=1,
 
 def texts_in(value) -> list[str]:
     items = value.values() if isinstance(value, dict) else value if isinstance(value, list) else []
-    return [value] if isinstance(value, str) else [text for item in items for text in texts_in(item)]
+    return [str(value)] if isinstance(value, (str, bool, int)) else [text for item in items for text in texts_in(item)]
 
 
 def stands_in(value, messages) -> bool:
