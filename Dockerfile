@@ -21,7 +21,8 @@ RUN STUDIO_HOME=/home/studio/image python -m core models prepare
 ENV STUDIO_EMBEDDED=/home/studio/image/models/smollm2-135m-instruct
 COPY --chown=studio components components
 COPY --chown=studio studio studio
-COPY --chown=studio app.py README.md ./
+# The optional packages can be installed in the running image, as the messages about them say.
+COPY --chown=studio app.py README.md requirements-lm-eval.txt requirements-bert-score.txt ./
 
 EXPOSE 7860
 HEALTHCHECK --start-period=60s CMD python -c "import urllib.request as u; u.urlopen('http://127.0.0.1:7860/healthz', timeout=5)"

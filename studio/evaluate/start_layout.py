@@ -19,7 +19,7 @@ from studio.choices import UPLOAD_LABEL, UPLOAD_SUFFIXES
 NO_RUN = (
     "No run has an adapter yet. Train one in the Train tab; until then the base model can answer a subset or a file."
 )
-PROMPT_SETS = [("A run's held-out rows", "held-out"), ("A subset", "subset"), ("A file of prompts", "file")]
+PROMPT_KINDS = [("A run's held-out rows", "held-out"), ("A subset", "subset"), ("A file of prompts", "file")]
 _FIRST_FIELDS = ("limit", "max_new_tokens")
 # In pairs below each other, under Settings.
 _SETTINGS = ("temperature", "seed", "quantization", "compute_dtype")
@@ -87,7 +87,7 @@ def build_start_form() -> StartFormWidgets:
     """Build the form in the open layout."""
     about = EvaluationConfig.model_fields
     fields: dict[str, Component] = {
-        "prompts": gr.Radio(PROMPT_SETS, value="held-out", label=about["prompts"].title, elem_id="evaluate-prompts"),
+        "prompts": gr.Radio(PROMPT_KINDS, value="held-out", label=about["prompts"].title, elem_id="evaluate-prompts"),
         "run": _field("run", [], info="Its held-out rows are the prompts; it was not trained on them."),
         "subset": _field("subset", [], visible=False),
         "split": _field("split", visible=False),

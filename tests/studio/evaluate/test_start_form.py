@@ -11,7 +11,7 @@ from core.runs.config import QLoRAConfig
 from core.runs.store import Parent
 from core.system.files import write_json
 from studio.evaluate.start_form import StartForm, parse_config
-from studio.evaluate.start_layout import PROMPT_SETS
+from studio.evaluate.start_layout import PROMPT_KINDS
 from studio.handlers import ShownError
 
 
@@ -31,7 +31,7 @@ def selection(updates):
 
 
 def test_form_offers_every_kind_of_prompts():
-    assert [kind for _, kind in PROMPT_SETS] == list(get_args(PromptKind))
+    assert [kind for _, kind in PROMPT_KINDS] == list(get_args(PromptKind))
 
 
 def test_refresh_choices_without_an_adapter_shows_a_hint_and_selects_the_base(do):

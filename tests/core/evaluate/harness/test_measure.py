@@ -65,7 +65,7 @@ def test_base_and_adapter_are_measured_as_the_harness_alone_measures_them(tiny, 
     store, run = tiny
     seen = []
     path = measure(
-        store, find_target(store, run.id), HarnessConfig(tasks="example", limit=12), lambda *said: seen.append(said)
+        store, find_target(store, run.id), HarnessConfig(tasks="example", limit=12), lambda *report: seen.append(report)
     )
     assert path.parent == run.folder / "harness"
     (result,) = read_results(run.folder)

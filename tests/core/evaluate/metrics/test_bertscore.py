@@ -1,4 +1,4 @@
-"""Tests of core.evaluate.metrics.bertscore: against the package on a tiny random model, and what is said without it."""
+"""Tests of core.evaluate.metrics.bertscore: against the package on a tiny random model, and the sentence without it."""
 
 import importlib.util
 import math
@@ -77,7 +77,7 @@ def test_values_equal_those_of_the_package(family, layer, settings, small_tokeni
 
     small_tokenizer.add_special_tokens({"cls_token": "<s>", "sep_token": "</s>", "pad_token": "<unk>"})
     write_model(settings, family, small_tokenizer)
-    monkeypatch.setitem(utils.model2layers, "somebody/tiny", layer)
+    monkeypatch.setitem(utils.model2layers, "someone/tiny", layer)
     scorer = BertScorer(settings, "tiny")
     found = scorer.score(ANSWERS, REFERENCES)
     assert f"layer {layer} of 2" in scorer.note
