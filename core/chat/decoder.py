@@ -17,13 +17,17 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from transformers import DynamicCache
+from transformers import Cache
 
 from core.chat.adapters import RowAdapters
+from core.chat.growing_cache import make_growing_cache
 from core.chat.sampler import TokenSampler
 
 # Tokens of a prompt that are read between two decode steps.
 CHUNK_TOKENS = 512
+# Tokens of prompts that are read together when many wait and nobody watches, padding included: enough for products at
+# full speed, and few enough that a step ends within seconds on a CPU and that prompts read together have like lengths.
+OFFLINE_GROUP_TOKENS = 2048
 
 
 # Compared by identity: two sequences may have the same prompt.
@@ -69,7 +73,7 @@ class _Batch:
     """
 
     sequences: list[TokenSequence]
-    cache: DynamicCache
+    cache: Cache
     mask: torch.Tensor
     last: list[int]
 
@@ -133,7 +137,9 @@ class _Prefill:
 class Decoder:
     """Decoder of sequences over one model."""
 
-    def __init__(self, model: torch.nn.Module, adapters: RowAdapters, pad: int = 0, chunk: int = CHUNK_TOKENS):
+    def __init__(
+        self, model: torch.nn.Module, adapters: RowAdapters, pad: int = 0, chunk: int = CHUNK_TOKENS, group: int = 0
+    ):
         """Start without sequences.
 
         Args:
@@ -141,8 +147,10 @@ class Decoder:
             adapters: Its adapters.
             pad: Id of the padding token; any id of the vocabulary does, as padding is masked.
             chunk: Tokens of a prompt that are read between two decode steps.
+            group: Tokens of prompts that are read together at most, padding included; one longer prompt is read alone.
+                0 reads all sequences that join together, so that their answers begin at the same step.
         """
-        self._model, self._adapters, self._pad, self._chunk = model, adapters, pad, chunk
+        self._model, self._adapters, self._pad, self._chunk, self._group = model, adapters, pad, chunk, group
         self._prefills: list[_Prefill] = []
         self._batch: _Batch | None = None
 
@@ -153,7 +161,16 @@ class Decoder:
         return [*(self._batch.sequences if self._batch else []), *reading]
 
     def join(self, sequences: list[TokenSequence]) -> None:
-        """Add sequences; their prompts are read together."""
+        """Add sequences; the prompts of a group are read together, the groups one after another."""
+        groups: list[list[TokenSequence]] = [[]]
+        for sequence in sequences:
+            longest = max(len(one.prompt_ids) for one in [*groups[-1], sequence])
+            if self._group and groups[-1] and longest * (len(groups[-1]) + 1) > self._group:
+                groups.append([])
+            groups[-1].append(sequence)
+        self._prefills += [self._make_prefill(group) for group in groups if group]
+
+    def _make_prefill(self, sequences: list[TokenSequence]) -> _Prefill:
         device = self._model.device
         prompts = [sequence.prompt_ids for sequence in sequences]
         longest = max(map(len, prompts))
@@ -161,8 +178,7 @@ class Decoder:
         mask = torch.tensor([[0] * (longest - len(ids)) + [1] * len(ids) for ids in prompts], device=device)
         # The cache is made without the model's config: so every layer keeps all tokens, and only the mask limits a
         # sliding window.
-        batch = _Batch(list(sequences), DynamicCache(), mask, [0] * len(sequences))
-        self._prefills.append(_Prefill(batch, ids))
+        return _Prefill(_Batch(sequences, make_growing_cache(), mask, [0] * len(sequences)), ids)
 
     @torch.inference_mode()
     def step(self) -> bool:

@@ -21,7 +21,7 @@ import torch
 from core.chat import probe, trimming
 from core.chat.adapters import RowAdapters, read_adapter
 from core.chat.cuda import support as cuda_support
-from core.chat.decoder import Decoder, TokenSequence
+from core.chat.decoder import OFFLINE_GROUP_TOKENS, Decoder, TokenSequence
 from core.chat.generation_writer import GenerationWriter
 from core.chat.plain import PlainDecoder
 from core.chat.routing import RoutedDecoder
@@ -106,7 +106,8 @@ class Lanes:
         On a GPU all decoders of a model share its caches: a new decoder drops the sequences of the one before.
 
         Args:
-            is_interactive: Whether a user waits for the tokens, so that prompts are read in small chunks between two.
+            is_interactive: Whether a user waits: a GPU reads smaller chunks of prompts then, and a CPU all lanes'
+                prompts together.
         """
         if self._runtime is not None:
             from core.chat.cuda.decoder import CHUNK_TOKENS, OFFLINE_CHUNK_TOKENS, CudaDecoder
@@ -114,7 +115,7 @@ class Lanes:
             chunk = CHUNK_TOKENS if is_interactive else OFFLINE_CHUNK_TOKENS
             batched = CudaDecoder(self._runtime, self.adapters, self._pad, chunk)
         else:
-            batched = Decoder(self.model, self.adapters, self._pad)
+            batched = Decoder(self.model, self.adapters, self._pad, group=OFFLINE_GROUP_TOKENS * (not is_interactive))
         plain = PlainDecoder(self.model, self.adapters, self._can_interleave)
         return RoutedDecoder(batched, plain, self._needs_plain_decoder)
 

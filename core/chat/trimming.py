@@ -89,5 +89,6 @@ def _shorten(
 
 
 def _left_out_note(count: int, context: int | None, has_system: bool) -> str:
-    where = " after the system turn" if has_system else ""
-    return f"The model reads {context:,} tokens: the first {count} messages{where} of this conversation were left out."
+    where = f"{' after the system turn' if has_system else ''} of this conversation"
+    left_out = f"message{where} was" if count == 1 else f"{count} messages{where} were"
+    return f"The model reads {context:,} tokens: the first {left_out} left out."

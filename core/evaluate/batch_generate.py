@@ -80,6 +80,8 @@ class BatchGenerator:
         prompts: The prompts to answer.
         max_sequences: Limit of sequences that decode together; 0 chooses it by memory and device.
         failures: Lines of prompts that could not be rendered, as `list_missing` finds them.
+        joined: Number of sequences that have joined the batch.
+        begun: Number of those whose prompt is read, so that their answer has begun.
     """
 
     lanes: "Lanes"
@@ -87,6 +89,8 @@ class BatchGenerator:
     prompts: Prompts
     max_sequences: int = 0
     failures: list[Line] = field(default_factory=list)
+    joined: int = field(default=0, init=False)
+    begun: int = field(default=0, init=False)
 
     def list_missing(
         self, answered: Iterable[tuple[int, int]], progress: Callable[[int], None] = lambda index: None
@@ -178,6 +182,7 @@ class BatchGenerator:
                     # Sequences of one adapter lie side by side, so its product is one slice of the batch, not a copy.
                     decoder.join(sorted(joining, key=lambda sequence: sequence.adapter or ""))
                     active += len(joining)
+                    self.joined += len(joining)
                 else:
                     waiting.clear()
             if active:
@@ -215,6 +220,7 @@ class BatchGenerator:
         writer = self.lanes.writer(request, generation, is_streamed=False)
 
         def take(token: int) -> int | None:
+            self.begun += not generation.tokens
             try:
                 next_token = writer.add(token)
             except Exception as error:

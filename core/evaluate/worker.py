@@ -19,7 +19,7 @@ from core.evaluate.batch_generate import BatchGenerator
 from core.evaluate.classification.choice import LabelPrompts, choice_labels
 from core.evaluate.lens import AnswerLosses, LensReader
 from core.evaluate.likelihood import ReferenceLosses
-from core.evaluate.line_file import LineReader, LineWriter
+from core.evaluate.line_file import Line, LineReader, LineWriter
 from core.evaluate.store import Evaluation, EvaluationStore
 from core.evaluate.task import find_task
 from core.hub.download import DownloadCancelled
@@ -79,13 +79,32 @@ class Worker:
                 answered_at_start=len(answered) + len(generator.failures),
                 choices=[*saved.choices, *(note for note in notes if note not in saved.choices)],
             )  # fmt: skip
+            has_ended = False
             for lines in generator.generate(missing, budget, self._may_continue):
                 writer.write(lines)
+                has_ended = self._report_begun(generator, has_ended, lines)
                 if self._is_stopped():
                     return _STOPPED
             self._save(answering_ended=time.time())
         writer.close()
         return None if len(self.evaluation.answers()) == count * len(self.config.lanes) else self._paused()
+
+    def _report_begun(self, generator: BatchGenerator, has_ended: bool, lines: list[Line]) -> bool:
+        """Report how many answers have begun until the first one ends, as reading the prompts takes minutes on a CPU.
+
+        Args:
+            generator: Counts the answers.
+            has_ended: Whether an answer had ended before this step.
+            lines: The answers that ended in this step.
+
+        Returns:
+            Whether an answer has ended.
+        """
+        if not has_ended and not lines:
+            self._report(f"Reading the first prompts: {generator.begun:,} of {generator.joined:,}")
+        elif not has_ended:
+            self._stage("")
+        return has_ended or bool(lines)
 
     def _compute_losses(self, generator: BatchGenerator) -> tuple[str, str] | None:
         """Compute the missing losses of references; return status and cause if the evaluation ends before the last."""

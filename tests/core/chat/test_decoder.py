@@ -102,18 +102,16 @@ ROWS = st.lists(
 
 
 @limits(max_examples=25)
-@given(ROWS, st.sampled_from([3, 64]))
-def test_decoder_sequences_join_and_leave_in_any_order(tiny, plan, chunk):
+@given(ROWS, st.sampled_from([3, 64]), st.sampled_from([0, 1, 24]))
+def test_decoder_sequences_join_and_leave_in_any_order(tiny, plan, chunk, group):
     """Each has a prompt length, an answer length, a step of cancellation and a step of joining."""
-    decoder = Decoder(tiny, RowAdapters(tiny), chunk=chunk)
+    decoder = Decoder(tiny, RowAdapters(tiny), chunk=chunk, group=group)
     greedy = [
         (GreedySequence(prompt(length, at), count, cancelled_after), joins_at)
         for at, (length, count, cancelled_after, joins_at) in enumerate(plan)
     ]
     for step in range(200):
-        for one, joins_at in greedy:
-            if joins_at == step:
-                decoder.join([one.row])
+        decoder.join([one.row for one, joins_at in greedy if joins_at == step])
         if not decoder.step() and step > 6:
             break
     for one, _ in greedy:
@@ -122,6 +120,20 @@ def test_decoder_sequences_join_and_leave_in_any_order(tiny, plan, chunk):
         if one.logits:
             expected = alone(tiny, one.ids, len(one.logits))
             torch.testing.assert_close(torch.stack(one.logits), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_decoder_reads_prompts_in_groups_of_a_limited_size(tiny):
+    greedy = [GreedySequence(prompt(length, length), 3) for length in (30, 9, 8, 7, 6)]
+    decoder, shapes = Decoder(tiny, RowAdapters(tiny), group=20), []
+    hook = tiny.register_forward_pre_hook(
+        lambda _, __, inputs: shapes.append(tuple(inputs["input_ids"].shape)), with_kwargs=True
+    )
+    decoder.join([one.row for one in greedy])
+    while decoder.step():
+        pass
+    hook.remove()
+    assert [shape for shape in shapes if shape[1] > 1] == [(1, 30), (2, 9), (2, 7)]
+    assert [len(one.tokens) for one in greedy] == [3] * 5
 
 
 def test_decoder_trims_padding_that_no_sequence_needs(tiny):

@@ -139,6 +139,17 @@ def test_generate_not_continued_finishes_running_answers_only(make_generator):
         for line in lines
     ]
     assert sorted(line["prompt"] for line in found) == sorted(one.prompt for one in missing[:3])
+    assert (generator.begun, generator.joined) == (3, 3)
+
+
+def test_generate_counts_answers_that_have_begun(make_generator, monkeypatch):
+    # Each prompt is read alone.
+    monkeypatch.setattr("core.chat.lanes.OFFLINE_GROUP_TOKENS", 1)
+    generator = make_generator(Sampling(temperature=0, max_new_tokens=6))
+    generator.max_sequences = 3
+    missing = generator.list_missing([])[:3]
+    counts = [generator.begun for _ in generator.generate(missing, generator.plan_batch(99), lambda: True)]
+    assert counts[:3] == [1, 2, 3]
 
 
 def test_plan_batch_limits_sequences_by_free_memory(make_generator, monkeypatch):

@@ -1,6 +1,7 @@
 """Checks of the worker before new answers begin; the process as a whole is tested in test_process.py."""
 
 import os
+from types import SimpleNamespace
 
 import pytest
 from transformers import LlamaConfig
@@ -66,6 +67,19 @@ def test_may_continue_pause_requested_is_false(runs):
     one.evaluation.request("pause").parent.mkdir()
     one.evaluation.request("pause").touch()
     assert not one._may_continue()
+
+
+def test_answers_that_have_begun_are_reported_until_one_ends(runs, monkeypatch):
+    store = EvaluationStore(runs.settings)
+    one = Worker(store, store.create(EvaluationConfig(subset="keeper", limit=1)))
+    monkeypatch.setattr(worker, "_REPORT_SECONDS", -1.0)
+    generator = SimpleNamespace(begun=3, joined=64)
+    assert not one._report_begun(generator, has_ended=False, lines=[])
+    assert one.evaluation.saved_state().stage == "Reading the first prompts: 3 of 64"
+    assert one._report_begun(generator, has_ended=False, lines=[{"prompt": 0}])
+    assert one.evaluation.saved_state().stage == ""
+    assert one._report_begun(generator, has_ended=True, lines=[])
+    assert one.evaluation.saved_state().stage == ""
 
 
 @pytest.mark.parametrize(("request_name", "status"), [("stop", "stopped"), ("pause", "paused")])
