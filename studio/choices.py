@@ -5,6 +5,7 @@ from core.data import readers, subset, table
 from core.data.recipe import Recipe
 from core.data.subset import Subset
 from core.settings import Settings
+from core.system.counting import counted
 
 # The browser's file dialog compares the last suffix only: .jsonl.gz must be offered as .gz. Endings that the server
 # refuses are accepted here, so that its explanation is shown instead of Gradio's.
@@ -23,8 +24,8 @@ def dataset_choices(settings: Settings) -> list[tuple[str, str]]:
     opened = table.opened_datasets(settings)
     known = {(d.source.name, d.source.key) for d in opened if d.source.kind == "subset"}
     closed = [s for s in subset.subsets(settings) if (s.name, s.sha256) not in known] if roles.caller().is_owner else []
-    subsets = [(f"subset {s.name} ({s.rows + s.held_out:,} rows)", f"{SUBSET_PREFIX}{s.name}") for s in closed]
-    return subsets + [(f"{d.source.describe()} ({d.rows:,} rows)", d.id) for d in opened]
+    subsets = [(f"subset {s.name} ({counted(s.rows + s.held_out, 'row')})", f"{SUBSET_PREFIX}{s.name}") for s in closed]
+    return subsets + [(f"{d.source.describe()} ({counted(d.rows, 'row')})", d.id) for d in opened]
 
 
 def own_subsets(settings: Settings) -> list[Subset]:

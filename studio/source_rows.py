@@ -11,6 +11,7 @@ from core.data import table
 from core.data.subset import Subset
 from core.errors import StudioError
 from core.settings import Settings
+from core.system.counting import counted
 from studio.html import render
 
 _COLUMNS = [
@@ -65,7 +66,7 @@ def row_to_open(settings: Settings, source: dict[str, Any], row: int) -> dict[st
     if int(row) >= dataset.rows:
         raise StudioError(
             f"Row {int(row):,} was added to the subset and is not in its dataset {dataset.id}, which has "
-            f"{dataset.rows:,} rows. The subset's export has it."
+            f"{counted(dataset.rows, 'row')}. The subset's export has it."
         )
     # The time makes a second click on the same row a change, which the Data tab reacts to.
     return {"dataset": dataset.id, "reading": source.get("reading"), "row": int(row), "at": time.monotonic()}

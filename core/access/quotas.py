@@ -20,6 +20,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from core.access import roles
 from core.errors import StudioError
 from core.settings import Settings
+from core.system.counting import counted
 from core.system.files import read_json, write_json
 from core.system.process_limits import Limits
 from core.system.sizes import format_size
@@ -245,9 +246,10 @@ def check_run_quota(settings: Settings, quotas: Quotas, runs: int, waiting: int)
     """
     roles.owner_only("start a run")
     if runs >= quotas.runs:
-        raise StudioError(f"{runs:,} runs are stored, and {quotas.runs:,} are allowed. Delete some first.")
-    if waiting >= quotas.waiting_runs:
         raise StudioError(
-            f"{waiting:,} runs already wait, and {quotas.waiting_runs:,} is the limit. Wait for one to start."
+            f"{counted(runs, 'run is', 'runs are')} stored, and {quotas.runs:,} are allowed. Delete some first."
         )
+    if waiting >= quotas.waiting_runs:
+        already = counted(waiting, "run already waits", "runs already wait")
+        raise StudioError(f"{already}, and {quotas.waiting_runs:,} is the limit. Wait for one to start.")
     check_free_disk(settings, quotas)

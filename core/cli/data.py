@@ -145,15 +145,16 @@ class DataLengths(OneDataset):
             settings, data, reading, tokens, lambda share: print_progress(share, "Counting tokens")
         )
         found = lengths.summarize(path, self.max_length, self.batch_size)
-        print(f"{found.rows:,} rows, {found.tokens:,} tokens, {found.answer_tokens:,} tokens in answers")
+        answers = counted(found.answer_tokens, "token")
+        print(f"{counted(found.rows, 'row')}, {counted(found.tokens, 'token')}, {answers} in answers")
         print(f"median {found.median:,}, longest {found.longest:,}")
         print(
             f"{counted(found.truncated, 'row is', 'rows are')} truncated at {self.max_length:,}: "
-            f"{found.lost_tokens:,} tokens are lost"
+            f"{counted(found.lost_tokens, 'token is', 'tokens are')} lost"
         )
         print(f"{found.padding:.0%} of a batch of {self.batch_size} is padding without packing")
         if found.refused:
-            print(f"The template refuses {found.refused:,} rows")
+            print(f"The template refuses {counted(found.refused, 'row')}")
 
 
 class DataDuplicates(OneDataset):

@@ -20,6 +20,7 @@ from core.evaluate import process, prompts, result, scoring
 from core.evaluate.config import EvaluationConfig
 from core.evaluate.store import ACTIVE, Evaluation, EvaluationStore
 from core.runs.progress import duration
+from core.system.counting import counted
 
 
 class EvaluateStart(EvaluationConfig):
@@ -51,8 +52,8 @@ class EvaluateList(BaseModel):
             if state.status == "unreadable":
                 print(f"{evaluation.id}  {state.status}  {state.cause}")
                 continue
-            finished = len(evaluation.answers().finished)
-            print(f"{evaluation.id}  {state.status}  {finished:,} of {state.prompts:,} prompts  {state.cause}".rstrip())
+            finished = f"{len(evaluation.answers().finished):,} of {counted(state.prompts, 'prompt')}"
+            print(f"{evaluation.id}  {state.status}  {finished}  {state.cause}".rstrip())
 
 
 class EvaluateShow(OneEvaluation):
@@ -63,7 +64,7 @@ class EvaluateShow(OneEvaluation):
         store, evaluation = self.find()
         state, config, answers = evaluation.state(), evaluation.config(), evaluation.answers()
         print(f"{evaluation.id}: {state.status} {state.cause}".rstrip())
-        print(f"{len(answers.finished):,} of {state.prompts:,} prompts of {prompts.describe(config)}")
+        print(f"{len(answers.finished):,} of {counted(state.prompts, 'prompt')} of {prompts.describe(config)}")
         print(f"{config.describe_settings()}, seed {config.seed}")
         for choice in state.choices:
             print(choice)
@@ -187,7 +188,7 @@ def _follow(evaluation: Evaluation) -> None:
         state = evaluation.state()
         answered = len(answers.update())
         rate, left = result.measure_rate(evaluation, answered, time.time())
-        text = state.stage or f"{answered:,} of {state.prompts * lanes:,} answers"
+        text = state.stage or f"{answered:,} of {counted(state.prompts * lanes, 'answer')}"
         if rate:
             text += f", {rate:,.0f} per minute"
         if left:

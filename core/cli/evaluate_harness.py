@@ -11,6 +11,7 @@ from core.evaluate.harness.measure import find_target, measure
 from core.evaluate.harness.results import HarnessResult, describe_origin, describe_value, read_results
 from core.evaluate.verdict_text import describe_beside
 from core.runs.store import RunStore
+from core.system.counting import counted
 
 
 class EvaluateHarness(HarnessConfig):
@@ -41,7 +42,7 @@ def print_result(result: HarnessResult, runs: RunStore) -> None:
     print(printable(f"{result.config.tasks}:"))
     for found in result.metrics:
         values = ", ".join(f"{title} {describe_value(found, lane)}" for lane, title in enumerate(titles))
-        print(printable(f"  {found.title} ({found.rows:,} rows): {values}"))
+        print(printable(f"  {found.title} ({counted(found.rows, 'row')}): {values}"))
         if compared and found.by_row:
             print(printable(f"    {describe_beside(found.as_metric(), found.compare(*compared))}"))
         elif compared:

@@ -50,7 +50,9 @@ def describe(found: JudgeSummary, first: str, second: str) -> str:
         text = f"{second} wins {found.win_rate:.1%} against {first}"
         if found.interval:
             text += f" (95% interval {found.interval[0]:.1%} to {found.interval[1]:.1%})"
-        lines.append(f"{text}: {found.wins:,} won, {found.losses:,} lost, {found.ties:,} tied of {found.rows:,} rows.")
+        lines.append(
+            f"{text}: {found.wins:,} won, {found.losses:,} lost, {found.ties:,} tied of {counted(found.rows, 'row')}."
+        )
         lines.append(f"Both orders agree on {found.consistency:.1%} of the rows.")
     if found.first_slot is not None:
         lines.append(f"{found.first_slot:.1%} of the choices fell on the answer that was shown first.")

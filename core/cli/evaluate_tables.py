@@ -9,6 +9,7 @@ from core.evaluate.classification.scoring import WAYS, Classification
 from core.evaluate.classification.tables import ClassificationTable
 from core.evaluate.guard import Ability
 from core.evaluate.probes import kinds
+from core.system.counting import counted
 
 # Rows per label are printed for at most this many labels.
 _SHOWN_LABELS = 20
@@ -38,7 +39,7 @@ def print_classes(found: Classification, titles: Sequence[str]) -> None:
             if table := found.table(lane, way):
                 print(printable(f"  {title}, {name.lower()}: {_summary(table)}"))
                 for row in table.labels[:_SHOWN_LABELS]:
-                    print(printable(f"    {row.name!r}: {row.rows:,} rows, precision {_share(row.precision)}, "
+                    print(printable(f"    {row.name!r}: {counted(row.rows, 'row')}, precision {_share(row.precision)}, "
                                     f"recall {_share(row.recall)}, F1 {_number(row.f1)}"))  # fmt: skip
                 if (more := len(table.labels) - _SHOWN_LABELS) > 0:
                     print(f"    {more:,} more labels; --json has all")

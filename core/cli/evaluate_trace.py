@@ -6,6 +6,7 @@ from core.cli.one_evaluation import OneEvaluation, choose
 from core.cli.reading import print_progress, printable
 from core.evaluate.memorization import tracing
 from core.evaluate.memorization.trace_text import describe_copying
+from core.system.counting import counted
 
 _SHOWN_CHARACTERS = 200
 
@@ -29,8 +30,5 @@ class EvaluateTrace(OneEvaluation):
             print(printable(note))
         for span in found.about.longest:
             text = " ".join(span.text.split())[:_SHOWN_CHARACTERS]
-            print(
-                printable(
-                    f"  {span.tokens:,} tokens, row {span.row}, prompt {span.prompt}, {titles[span.lane]}: {text}"
-                )
-            )
+            place = f"row {span.row}, prompt {span.prompt}, {titles[span.lane]}"
+            print(printable(f"  {counted(span.tokens, 'token')}, {place}: {text}"))

@@ -35,7 +35,7 @@ def print_progress(share: float, text: str) -> None:
 
 def describe_dataset(data: Dataset) -> str:
     """Return the size and format of a dataset in one line."""
-    text = f"{data.rows:,} rows, {get_format(data.detected.format).label}"
+    text = f"{counted(data.rows, 'row')}, {get_format(data.detected.format).label}"
     if data.detected.format == "undecided":
         return f"{text} (see the choices: python -m core data about {data.id})"
     return printable(f"{text} ({data.evidence})")
@@ -122,7 +122,7 @@ def _print_columns(about: Report) -> None:
     """Print the unused columns, text columns first, and a command that uses the first one."""
     unread = about.unread
     for column in unread[:_MAX_COLUMNS]:
-        print(printable(f"The column {column.name!r} is not used ({column.rows:,} rows{_kind(column)})."))
+        print(printable(f"The column {column.name!r} is not used ({counted(column.rows, 'row')}{_kind(column)})."))
     if len(unread) > _MAX_COLUMNS:
         print(f"{len(unread) - _MAX_COLUMNS:,} more columns are not used.")
     if unread:

@@ -21,6 +21,7 @@ from core.runs.progress import duration
 from core.runs.store import NOT_ENDED, Label, Run, RunStore
 from core.runs.yaml_io import from_yaml, to_yaml
 from core.settings import Settings
+from core.system.counting import counted
 
 
 class Train(QLoRAConfig):
@@ -198,7 +199,7 @@ class RunsCompare(BaseModel):
             )
             if summary.held_out_setup and (reason := why_not_comparable(summary.held_out_setup, reference)):
                 losses += f"  (held-out loss not comparable: {reason})"
-            spent = f"{summary.tokens:,} tokens in {duration(summary.seconds)}"
+            spent = f"{counted(summary.tokens, 'token')} in {duration(summary.seconds)}"
             print(f"{summary.run}  {summary.title}  {summary.status}  {losses}  {spent}")
         for difference in differences(runs, timelines) if len(self.runs) > 1 else ():
             print(f"{difference.title}: {' | '.join(difference.values)}")

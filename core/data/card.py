@@ -2,6 +2,7 @@
 
 from core.data.formats import EXPORT_LABELS, ExportFormat
 from core.data.subset import Subset
+from core.system.counting import counted
 from core.system.markdown import plain
 
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
@@ -47,7 +48,7 @@ def _body(subset: Subset, form: ExportFormat, counts: dict[str, int], not_writte
         "",
         "| | |",
         "|---|---|",
-        *(f"| {split} | {count:,} rows |" for split, count in counts.items()),
+        *(f"| {split} | {counted(count, 'row')} |" for split, count in counts.items()),
         f"| format | {EXPORT_LABELS[form]} |",
         f"| source | {plain(source.name)} |",
         f"| revision | {plain(source.revision or 'SHA-256 ' + source.key)} |",

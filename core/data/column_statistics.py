@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from core.data.readers import SourceRow
 from core.data.table import SHOWN_COMPLAINTS, Column
 from core.errors import StudioError
+from core.system.counting import counted
 
 # Further columns are stored in `raw` only.
 MAX_COLUMNS = 256
@@ -124,5 +125,7 @@ class ColumnStatistics:
                 continue
             usual = max(kinds, key=lambda kind: kinds[kind][0])
             odd = [f"{count:,} {kind} (first: line {first})" for kind, (count, first) in kinds.items() if kind != usual]
-            sentences.append(f"the column {name!r} is {usual} in {kinds[usual][0]:,} rows, but {' and '.join(odd)}")
+            sentences.append(
+                f"the column {name!r} is {usual} in {counted(kinds[usual][0], 'row')}, but {' and '.join(odd)}"
+            )
         return sentences[:SHOWN_COMPLAINTS]

@@ -116,7 +116,7 @@ def push(
     try:
         done = write_folder(settings, name, form, ["parquet"], scratch, lambda share, text: progress(share * 0.5, text))
         url = push_folder(
-            scratch, repo, "dataset", f"{name} from QLoRA Studio: {done.rows:,} rows", private, token,
+            scratch, repo, "dataset", f"{name} from QLoRA Studio: {counted(done.rows, 'row')}", private, token,
             lambda share, text: progress(0.5 + share * 0.5, text),
         )  # fmt: skip
     finally:

@@ -20,6 +20,7 @@ from core.data.listing import list_some
 from core.data.subset import Subset
 from core.errors import StudioError
 from core.settings import Settings
+from core.system.counting import counted
 
 MAX_LABELS = 1_000
 _SHOWN = 4
@@ -230,7 +231,7 @@ def require(labels: Labels, left_out: Counter[str], subset: str) -> None:
 def describe(labels: Labels) -> list[str]:
     """Return notes about labels: how many rows each has, and what was merged or kept apart."""
     pairs = sorted(zip(labels.counts, labels.classes.names, strict=True), key=lambda pair: -pair[0])
-    shown = list_some([f"{name!r} ({rows:,} rows)" for rows, name in pairs], _SHOWN)
+    shown = list_some([f"{name!r} ({counted(rows, 'row')})" for rows, name in pairs], _SHOWN)
     share = pairs[0][0] / sum(labels.counts)
     notes = [
         f"{len(pairs):,} labels: {shown}. The most frequent one makes up {share:.0%} of the rows, which is the "

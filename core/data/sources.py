@@ -18,6 +18,7 @@ from core.data.table import HELD_OUT, TRAIN, Dataset, Source
 from core.errors import StudioError
 from core.hub import client
 from core.settings import Settings
+from core.system.counting import counted
 from core.system.files import sha256_of
 from core.system.jobs import Progress, ignore_progress
 
@@ -43,7 +44,7 @@ def _open(
     # The studio's own rows are conversations.
     rows = rows if reading else message_rows.join(rows, notes.append)
     data = ingest(settings, source, rows, notes, reading)
-    stage = f"Reading the conversations of {data.rows:,} rows"
+    stage = f"Reading the conversations of {counted(data.rows, 'row')}"
     # The first share comes seconds later, when the first of the processes has read its rows.
     progress(_INGEST_SHARE, stage)
     parse_rows.parse_dataset(settings, data, data.detected, lambda share: progress(_INGEST_SHARE * (1 + share), stage))

@@ -15,6 +15,7 @@ from core.evaluate.statistics.power import LEVEL, POWER, PairedSpread, detectabl
 from core.evaluate.store import EvaluationStore
 from core.evaluate.verdict import NOT_JUDGED
 from core.evaluate.verdict_text import format_change, title_in_sentence
+from core.system.counting import counted
 
 # Planned for if no metric is named: the loss, a similarity, and right/wrong.
 USUAL_METRICS = ("loss", "word_f1", "exact_match")
@@ -53,7 +54,9 @@ def assume(store: EvaluationStore, metric: Metric) -> Assumption:
         spread = spread_of(pair)
         if spread and len(set(pair.clusters[pair.has_both].tolist())) >= MIN_CLUSTERS:
             rows = int(pair.has_both.sum())
-            return Assumption(spread, f"Measured in {evaluation.id} ({rows:,} rows): {_describe(metric, spread)}")
+            return Assumption(
+                spread, f"Measured in {evaluation.id} ({counted(rows, 'row')}): {_describe(metric, spread)}"
+            )
     if metric.is_binary:
         # If the models differ in a share d of the rows, the differences deviate by at most sqrt(d).
         spread = PairedSpread(_DISCORDANCE**0.5, _DISCORDANCE)
@@ -80,10 +83,10 @@ def describe_power(metric: Metric, rows: int, assumption: Assumption) -> str:
     title = title_in_sentence(metric)
     smallest = detectable_difference(rows, assumption.spread)
     if smallest is None:
-        text = f"With {rows:,} rows, no difference in {title} can be detected reliably"
+        text = f"With {counted(rows, 'row')}, no difference in {title} can be detected reliably"
     else:
         change = format_change(metric, smallest).lstrip("+")
-        text = f"With {rows:,} rows, a difference in {title} of {change} or more can be detected"
+        text = f"With {counted(rows, 'row')}, a difference in {title} of {change} or more can be detected"
     more = []
     for number in [larger for larger in _MORE_ROWS if larger > rows][:_SHOWN_MORE]:
         if found := detectable_difference(number, assumption.spread):

@@ -20,6 +20,7 @@ from core.evaluate.scores import Scores
 from core.evaluate.statistics.paired import PairedScores
 from core.evaluate.store import Evaluation, EvaluationStore
 from core.runs.store import RunStore
+from core.system.counting import counted
 from core.system.files import modified_ns
 
 _CACHED_DIGESTS = 1000
@@ -88,7 +89,7 @@ class PromptSet:
         """
         config = self.evaluations[0].config
         text = prompts.describe(config, titles.get(config.prompt_run, "")).removeprefix("the ")
-        return f"{text[:1].upper()}{text[1:]} · {self.rows:,} prompts"
+        return f"{text[:1].upper()}{text[1:]} · {counted(self.rows, 'prompt')}"
 
     def pair(self, metric: str, first: str, second: str) -> tuple[PairedScores, list[str]] | None:
         """Return a metric of two lanes row by row, and the evaluations it is from; None if a lane has no scores.

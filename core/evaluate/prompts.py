@@ -106,7 +106,7 @@ def write(
             line = {"messages": prompt.messages, "reference": prompt.reference, "row": prompt.row}
             stream.write(json.dumps(line, ensure_ascii=False) + "\n")
             rows.append(prompt.row)
-            progress(len(rows) / config.limit, f"{len(rows):,} prompts")
+            progress(len(rows) / config.limit, f"{counted(len(rows), 'prompt')}")
     notes = _describe_rest(left_out, changes)
     if not rows:
         path.unlink()

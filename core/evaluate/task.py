@@ -16,6 +16,7 @@ from core.evaluate.config import AUTO_TASK, Task
 from core.evaluate.metrics.tasks import CLASSIFICATION, GENERATION, TASKS
 from core.evaluate.metrics.words import split_words
 from core.evaluate.prompts import Prompt
+from core.system.counting import counted
 
 # Prompts that are read to see whether the references may be summaries, and how much longer than them a text must be.
 _COUNTED_PROMPTS = 200
@@ -57,7 +58,9 @@ def find_task(setting: str, prompts: Iterable[Prompt]) -> FoundTask:
     references = (prompt.reference for prompt in itertools.chain(first, asked))
     if setting == CLASSIFICATION:
         labels = _stated_labels([reference for reference in references if reference.strip()])
-        return FoundTask(CLASSIFICATION, f"Task: classification, as chosen, with {len(labels.names):,} labels.", labels)
+        return FoundTask(
+            CLASSIFICATION, f"Task: classification, as chosen, with {counted(len(labels.names), 'label')}.", labels
+        )
     if setting != AUTO_TASK:
         return FoundTask(setting, f"Task: {setting}, as chosen.")
     if labels := find_labels(references):

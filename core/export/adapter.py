@@ -17,6 +17,7 @@ from core.runs.adapters import adapter_folder
 from core.runs.progress import progress
 from core.runs.store import Run
 from core.settings import Settings, slug
+from core.system.counting import counted
 from core.system.files import replacing
 from core.system.markdown import plain
 
@@ -121,6 +122,7 @@ def _classifying_code(run: Run, adapter: str) -> str:
     return f"""import json
 
 from peft import PeftModel
+from core.system.counting import counted
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 base = {json.dumps(base_name(run))}
@@ -173,7 +175,9 @@ def _readme(run: Run, adapter: str, folder: Path) -> str:
     if run.config().classifies:
         kind, names = "A classifier: a LoRA adapter with a classification head", classifier.read(folder).labels
         labels = f"- {len(names):,} labels, in `{classifier.FILE}`: {plain(list_some(names, _SHOWN_LABELS))}\n"
-    rows = f"{subset.rows:,} rows of the subset {subset.name} ({subset.source.describe()})" if subset else "unknown"
+    rows = "unknown"
+    if subset:
+        rows = f"{counted(subset.rows, 'row')} of the subset {subset.name} ({subset.source.describe()})"
     created = time.strftime("%Y-%m-%d", time.gmtime(run.state().created))
     # A name may come from a stranger's data, and viewers render this file.
     return f"""# {plain(run.title)}, {adapter}

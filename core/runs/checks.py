@@ -55,10 +55,12 @@ def check(settings: Settings, config: QLoRAConfig, on_stage: Callable[[str], Non
             on_stage("Reading the model's config" if is_loaded else "Loading PyTorch and transformers, once")
             _shape(model, config, found)
             if rows is not None and config.classifies:
-                on_stage(f"Checking the labels of {len(rows[TRAIN]):,} rows")
+                on_stage(f"Checking the labels of {counted(len(rows[TRAIN]), 'row')}")
                 found += label_checks.findings(settings, model, config, rows)
             elif rows is not None:
-                on_stage(f"Checking the length and the template of {min(len(rows[TRAIN]), _CHECKED_ROWS):,} rows")
+                on_stage(
+                    f"Checking the length and the template of {counted(min(len(rows[TRAIN]), _CHECKED_ROWS), 'row')}"
+                )
                 _rendered(model, config, rows, found)
             found += _memory(settings, config)
             on_stage("Checking the model and its adapter")
@@ -96,7 +98,7 @@ def _rows(settings: Settings, config: QLoRAConfig, found: list[Finding]) -> dict
         found.append(Finding("warning", text, ("held_out_share",)))
     batch = config.batch_size * config.gradient_accumulation
     if train < batch:
-        text = f"{train:,} rows are fewer than one update needs ({batch:,}). Lower the batch size."
+        text = f"{counted(train, 'row is', 'rows are')} fewer than one update needs ({batch:,}). Lower the batch size."
         found.append(Finding("warning", text, ("batch_size", "gradient_accumulation")))
     found.append(Finding("fine", f"{config.subset}: {counted(train, 'row')} to train on, {held_out:,} held out."))
     return rows
@@ -167,7 +169,7 @@ def _count_problems(renderer: Renderer, config: QLoRAConfig, rows: list[tuple[in
     """Render the first rows as training does, and count what is wrong with them."""
     checked = rows[:_CHECKED_ROWS]
     first = "the first " if len(checked) < len(rows) else ""
-    counts = _RenderCounts(len(checked), f"of {first}{len(checked):,} rows")
+    counts = _RenderCounts(len(checked), f"of {first}{counted(len(checked), 'row')}")
     for _, messages in checked:
         try:
             shown = renderer.render(messages, config.max_length, all_text=not config.answers_only)

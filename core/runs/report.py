@@ -77,9 +77,8 @@ def pack(folder: Path, archive: Path) -> None:
 def _head(run: Run, state: RunState, now: RunProgress) -> list[str]:
     label = run.label()
     made = datetime.fromtimestamp(state.created).strftime("%Y-%m-%d %H:%M")
-    words = (
-        f"{state.status.capitalize()}, {now.step:,} of {now.total:,} steps in {duration(now.seconds)}; created {made}."
-    )
+    steps = f"{now.step:,} of {counted(now.total, 'step')}"
+    words = f"{state.status.capitalize()}, {steps} in {duration(now.seconds)}; created {made}."
     lines = [f"# {plain(run.title)}", "", words]
     if state.cause:
         lines.append(plain(state.cause))
@@ -125,7 +124,7 @@ def _rows(run: Run, now: RunProgress) -> list[str]:
     if prepared:
         with_loss = f", {prepared.answer_tokens:,} of them carry loss" if prepared.answer_tokens else ""
         lines.append(
-            f"- {counted(prepared.rows, 'row')}, {prepared.tokens:,} tokens per epoch{with_loss}; "
+            f"- {counted(prepared.rows, 'row')}, {counted(prepared.tokens, 'token')} per epoch{with_loss}; "
             f"{plain(prepared.template)}"
         )
         lines += [f"- {counted(count, 'row')} left out: {plain(reason)}" for reason, count in prepared.left_out.items()]

@@ -30,6 +30,7 @@ from core.runs.events import (
 )
 from core.runs.progress import duration
 from core.runs.store import Run
+from core.system.counting import counted
 from core.train.system_metrics import SystemMetrics
 
 # How far an evaluation pass is, is written after this time, and again when the time has grown by this factor.
@@ -64,7 +65,7 @@ class PassProgress:
         """
         self._events, self._rows = events, rows
         reason = f" (the setting “{TITLES['eval_rows']}” takes no more)" if rows == limit else ""
-        self._done = f"of {rows:,} rows done{reason}"
+        self._done = f"of {counted(rows, 'row')} done{reason}"
         self._about = "the base model's held-out loss" if step == 0 else "the held-out loss"
         self._began, self._next = time.monotonic(), _FIRST_STAGE_SECONDS
         events.write(StageEvent(text=f"Computing {self._about}, 0 {self._done}"))

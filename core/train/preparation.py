@@ -21,6 +21,7 @@ from core.runs.events import EventWriter, NoEvents, StageEvent
 from core.runs.holdout import hold_out
 from core.runs.store import Run
 from core.settings import Settings
+from core.system.counting import counted
 from core.train import determinism
 from core.train.distributed import SINGLE, RankGroup
 from core.train.provenance import collect_provenance
@@ -78,7 +79,7 @@ def prepare(
         wait_for_gpu_memory(settings, config, events)
     base = _load_base(settings, config, task)
     base.notes += [*notes, *configure_tracker(config, run)]
-    events.write(StageEvent(text=f"Tokenizing {len(rows[TRAIN]):,} rows"))
+    events.write(StageEvent(text=f"Tokenizing {counted(len(rows[TRAIN]), 'row')}"))
     tokenized, held_out = task.tokenize(base)
     if not tokenized.rows:
         reasons = "; ".join(f"{count} × {reason}" for reason, count in tokenized.left_out.items())

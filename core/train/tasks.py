@@ -15,6 +15,7 @@ from core.runs.classifier import LabeledSubset
 from core.runs.config import QLoRAConfig
 from core.runs.store import Run
 from core.settings import Settings
+from core.system.counting import counted
 from core.train.distributed import RankGroup
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ class GenerationTask:
         )
         base.notes += [
             self._renderer.end_tokens.note,
-            *(f"In {count:,} rows, {note}." for note, count in tokenized.notes.items()),
+            *(f"In {counted(count, 'row')}, {note}." for note, count in tokenized.notes.items()),
         ]
         return tokenized, held_out.rows
 

@@ -17,6 +17,7 @@ from core.data.view import MAX_FILTER_VALUES, Filter, View
 from core.errors import StudioError
 from core.evaluate import result
 from core.settings import Settings
+from core.system.counting import counted
 from studio.data.page_state import MAX_TICKED, PageState, State, parse_state
 from studio.data.rows_table import TITLES, rows_html
 from studio.data.summary import summary_html
@@ -257,7 +258,7 @@ class Browse:
 
 def _matches(count: int, total: int) -> str:
     """Return how many rows a view has of all, such as "10 of 340"."""
-    return f"{total:,} rows" if count == total else f"{count:,} of {total:,}"
+    return f"{counted(total, 'row')}" if count == total else f"{count:,} of {total:,}"
 
 
 @dataclass(frozen=True)

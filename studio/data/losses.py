@@ -19,6 +19,7 @@ from core.evaluate.row_losses.sources import source_of_model, source_of_run
 from core.models import catalogue, embedded
 from core.runs.store import RunStore
 from core.settings import Settings
+from core.system.counting import counted
 from core.system.jobs import Job, Jobs
 from studio.data.page_state import PageState, State, parse_state
 from studio.job_progress import follow
@@ -99,7 +100,7 @@ class RowLosses:
                 "cancel it; what it has measured is kept."
             )
         job = self.jobs.start(
-            kind, f"Measuring the loss of {rows:,} rows", measure.measure, self.settings, data, reading,
+            kind, f"Measuring the loss of {counted(rows, 'row')}", measure.measure, self.settings, data, reading,
             source,
         )  # fmt: skip
 

@@ -18,6 +18,7 @@ from core.data import delimiter, parse_rows, readers, sources, subset, subset_ro
 from core.data.table import Dataset
 from core.errors import StudioError
 from core.settings import Settings, inside
+from core.system.counting import counted
 from core.system.jobs import Job, Jobs
 from studio.choices import SUBSET_PREFIX, UPLOAD_LABEL, UPLOAD_SUFFIXES, dataset_choices
 from studio.data.page_state import State, open_source_row, parse_state, reading_on_opening
@@ -159,7 +160,7 @@ class OpenDataset:
             warn(f"No row can be used as it is read now ({reason}). Choose another format below.", title=title)
         else:
             evidence = "read as you chose last" if chosen else data.evidence
-            info(f"{data.rows:,} rows, {parsed.usable:,} usable: {evidence}.", title=title)
+            info(f"{counted(data.rows, 'row')}, {parsed.usable:,} usable: {evidence}.", title=title)
 
 
 @dataclass(frozen=True)

@@ -69,19 +69,16 @@ class TokenStats:
         """Count the tokens of every row under the chosen tokenizer and template."""
         page = parse_state(state)
         data, reading = page.find_dataset(self.settings), page.effective_reading(self.settings)
-        job = self.jobs.start(
-            f"tokens/{data.id}", f"Counting tokens of {data.rows:,} rows", tasks.count_tokens, self.settings, data,
-            reading, page.tokens,
-        )  # fmt: skip
+        title = f"Counting tokens of {counted(data.rows, 'row')}"
+        job = self.jobs.start(f"tokens/{data.id}", title, tasks.count_tokens, self.settings, data, reading, page.tokens)
         yield from follow(job, lambda done: _with_new_counts(page))
 
     def find_near_duplicates(self, state: State) -> Iterator[dict[str, Any]]:
         """Find rows that are almost the same as an earlier one."""
         page = parse_state(state)
         data, reading = page.find_dataset(self.settings), page.effective_reading(self.settings)
-        job = self.jobs.start(
-            f"near/{data.id}", f"Comparing {data.rows:,} rows", tasks.find_near_duplicates, self.settings, data, reading
-        )
+        title = f"Comparing {counted(data.rows, 'row')}"
+        job = self.jobs.start(f"near/{data.id}", title, tasks.find_near_duplicates, self.settings, data, reading)
 
         def finish(done: Job) -> dict[str, Any]:
             view = page.view.model_copy(update={"filters": [_NEAR_DUPLICATES], "search": ""})
@@ -115,7 +112,7 @@ class TokenStats:
         found = lengths.summarize(path, page.max_length, page.batch, chosen)
         if not found.rows:
             return empty_html("None of these rows can be trained on.")
-        title = f"Lengths of {found.rows:,} rows in tokens"
+        title = f"Lengths of {counted(found.rows, 'row')} in tokens"
         histogram = histogram_svg(
             found.edges, found.counts, limit=page.max_length, unit="tokens", title=title,
             is_open=found.longest > found.edges[-1],

@@ -16,6 +16,7 @@ from core.evaluate.prompts import Prompt
 from core.evaluate.scores import Scores
 from core.evaluate.store import ACTIVE, EvaluationState
 from core.runs.progress import duration
+from core.system.counting import counted
 from studio.html import render
 
 # Characters of a text that a cell of the table shows.
@@ -41,13 +42,13 @@ def status_html(
     """
     total = state.prompts * lanes
     is_answered = 0 < total == answered
-    parts = [f"{answered:,} of {total:,} answers"] if is_answered else []
+    parts = [f"{answered:,} of {counted(total, 'answer')}"] if is_answered else []
     if state.stage and state.status in ACTIVE:
         parts.append(state.stage.removesuffix("."))
     if state.status == "preparing" and state.started:
         parts.append(f"{duration(max(0.0, now - state.started))} so far")
     if not is_answered:
-        parts.append(f"{answered:,} of {total:,} answers")
+        parts.append(f"{answered:,} of {counted(total, 'answer')}")
     if per_minute and not (is_answered and state.status in ACTIVE):
         parts.append(f"{per_minute:,.0f} per minute")
     if seconds_left:
@@ -168,7 +169,7 @@ def notes_html(
     """
     models = [_model_name(lane, runs) for lane in config.lanes]
     lines = [
-        f"{state.prompts:,} prompts: {prompts.describe(config, runs.get(config.prompt_run, ''))}.",
+        f"{counted(state.prompts, 'prompt')}: {prompts.describe(config, runs.get(config.prompt_run, ''))}.",
         *(f"{title} is {model}." for title, model in zip(titles, models, strict=True) if title != model),
         f"Settings: {config.describe_settings()}, seed {config.seed}.",
         *state.choices,

@@ -16,6 +16,7 @@ from core.evaluate.answers_file import AnswerReader
 from core.evaluate.prompts import Prompts
 from core.evaluate.store import ACTIVE, RESUMABLE, WAITING, Evaluation, EvaluationStore
 from core.runs.names import make_distinct
+from core.system.counting import counted
 from core.system.files import file_size, modified_ns
 from studio.evaluate.answers_page import page_of_answers
 from studio.evaluate.evaluation_html import NO_PROMPT, first_html, metrics_html, notes_html, status_html
@@ -76,7 +77,7 @@ class EvaluationView:
         # Several evaluations have the same prompts, so the time is part of their names.
         titles = make_distinct(sources, [state.created for state in states], ids)
         choices = [
-            (f"{title} · {state.status} · {state.prompts:,} prompts", evaluation.id)
+            (f"{title} · {state.status} · {counted(state.prompts, 'prompt')}", evaluation.id)
             for title, state, evaluation in zip(titles, states, found, strict=True)
         ]
         selected = evaluation_id if evaluation_id in ids else next(iter(ids), None)

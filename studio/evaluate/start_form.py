@@ -18,6 +18,7 @@ from core.evaluate.lineage import parent_run
 from core.evaluate.store import EvaluationStore
 from core.models import catalogue, embedded
 from core.runs.store import Run
+from core.system.counting import counted
 from studio.evaluate.start_layout import ELEMENTS, FORM, NUMBERS, is_among_settings
 from studio.handlers import ShownError, info
 
@@ -83,7 +84,8 @@ class StartForm:
             selected = self._follow(selected, proposed["lane"], lane)
         else:
             lane = ""
-        subsets = [(f"{s.name} ({s.rows + s.held_out:,} rows)", s.name) for s in subset.subsets(self.store.settings)]
+        saved = subset.subsets(self.store.settings)
+        subsets = [(f"{one.name} ({counted(one.rows + one.held_out, 'row')})", one.name) for one in saved]
         return {
             "run": gr.update(choices=runs, value=chosen),
             "subset": gr.update(choices=subsets),
@@ -154,7 +156,7 @@ class StartForm:
         config = parse_config(upload, values)
         evaluation = process.submit(self.store, config, Path(upload) if config.prompts == "file" else None)
         count = evaluation.saved_state().prompts
-        info(f"{count:,} prompts. It continues when this page is closed.", title="Evaluation started")
+        info(f"{counted(count, 'prompt')}. It continues when this page is closed.", title="Evaluation started")
         return {"evaluation": evaluation.id}
 
 

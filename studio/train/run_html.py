@@ -144,7 +144,7 @@ def notes_html(run: Run, progress: RunProgress) -> str:
         # The tokens of a classifier's texts carry no loss; its labels do.
         with_loss = f", of which {prepared.answer_tokens:,} carry loss" if prepared.answer_tokens else ""
         lines.append(
-            f"{counted(prepared.rows, 'row')}, {prepared.tokens:,} tokens per epoch{with_loss}; "
+            f"{counted(prepared.rows, 'row')}, {counted(prepared.tokens, 'token')} per epoch{with_loss}; "
             f"{prepared.trainable:,} adapter weights; {prepared.template}."
         )
         if prepared.truncated:

@@ -14,6 +14,7 @@ from core.data.readers import intents, separated
 from core.data.readers.lines import ROW_LIMIT, TOO_LONG, LineSource, SourceRow, head_lines
 from core.data.readers.quizzes import read_quiz, style_of_quiz
 from core.data.readers.remarks import count_remarks_above, read_remarks
+from core.system.counting import counted
 
 # Size of the samples in which a table and empty lines are searched for.
 _TABLE_CHARACTERS = 2**18
@@ -74,7 +75,7 @@ def _texts(source: LineSource, lines: Iterable[tuple[int, str | None]], paragrap
         count += 1
     if paragraphs and count > 1:
         source.note(
-            f"{source.name!r} is read as one row per paragraph ({count:,} rows); text "
+            f"{source.name!r} is read as one row per paragraph ({counted(count, 'row')}); text "
             "without marks of turns is for continued pre-training, and each row is trained on its own"
         )
 

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from core.errors import StudioError
+from core.system.counting import counted
 from core.system.jobs import Progress, ignore_progress
 
 # Tokens by which positions are sorted: longer verbatim spans are rare, and are compared token by token.
@@ -66,7 +67,7 @@ def _write_tokens(folder: Path, texts: Iterable[tuple[int, list[int]]], progress
             starts.append(count)
             rows.append(row)
             if len(rows) % 1000 == 0:
-                progress(0.0, f"Reading {len(rows):,} texts, {count:,} tokens")
+                progress(0.0, f"Reading {counted(len(rows), 'text')}, {counted(count, 'token')}")
             if count > MAX_TOKENS:
                 raise StudioError(f"The training rows have more than {MAX_TOKENS:,} tokens, which cannot be indexed.")
     if count == len(rows):

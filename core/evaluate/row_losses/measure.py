@@ -41,6 +41,7 @@ from core.models.loading import load_base
 from core.runs.progress import duration
 from core.runs.store import Run, RunStore
 from core.settings import Settings
+from core.system.counting import counted
 from core.system.fast_imports import disable_compiler, pause_gc
 from core.system.jobs import Progress, ignore_progress
 
@@ -155,7 +156,7 @@ class _Measurement:
         """Append the lines of the missing rows."""
         count, began = total - len(missing), time.monotonic()
         rows_seen = 0
-        self.progress(0.98 * count / total, f"Measuring the loss: {count:,} of {total:,} rows")
+        self.progress(0.98 * count / total, f"Measuring the loss: {count:,} of {counted(total, 'row')}")
         for window in _windows(rows.usable_rows(missing)):
             rows_seen += len(window)
             for lines in self._measure_window(lanes, window, done):
@@ -168,7 +169,7 @@ class _Measurement:
                 expected = self.rendered_tokens / rows_seen * len(missing)
                 left = self.seconds / max(1, self.tokens) * (expected - self.tokens)
                 text = f", {duration(max(1, int(left)))} left" if self.tokens and count < total else ""
-                self.progress(0.98 * count / total, f"Measuring the loss: {count:,} of {total:,} rows{text}")
+                self.progress(0.98 * count / total, f"Measuring the loss: {count:,} of {counted(total, 'row')}{text}")
 
     def _measure_window(
         self, lanes: "Lanes", window: Iterable[tuple[int, str, list[Message]]], done: np.ndarray

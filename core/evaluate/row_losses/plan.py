@@ -14,6 +14,7 @@ from core.runs.example import is_example
 from core.runs.progress import duration
 from core.runs.store import RunStore
 from core.runs.time_estimate import CHARACTERS_PER_TOKEN, FORWARD_SHARE
+from core.system.counting import counted
 
 # The newest runs whose speed is looked up.
 _MAX_RUNS = 20
@@ -43,7 +44,7 @@ class Plan:
 
     def describe(self) -> str:
         """Return the size and the estimated time as a sentence."""
-        size = f"{self.rows:,} rows, about {self.tokens:,} tokens"
+        size = f"{counted(self.rows, 'row')}, about {counted(self.tokens, 'token')}"
         if self.seconds is None:
             return f"{size}. The time is not known yet: {self.reason}."
         return f"{size}: about {duration(max(1, int(self.seconds)))}, by the speed of {self.reason}."
