@@ -122,7 +122,6 @@ def _classifying_code(run: Run, adapter: str) -> str:
     return f"""import json
 
 from peft import PeftModel
-from core.system.counting import counted
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 base = {json.dumps(base_name(run))}
