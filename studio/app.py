@@ -56,7 +56,7 @@ def build(settings: Settings) -> AuthorizedBlocks:
                 changes = [train.runs_fingerprint.change, evaluate_tab.select]
                 evaluate = build_evaluate_tab(evaluations, jobs, demo, changes, data.dataset, tabs)
             with gr.Tab("Export", id="export") as export_tab:
-                exported = build_export_tab(runs, demo, [train.runs_fingerprint.change, export_tab.select])
+                exported = build_export_tab(runs, jobs, demo, [train.runs_fingerprint.change, export_tab.select])
             with gr.Tab("Owner", id="owner", visible=demo.access.way is not Way.SPACE) as owner_tab:
                 owner = build_owner_tab(settings, engine.visitor_quota.quotas, engine.visitor_quota.tokens)
         build_api(runs)

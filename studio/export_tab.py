@@ -1,4 +1,4 @@
-"""Export tab: download a trained adapter as a zip that PEFT loads."""
+"""Export tab: download a trained adapter for PEFT, or its model merged, as GGUF or for Ollama."""
 
 from typing import Any
 
@@ -6,13 +6,18 @@ import gradio as gr
 
 from components.conversation import empty_html, skeleton_html
 from components.download import build_download
+from components.progress_bar import build_progress_bar
 from core.errors import StudioError
 from core.export.adapter import INSTALL, base_name, base_note, example_code, list_files, write_adapter
+from core.export.config import FORMS
 from core.runs import example
 from core.runs.store import Run, RunStore
+from core.system.jobs import Jobs
 from core.system.sizes import format_size
+from studio.export_job import ExportJobs, build_settings
 from studio.handlers import event_handler, info
 from studio.html import read_static, render
+from studio.job_progress import cancel, job_outputs
 from studio.wiring import HEAVY, PRIVATE, UNLIMITED, connect
 
 _NO_RUN = "No run has an adapter yet. Train one first; its adapter can then be downloaded here."
@@ -78,15 +83,16 @@ def _about_html(run: Run, adapter: str) -> str:
     )  # fmt: skip
 
 
-def build_export_tab(runs: RunStore, demo: gr.Blocks, changes: list[Any]) -> gr.Dropdown:
+def build_export_tab(runs: RunStore, jobs: Jobs, demo: gr.Blocks, changes: list[Any]) -> gr.Dropdown:
     """Build the tab in the open layout, and return its list of runs.
 
     Args:
         runs: All runs.
+        jobs: The background jobs.
         demo: The page, for its load event.
         changes: Events after which runs or adapters may have changed.
     """
-    do = ExportActions(runs)
+    do, merged = ExportActions(runs), ExportJobs(runs, jobs)
     with gr.Row(elem_id="export-form"):
         run = gr.Dropdown(
             label="Run", info="Every run that has an adapter.", elem_id="export-run", scale=3, min_width=200
@@ -99,7 +105,18 @@ def build_export_tab(runs: RunStore, demo: gr.Blocks, changes: list[Any]) -> gr.
             scale=2,
             min_width=200,
         )
+        form = gr.Dropdown(
+            [(about.label, name) for name, about in FORMS.items()], value="adapter", label="Form",
+            info="Who reads the file.", elem_id="export-form-choice", filterable=False, scale=2, min_width=200,
+        )  # fmt: skip
         download = build_download("Download adapter (ZIP)", "export-download", variant="primary", size="lg")
+        start = gr.Button("Export", variant="primary", size="lg", elem_id="export-start", visible=False)
+    form_text = gr.HTML(elem_id="export-form-text", padding=False)
+    with gr.Row(elem_id="export-settings", elem_classes="qs-even", visible=False) as settings_row:
+        settings = build_settings()
+    bar = build_progress_bar("export-progress")
+    file = gr.DownloadButton("Download", elem_id="export-file", visible=False, variant="primary")
+    result = gr.HTML(elem_id="export-result", padding=False, js_on_load=read_static("copy_code.js"))
     about = gr.HTML(
         skeleton_html("Loading the runs …"), js_on_load=read_static("copy_code.js"),
         elem_id="export-about", padding=False,
@@ -113,4 +130,17 @@ def build_export_tab(runs: RunStore, demo: gr.Blocks, changes: list[Any]) -> gr.
     named = {"run_id": run, "adapter": adapter}
     connect(adapter.input, do.describe, named, {"about": about}, visitor=True, **UNLIMITED)
     download.makes(event_handler(do.write), [run, adapter], **(PRIVATE | {"show_progress": "minimal"}), **HEAVY)
+    shown_result = {"result": result, "file": file}
+    connect(
+        form.input, merged.choose_form, {"form": form},
+        {**settings, "settings_row": settings_row, "download": download.button, "start": start, "form_text": form_text,
+         **shown_result},
+        **UNLIMITED,
+    )  # fmt: skip
+    job = gr.State(None)
+    connect(
+        start.click, merged.start, {**named, "form": form, **settings}, {**job_outputs(bar, job), **shown_result},
+        show_progress="hidden", api_name="export_run",
+    )  # fmt: skip
+    connect(bar.cancel.click, lambda job: cancel(jobs, job), {"job": job}, **UNLIMITED)
     return run

@@ -1,22 +1,32 @@
-"""The command `python -m core export`: export a trained adapter as a zip."""
+"""The command `python -m core export`: export a trained adapter, alone or merged into its base model."""
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 from pydantic_settings import CliPositionalArg
 
-from core.export.adapter import write_adapter
+from core.cli.reading import print_progress
+from core.export.adapter import base_name
+from core.export.config import ExportConfig
+from core.export.job import export
 from core.runs.store import RunStore
 from core.settings import Settings
 from core.system.sizes import format_size
 
 
-class Export(BaseModel):
-    """Write a run's adapter as a zip for PEFT."""
+class Export(ExportConfig):
+    """Write a run's adapter for PEFT, merged into its base, as GGUF, or for Ollama."""
 
     run: CliPositionalArg[str] = Field(description="The run, as `runs list` prints it.")
     adapter: str = Field("final", description="'final', or 'step N' for a checkpoint.")
 
     def cli_cmd(self) -> None:
-        """Write the zip, and print where it is and which base model it needs."""
+        """Write the file, and print where it is and how close it is to the model here."""
         settings = Settings().prepare()
-        written = write_adapter(settings, RunStore(settings).run(self.run), self.adapter)
-        print(f"{written.path} ({format_size(written.size)}), an adapter for {written.base}")
+        config = ExportConfig(**self.model_dump(exclude={"run", "adapter"}))
+        base = base_name(RunStore(settings).run(self.run))
+        written = export(settings, self.run, self.adapter, config, print_progress)
+        kind = "an adapter for" if config.form == "adapter" else "merged into"
+        print(f"{written.path} ({format_size(written.size)}), {kind} {base}")
+        for note in written.notes:
+            print(note)
+        if written.fidelity:
+            print(written.fidelity.describe())

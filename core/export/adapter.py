@@ -78,7 +78,7 @@ def write_adapter(settings: Settings, run: Run, adapter: str = "final") -> Adapt
     Raises:
         StudioError: The run has no such adapter.
     """
-    name = _folder_name(run, adapter)
+    name = folder_name(run, adapter)
     target = settings.exports_dir / f"{name}.zip"
     files = _contents(run, adapter)
     with replacing(target) as scratch, zipfile.ZipFile(scratch, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -104,7 +104,7 @@ tokenizer.chat_template = template.read()
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 base = {json.dumps(base_name(run))}
-folder = {json.dumps(_folder_name(run, adapter))}
+folder = {json.dumps(folder_name(run, adapter))}
 tokenizer = AutoTokenizer.from_pretrained(base)
 {template}model = AutoModelForCausalLM.from_pretrained(base)
 model = PeftModel.from_pretrained(model, folder)
@@ -125,7 +125,7 @@ from peft import PeftModel
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 base = {json.dumps(base_name(run))}
-folder = {json.dumps(_folder_name(run, adapter))}
+folder = {json.dumps(folder_name(run, adapter))}
 about = json.load(open(f"{{folder}}/{classifier.FILE}", encoding="utf-8"))
 labels = {{int(number): label for number, label in about["id2label"].items()}}
 model = AutoModelForSequenceClassification.from_pretrained(
@@ -141,7 +141,7 @@ text = tokenizer(
 print(labels[model(**text).logits.argmax().item()])"""
 
 
-def _result(run: Run) -> str:
+def describe_result(run: Run) -> str:
     """Return how far the training has lowered the held-out loss, as a part of a list."""
     reached = progress(run.events())
     base, tuned = reached.base_loss, reached.held_out_loss
@@ -151,7 +151,16 @@ def _result(run: Run) -> str:
     return f"Result: held-out loss {tuned:.3f}, {base:.3f} before the training (step {reached.step:,}){share}"
 
 
-def _folder_name(run: Run, adapter: str) -> str:
+def describe_rows(run: Run) -> str:
+    """Return which rows a run was trained on, as a part of a list."""
+    subset = run.subset()
+    if subset is None:
+        return "unknown"
+    return f"{counted(subset.rows, 'row')} of the subset {subset.name} ({subset.source.describe()})"
+
+
+def folder_name(run: Run, adapter: str) -> str:
+    """Return the name of an adapter's exported files, without their suffix."""
     return f"{slug(run.id)}-{slug(adapter)}"
 
 
@@ -170,21 +179,18 @@ def _contents(run: Run, adapter: str) -> dict[str, bytes | Path]:
 
 
 def _readme(run: Run, adapter: str, folder: Path) -> str:
-    subset, kind, labels = run.subset(), "A LoRA adapter", ""
+    kind, labels = "A LoRA adapter", ""
     if run.config().classifies:
         kind, names = "A classifier: a LoRA adapter with a classification head", classifier.read(folder).labels
         labels = f"- {len(names):,} labels, in `{classifier.FILE}`: {plain(list_some(names, _SHOWN_LABELS))}\n"
-    rows = "unknown"
-    if subset:
-        rows = f"{counted(subset.rows, 'row')} of the subset {subset.name} ({subset.source.describe()})"
     created = time.strftime("%Y-%m-%d", time.gmtime(run.state().created))
     # A name may come from a stranger's data, and viewers render this file.
     return f"""# {plain(run.title)}, {adapter}
 
 {kind} for `{base_name(run)}`, trained with QLoRA Studio on {created}.
 
-- Training data: {plain(rows)}
-- {_result(run)}
+- Training data: {plain(describe_rows(run))}
+- {describe_result(run)}
 - {base_note(run)}
 - All settings: `settings.yaml`
 {labels}

@@ -1,0 +1,82 @@
+"""README of a merged model: what it is, how it was trained, how close it is to the model here, and how to ask it."""
+
+import json
+import time
+
+from core.export.adapter import base_name, describe_result, describe_rows
+from core.export.config import FORMS, ExportConfig
+from core.export.fidelity import Fidelity
+from core.runs.store import Run
+from core.system.markdown import plain
+
+_QUESTION = "What should I cook with eggs and rice?"
+
+
+def usage(config: ExportConfig, name: str) -> tuple[str, str]:
+    """Return how to ask an exported model a question: a sentence, and the commands or the program.
+
+    Args:
+        config: The form and its settings.
+        name: Name of the file without its suffix, which is also the folder in a zip.
+    """
+    if config.form == "gguf":
+        return "With llama.cpp, in the file's folder:", f"llama-cli -m {name}.gguf -p {json.dumps(_QUESTION)}"
+    if config.form == "ollama":
+        model = name.lower()
+        return "Unpack the ZIP, and run beside the folder:", (
+            f"ollama create {model} -f {name}/Modelfile\nollama run {model} {json.dumps(_QUESTION)}"
+        )
+    program = f"""from transformers import pipeline
+
+answer = pipeline("text-generation", {json.dumps(name)})
+question = [{{"role": "user", "content": {json.dumps(_QUESTION)}}}]
+print(answer(question, max_new_tokens=200)[0]["generated_text"][-1]["content"])
+
+# With vLLM: vllm serve {name}
+# With SGLang: python -m sglang.launch_server --model-path {name}"""
+    return "Unpack the ZIP, install torch and transformers, and run this beside the folder:", program
+
+
+def readme(run: Run, adapter: str, config: ExportConfig, found: Fidelity | None, notes: list[str], name: str) -> str:
+    """Return the README of an exported model, with the front matter that the Hub reads.
+
+    Args:
+        run: The run.
+        adapter: "final", or "step N".
+        config: The form and its settings.
+        found: The comparison with the model here; None if there was none.
+        notes: Decisions that were made.
+        name: Name of the folder.
+    """
+    relation = "merge" if config.form == "merged" else "quantized"
+    sentence, code = usage(config, name)
+    language = "python" if config.form == "merged" else "bash"
+    weights = "as the run saw them, quantized and dequantized" if config.base == "as trained" else "the original ones"
+    lines = [
+        f"- Base model: `{base_name(run)}`; its weights are {weights}",
+        f"- Training data: {plain(describe_rows(run))}",
+        f"- {describe_result(run)}",
+        f"- Adapter strength: {config.strength:g}",
+        f"- Compared with the model in the studio: {found.describe() if found else 'no'}",
+        *(f"- {note}" for note in notes),
+    ]
+    created = time.strftime("%Y-%m-%d", time.gmtime(run.state().created))
+    return f"""---
+base_model: {base_name(run)}
+base_model_relation: {relation}
+library_name: {"transformers" if config.form == "merged" else "gguf"}
+pipeline_tag: text-generation
+tags: [qlora]
+---
+# {plain(run.title)}, {adapter}
+
+{FORMS[config.form].label}: a LoRA adapter merged into its base model, trained with QLoRA Studio on {created}.
+
+{chr(10).join(lines)}
+
+{sentence}
+
+```{language}
+{code}
+```
+"""

@@ -1,0 +1,225 @@
+"""An export as a job: the adapter, a merged model, GGUF or files for Ollama, and the comparison with the model here.
+
+A file appears under its name when it is complete. A killed job leaves a folder beginning with a dot, which the next
+export of the same file removes; a lock keeps two exports of one file apart.
+"""
+
+import os
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from filelock import FileLock, Timeout
+from pydantic import BaseModel
+
+from core.data import subset
+from core.data.table import HELD_OUT
+from core.errors import StudioError
+from core.export import adapter, card, fidelity, gguf_file, ollama, safetensors_folder
+from core.export.base_weights import WeightFiles
+from core.export.config import MERGED_FORMS, ExportConfig
+from core.export.fidelity import Fidelity
+from core.export.merge import MergedModel
+from core.models import catalogue, support
+from core.models.loading import Precision, load_tokenizer
+from core.models.shape import ModelShape
+from core.runs.adapters import adapter_folder
+from core.runs.store import Run, RunStore
+from core.settings import Settings
+from core.system.jobs import Progress, ignore_progress
+from core.system.sizes import format_size
+
+if TYPE_CHECKING:
+    import torch
+
+    from core.data.tokens import Renderer
+
+# Shares of the work before the comparison.
+_WRITTEN, _PACKED = 0.6, 0.7
+_MARGIN_BYTES = 2**28
+
+
+class Exported(BaseModel):
+    """A file that was written.
+
+    Attributes:
+        path: The file, below STUDIO_HOME/exports.
+        size: Its bytes.
+        notes: Decisions that were made, each with its reason.
+        fidelity: The comparison with the model as trained; None if there was none.
+    """
+
+    path: Path
+    size: int
+    notes: list[str] = []
+    fidelity: Fidelity | None = None
+
+
+def export(
+    settings: Settings, run_id: str, name: str, config: ExportConfig, progress: Progress = ignore_progress
+) -> Exported:
+    """Write an adapter of a run in the chosen form.
+
+    Args:
+        settings: The studio's settings.
+        run_id: The run.
+        name: "final", or "step N" for a checkpoint.
+        config: The form and its settings.
+        progress: Called with the share that is done, 0 to 1, and the current step.
+
+    Raises:
+        StudioError: There is no such adapter, it cannot be written in this form, or the disk is too small.
+    """
+    run = RunStore(settings).run(run_id)
+    if config.form == "adapter":
+        written = adapter.write_adapter(settings, run, name)
+        return Exported(path=written.path, size=written.size)
+    if run.config().classifies:
+        raise StudioError("A classifier has a head beside its adapter. Export it as an adapter for PEFT.")
+    return _Export(settings, run, name, config, progress).work()
+
+
+@dataclass
+class _Export:
+    """One export of a merged model."""
+
+    settings: Settings
+    run: Run
+    name: str
+    config: ExportConfig
+    progress: Progress
+    notes: list[str] = field(default_factory=list)
+
+    def work(self) -> Exported:
+        """Write the file, and compare it."""
+        self.progress(0, "Loading the base model")
+        merged, renderer = self._open()
+        target = self.settings.exports_dir / self.config.file_name(adapter.folder_name(self.run, self.name))
+        self._check_disk(merged)
+        with _scratch(target) as folder:
+            content = self._write(merged, renderer, folder)
+            self.progress(_PACKED, "Comparing it with the model as trained")
+            found = self._compare(merged, renderer, content, folder)
+            text = card.readme(self.run, self.name, self.config, found, self.notes, target.stem)
+            (folder / "README.md").write_text(text, encoding="utf-8")
+            packed = content if self.config.form == "gguf" else _zip(folder, target.stem)
+            with packed.open("rb") as file:
+                # Without the flush, a crash after the rename could leave an incomplete file.
+                os.fsync(file.fileno())
+            packed.replace(target)
+        self.progress(1, "Done")
+        return Exported(path=target, size=target.stat().st_size, notes=self.notes, fidelity=found)
+
+    def _open(self) -> tuple[MergedModel, "Renderer"]:
+        from core.data.tokens import Renderer
+
+        run = self.run.config()
+        model = catalogue.find(self.settings, run.model, run.revision)
+        precision = Precision(run.quantization, run.double_quantization, run.compute_dtype)
+        if run.quantization == "int8" and self.config.base == "as trained":
+            raise StudioError(
+                "The run loaded its base in int8, whose products are rounded and not its weights alone. Set Base "
+                "weights to original."
+            )
+        source = WeightFiles(model, precision, self.config.base)
+        merged = MergedModel(source, adapter_folder(self.run, self.name), self.config.strength)
+        renderer = Renderer(load_tokenizer(model), run.chat_template, ModelShape.from_config(source.config).vocabulary)
+        return merged, renderer
+
+    def _write(self, merged: MergedModel, renderer: "Renderer", folder: Path) -> Path:
+        """Write the weights and the files beside them; return the file or folder of the weights."""
+
+        def advance(share: float, stage: str) -> None:
+            self.progress(_WRITTEN * share, stage)
+
+        if self.config.form == "merged":
+            safetensors_folder.write_model_files(merged, self.config.dtype, folder)
+            safetensors_folder.write_weights(merged, self.config.dtype, folder, advance)
+            return folder
+        path = folder / ollama.GGUF_NAME
+        gguf_file.write_gguf(merged, self.config.quantization, path, self.run.title, advance, renderer.template)
+        if self.config.form == "ollama":
+            text, notes = ollama.write_modelfile(renderer, support.context_of(merged.source.config))
+            (folder / "Modelfile").write_text(text, encoding="utf-8")
+            self.notes += notes
+        return path
+
+    def _compare(self, merged: MergedModel, renderer: "Renderer", content: Path, folder: Path) -> Fidelity | None:
+        """Return the comparison on held-out rows; None if none is wanted or there are none."""
+        run = self.run.config()
+        rows = subset.load(self.settings, run.subset)[HELD_OUT] if self.config.check_rows else []
+        tokenized = fidelity.held_out_rows(renderer, rows, self.config.check_rows, run.max_length)
+        if not tokenized:
+            if self.config.check_rows:
+                self.notes.append(f"Nothing was compared: the subset {run.subset!r} has no held-out rows.")
+            return None
+        # Of another base and strength, the model as trained stays the measure.
+        trained = MergedModel(self._source_as_trained(merged), merged.adapter_folder)
+        share = 1 - _PACKED
+        return fidelity.compare(
+            trained, self._read_back(merged, content, folder), tokenized,
+            lambda done, stage: self.progress(_PACKED + share * done, stage),
+        )  # fmt: skip
+
+    def _source_as_trained(self, merged: MergedModel) -> WeightFiles:
+        is_int8 = merged.source.precision.quantization == "int8"
+        if is_int8:
+            self.notes.append("Compared with the original weights, as int8 rounds products and not weights alone.")
+        return WeightFiles(merged.source.model, merged.source.precision, "original" if is_int8 else "as trained")
+
+    def _read_back(self, merged: MergedModel, content: Path, folder: Path) -> Iterable[tuple[str, "torch.Tensor"]]:
+        if self.config.form == "merged":
+            return safetensors_folder.read_weights(folder)
+        return gguf_file.read_weights(content, merged, self.config.quantization)
+
+    def _check_disk(self, merged: MergedModel) -> None:
+        """Check that the file and what is written before it fit on the disk."""
+        size = safetensors_folder.size_of(merged, self.config.dtype if self.config.form == "merged" else "float16")
+        needed = (size if self.config.form == "gguf" else 2 * size) + _MARGIN_BYTES
+        free = shutil.disk_usage(self.settings.exports_dir).free
+        if needed > free:
+            raise StudioError(
+                f"The export needs up to {format_size(needed)} of disk, and {format_size(free)} are free. Delete files "
+                "in exports/, or choose fewer bits."
+            )
+
+
+@contextmanager
+def _scratch(target: Path) -> Iterator[Path]:
+    """Yield an empty folder beside the target; one of a killed export of the same file is removed.
+
+    Raises:
+        StudioError: Another process exports the same file.
+    """
+    prefix = f".{target.name}."
+    lock = FileLock(target.parent / f".{target.name}.lock")
+    try:
+        with lock.acquire(timeout=0):
+            for old in target.parent.glob(f"{prefix}*"):
+                if old.is_dir():
+                    shutil.rmtree(old)
+            with tempfile.TemporaryDirectory(prefix=prefix, dir=target.parent) as folder:
+                yield Path(folder)
+    except Timeout as error:
+        raise StudioError(f"{target.name} is being exported already. Wait for it to end.") from error
+
+
+def _zip(folder: Path, name: str) -> Path:
+    """Pack the files of a folder into a zip beside them, and remove each once it is packed."""
+    path = folder / ".zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        for file in sorted(folder.iterdir()):
+            if file != path:
+                archive.write(file, f"{name}/{file.name}")
+                file.unlink()
+    return path
+
+
+def is_merged(config: ExportConfig) -> bool:
+    """Return whether an export merges the adapter, which takes minutes and the owner's rights."""
+    return config.form in MERGED_FORMS

@@ -1,0 +1,87 @@
+"""Export of merged models on the page: the form of their settings, the job with its progress, and its result."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import gradio as gr
+from pydantic import ValidationError
+
+from components.model_form import build_field, non_empty_values
+from core.errors import StudioError, sentences
+from core.export.card import usage
+from core.export.config import FORMS, ExportConfig
+from core.export.job import Exported, export
+from core.runs.store import RunStore
+from core.system.jobs import Job, Jobs
+from core.system.sizes import format_size
+from studio.html import render
+from studio.job_progress import follow
+
+FORM = "export"
+SETTINGS = tuple(name for name in ExportConfig.model_fields if name != "form")
+_KEPT = "No file was written."
+
+
+class ExportJobs:
+    """Event handlers of merged exports. They hold no widgets."""
+
+    def __init__(self, runs: RunStore, jobs: Jobs):
+        self.runs, self.settings, self.jobs = runs, runs.settings, jobs
+
+    def choose_form(self, form: str) -> dict[str, Any]:
+        """Show the settings of a form, and its button: a ZIP of an adapter is written at once, the others by a job."""
+        about = FORMS[_form(form)]
+        is_adapter = form == "adapter"
+        return {
+            **{name: gr.update(visible=name in about.settings) for name in SETTINGS},
+            "settings_row": gr.update(visible=bool(about.settings)),
+            "download": gr.update(visible=is_adapter),
+            "start": gr.update(visible=not is_adapter),
+            "result": "", "file": gr.update(visible=False),
+            "form_text": "" if is_adapter else render("export_form", label=about.label, text=about.text),
+        }  # fmt: skip
+
+    def start(self, run_id: str | None, adapter: str | None, form: str, **values: Any) -> Iterator[dict[str, Any]]:
+        """Write an adapter in the chosen form, show the progress, and then the file and the comparison."""
+        titles = {name: field.title or name for name, field in ExportConfig.model_fields.items()}
+        used = {name: value for name, value in values.items() if name in FORMS[_form(form)].settings}
+        try:
+            config = ExportConfig(form=_form(form), **non_empty_values(used))
+        except ValidationError as error:
+            raise StudioError(sentences(error, lambda name: titles.get(name, name))) from error
+        run = self.runs.run(run_id or "")
+        title = f"Exporting {run.title} as {FORMS[config.form].label}"
+        job = self.jobs.start(f"export/{run.id}", title, export, self.settings, run.id, adapter or "final", config)
+        yield {"result": "", "file": gr.update(visible=False)}
+        yield from follow(job, lambda done: _show(done, config), _KEPT)
+
+
+def _form(form: str) -> Any:
+    if form not in FORMS:
+        raise StudioError(f"There is no form {form!r}. Expected one of: {', '.join(FORMS)}.")
+    return form
+
+
+def _show(job: Job, config: ExportConfig) -> dict[str, Any]:
+    """Return the updates that show a written file."""
+    done: Exported = job.result
+    sentence, code = usage(config, done.path.stem)
+    found = done.fidelity
+    html = render(
+        "export_result", name=done.path.name, size=format_size(done.size), sentence=sentence, code=code,
+        notes=done.notes, fidelity=found, tone=_tone(done),
+    )  # fmt: skip
+    label = f"Download {done.path.name} ({format_size(done.size)})"
+    return {"result": html, "file": gr.update(value=str(done.path), label=label, visible=True)}
+
+
+def _tone(done: Exported) -> str:
+    """Return how the verdict is colored."""
+    if done.fidelity is None:
+        return "neutral"
+    return {"same": "good", "close": "neutral", "different": "bad"}[done.fidelity.grade]
+
+
+def build_settings() -> dict[str, gr.components.Component]:
+    """Build the fields of the settings in the open layout, hidden as long as an adapter is exported."""
+    return {name: build_field(FORM, ExportConfig, name, min_width=150, visible=False) for name in SETTINGS}

@@ -1,0 +1,148 @@
+"""Exports as jobs: files that load elsewhere, killed jobs that leave nothing under their name, and refusals."""
+
+import multiprocessing
+import os
+import signal
+import time
+import zipfile
+
+import pytest
+import torch
+from filelock import FileLock
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from core.errors import StudioError
+from core.export import gguf_file, job
+from core.export.config import FORMS, ExportConfig
+from core.export.job import export
+from tests.helpers.exports import CHATML, write_tiny_run
+
+
+@pytest.fixture
+def run(settings, small_tokenizer):
+    return write_tiny_run(settings, small_tokenizer)
+
+
+def unpack(path, folder):
+    with zipfile.ZipFile(path) as archive:
+        assert archive.testzip() is None
+        archive.extractall(folder)
+    return folder / path.stem
+
+
+def left_over(settings):
+    """Return what lies in the folder of exports beside finished files and locks."""
+    return [path.name for path in settings.exports_dir.iterdir() if path.name.startswith(".") and path.is_dir()]
+
+
+def test_merged_model_loads_without_the_studio(settings, run, tmp_path):
+    stages = []
+    done = export(
+        settings, run.id, "final", ExportConfig(form="merged", dtype="float32", check_rows=2),
+        lambda share, stage: stages.append((share, stage)),
+    )  # fmt: skip
+    folder = unpack(done.path, tmp_path)
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    assert model.dtype == torch.float32
+    assert AutoTokenizer.from_pretrained(folder).chat_template == CHATML
+    assert done.size == done.path.stat().st_size
+    assert done.fidelity.rows == 2
+    assert done.fidelity.mean_kl == pytest.approx(0, abs=1e-6)
+    readme = (folder / "README.md").read_text()
+    assert done.fidelity.describe() in readme
+    assert "base_model_relation: merge" in readme
+    assert [share for share, _ in stages] == sorted(share for share, _ in stages)
+    assert left_over(settings) == []
+
+
+def test_gguf_and_ollama_hold_the_same_model(settings, run, tmp_path):
+    file = export(settings, run.id, "final", ExportConfig(form="gguf", quantization="Q8_0", check_rows=2))
+    packed = export(settings, run.id, "final", ExportConfig(form="ollama", quantization="Q8_0", check_rows=2))
+    assert file.path.suffix == ".gguf"
+    folder = unpack(packed.path, tmp_path)
+    assert sorted(path.name for path in folder.iterdir()) == ["Modelfile", "README.md", "model.gguf"]
+    assert (folder / "model.gguf").read_bytes() == file.path.read_bytes()
+    assert file.fidelity == packed.fidelity
+    assert 0 < file.fidelity.mean_kl < 0.01
+
+
+def test_original_base_is_told_from_the_base_as_trained(settings, run):
+    trained, original = (
+        export(settings, run.id, "final", ExportConfig(form="merged", base=base, dtype="float32", check_rows=2))
+        for base in ("as trained", "original")
+    )
+    assert trained.path != original.path
+    assert original.fidelity.mean_kl > 100 * trained.fidelity.mean_kl
+
+
+def test_checkpoint_without_held_out_rows_is_not_compared(settings, small_tokenizer):
+    run = write_tiny_run(settings, small_tokenizer)
+    done = export(settings, run.id, "final", ExportConfig(form="gguf", check_rows=0))
+    assert done.fidelity is None
+    assert done.notes == []
+
+
+def test_adapter_is_written_at_once(settings, run):
+    assert export(settings, run.id, "final", ExportConfig()).path.name.endswith("-final.zip")
+
+
+def test_second_export_of_a_file_is_refused_while_the_first_runs(settings, run):
+    config = ExportConfig(form="gguf", check_rows=0)
+    name = export(settings, run.id, "final", config).path.name
+    with FileLock(settings.exports_dir / f".{name}.lock"), pytest.raises(StudioError, match="exported already"):
+        export(settings, run.id, "final", config)
+
+
+def test_full_disk_is_reported_before_anything_is_written(settings, run, monkeypatch):
+    monkeypatch.setattr(job.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 1000}))
+    with pytest.raises(StudioError, match="of disk, and 1,000 B are free"):
+        export(settings, run.id, "final", ExportConfig(form="merged"))
+    assert left_over(settings) == []
+
+
+def test_int8_run_is_merged_onto_the_original_weights_only(settings, small_tokenizer):
+    run = write_tiny_run(settings, small_tokenizer, quantization="int8")
+    with pytest.raises(StudioError, match="Base weights to original"):
+        export(settings, run.id, "final", ExportConfig(form="merged"))
+    done = export(settings, run.id, "final", ExportConfig(form="merged", base="original", check_rows=1))
+    assert "int8 rounds products" in done.notes[0]
+
+
+def _export_slowly(settings, run_id, reached):
+    """Export with a pause at a tensor, for a test to kill the process there."""
+    written = gguf_file._encode
+
+    def encode(values, tensor):
+        if tensor.name == "blk.1.attn_q.weight":
+            reached.set()
+            time.sleep(60)
+        return written(values, tensor)
+
+    gguf_file._encode = encode
+    export(settings, run_id, "final", ExportConfig(form="gguf", check_rows=0))
+
+
+def test_killed_export_leaves_no_file_and_the_next_one_succeeds(settings, run):
+    context = multiprocessing.get_context("fork")
+    reached = context.Event()
+    process = context.Process(target=_export_slowly, args=(settings, run.id, reached))
+    process.start()
+    assert reached.wait(60)
+    os.kill(process.pid, signal.SIGKILL)
+    process.join()
+    assert len(left_over(settings)) == 1
+    assert not list(settings.exports_dir.glob("*.gguf"))
+    done = export(settings, run.id, "final", ExportConfig(form="gguf", check_rows=0))
+    assert done.path.is_file()
+    assert left_over(settings) == []
+
+
+def test_name_of_a_file_tells_the_settings_apart():
+    changes = {"base": "original", "strength": 0.5, "dtype": "float32", "quantization": "Q4_0"}
+    configs = [ExportConfig()]
+    for form, about in FORMS.items():
+        for name in set(about.settings) & set(changes):
+            configs += [ExportConfig(form=form, **{name: changes[name]})]
+        configs += [ExportConfig(form=form)] * bool(about.settings)
+    names = [config.file_name("run-final") for config in configs]
+    assert len(set(names)) == len(names) == 1 + 3 * 4

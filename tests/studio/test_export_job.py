@@ -1,0 +1,59 @@
+"""Merged exports on the page: which settings a form shows, the job, its result, and what is refused."""
+
+import pytest
+
+from core.errors import StudioError
+from core.export.config import FORMS, ExportConfig
+from core.system.jobs import Jobs
+from studio.export_job import SETTINGS, ExportJobs
+from tests.helpers.exports import write_tiny_run
+
+VALUES = {name: ExportConfig.model_fields[name].default for name in SETTINGS}
+
+
+@pytest.fixture
+def do(settings, small_tokenizer):
+    run = write_tiny_run(settings, small_tokenizer)
+    from core.runs.store import RunStore
+
+    actions = ExportJobs(RunStore(settings), Jobs())
+    actions.run = run
+    return actions
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_form_shows_its_settings_and_its_button(do, form):
+    shown = do.choose_form(form)
+    visible = {name for name in SETTINGS if shown[name]["visible"]}
+    assert visible == set(FORMS[form].settings)
+    assert shown["download"]["visible"] is (form == "adapter")
+    assert shown["start"]["visible"] is (form != "adapter")
+    assert (FORMS[form].text in shown["form_text"]) is (form != "adapter")
+
+
+def test_every_setting_belongs_to_a_form():
+    assert {name for about in FORMS.values() for name in about.settings} == set(SETTINGS)
+
+
+def test_export_ends_with_a_file_and_the_comparison(do, settings):
+    updates = list(do.start(do.run.id, "final", "gguf", **(VALUES | {"check_rows": 2})))
+    assert updates[0]["file"]["visible"] is False
+    last = updates[-1]
+    assert last["file"]["value"].endswith("-Q8_0.gguf")
+    assert last["file"]["visible"] is True
+    assert "KL divergence, mean" in last["result"]
+    assert "llama-cli -m" in last["result"]
+    assert last["progress_row"]["visible"] is False
+
+
+def test_invalid_setting_is_refused_with_its_title(do):
+    with pytest.raises(StudioError, match="Adapter strength"):
+        list(do.start(do.run.id, "final", "gguf", **(VALUES | {"strength": 9})))
+    with pytest.raises(StudioError, match="There is no form 'exe'"):
+        list(do.start(do.run.id, "final", "exe", **VALUES))
+
+
+def test_failure_of_the_job_is_shown(do):
+    (do.run.adapter / "adapter_model.safetensors").write_bytes(b"damaged")
+    with pytest.raises(StudioError, match="is damaged"):
+        list(do.start(do.run.id, "final", "merged", **VALUES))
