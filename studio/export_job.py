@@ -37,7 +37,7 @@ class ExportJobs:
             "settings_row": gr.update(visible=bool(about.settings)),
             "download": gr.update(visible=is_adapter),
             "start": gr.update(visible=not is_adapter),
-            "result": "", "file": gr.update(visible=False),
+            "result": "", "file": gr.update(visible=False), "about": gr.update(visible=is_adapter),
             "form_text": "" if is_adapter else render("export_form", label=about.label, text=about.text),
         }  # fmt: skip
 

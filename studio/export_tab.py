@@ -134,8 +134,8 @@ def build_export_tab(runs: RunStore, jobs: Jobs, demo: gr.Blocks, changes: list[
     connect(
         form.input, merged.choose_form, {"form": form},
         {**settings, "settings_row": settings_row, "download": download.button, "start": start, "form_text": form_text,
-         **shown_result},
-        **UNLIMITED,
+         "about": about, **shown_result},
+        visitor=True, **UNLIMITED,
     )  # fmt: skip
     job = gr.State(None)
     connect(

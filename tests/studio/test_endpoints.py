@@ -84,6 +84,7 @@ MISUSES = {
     "/answers_score": {"evaluation_id": "no-such-evaluation"},
     "/answers_trace": {"evaluation_id": "../evaluations", "first": "x", "second": "\x00"},
     "/answers_classify": {"evaluation_id": "no-such-evaluation", "run": "../runs"},
+    "/export_run": {"run_id": "../runs", "adapter": "final", "form": "gguf"},
     "/answers_harness": {"evaluation_id": "no-such-evaluation", "tasks": "../runs"},
     "/answers_judge": {
         "evaluation_id": "no-such-evaluation",

@@ -28,6 +28,7 @@ def test_form_shows_its_settings_and_its_button(do, form):
     assert visible == set(FORMS[form].settings)
     assert shown["download"]["visible"] is (form == "adapter")
     assert shown["start"]["visible"] is (form != "adapter")
+    assert shown["about"]["visible"] is (form == "adapter")
     assert (FORMS[form].text in shown["form_text"]) is (form != "adapter")
 
 
