@@ -1,9 +1,12 @@
 """A fresh STUDIO_HOME in Chromium: the example run answers at once, the bar leads on, and axe finds no barrier."""
 
 import time
+import zipfile
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from safetensors import safe_open
+from transformers import AutoTokenizer
 
 from core.runs import example
 from core.runs.store import RunStore
@@ -50,12 +53,38 @@ def test_example_answers_in_both_lanes_from_the_first_start(chromium, server, re
     page.close()
 
 
-def test_example_is_exported_and_deleted_for_good(chromium, server):
+def export_merged(page, folder):
+    """Export the chosen run as a merged model, download it, and load its tokenizer and its tensors."""
+    page.locator("#export-form-choice input").click()
+    page.get_by_role("option", name="Merged model (safetensors)").click()
+    page.locator("#export-field-check_rows input").fill("1")
+    page.locator("#export-about").wait_for(state="hidden")
+    page.locator("#export-start").click()
+    page.locator("#export-progress").wait_for()
+    page.locator("#export-result .ex-verdict").wait_for()
+    assert "KL divergence, mean" in page.locator("#export-result").inner_text()
+    with page.expect_download() as download:
+        page.locator("#export-file").click()
+    name = download.value.suggested_filename
+    assert name == f"{example.EXAMPLE_RUN}-final-bfloat16.zip"
+    download.value.save_as(folder / name)
+    with zipfile.ZipFile(folder / name) as archive:
+        archive.extractall(folder)
+    unpacked = folder / name.removesuffix(".zip")
+    assert "The most likely next token is the same" in (unpacked / "README.md").read_text()
+    AutoTokenizer.from_pretrained(unpacked)
+    with safe_open(unpacked / "model.safetensors", "pt") as file:
+        assert len(list(file.keys())) == 272
+
+
+def test_example_is_exported_and_deleted_for_good(chromium, server, tmp_path):
     page = open_page(chromium, server, "Export")
     page.locator("#export-about").get_by_text("Example: lighthouse keeper").wait_for()
     with page.expect_download() as download:
         page.locator("#export-download").click()
     assert download.value.suggested_filename == f"{example.EXAMPLE_RUN}-final.zip"
+    export_merged(page, tmp_path)
+    assert page.errors == []
     page.close()
     with RunStore(server.settings).lock():
         RunStore(server.settings).remove(RunStore(server.settings).run(example.EXAMPLE_RUN))
