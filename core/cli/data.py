@@ -222,8 +222,9 @@ class DataCompare(BaseModel):
     def cli_cmd(self) -> None:
         """Print the counts."""
         found = compare.compare(Settings().prepare(), self.left, self.right)
-        print(f"{found.common:,} conversations in both, of {found.left_size:,} and {found.right_size:,} distinct ones")
-        print(f"{found.crossed:,} are training rows of one and held-out rows of the other")
+        common = counted(found.common, "conversation")
+        print(f"{common} in both, of {found.left_size:,} and {found.right_size:,} distinct ones")
+        print(f"{counted(found.crossed, 'conversation')} in training rows of one and held-out rows of the other")
 
 
 def _print_export(result: export.ExportResult) -> None:

@@ -35,7 +35,7 @@ def choose(lanes: list[str], runs: RunStore, comparison: str, reference: str = "
     Args:
         lanes: The lanes of the evaluation.
         runs: The runs, which know their parents.
-        comparison: What compares them, as the subject of a sentence.
+        comparison: Name of the comparison, as the subject of a sentence ("A verdict").
         reference: The lane to compare with; empty for the judged run's parent, base, or the first.
         judged: The lane that is judged; empty for the last.
 

@@ -15,7 +15,7 @@ from core.data.formats.columns import find_column
 from core.data.listing import list_some
 
 Note = Callable[[str], None]
-# Where `datasets` keeps its features in the metadata of an Arrow schema.
+# Key of the features of `datasets` in the metadata of an Arrow schema.
 _METADATA = b"huggingface"
 # A field beside the rows that lists classes, without the ending for a list or a map.
 _LIST_NAME = re.compile(

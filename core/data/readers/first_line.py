@@ -23,7 +23,7 @@ _CLOSING = "\"'”’»)]*_ "
 _MAX_CODE = 40
 _IDENTIFIER = re.compile(r"[A-Za-z]+(?:_[A-Za-z]+)+|[a-z]{2,}(?:[A-Z][a-z]+)+")
 # An answer or a question by its number; a shorter word with a number may be a code such as ID-77.
-# Possessive: underscores are in both parts, so that many of them would be divided in every way.
+# The quantifiers are possessive: both parts match underscores, so many of them would be divided in every possible way.
 _NUMBERED = re.compile(r"([^\W\d]{4,}+)[\s_-]*+\d{1,2}")
 # Values of a column of numbers that stand for a missing one.
 _NO_NUMBERS = ("na", "nan", "nil", "none", "null", "unknown", "missing", "inf", "infinity")

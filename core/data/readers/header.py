@@ -119,7 +119,7 @@ def count_remarks(records: Sequence[list[str]]) -> int:
     count = 0
     while count + 1 < len(records) and (kind := _remark_kind(records[count])):
         rest = records[count + 1 :]
-        # Where most rows look so, it is how the rows are written.
+        # If most rows look so, the first ones are rows, too.
         if 2 * sum(_all_match(record, kind) for record in rest) >= len(rest):
             break
         count += 1

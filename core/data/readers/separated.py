@@ -28,6 +28,7 @@ from core.data.readers.lines import MARK, ROW_LIMIT, LineSource, SourceRow
 from core.data.readers.quotes import USUAL, are_quotes_text, quotes_of
 from core.data.readers.remarks import Remarks, read_remarks
 from core.errors import StudioError, reason_of
+from core.system.counting import counted
 
 _DELIMITERS = (",", ";", "\t", "|")
 # For a file of one column, whose text may contain all of the others: a noncharacter of Unicode, which no text has.
@@ -39,7 +40,7 @@ _ABOVE = "stands above the header and is no row"
 _BELOW = "describes the columns below the header and is no row"
 _GROUPED = "names the columns below the groups in the line above it"
 _SEP_LINE = re.compile(r"""["']?sep=(.)["']? *$""", re.IGNORECASE)
-# How MySQL and PostgreSQL write NULL.
+# NULL as MySQL and PostgreSQL write it.
 _NULL = "\\N"
 
 
@@ -184,7 +185,7 @@ def _row(source: LineSource, feed: LineFeed, header: list[str], record: list[str
     if count_named(header) <= len(record) < len(header):
         record = record + [""] * (len(header) - len(record))
     if len(record) != len(header):
-        return SourceRow(line, None, raw, f"has {len(record)} columns, the header has {len(header)}")
+        return SourceRow(line, None, raw, f"has {counted(len(record), 'column')}, the header has {len(header)}")
     row = {name: None if cell == _NULL else cell for name, cell in zip(header, record, strict=True)}
     return SourceRow(line, row, json.dumps(row, ensure_ascii=False), note)
 

@@ -39,7 +39,7 @@ class _Loader(_PARSER):
             ConstructorError: A name occurs twice.
         """
         names = Counter(key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode))
-        if twice := next((name for name, count in names.items() if count > 1), None):
+        if (twice := next((name for name, count in names.items() if count > 1), None)) is not None:
             raise yaml.constructor.ConstructorError(None, None, f"names {twice[:60]!r} twice", node.start_mark)
         return {str(key): value for key, value in super().construct_mapping(node, deep).items()}
 
