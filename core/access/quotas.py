@@ -31,7 +31,7 @@ GIB = 2**30
 class Quotas(BaseSettings):
     """Limits, each read from the environment variable STUDIO_QUOTA_<NAME>.
 
-    0 forbids all that a field limits, where it is allowed; for `free_gib`, it means that no space must stay free.
+    Where a field may be 0, this forbids everything that the field limits; only a `free_gib` of 0 forbids nothing.
     """
 
     model_config = SettingsConfigDict(env_prefix="STUDIO_QUOTA_", env_ignore_empty=True)
@@ -121,7 +121,7 @@ def check_upload_quota(settings: Settings, quotas: Quotas, folder: Path, size: i
     held, count = size_of(folder) if folder.is_dir() else (0, 0)
     if count >= quotas.uploads:
         stored = counted(count, "upload is", "uploads are")
-        raise StudioError(f"{stored} stored, and {quotas.uploads:,} are allowed. Remove uploads first.")
+        raise StudioError(f"{stored} stored, and the limit is {quotas.uploads:,}. Remove uploads first.")
     if held + size > quotas.uploads_gib * GIB:
         raise StudioError(f"Uploads would take more than {quotas.uploads_gib:g} GiB. Remove uploads first.")
     check_free_disk(settings, quotas)
@@ -250,7 +250,7 @@ def check_run_quota(settings: Settings, quotas: Quotas, runs: int, waiting: int)
     roles.owner_only("start a run")
     if runs >= quotas.runs:
         raise StudioError(
-            f"{counted(runs, 'run is', 'runs are')} stored, and {quotas.runs:,} are allowed. Delete some first."
+            f"{counted(runs, 'run is', 'runs are')} stored, and the limit is {quotas.runs:,}. Delete some first."
         )
     if waiting >= quotas.waiting_runs:
         already = counted(waiting, "run already waits", "runs already wait")

@@ -224,7 +224,8 @@ class DataCompare(BaseModel):
         found = compare.compare(Settings().prepare(), self.left, self.right)
         common = counted(found.common, "conversation")
         print(f"{common} in both, of {found.left_size:,} and {found.right_size:,} distinct ones")
-        print(f"{counted(found.crossed, 'conversation')} in training rows of one and held-out rows of the other")
+        crossed = counted(found.crossed, "conversation is", "conversations are")
+        print(f"{crossed} trained on in one subset and held out in the other")
 
 
 def _print_export(result: export.ExportResult) -> None:

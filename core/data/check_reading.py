@@ -40,7 +40,9 @@ def refuse_unknown_names(data: Dataset, reading: Reading) -> None:
     if len(known) < MAX_COLUMNS and (unknown := [name for name in mapped if not is_named(name, known)]):
         raise StudioError(f"There is no column {unknown[0]!r}. The columns are: {', '.join(sorted(known))}.")
     if twice := [name for name in reading.extra if name in reading.columns.values()]:
-        raise StudioError(f"The column {twice[0]!r} is used twice: as a part of the format and as another column.")
+        raise StudioError(
+            f"The column {twice[0]!r} is used twice: as a part of the format and as another column. Name it once."
+        )
 
 
 def refuse_unknown_fields(settings: Settings, data: Dataset, reading: Reading) -> None:

@@ -104,7 +104,8 @@ def _rows(
                 continue
         progress(_SPLIT_SHARE * number / max(1, total), "Splitting the column")
         if len(cells) != len(header):
-            yield SourceRow(number, None, line, f"has {counted(len(cells), 'column')}, the header has {len(header)}")
+            first = "header" if has_header else "first line"
+            yield SourceRow(number, None, line, f"has {counted(len(cells), 'column')}, the {first} has {len(header)}")
             continue
         row = dict(zip(header, cells, strict=True))
         yield SourceRow(number, row, json.dumps(row, ensure_ascii=False))

@@ -240,7 +240,7 @@ def describe(labels: Labels) -> list[str]:
     if labels.merged:
         shown = list_some([f"{old!r} as {new!r}" for old, new in labels.merged.items()], _SHOWN)
         notes.append(
-            f"Labels that differ only in case or spaces are one label: {shown}. Turn off Merge labels to keep them apart."
+            f"Labels that differ only in case or spaces are one label: {shown}. Turn off Merge labels to separate them."
         )
     if labels.similar:
         shown = list_some(map(repr, labels.similar), _SHOWN)

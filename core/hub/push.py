@@ -40,7 +40,7 @@ def push_folder(
     api = _connect(repo, token)
     files = [path for path in folder.rglob("*") if path.is_file()]
     size = format_size(sum(path.stat().st_size for path in files))
-    with client.explained("dataset" if kind == "dataset" else kind, repo, client.WRITE_TOKEN_ADVICE):
+    with client.explained(kind, repo, client.WRITE_TOKEN_ADVICE):
         progress(0.05, "Checking the token")
         api.whoami()
         progress(0.1, f"Creating {repo} if it does not exist")

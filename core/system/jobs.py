@@ -197,7 +197,7 @@ def _exit_reason(code: int, is_limited: bool) -> str:
     """Return why a process ended without a message; the limits of a process explain some signals."""
     if is_limited and code in EXIT_REASONS:
         return EXIT_REASONS[code]
-    return f"its process ended without reporting a result (exit code {code}): it was killed, or memory ran out"
+    return f"the process ended without reporting a result (exit code {code}): it was killed, or memory ran out"
 
 
 def _kill(process: Any) -> None:

@@ -12,7 +12,7 @@ import psutil
 
 # Why a signal ended a process with limits, by its exit code, as the end of a sentence.
 EXIT_REASONS = {
-    -signal.SIGXCPU: "it took more CPU time than reading a file may (STUDIO_QUOTA_PARSE_SECONDS)",
+    -signal.SIGXCPU: "the file took more CPU time than reading one may (STUDIO_QUOTA_PARSE_SECONDS)",
     -signal.SIGXFSZ: "the file unpacks to more than it may (STUDIO_QUOTA_PARSE_DISK_GIB)",
     -signal.SIGSEGV: "the file is damaged, and its reader crashed on it",
     -signal.SIGBUS: "the file is damaged, and its reader crashed on it",

@@ -72,7 +72,7 @@ def right_columns(rows: Rows, found: Columns, answer: str) -> list[str]:
 
 
 def _is_right(rows: Rows, name: str, several: bool) -> bool:
-    """Return whether a column may mark right answers; one of statuses such as discarded may mark a single one."""
+    """Return whether a column may mark right answers; one of statuses, such as discarded, also for one answer."""
     if any(is_discarded(row.get(name)) for row in rows):
         return True
     return several and bool(_RIGHT_WORDS & set(name_words(name)))

@@ -17,7 +17,10 @@ _MAX_NUMBERED = 100
 
 
 def list_of_texts(value: Any) -> tuple[str, list[str]] | None:
-    """Return a list of texts, with the name of the only field of an object that holds it or "" for a list; or None."""
+    """Return the name of a field and its list of texts; None for a value without such a list.
+
+    The field is the only one of an object with such a list; for a value that is a list itself, the name is "".
+    """
     value = nested(value)
     if isinstance(value, list):
         return ("", value) if value and all(isinstance(item, str) for item in value) else None

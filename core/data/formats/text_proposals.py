@@ -121,7 +121,6 @@ def propose_labeled(rows: Rows, found: Columns) -> Iterator[Proposal]:
         is_short = found[text].characters < 2 * sum(len(label) * count for label, count in labels.items())
         if is_short and not find_column([name], names.SURE_LABEL_NAMES):
             continue
-        shown = list_some([label for label, _ in labels.most_common()], 4)
         several = [other for other in (*_prose(found), *_sentences(rows, found)) if other not in (text, name)]
         doubt = "" if folded_name(name) in usual else f"{name!r} may be a label or a remark"
         if any(isinstance(row.get(name), list) for row in rows):
@@ -135,13 +134,17 @@ def propose_labeled(rows: Rows, found: Columns) -> Iterator[Proposal]:
         if doubt and message_doubt(rows, found):
             # A column beside the messages of a chat is no label of them.
             continue
-        different = counted(len(labels), "different value")
-        evidence = f"{different} in the column {name!r} ({shown}) beside the text in {text!r}"
+        evidence = f"{_describe_labels(labels, name)} beside the text in {text!r}"
         reading = Reading(format="label", columns={"text": text, "label": name})
         yield Proposal(reading, evidence, count_present(rows, text, name), doubt)
         if several:
             both = reading.model_copy(update={"extra": {several[0]: "context"}})
             yield Proposal(both, f"{evidence} and {several[0]!r}", count_present(rows, text, name, several[0]), doubt)
+
+
+def _describe_labels(labels: Counter[str], name: str) -> str:
+    shown = list_some([label for label, _ in labels.most_common()], 4)
+    return f"{counted(len(labels), 'different value')} in the column {name!r} ({shown})"
 
 
 def _is_only_category(found: Columns, name: str) -> bool:

@@ -157,7 +157,8 @@ def _skip(feed: LineFeed, reader: Iterator[list[str]], count: int, source: LineS
             record = next(reader)
         except (csv.Error, TooLong) as error:
             raise StudioError(
-                f"{source.name!r} has no readable line beside its header ({reason_of(error)})."
+                f"Line {feed.first:,} of {source.name!r}, beside its header, cannot be read ({reason_of(error)}). "
+                "Correct it, and open the file again."
             ) from error
         count -= bool(record)
         if text := " ".join(filter(None, map(str.strip, record))).strip(MARK):
@@ -199,7 +200,10 @@ def _unreadable(
         StudioError: It is the header.
     """
     if header is None:
-        raise StudioError(f"{source.name!r} has no readable header in line 1 ({reason_of(error)}).") from error
+        raise StudioError(
+            f"{source.name!r} has no readable header in line {feed.first:,} ({reason_of(error)}). Correct it, and open "
+            "the file again."
+        ) from error
     return _read_quotes_as_text(source, feed, header, delimiter) or feed.reject_first(str(error))
 
 

@@ -56,7 +56,7 @@ def read(source: LineSource) -> Iterator[SourceRow]:
     """
     text = source.read(ROW_LIMIT)
     if len(text) == ROW_LIMIT:
-        raise StudioError(f"{source.name!r} is longer than {ROW_LIMIT // 2**20} MB of YAML. Save its rows as .jsonl.")
+        raise StudioError(f"{source.name!r} has more than {ROW_LIMIT:,} characters of YAML. Save its rows as .jsonl.")
     json_of, number = Decoder(source), 0
     for document in _documents(text, source.name):
         for split, row in _rows(document, source):

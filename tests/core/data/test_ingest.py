@@ -56,7 +56,7 @@ def test_ingest_reports_trouble_by_line_and_keeps_other_rows(settings, tmp_path)
     assert (data.rows, data.unreadable) == (5, 1)
     assert data.complaints == [
         "line 2 is not JSON (Expecting value)",
-        "the column 'n' is number in 2 rows, but text in 1 (first: line 4)",
+        "the column 'n' is a number in 2 rows, but text in 1 (first: line 4)",
     ]
     assert [row["trouble"] for row in rows_of(settings, data)] == [None, "is not JSON (Expecting value)", *[None] * 3]
     assert [row["c.n"] for row in rows_of(settings, data)] == [None, None, "1", "many", "2"]

@@ -138,12 +138,12 @@ def test_job_reports_each_stage_however_soon_it_begins(jobs):
         (breaking, "KeyError in the studio itself. The server's log has the details."),
         (
             dying,
-            "Failing failed: its process ended without reporting a result (exit code -9): it was killed, or memory ran "
+            "Failing failed: the process ended without reporting a result (exit code -9): it was killed, or memory ran "
             "out.",
         ),
         (
             aborting,
-            "Failing failed: its process ended without reporting a result (exit code -6): it was killed, or memory ran "
+            "Failing failed: the process ended without reporting a result (exit code -6): it was killed, or memory ran "
             "out.",
         ),
     ],
