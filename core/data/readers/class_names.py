@@ -98,7 +98,9 @@ def _name(value: Any, feature: Any) -> Any:
 def features_of_viewer(features: Any) -> dict[str, Any]:
     """Return the features in an answer of the Hub's viewer: [{"name": "label", "type": {…}}]."""
     items = features if isinstance(features, list) else []
-    return {item["name"]: item.get("type") for item in items if isinstance(item, dict) and "name" in item}
+    return {
+        item["name"]: item.get("type") for item in items if isinstance(item, dict) and isinstance(item.get("name"), str)
+    }
 
 
 def find_beside(value: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> tuple[str, ClassNames] | None:
