@@ -15,7 +15,7 @@ from core.data.parse_rows import ParsedDataset
 from core.data.report import ColumnUse, Report, build_report
 from core.data.table import Dataset
 from core.settings import Settings
-from core.system.counting import counted
+from core.system.counting import counted, noun_for
 
 _MAX_COLUMNS = 20
 _MAX_NOTES = 20
@@ -93,7 +93,7 @@ def _print_counts(data: Dataset, read: ParsedDataset, about: Report) -> None:
         print(f"{counted(read.duplicates, 'exact duplicate')} of an earlier row.")
     for reason, count in {} if about.undecided else read.problems.items():
         rows = list_some(read.examples[reason], _MAX_ROWS, count)
-        print(printable(f"{counted(count, 'row')} cannot be used: {reason} (row{'s' * (count != 1)} {rows})."))
+        print(printable(f"{counted(count, 'row')} cannot be used: {reason} ({noun_for(count, 'row')} {rows})."))
 
 
 def _print_notes(data: Dataset, read: ParsedDataset) -> None:

@@ -102,7 +102,7 @@ class LossSource(BaseModel):
         try:
             return str(json.loads(self.base)[0])
         except (ValueError, IndexError, KeyError, TypeError):
-            # A recipe is a file that anyone may have written; another base has no losses here, and the message says so.
+            # Anyone may have written the recipe. A base in another form has no losses here, which `find` reports.
             return self.base
 
     def describe(self) -> str:

@@ -96,7 +96,7 @@ def select(rows: Rows, recipe: Recipe) -> Selection:
 
 
 def count_available(rows: Rows, recipe: Recipe) -> int:
-    """Return how many rows a recipe can train on; it may ask for as many, or for fewer."""
+    """Return the number of rows that a recipe can train on, which is the most that it may ask for."""
     prompts = dict(rows.query("row, prompt_hash", set(), after="WHERE problem IS NULL").fetchall())
     train, _ = _by_split(rows, recipe, Selection({}), prompts)
     return len(train)

@@ -180,7 +180,7 @@ def repeats_a_repetition(pattern: str) -> bool:
 def _is_repetition(pattern: str, at: int) -> bool:
     """Return whether a repetition begins at a position that has no limit, or one above nine."""
     if pattern[at : at + 1] in ("*", "+"):
-        # A + behind another repetition makes it possessive.
+        # A + after another repetition makes it possessive.
         return at == 0 or pattern[at - 1] not in "*+?}"
     if pattern[at : at + 1] != "{":
         return False
@@ -189,7 +189,7 @@ def _is_repetition(pattern: str, at: int) -> bool:
 
 
 def _end_of_class(pattern: str, at: int) -> int:
-    """Return the position behind a class of characters, which may hold others."""
+    """Return the position after a character class, which may contain others."""
     depth = 0
     while at < len(pattern):
         if pattern[at] == "\\":

@@ -24,7 +24,7 @@ _TEXT_FIELDS = (
 )  # fmt: skip
 # An object of more texts than this is hardly a question and its answer.
 _MOST_TEXTS = 3
-# So many rows with the same text are no accident.
+# In at least this many rows, the same text is no accident.
 _MIN_VARIED = 3
 
 

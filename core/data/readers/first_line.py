@@ -40,7 +40,8 @@ _OTHER_NAMES = (
     "rating", "email", "version", "description", "comment", "comments", "notes", "length", "split", "quality",
 )  # fmt: skip
 _MIN_CELLS = 3
-# A short name has at most so many words, and the long texts below it are at least so many times as long.
+# A short name has at most _MAX_NAME_WORDS words. The texts below it have a median of at least _LONG characters, and
+# each is at least _MIN_LONGER times as long as the name.
 _MAX_NAME_WORDS, _MIN_LONGER, _LONG = 2, 3, 30
 
 

@@ -162,7 +162,7 @@ def column_names(record: list[str], sample: Iterable[list[str]], name: str) -> l
 def count_named(names: list[str]) -> int:
     """Return how many columns remain without those at the end that are named by their position.
 
-    All columns of a file without a header are named so; they all remain.
+    All columns of a file without a header have such names; they all remain.
     """
     count = len(names)
     while count and names[count - 1] == f"column_{count}":
