@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from core.cli.one_dataset import OneDataset
+from core.cli.one_dataset import OneDataset, refuse_options
 from core.cli.reading import print_progress, printable
 from core.data import row_losses
 from core.data.row_losses import THRESHOLDS
@@ -34,6 +34,11 @@ class DataLoss(OneDataset):
 
     def cli_cmd(self) -> None:
         """Measure the losses and print their statistics."""
+        if self.run:
+            own = {"model", "template", "max_length"}
+            refuse_options(self.model_fields_set & own, "A run has a model, a template and a maximum length of its own")
+        else:
+            refuse_options(self.model_fields_set & {"adapter"}, "Only a run has adapters, and no --run is given")
         settings = Settings().prepare()
         data, reading = self.find(settings)
         runs = RunStore(settings)

@@ -29,7 +29,8 @@ def read_token_file(name: str, path: Path) -> dict[str, Any]:
         if not isinstance(content, dict):
             raise Unusable("holds no object")
         # The trial (`core.models.trial`) reads only tokenizer.json; the server would read another version untried.
-        if any(version != "tokenizer.json" for version in content.get(_VERSIONS) or ()):
+        versions = content.get(_VERSIONS)
+        if versions and (not isinstance(versions, list) or set(map(str, versions)) != {"tokenizer.json"}):
             raise Unusable(f"names other files than tokenizer.json ({_VERSIONS}), which are not read")
         if content.get(_GGUF):
             raise Unusable("names a GGUF file, which is not read")

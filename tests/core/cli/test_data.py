@@ -238,6 +238,11 @@ MISTAKES = {
     "a recipe that is not there": (
         ["subset", "{keeper}", "x", "--recipe-file", "{tmp}/none.json"], "cannot be read (No such file or directory)",
     ),
+    "a recipe file with other options": (
+        ["subset", "{keeper}", "x", "--recipe-file", "r.json", "--held-out-share", "0"], "--held-out-share would",
+    ),
+    "a run with another model": (["loss", "{keeper}", "--run", "r", "--model", "m"], "so --model would have no effect"),
+    "an adapter without a run": (["loss", "{keeper}", "--adapter", "step 2"], "no --run is given"),
     "an export of an unknown subset": (["export", "nope"], "no subset 'nope'"),
     "an export of a path": (["export", "../keeper"], "'../keeper' cannot be used"),
     "an unknown export format": (["export", "keeper", "--format", "zip"], "'llama2', 'guanaco', 'messages'"),

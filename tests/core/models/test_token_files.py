@@ -29,6 +29,7 @@ MANY = [f"<{number}>" for number in range(10_001)]
         (CONFIG, {"fast_tokenizer_files": ["tokenizer.4.0.0.json"]}, "names other files than tokenizer.json"),
         (CONFIG, {"fast_tokenizer_files": ["tokenizer.json", "../tokenizer.1.json"]}, "names other files"),
         (CONFIG, {"fast_tokenizer_files": "tokenizer.1.json"}, "names other files"),
+        (CONFIG, {"fast_tokenizer_files": 2.5}, "names other files"),
         (CONFIG, {"gguf_file": "model.gguf"}, "names a GGUF file"),
         (SPECIAL, {"extra_special_tokens": MANY}, "has 10,001 entries"),
         (SPECIAL, {"eos_token": "x" * 5_000}, "a text of 5,000 characters"),
