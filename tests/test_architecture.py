@@ -20,9 +20,11 @@ MAY_IMPORT_HEAVY = (
     *("core/chat/cuda/", "core/evaluate/forward.py"),
     *(
         f"core/chat/{name}.py"
-        for name in ("adapters", "decoder", "lanes", "peft_model", "sampler", "plain", "probe", "adapter_probe")
+        for name in (
+            "adapters", "adapter_probe", "decoder", "growing_cache", "lanes", "peft_model", "plain", "probe", "sampler",
+        )
     ),
-)
+)  # fmt: skip
 
 
 def modules(node: ast.AST) -> list[str]:

@@ -52,7 +52,7 @@ def base_note(run: Run) -> str:
     """Return why the base model answers differently elsewhere than it does here, as a sentence."""
     config = run.config()
     precision = "unquantized" if config.quantization == "none" else f"in {config.quantization}"
-    note = f"While it was trained, the base model was loaded {precision}."
+    note = f"During the training, the base model was loaded {precision}."
     if config.model == embedded.NAME:
         note += (
             " Its weights here are 16-bit safetensors that were dequantized from a 4-bit GGUF file (Q4_1), so they "
@@ -142,7 +142,7 @@ print(labels[model(**text).logits.argmax().item()])"""
 
 
 def describe_result(run: Run) -> str:
-    """Return how far the training has lowered the held-out loss, as a part of a list."""
+    """Return the held-out loss before and after the training, as an item of a list."""
     reached = progress(run.events())
     base, tuned = reached.base_loss, reached.held_out_loss
     if not isinstance(base, float) or not isinstance(tuned, float):
@@ -179,9 +179,10 @@ def _contents(run: Run, adapter: str) -> dict[str, bytes | Path]:
 
 
 def _readme(run: Run, adapter: str, folder: Path) -> str:
-    kind, labels = "A LoRA adapter", ""
+    kind, labels, use = "A LoRA adapter", "", "To ask it a question"
     if run.config().classifies:
         kind, names = "A classifier: a LoRA adapter with a classification head", classifier.read(folder).labels
+        use = "To classify a text"
         labels = f"- {len(names):,} labels, in `{classifier.FILE}`: {plain(list_some(names, _SHOWN_LABELS))}\n"
     created = time.strftime("%Y-%m-%d", time.gmtime(run.state().created))
     # A name may come from a stranger's data, and viewers render this file.
@@ -194,7 +195,7 @@ def _readme(run: Run, adapter: str, folder: Path) -> str:
 - {base_note(run)}
 - All settings: `settings.yaml`
 {labels}
-To ask it a question, unpack this folder, and run in the folder above it:
+{use}, unpack this folder, and run in the folder above it:
 
 ```bash
 {INSTALL}

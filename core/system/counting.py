@@ -9,4 +9,9 @@ def counted(number: int, one: str, many: str = "") -> str:
         one: The noun for one, with its verb where the sentence has one: "row is".
         many: The same for another number: "rows are". Empty: `one` with an s.
     """
-    return f"{number:,} {one if number == 1 else many or f'{one}s'}"
+    return f"{number:,} {noun_for(number, one, many)}"
+
+
+def noun_for(number: int, one: str, many: str = "") -> str:
+    """Return the noun that agrees with a number which is shown elsewhere; the arguments are those of `counted`."""
+    return one if number == 1 else many or f"{one}s"

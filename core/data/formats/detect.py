@@ -81,7 +81,7 @@ def detect(rows: Sequence[Row], prompts_only: bool = False) -> Detection | None:
             _describe(others[0], rows) if others else "",
             candidates,
         )
-    # The runner-up is another one in words, too: two readings may have the same description.
+    # Two readings may have the same description; the runner-up must have another one.
     second = next((words for other in others if (words := _describe(other, rows)) != _describe(chosen, rows)), "")
     return Detection(
         chosen.reading,
