@@ -149,7 +149,7 @@ def _check_used(tuned: PeftModel, result: Any, name: str) -> None:
         name: Name of the adapter, for messages.
 
     Raises:
-        StudioError: One is missing or too many.
+        StudioError: A tensor is missing, or belongs to no parameter.
     """
     if unused := sorted(result.unexpected_keys):
         raise StudioError(
@@ -197,7 +197,7 @@ def _shared_tree(base: torch.nn.Module) -> torch.nn.Module:
         memo |= {
             id(kept): kept for name in ("quant_state", "state") if (kept := getattr(module, name, None)) is not None
         }
-    # PEFT changes some of its fields.
+    # PEFT changes some fields of the config.
     memo[id(base.config)] = copy.deepcopy(base.config)
     shared = copy.deepcopy(base, memo)
     # The base's hooks belong to its own rows of a batch (core.chat.adapters).

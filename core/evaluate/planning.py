@@ -98,7 +98,7 @@ def find_metric(name: str) -> Metric:
     """Return a metric by its name.
 
     Raises:
-        StudioError: There is none that a verdict can be based on.
+        StudioError: There is no metric of that name, or none that a verdict can be based on.
     """
     names = [known for known in METRICS if known not in NOT_JUDGED]
     if name not in names:

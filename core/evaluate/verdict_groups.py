@@ -48,7 +48,7 @@ def compare_groups(
         metric: The metric.
         scores: Its scores, with one row per prompt.
         groupings: Label of each prompt, (prompts,), by the name of the grouping.
-        seed: Of the bootstrap.
+        seed: Seed of the bootstrap.
 
     Returns:
         The groups, by grouping and from the largest to the smallest, and sentences about the correction.

@@ -29,7 +29,7 @@ from core.models.loading import load_base
 from core.settings import Settings
 from core.system.fast_imports import disable_compiler, pause_gc
 
-# Interval of the checks for a training run that needs the GPU; they read files, so not every step does it.
+# Interval of the checks for a training run that needs the GPU. They read files, so they are not made at every step.
 _RUN_CHECK_SECONDS = 2.0
 _REPORT_SECONDS = 0.5
 _STOPPED = "stopped", "Stopped on request. Resume it to continue."

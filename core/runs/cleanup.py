@@ -52,9 +52,9 @@ def _below(kind: str, folder: Path) -> Iterator[Item]:
 
 
 def _ended(settings: Settings) -> list:
-    open_ones = set(visibility.read(settings).runs)
+    published = set(visibility.read(settings).runs)
     runs = [run for run in RunStore(settings).runs() if run.state().status not in NOT_ENDED]
-    return [run for run in runs if run.id not in open_ones]
+    return [run for run in runs if run.id not in published]
 
 
 def _uploads(settings: Settings) -> Iterator[Item]:

@@ -17,6 +17,7 @@ from core.system.counting import counted
 
 # Texts that are tokenized to check the maximum length.
 _CHECKED_TEXTS = 400
+# Labels that a warning about rare labels names.
 _SHOWN = 4
 _FORECAST_LIMITS = (
     "The memory forecast is that of a model of this size that generates text: it leaves out the classifier's head, and "

@@ -97,9 +97,9 @@ def make_distinct(titles: Sequence[str], created: Sequence[float], ids: Sequence
     """Return the titles, with the date behind those that are the same, or with the id if the dates are the same, too.
 
     Args:
-        titles: Of all runs that are listed.
+        titles: Titles of all listed runs.
         created: When each was created, in seconds since the epoch.
-        ids: Of the runs.
+        ids: Their ids.
     """
     result = list(titles)
     for form in _DATE_FORMATS:

@@ -29,7 +29,7 @@ from core.system.process_limits import Limits
 
 # It takes about 11 CPU seconds, which other work of the machine may delay.
 _TIMEOUT_SECONDS = 300
-# Address space, most of which is torch's libraries, CPU time, and bytes of one file.
+# Limits in this order: bytes of address space, most of which torch's libraries take; CPU seconds; bytes of one file.
 _LIMITS = Limits(24 * 2**30, _TIMEOUT_SECONDS, 2**30)
 # The settings that decide the report; it is cached by them.
 _ADAPTER_FIELDS = ("model", "task", "quantization", "attention", *LoRASettings.model_fields)

@@ -57,7 +57,7 @@ def find_target(store: EvaluationStore, name: str) -> Target:
         name: Id of an evaluation, of a run, or "RUN/step 20".
 
     Raises:
-        StudioError: There is neither.
+        StudioError: There is neither an evaluation nor a run of that name.
     """
     for run in store.runs.runs():
         if run.id == parse_lane(name)[0]:
@@ -75,7 +75,7 @@ def check_installed() -> None:
     """Check that the package is there.
 
     Raises:
-        StudioError: It is not.
+        StudioError: It is not there.
     """
     if importlib.util.find_spec("lm_eval") is None:
         raise StudioError(f"The package lm-eval is not installed. Install it with: {INSTALL}")

@@ -7,9 +7,9 @@
         share             share of them that stand in a span, 0 to 1
         spans             the spans, longest first: start and end in characters, tokens, row of the run's subset
 
-A tokenizer may split the first word of an answer otherwise than inside a text, so a span can miss its first token. The
-metadata has the size of answers.jsonl when the file was made, and the longest spans. A file that does not match the
-answers is not shown. It is replaced atomically.
+A tokenizer may split a word at the start of an answer in another way than inside a text, so a span can miss its first
+token. The metadata has the size of answers.jsonl when the file was made, and the longest spans. A file that does not
+match the answers is not shown. It is replaced atomically.
 """
 
 import json
@@ -44,7 +44,7 @@ COPIED = Metric(
 )  # fmt: skip
 # Number of spans that the table of the longest ones shows; each has another text.
 LONGEST = 20
-# A higher number makes existing traces outdated; raise it whenever a value would change.
+# Raise it whenever a value would change: existing traces are then outdated.
 _VERSION = 1
 _METADATA = b"studio"
 _GROUP_ROWS = 1000

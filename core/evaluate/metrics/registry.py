@@ -13,7 +13,7 @@ out would reward a model for answering nothing.
 from dataclasses import dataclass
 from typing import Literal
 
-# A higher number makes the scores of existing evaluations anew; raise it whenever a value would change.
+# Raise it whenever a value would change: existing evaluations are then scored again.
 VERSION = 2
 
 

@@ -50,7 +50,7 @@ def bootstrap_interval(sums: ClusterSums, *, seed: int, confidence: float, resam
 
     Args:
         sums: At least two clusters whose residuals are not all 0.
-        seed: Of the resamples.
+        seed: Seed of the resamples.
         confidence: Such as 0.95.
         resamples: Number of resamples.
     """

@@ -31,7 +31,7 @@ class PairedSpread:
     Attributes:
         deviation: Standard deviation of the difference of a row.
         discordance: For right/wrong, the share of rows in which the lanes differ; None for other metrics.
-        design_effect: By which factor rows in conversations say less than as many independent rows; 1 for one row each.
+        design_effect: How many rows in conversations say as much as one independent row; 1 for one row each.
     """
 
     deviation: float
@@ -40,7 +40,7 @@ class PairedSpread:
 
 
 def design_effect(sizes: np.ndarray, correlation: float) -> float:
-    """Return by which factor rows in clusters say less than independent rows.
+    """Return how many rows in clusters say as much as one independent row.
 
     1 + ((1 + cv²) · mean − 1) · correlation, with the mean and the coefficient of variation cv of the sizes (Kish 1965,
     Survey Sampling; Eldridge, Ashby and Kerry 2006, International Journal of Epidemiology 35).
@@ -77,7 +77,7 @@ def power(difference: float, rows: int, spread: PairedSpread) -> float:
     Args:
         difference: True mean difference; for right/wrong, of the shares, at most the discordance.
         rows: Number of rows.
-        spread: Of the differences.
+        spread: Spread of the differences.
     """
     independent = rows / spread.design_effect
     if independent < MIN_CLUSTERS:
@@ -138,7 +138,7 @@ def detectable_difference(rows: int, spread: PairedSpread) -> float | None:
 
     Args:
         rows: Number of rows.
-        spread: Of the differences.
+        spread: Spread of the differences.
     """
     from scipy.optimize import brentq
 
@@ -154,7 +154,7 @@ def rows_to_detect(difference: float, spread: PairedSpread) -> int | None:
 
     Args:
         difference: True mean difference, not 0.
-        spread: Of the differences.
+        spread: Spread of the differences.
     """
     if not difference:
         return None
