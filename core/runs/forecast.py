@@ -197,8 +197,9 @@ def _fused_activations(
 
 
 def find_smaller_settings(
-    shape: ModelShape, config: QLoRAConfig, has_checkpointing: bool, free: float, fused: bool = False
-) -> tuple[dict[str, Any], str] | None:
+    shape: ModelShape, config: QLoRAConfig, has_checkpointing: bool, free: float, fused: bool = False,
+    dtype_bytes: int = 2,
+) -> tuple[dict[str, Any], str] | None:  # fmt: skip
     """Return the smallest change of settings with which a run fits, and what it does; None if nothing helps.
 
     Changes that keep the result come first: recomputing, offloading, then smaller passes with as many rows per update.
@@ -210,13 +211,14 @@ def find_smaller_settings(
         has_checkpointing: Whether the run recomputes activations already.
         free: Bytes of the GPU that the run may use.
         fused: Whether the blocks are fused.
+        dtype_bytes: Bytes per number of the compute dtype.
     """
 
     def fits(changes: dict[str, Any]) -> bool:
         changed = config.model_copy(update=changes)
         wish = changed.gradient_checkpointing
         on = wish in ("on", "offload") or (has_checkpointing and wish == "auto")
-        return forecast(shape, changed, on, fused=fused).device <= free
+        return forecast(shape, changed, on, dtype_bytes, fused).device <= free
 
     return next((change for change in _smaller_settings(config, has_checkpointing, fused) if fits(change[0])), None)
 
