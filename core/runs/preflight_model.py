@@ -134,15 +134,23 @@ def _report(model: Model | None, text: str | None, adapter: str) -> dict[str, An
             input=json.dumps({"model": model and asdict(model), "text": text, "adapter": json.loads(adapter)}),
             capture_output=True, text=True, env=environment, timeout=_TIMEOUT_SECONDS,
         )  # fmt: skip
+    except subprocess.TimeoutExpired as error:
+        raise _unexamined(f"it took more than {_TIMEOUT_SECONDS} seconds") from error
+    try:
         report = json.loads(done.stdout.splitlines()[-1])
-    except (subprocess.TimeoutExpired, IndexError, ValueError) as error:
-        raise StudioError(
-            f"The model could not be examined before the run ({type(error).__name__}). Try again; if it stays so, "
-            "check that enough memory is free."
-        ) from error
+    except (IndexError, ValueError) as error:
+        print(done.stderr, file=sys.stderr)
+        last_line = next(iter(done.stderr.strip().splitlines()[-1:]), "no message")
+        raise _unexamined(f"its process ended with status {done.returncode}: {last_line[:200]}") from error
     if report.get("unreadable"):
         raise StudioError(report["unreadable"])
     return report
+
+
+def _unexamined(reason: str) -> StudioError:
+    return StudioError(
+        f"The model could not be examined before the run ({reason}). Check that enough memory is free, then try again."
+    )
 
 
 def examine(model_config: Any, config: QLoRAConfig) -> dict[str, Any]:

@@ -143,10 +143,13 @@ def test_refused_run_leaves_no_process_and_no_folder(runs, monkeypatch):
     assert runs.runs() == []
 
 
-def test_examination_without_report_is_an_error(studio, monkeypatch):
+def test_examination_without_report_is_an_error_with_the_reason(studio, monkeypatch, capfd):
     folder_of(studio, "llama")
     preflight_model._report.cache_clear()
-    dead = subprocess.CompletedProcess([], -9, "", "")
+    dead = subprocess.CompletedProcess([], 1, "", "Traceback\nMemoryError: bad_alloc\n")
     monkeypatch.setattr(preflight_model.subprocess, "run", lambda *_, **__: dead)
-    found = preflight_model.findings(catalogue.find(studio, "tiny"), QLoRAConfig(model="tiny"))
-    assert [finding.text[:32] for finding in found] == ["The model could not be examined "]
+    (found,) = preflight_model.findings(catalogue.find(studio, "tiny"), QLoRAConfig(model="tiny"))
+    assert found.text.startswith("The model could not be examined ")
+    # The reason is that of the other process, whose whole output goes to the server's log.
+    assert "status 1: MemoryError: bad_alloc" in found.text
+    assert capfd.readouterr().err.startswith("Traceback\n")
