@@ -223,7 +223,8 @@ class DataCompare(BaseModel):
         """Print the counts."""
         found = compare.compare(Settings().prepare(), self.left, self.right)
         print(f"{found.common:,} conversations in both, of {found.left_size:,} and {found.right_size:,} distinct ones")
-        print(f"{found.crossed:,} are training rows of one and held-out rows of the other")
+        crossed = counted(found.crossed, "is a training row", "are training rows")
+        print(f"{crossed} of one and held out in the other")
 
 
 def _print_export(result: export.ExportResult) -> None:

@@ -87,9 +87,10 @@ def _print_counts(data: Dataset, read: ParsedDataset, about: Report) -> None:
     elif about.runner_up:
         print(printable(f"It could also be {about.runner_up}."))
     if read.ends_on_user:
-        print(f"{read.ends_on_user:,} end on a user turn: the turns after their last answer are left out.")
+        ends = counted(read.ends_on_user, "ends", "end")
+        print(f"{ends} on a user turn: the turns after the last answer are left out.")
     if read.duplicates:
-        print(f"{read.duplicates:,} are exact duplicates of an earlier row.")
+        print(f"{counted(read.duplicates, 'is an exact duplicate', 'are exact duplicates')} of an earlier row.")
     for reason, count in {} if about.undecided else read.problems.items():
         rows = list_some(read.examples[reason], _MAX_ROWS, count)
         print(printable(f"{count:,} cannot be used: {reason} (row {rows})."))

@@ -118,7 +118,8 @@ class ColumnStatistics:
         sentences = []
         if self.uncounted:
             sentences.append(
-                f"{self.uncounted:,} cells are in columns past the first {_MAX_COUNTED_NAMES:,}; they are not read"
+                f"{counted(self.uncounted, 'cell is', 'cells are')} in columns past the first {_MAX_COUNTED_NAMES:,}, "
+                "which are not read"
             )
         for name, kinds in self.kinds.items():
             if len(kinds) < 2:

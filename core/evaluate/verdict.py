@@ -20,6 +20,7 @@ from core.evaluate.statistics.paired import PairedDifference, PairedScores, comp
 from core.evaluate.statistics.power import detectable_difference, rows_to_detect, spread_of
 from core.evaluate.verdict_groups import GroupDifference, compare_groups, outcome_of
 from core.evaluate.verdict_text import describe_change, describe_need, describe_outcome
+from core.system.counting import verb_for
 
 AUTO = "auto"
 # Why a metric decides, by its name.
@@ -214,7 +215,8 @@ def _describe_rows(metric: Metric, found: PairedDifference) -> list[str]:
     notes = []
     if found.missing:
         total = found.rows + found.missing
-        notes.append(f"{found.missing:,} of {total:,} rows are left out, as a model has no value there.")
+        left_out = f"{found.missing:,} of {total:,} rows {verb_for(found.missing)} left out"
+        notes.append(f"{left_out}, as a model has no value there.")
     if metric.summary == "corpus":
         notes.append(f"{metric.title}: here each row counts equally; a model's own number weights rows by length.")
     return notes

@@ -38,7 +38,7 @@ from core.system.jobs import Progress, ignore_progress
 
 COPIED = Metric(
     "copied_from_training", "Share copied from the training rows", "neither", "share", "",
-    f"Which share of an answer stands word for word in the rows that the run was trained on, in spans of at least "
+    f"The share of an answer that stands word for word in the rows that the run was trained on, in spans of at least "
     f"{MIN_TOKENS} tokens. Tokens in such spans / tokens of the answer, with the longest spans found by a suffix array "
     "over the training texts (Manber and Myers 1993; verbatim memorization as in Carlini et al. 2023).",
 )  # fmt: skip
