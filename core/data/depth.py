@@ -1,4 +1,4 @@
-"""How deep lists and objects are nested inside each other."""
+"""Depth to which lists and objects are nested inside each other."""
 
 from typing import Any
 

@@ -29,7 +29,7 @@ _DISCORDANCE = 0.2
 
 @dataclass(frozen=True)
 class Assumption:
-    """How much the paired differences of a metric are assumed to vary.
+    """Assumed variation of the paired differences of a metric.
 
     Attributes:
         spread: The variation.

@@ -1,1 +1,1 @@
-"""Which models there are (`catalogue`), the one that is always there (`embedded`), and loading them (`loading`)."""
+"""Models: the list of those that can be used (`catalogue`), the built-in one (`embedded`), and loading (`loading`)."""

@@ -24,7 +24,7 @@ _TEXT_FIELDS = (
 )  # fmt: skip
 # An object of more texts than this is hardly a question and its answer.
 _MOST_TEXTS = 3
-# So many rows with the same text are no accident.
+# This many rows with the same text are no accident.
 _MIN_VARIED = 3
 
 

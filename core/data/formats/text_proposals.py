@@ -42,7 +42,7 @@ _MAX_UNNAMED_NUMBERS = 5
 # contain only one.
 _MAX_NAMED_LABELS = 200
 _MAX_LABEL_CHARACTERS = 40
-# In so many rows, a label comes back.
+# From this many rows on, at least one label must occur twice.
 _MIN_REPEATING_ROWS = 8
 _MIN_SENTENCE_WORDS = 3
 # Words of a column of ratings, their greatest value, and how many different ones there may be.

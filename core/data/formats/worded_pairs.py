@@ -20,7 +20,7 @@ _ANSWER_WORDS = frozenset(
     ("answer", "answers", "response", "responses", "reply", "completion", "output", "solution", "summary", "summaries")
 )
 _ITEM = re.compile(r"\.\d+(?=\.)|\[\d+\]")
-# A header of so many words is a sentence, as in a form.
+# A header of this many words is a sentence, as in a form.
 _MIN_SENTENCE_WORDS = 6
 # Words of a column about the answer.
 _REMARK_WORDS = frozenset(("status", "user", "users", "id", "ids", "score", "date"))

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 # The first bytes that are compared; the signature of an ISO file (MP4) begins at byte 4, that of a TAR archive at 257.
 HEAD_BYTES = 512
-# So much of an old Office file is searched for the name of its main stream.
+# Bytes at the beginning of an old Office file in which the name of its main stream is searched for.
 _SEARCHED_BYTES = 4 * 2**20
 _PICTURE = "A picture has no rows. Choose a file of text, such as .jsonl or .csv"
 _SOUND = "A recording has no rows. Choose a file with its transcript"

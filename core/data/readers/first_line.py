@@ -40,7 +40,8 @@ _OTHER_NAMES = (
     "rating", "email", "version", "description", "comment", "comments", "notes", "length", "split", "quality",
 )  # fmt: skip
 _MIN_CELLS = 3
-# A short name has at most so many words, and the long texts below it are at least so many times as long.
+# Maximum words of a short name; minimum length of the texts below it, as a multiple of its own; and minimum length of
+# long texts, in characters.
 _MAX_NAME_WORDS, _MIN_LONGER, _LONG = 2, 3, 30
 
 

@@ -22,7 +22,7 @@ SPLIT_NAMES = TRAIN_SPLIT_NAMES | {
 }  # fmt: skip
 # Levels of objects in which a list of rows is searched, and the fewest rows of such a list.
 _MAX_LEVELS, _MIN_NESTED_ROWS = 3, 2
-# An object with a text of so many words is a row itself.
+# An object with a text of this many words is a row itself.
 _MIN_TEXT_WORDS = 4
 
 

@@ -20,13 +20,13 @@ POWER, LEVEL = 0.8, 0.05
 MAX_ROWS = 1_000_000
 # Numbers of differing rows further from their mean than this many standard deviations have no weight.
 _TAIL_DEVIATIONS = 6
-# The number of rows that a difference needs is found up to one part in so many.
+# The number of rows that a difference needs is found with a relative error of 1 / this number.
 _PRECISION = 500
 
 
 @dataclass(frozen=True)
 class PairedSpread:
-    """How much the paired differences of a metric vary, from data or assumed.
+    """Variation of the paired differences of a metric, measured or assumed.
 
     Attributes:
         deviation: Standard deviation of the difference of a row.
