@@ -8,12 +8,11 @@ A folder without whole.json was being written when the worker crashed. It is nev
 
 import os
 import shutil
-import sys
 from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
 
-from core.system.files import read_json, write_json
+from core.system.files import log_unreadable, read_json, write_json
 
 # Name of the file that marks a checkpoint as complete, as earlier versions wrote it.
 _MARK = "whole.json"
@@ -59,7 +58,7 @@ def complete(checkpoints: Path) -> list[Checkpoint]:
         try:
             found.append(_read_mark(mark))
         except OSError as error:
-            print(f"A checkpoint is left out, because its mark cannot be read: {error}", file=sys.stderr)
+            log_unreadable(mark, str(error))
     return sorted((checkpoint for checkpoint in found if checkpoint), key=lambda checkpoint: checkpoint.step)
 
 

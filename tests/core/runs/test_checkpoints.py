@@ -39,7 +39,7 @@ def test_checkpoint_whose_mark_the_system_cannot_read_is_not_removed(tmp_path, c
         checkpoints.remove_incomplete(tmp_path)
     assert checkpoints.folder_of(tmp_path, 10).is_dir()
     assert steps(tmp_path) == [5]
-    assert "its mark cannot be read" in capsys.readouterr().err
+    assert "whole.json cannot be read and is left out" in capsys.readouterr().err
 
 
 @given(
