@@ -30,6 +30,7 @@ class Item:
     Attributes:
         kind: One of `KINDS`.
         name: Path below STUDIO_HOME or below the folder of uploads.
+        path: Path on the disk.
         size: Bytes.
         age: Seconds since the last change.
     """

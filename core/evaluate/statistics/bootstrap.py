@@ -5,7 +5,7 @@ are sampled with replacement, and the estimate's distance from the original one 
 
     t* = (estimate* − estimate) / error*,   interval = estimate ± quantile of |t*| · error   (Hall 1988, JRSS B 50)
 
-With 20 clusters, percentile and BCa intervals covered 84 to 93 % in place of 95 %, and the equal-tailed studentized one
+With 20 clusters, percentile and BCa intervals covered 84 to 93 % instead of 95 %, and the equal-tailed studentized one
 91 % for heavy tails. Two corrections are for unequal clusters: the error of the original is that of the jackknife, and
 it is multiplied by the ratio of Student quantiles for the effective and the real number of clusters.
 

@@ -62,7 +62,7 @@ class Projection:
             self.dropout = getattr(module.lora_dropout[name], "p", 0.0)
 
     def unpack(self, weights: torch.Tensor, lora_down: torch.Tensor, first: int, pad: int) -> None:
-        """Write the frozen weight and the factors into their places.
+        """Write the frozen weight and the factors into the matrices of the group.
 
         Args:
             weights: (out features, in features + columns), becomes [W, s B].
