@@ -90,7 +90,10 @@ def _part(name: str, value: Any) -> str:
     if name == "model":
         # The owner of a Hub id says little.
         text = text.rpartition("/")[2]
-    return _SHORT_FORMS[name].format(text) if name in _SHORT_FORMS else f"{TITLES[name].lower()} {text}"
+    if name not in _SHORT_FORMS:
+        return f"{TITLES[name].lower()} {text}"
+    part = _SHORT_FORMS[name].format(text)
+    return part.removesuffix("s") if text == "1" and part.endswith((" epochs", " steps")) else part
 
 
 def make_distinct(titles: Sequence[str], created: Sequence[float], ids: Sequence[str]) -> list[str]:

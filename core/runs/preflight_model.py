@@ -24,6 +24,7 @@ from core.runs.config import TITLES, QLoRAConfig
 from core.runs.config.lora import LoRASettings
 from core.runs.findings import Finding
 from core.settings import hardware
+from core.system.counting import counted
 from core.system.launch import python_path
 from core.system.process_limits import Limits
 
@@ -234,9 +235,10 @@ def _apply(model: Any, found: targets.Targets, config: QLoRAConfig, report: dict
         )
     trained = sum(parameter.numel() for parameter in peft.parameters() if parameter.requires_grad)
     head = ", the classifier's head among them" if found.head else ""
-    whole = f"; {len(found.whole)} are fully trained{head}" if found.whole else ""
+    whole = f"; {counted(len(found.whole), 'is', 'are')} fully trained{head}" if found.whole else ""
     adapted = len(tuner.targeted_module_names) + len(parameters)
-    report["fine"] = f"{adapted} modules get an adapter{whole}: {trained:,} parameters are trained."
+    modules = counted(adapted, "module gets", "modules get")
+    report["fine"] = f"{modules} an adapter{whole}: {counted(trained, 'parameter is', 'parameters are')} trained."
 
 
 def _too_large_a_rank(model: Any, found: targets.Targets, config: QLoRAConfig) -> list[str]:

@@ -57,7 +57,7 @@ CASES = [
     ("llama", {"lora_targets": "q_prj"}, "problem", "'q_prj' matches no module of tiny. Expected all-linear"),
     ("llama", {"modules_to_save": "embed_token"}, "problem", "'embed_token' is not in tiny. Expected one or more of:"),
     ("llama", {"modules_to_save": "up_proj"}, "problem", "up_proj is quantized to nf4 and cannot be fully trained"),
-    ("llama", {"modules_to_save": "lm_head"}, "fine", "14 modules get an adapter; 1 are fully trained"),
+    ("llama", {"modules_to_save": "lm_head"}, "fine", "14 modules get an adapter; 1 is fully trained"),
     ("mamba", {}, "warning", "all-linear leaves out out_proj of tiny: PEFT cannot adapt them in a Mamba block."),
     ("mamba", {"lora_targets": "attention"}, "problem", "The target 'attention' matches no module of tiny."),
     ("gemma2", {"attention": "sdpa"}, "problem", "caps its attention scores, which Attention sdpa leaves out"),
