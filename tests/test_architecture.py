@@ -20,7 +20,17 @@ MAY_IMPORT_HEAVY = (
     *("core/chat/cuda/", "core/evaluate/forward.py"),
     *(
         f"core/chat/{name}.py"
-        for name in ("adapters", "decoder", "lanes", "peft_model", "sampler", "plain", "probe", "adapter_probe")
+        for name in (
+            "adapters",
+            "decoder",
+            "growing_cache",
+            "lanes",
+            "peft_model",
+            "sampler",
+            "plain",
+            "probe",
+            "adapter_probe",
+        )
     ),
 )
 
