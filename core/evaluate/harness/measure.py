@@ -27,6 +27,7 @@ from core.evaluate.harness.task_files import find_folder, read_tasks
 from core.evaluate.prompts import Prompt
 from core.evaluate.store import EvaluationStore
 from core.models import catalogue
+from core.models.download import fetch
 from core.system.jobs import Progress, ignore_progress
 
 if TYPE_CHECKING:
@@ -147,6 +148,7 @@ def _load(
     arbiter.check_fits_beside_run(store.runs, base.config, "evaluation")
     arbiter.check_fits_free_memory(store.settings, base.config)
     model = catalogue.find(store.settings, base.model, base.revision, lambda text: progress(0.0, text))
+    fetch(model, lambda text: progress(0.0, text))
     loaded = load_base(model, base.precision, base.attention)
     models = []
     for lane in resolved.lanes:
