@@ -18,10 +18,8 @@ MAY_IMPORT_HEAVY = (
     "core/kernels/",
     "core/train/",
     *("core/chat/cuda/", "core/evaluate/forward.py"),
-    *(
-        f"core/chat/{name}.py"
-        for name in ("adapters", "decoder", "lanes", "peft_model", "sampler", "plain", "probe", "adapter_probe")
-    ),
+    *(f"core/chat/{name}.py" for name in ("adapters", "adapter_probe", "decoder", "growing_cache", "lanes")),
+    *(f"core/chat/{name}.py" for name in ("peft_model", "plain", "probe", "sampler")),
 )
 
 
