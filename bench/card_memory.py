@@ -48,9 +48,9 @@ def make_rows(length: int, count: int) -> list[dict[str, Any]]:
     import torch
 
     ids = torch.randint(3, 32000, (count, length)).tolist()
-    silent = length // 3
+    masked = length // 3
     return [
-        {"row": number, "input_ids": row, "labels": [-100] * silent + row[silent:]} for number, row in enumerate(ids)
+        {"row": number, "input_ids": row, "labels": [-100] * masked + row[masked:]} for number, row in enumerate(ids)
     ]
 
 
@@ -156,7 +156,7 @@ def run_in_process(work: Callable[..., Any], *arguments: Any) -> Any:
 
 def main() -> None:
     """Measure the grid if it is wanted, then the presets, and print their tables."""
-    # As for the worker.
+    # The worker has the same setting.
     os.environ["PYTORCH_CUDA_ALLOC_CONF"] = "expandable_segments:True"
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(

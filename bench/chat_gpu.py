@@ -37,7 +37,7 @@ from bench.chat_gpu_peers import (  # noqa: E402
 
 FLOOR_SECONDS = 3.8e9 / 3.0e12
 CONTINUOUS = "continuous batching"
-# For a peer in a process of its own.
+# Limit of a peer in a process of its own.
 _PEER_TIMEOUT_SECONDS = 240
 # Tokens that every sequence must have before steps are timed: prompts are read by then.
 _SETTLING_TOKENS = 8
@@ -126,7 +126,7 @@ def answer(
     return (time.perf_counter() - began) / (length - before), answers
 
 
-def answer_prompt_set(machine, adapters, prompts: int = SET_PROMPTS, length: int = SET_NEW_TOKENS) -> tuple[float, int]:
+def answer_prompt_set(runtime, adapters, prompts: int = SET_PROMPTS, length: int = SET_NEW_TOKENS) -> tuple[float, int]:
     """Answer prompts of 100 to 199 tokens in two lanes as an evaluation does.
 
     Returns:
@@ -137,10 +137,10 @@ def answer_prompt_set(machine, adapters, prompts: int = SET_PROMPTS, length: int
     from core.chat.cuda.decoder import OFFLINE_CHUNK_TOKENS, CudaDecoder
     from core.evaluate.batch_generate import JOIN_SHARE, MAX_SEQUENCES, PAGED_SHARE
 
-    config = machine.weights.model.config
+    config = runtime.weights.model.config
     # Keys and values, two bytes each.
     bytes_per_sequence = (200 + length) * 4 * config.num_hidden_layers * config.hidden_size
-    decoder = CudaDecoder(machine, adapters, chunk=OFFLINE_CHUNK_TOKENS)
+    decoder = CudaDecoder(runtime, adapters, chunk=OFFLINE_CHUNK_TOKENS)
     limit = min(MAX_SEQUENCES["paged"], int(PAGED_SHARE * torch.cuda.mem_get_info()[0] / bytes_per_sequence))
     waiting = [(100 + seed % 100, seed, name) for seed in range(prompts) for name in (None, "tuned")]
     # The longest first, as in an evaluation, so that the memory that is needed shows early.
@@ -177,8 +177,8 @@ def measure_lanes(model, adapter: Path, expected: dict[str | None, list[int]]) -
     torch.cuda.empty_cache()
     torch.cuda.reset_peak_memory_stats()
     began = time.perf_counter()
-    machine = CudaRuntime(model)
-    decoder = CudaDecoder(machine, adapters)
+    runtime = CudaRuntime(model)
+    decoder = CudaDecoder(runtime, adapters)
     torch.cuda.synchronize()
     loaded = time.perf_counter() - began
     _, answers = answer(decoder, LANES["base and tuned"], 200, 16)
@@ -189,7 +189,7 @@ def measure_lanes(model, adapter: Path, expected: dict[str | None, list[int]]) -
     print(f"Two lanes of 4,096 tokens: peak {held:.2f} GiB, {reserved:.2f} GiB with what the allocator keeps.")
     print_lane_table(decoder)
     print_agreement(decoder, expected)
-    rate, count = answer_prompt_set(machine, adapters)
+    rate, count = answer_prompt_set(runtime, adapters)
     print(f"256 prompts x 2 lanes x 256 tokens: {rate:,.0f} tok/s, {count} sequences at once.", flush=True)
 
 

@@ -170,7 +170,7 @@ def print_table(whole: Run, resumed: Run) -> None:
 
 
 def prepare(home: Path, tiny: bool) -> tuple[RunStore, dict[str, Any]]:
-    """Make the model and the rows in `home`, and return the store and the settings of a run with them."""
+    """Make the model and the rows in `home`; return the runs' store, and the settings of a run on them."""
     models, words, longest = home / "models", TINY_VOCABULARY if tiny else VOCABULARY, 200 if tiny else 1000
     models.mkdir()
     make_tokenizer(home / "tokenizer", words)

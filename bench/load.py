@@ -118,7 +118,7 @@ class Visitor(threading.Thread):
             self._cause(page, "vote", {}, {"value": self.rng.choice(["left", "right", "tie"])})
 
     def _cause(self, page: PageClient, name: str, changed: dict[str, Any], event_data: dict | None = None) -> None:
-        """Cause one of `EVENTS`, and wait for its end.
+        """Send one of `EVENTS`, and wait for its end.
 
         Args:
             page: The visitor's page.
@@ -150,7 +150,7 @@ def wait_until(condition: Callable[[], bool], limit: float = 600) -> None:
     """Wait until a condition holds, at most `limit` seconds.
 
     Raises:
-        TimeoutError: It does not hold by then.
+        TimeoutError: The condition does not hold by then.
     """
     ends = time.monotonic() + limit
     while not condition():

@@ -103,12 +103,12 @@ def run_seed(scratch: Path, seed: int, options: argparse.Namespace, models: Path
 
 
 def main() -> None:
-    """Print the table."""
+    """Run all cases of all seeds, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("file", type=Path, help="a TSV or CSV file with a text and a label, 0 or 1")
-    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--seeds", type=int, default=5, help="number of seeds (default: %(default)s)")
     parser.add_argument("--at-once", type=int, default=1, help="seeds that run at the same time")
-    parser.add_argument("--cases", nargs="+", choices=list(CASES), default=list(CASES))
+    parser.add_argument("--cases", nargs="+", choices=list(CASES), default=list(CASES), help="cases (default: all)")
     parser.add_argument("--rows", type=int, default=200, help="held-out rows; four times as many are trained on")
     options = parser.parse_args()
     options.file = options.file.resolve()

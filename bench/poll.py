@@ -2,7 +2,7 @@
 
     python bench/poll.py [--polls 40] [--steps 600]
 
-A run that consists of files has some hundred steps; before each poll, one more step is written to it, as a worker does.
+A run without a worker has several hundred steps; before each poll, one more step is written to it, as a worker does.
 The client asks as the page does, and reads the answer. The bytes are those of the event's answer as JSON.
 """
 
@@ -43,7 +43,7 @@ def is_sent(value: Any) -> bool:
 
 
 def running_run(store: RunStore, steps: int) -> Run:
-    """Return a run that this process seems to train."""
+    """Return a run whose state names this process as its worker."""
     run = store.create(QUICK_DEMO.config())
     run.save_state(RunState(status="running", created=time.time()).with_process(psutil.Process().pid))
     write(run, [*EVENTS[:3], *map(step_event, range(1, steps + 1))])

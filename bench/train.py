@@ -96,7 +96,7 @@ class Measurement:
     def __init__(self, options: argparse.Namespace, variant: str, case: str):
         environment = os.environ | {"HF_HUB_OFFLINE": "1"}
         if variant.startswith("studio"):
-            # As for the worker.
+            # The worker has the same setting.
             environment["PYTORCH_CUDA_ALLOC_CONF"] = "expandable_segments:True"
         if variant.startswith("Unsloth") and options.unsloth_site:
             environment["PYTHONPATH"] = options.unsloth_site
@@ -138,7 +138,7 @@ def main() -> None:
     parser.add_argument("--cases", nargs="*", choices=CASES, default=list(CASES), help="cases (default: all)")
     parser.add_argument("--variant", help=argparse.SUPPRESS)
     parser.add_argument("--case", help=argparse.SUPPRESS)
-    parser.add_argument("--profile", action="store_true", help="print the operators of a step of --variant")
+    parser.add_argument("--profile", action="store_true", help="print the operators of two steps of --variant")
     options = parser.parse_args()
     if options.variant == "matrix rate":
         print_matrix_rate()

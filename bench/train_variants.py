@@ -110,7 +110,9 @@ def _load_transformers(folder: str, length: int, checkpointing: bool) -> tuple[A
     return model, tokenizer, lora, load_seconds
 
 
-def studio_trainer(variant: str, case: str, folder: str, ids: list[list[int]], out: str, steps: int) -> tuple[Any, Any]:
+def studio_trainer(
+    variant: str, case: str, folder: str, ids: list[list[int]], out: str, steps: int
+) -> tuple[Any, float]:
     """Return the studio's trainer, and the seconds that loading the model took."""
     from core.kernels.attention import PACKED
     from core.models.catalogue import Model
@@ -131,9 +133,9 @@ def studio_trainer(variant: str, case: str, folder: str, ids: list[list[int]], o
     rows = [{"row": i, "input_ids": row, "labels": [-100, *row[1:]]} for i, row in enumerate(ids)]
     began = time.monotonic()
     base = load_base(Model("bench", "bench", folder, True), Precision(), PACKED)
-    loaded = time.monotonic() - began
+    load_seconds = time.monotonic() - began
     arguments = make_sft_config(config, out, steps)
     arguments.train_sampling_strategy = "sequential"
     trainer = StudioTrainer(config, base, rows, args=arguments)
     print("\n".join(trainer.notes))
-    return trainer, loaded
+    return trainer, load_seconds

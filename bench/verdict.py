@@ -44,10 +44,10 @@ def cover(case: tuple[str, str, int, int]) -> str:
         counts["below"] += made.truth > found.high
         counts["above"] += made.truth < found.low
         widths.append(found.high - found.low)
-    made = len(widths)
-    if not made:
+    intervals = len(widths)
+    if not intervals:
         return f"| {kind} | {sizes} | {clusters} | | | | | {counts['none']:,} |"
-    below, above = counts["below"] / made, counts["above"] / made
+    below, above = counts["below"] / intervals, counts["above"] / intervals
     return (f"| {kind} | {sizes} | {clusters} | {1 - below - above:.1%} | {below:.1%} | {above:.1%} | "
             f"{np.mean(widths):.3f} | {counts['none']:,} |")  # fmt: skip
 

@@ -246,7 +246,7 @@ def check_event_data(function: BlockFunction, event: gr.EventData | None) -> Non
     """Check that an event carries what its kind needs; Gradio would fail on a selection without an index.
 
     Raises:
-        StudioError: It does not.
+        StudioError: The event carries something else, or nothing.
     """
     if event is None or function.fn is None:
         return

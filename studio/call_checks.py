@@ -42,7 +42,7 @@ def check_result(blocks: AuthorizedBlocks, request: Request, path: str, caller: 
     Gradio notices a missing one after its answer has begun.
 
     Raises:
-        RefusalError: There is none, or it is another caller's.
+        RefusalError: There is no such call, or it is another caller's.
     """
     if request.method != "GET" or not (found := _RESULT_ROUTES.fullmatch(path)):
         return

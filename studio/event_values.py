@@ -27,7 +27,7 @@ def check_depth(*values: Any) -> None:
     """Check that no value is nested too deeply.
 
     Raises:
-        StudioError: One is.
+        StudioError: A value is nested too deeply.
     """
     level: list[Any] = list(values)
     # One level after the other instead of recursion.

@@ -10,7 +10,8 @@ from components.model_form import build_field, non_empty_values
 from core.errors import StudioError, sentences
 from core.export.card import usage
 from core.export.config import FORMS, ExportConfig
-from core.export.job import Exported, export
+from core.export.result import Exported
+from core.export.tasks import export
 from core.runs.store import RunStore
 from core.system.jobs import Job, Jobs
 from core.system.sizes import format_size

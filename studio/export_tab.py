@@ -1,12 +1,14 @@
 """Export tab: download a trained adapter for PEFT, or its model merged, as GGUF or for Ollama."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
+from gradio.components import Component
 
 from components.conversation import empty_html, skeleton_html
-from components.download import build_download
-from components.progress_bar import build_progress_bar
+from components.download import Download, build_download
+from components.progress_bar import ProgressBar, build_progress_bar
 from core.errors import StudioError
 from core.export.adapter import INSTALL, base_name, base_note, example_code, list_files, write_adapter
 from core.export.config import FORMS
@@ -83,6 +85,39 @@ def _about_html(run: Run, adapter: str) -> str:
     )  # fmt: skip
 
 
+@dataclass(frozen=True)
+class ExportWidgets:
+    """Widgets of the tab.
+
+    Attributes:
+        run: The list of runs.
+        adapter: The list of a run's adapters.
+        form: The form of the export.
+        download: Writes and downloads an adapter's zip.
+        start: Starts the export of a merged model.
+        form_text: Describes the form.
+        settings_row: The row of the settings.
+        settings: The settings by field name.
+        bar: The progress of an export.
+        file: Downloads the exported file.
+        result: The exported file and its comparison.
+        about: Describes the adapter's zip.
+    """
+
+    run: gr.Dropdown
+    adapter: gr.Dropdown
+    form: gr.Dropdown
+    download: Download
+    start: gr.Button
+    form_text: gr.HTML
+    settings_row: gr.Row
+    settings: dict[str, Component]
+    bar: ProgressBar
+    file: gr.DownloadButton
+    result: gr.HTML
+    about: gr.HTML
+
+
 def build_export_tab(runs: RunStore, jobs: Jobs, demo: gr.Blocks, changes: list[Any]) -> gr.Dropdown:
     """Build the tab in the open layout, and return its list of runs.
 
@@ -92,22 +127,25 @@ def build_export_tab(runs: RunStore, jobs: Jobs, demo: gr.Blocks, changes: list[
         demo: The page, for its load event.
         changes: Events after which runs or adapters may have changed.
     """
-    do, merged = ExportActions(runs), ExportJobs(runs, jobs)
+    widgets = _build_widgets()
+    _connect_adapters(ExportActions(runs), widgets, [demo.load, *changes])
+    _connect_forms(ExportJobs(runs, jobs), widgets)
+    return widgets.run
+
+
+def _build_widgets() -> ExportWidgets:
     with gr.Row(elem_id="export-form"):
         run = gr.Dropdown(
             label="Run", info="Every run that has an adapter.", elem_id="export-run", scale=3, min_width=200
         )
         adapter = gr.Dropdown(
-            label="Adapter",
-            info="The last step, or a checkpoint.",
-            elem_id="export-adapter",
-            filterable=False,
-            scale=2,
-            min_width=200,
-        )
+            label="Adapter", info="The last step, or a checkpoint.", elem_id="export-adapter", filterable=False,
+            scale=2, min_width=200,
+        )  # fmt: skip
         form = gr.Dropdown(
             [(about.label, name) for name, about in FORMS.items()], value="adapter", label="Form",
-            info="Who reads the file.", elem_id="export-form-choice", filterable=False, scale=2, min_width=200,
+            info="What the file holds, and who reads it.", elem_id="export-form-choice", filterable=False, scale=2,
+            min_width=200,
         )  # fmt: skip
         download = build_download("Download adapter (ZIP)", "export-download", variant="primary", size="lg")
         start = gr.Button("Export", variant="primary", size="lg", elem_id="export-start", visible=False)
@@ -121,26 +159,38 @@ def build_export_tab(runs: RunStore, jobs: Jobs, demo: gr.Blocks, changes: list[
         skeleton_html("Loading the runs …"), js_on_load=read_static("copy_code.js"),
         elem_id="export-about", padding=False,
     )  # fmt: skip
-    chosen = {"adapter": adapter, "about": about, "download": download.button}
+    return ExportWidgets(
+        run, adapter, form, download, start, form_text, settings_row, settings, bar, file, result, about
+    )
+
+
+def _connect_adapters(do: ExportActions, widgets: ExportWidgets, changes: list[Any]) -> None:
+    """Connect the lists of runs and adapters, and the download of a zip."""
+    run, adapter, about = widgets.run, widgets.adapter, widgets.about
+    chosen = {"adapter": adapter, "about": about, "download": widgets.download.button}
     proposed = gr.State("")
     shown, listed = {"run_id": run, "adapter": adapter, "proposed": proposed}, {"run": run, "proposed": proposed}
-    for event in (demo.load, *changes):
+    for event in changes:
         connect(event, do.refresh_list, shown, {**listed, **chosen}, visitor=True, **UNLIMITED)
     connect(run.input, do.list_adapters, {"run_id": run}, chosen, visitor=True, **UNLIMITED)
     named = {"run_id": run, "adapter": adapter}
     connect(adapter.input, do.describe, named, {"about": about}, visitor=True, **UNLIMITED)
-    download.makes(event_handler(do.write), [run, adapter], **(PRIVATE | {"show_progress": "minimal"}), **HEAVY)
-    shown_result = {"result": result, "file": file}
-    connect(
-        form.input, merged.choose_form, {"form": form},
-        {**settings, "settings_row": settings_row, "download": download.button, "start": start, "form_text": form_text,
-         "about": about, **shown_result},
-        visitor=True, **UNLIMITED,
-    )  # fmt: skip
+    options = PRIVATE | {"show_progress": "minimal"}
+    widgets.download.makes(event_handler(do.write), [run, adapter], **options, **HEAVY)
+
+
+def _connect_forms(do: ExportJobs, widgets: ExportWidgets) -> None:
+    """Connect the choice of a form, and the export of a merged model."""
+    shown = {"result": widgets.result, "file": widgets.file}
+    of_form = {
+        **widgets.settings, "settings_row": widgets.settings_row, "download": widgets.download.button,
+        "start": widgets.start, "form_text": widgets.form_text, "about": widgets.about, **shown,
+    }  # fmt: skip
+    connect(widgets.form.input, do.choose_form, {"form": widgets.form}, of_form, visitor=True, **UNLIMITED)
     job = gr.State(None)
+    chosen = {"run_id": widgets.run, "adapter": widgets.adapter, "form": widgets.form, **widgets.settings}
     connect(
-        start.click, merged.start, {**named, "form": form, **settings}, {**job_outputs(bar, job), **shown_result},
+        widgets.start.click, do.start, chosen, {**job_outputs(widgets.bar, job), **shown},
         show_progress="hidden", api_name="export_run",
     )  # fmt: skip
-    connect(bar.cancel.click, lambda job: cancel(jobs, job), {"job": job}, **UNLIMITED)
-    return run
+    connect(widgets.bar.cancel.click, lambda job: cancel(do.jobs, job), {"job": job}, **UNLIMITED)

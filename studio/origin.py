@@ -42,7 +42,7 @@ def check_origin(request: Request, way: Way, settings: Settings) -> None:
         settings: The studio's settings, with the names of the server.
 
     Raises:
-        RefusalError: It does not, or it is.
+        RefusalError: It names another host, or a page of another site made it.
     """
     host = request.headers.get("host", "")
     forwarded = request.headers.get("x-forwarded-host", "").split(",")[0].strip()
@@ -66,7 +66,7 @@ def check_length(scope: dict) -> None:
     """Check that a request's path and query are short enough for all that resolve or parse them.
 
     Raises:
-        RefusalError: One is not.
+        RefusalError: The path or the query is too long.
     """
     path, query = len(scope["path"]), len(scope.get("query_string", b""))
     if path > MAX_PATH_CHARACTERS:
@@ -99,7 +99,7 @@ def check_spelling(path: str) -> None:
     """Check that a path is spelled as the page does; other spellings of one address would be kept as many.
 
     Raises:
-        RefusalError: It is not.
+        RefusalError: The path is spelled in another way.
     """
     if _OTHER_SPELLING.search(path):
         raise RefusalError(404, "There is nothing here.")

@@ -134,8 +134,12 @@ class OwnerActions:
             raise StudioError("Nothing is listed. Press “List files” first, and read the list.")
         known = set(seen)
         items = [item for item in self._find_items(kinds, days, mib) if item.name in known]
-        freed = cleanup.remove(self.settings, items)
-        info(f"{format_size(freed)} were freed.", title=f"{len(items):,} removed")
+        removed, left = cleanup.remove(self.settings, items)
+        text = f"{format_size(sum(item.size for item in removed))} were freed."
+        if left:
+            name, reason = next(iter(left.items()))
+            text += f" {counted(len(left), 'item was', 'items were')} not removed, such as {name}: {reason}."
+        info(text, title=f"{len(removed):,} removed")
         return {"found": "", "seen": [], "confirm": gr.update(interactive=False), "usage": self.usage_html()}
 
 

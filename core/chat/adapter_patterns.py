@@ -1,4 +1,4 @@
-"""Bounds of an adapter's settings: patterns that are matched within a time, and sizes that its file bears out.
+"""Bounds of an adapter's settings: patterns that are matched within a time, and sizes that its tensors have.
 
 PEFT matches the regular expressions of adapter_config.json against the name of every module, with Python's `re`, which
 has no time limit: one pattern of thirty characters can take years. Here they are matched first, by the library `regex`
@@ -71,7 +71,7 @@ class Patterns:
             ) from error
         except regex.error as error:
             raise StudioError(
-                f"The adapter {self._adapter!r} has a pattern that is none: {pattern[:80]} ({error})."
+                f"The adapter {self._adapter!r} has an invalid pattern: {pattern[:80]} ({error})."
             ) from error
         finally:
             self._left -= time.monotonic() - began
@@ -85,7 +85,7 @@ def check_settings(found: Mapping[str, Any], adapter: str) -> None:
         adapter: Name of the adapter, for messages.
 
     Raises:
-        StudioError: One is of another type or too large, or names code to import.
+        StudioError: A setting has another type, is too large, or names code to import.
     """
     for name in ("megatron_config", "megatron_core"):
         # PEFT imports the module that the second one names.
@@ -112,7 +112,7 @@ def check_ranks(config: "LoraConfig", tensors: Mapping[str, "torch.Tensor"], ada
     """Check that no rank is greater than those of the adapter's tensors.
 
     Raises:
-        StudioError: One is.
+        StudioError: A rank is greater.
     """
     there = max((tensor.shape[0] for key, tensor in tensors.items() if ".lora_" in key and tensor.ndim), default=0)
     for rank in (config.r, *(config.rank_pattern or {}).values()):
@@ -138,7 +138,7 @@ def resolve(
         StudioError: Matching takes too long, or no module has a name that the adapter targets.
     """
     config, patterns = copy.deepcopy(config), Patterns(adapter)
-    # An adapter that repeats layers names modules that the base has not yet.
+    # An adapter that repeats layers names modules that the base does not have yet.
     of_file = {key.removeprefix("base_model.model.").partition(".lora_")[0] for key in tensors if ".lora_" in key}
     modules = sorted(of_file | {name for name, _ in base.named_modules()})
     if isinstance(config.target_modules, str) and config.target_modules != "all-linear":

@@ -26,6 +26,7 @@ from core.chat import peft_model
 from core.chat.adapter_patterns import Patterns
 from core.chat.adapter_probe import adapter_failure
 from core.errors import StudioError
+from core.system.counting import counted
 
 _PREFIX = "base_model.model."
 _A, _B = ".lora_A.weight", ".lora_B.weight"
@@ -94,7 +95,8 @@ def read_adapter(folder: Path, dtype: torch.dtype, device: torch.device) -> Adap
     }
     special = peft_model.special_settings(config)
     if others := sorted(set(tensors) - {name + part for name in names for part in (_A, _B)}):
-        special.append(f"{len(others)} tensors that are not plain LoRA, such as {others[0]}")
+        count = counted(len(others), "tensor that is", "tensors that are")
+        special.append(f"{count} not plain LoRA, such as {others[0]}")
     return Adapter({} if special else lora, ", ".join(special), folder)
 
 

@@ -112,7 +112,7 @@ def check_fits_for_evaluation(store: RunStore, config: QLoRAConfig) -> None:
     """Check that the base model of an evaluation fits beside an active run, and into the memory that is free now.
 
     Raises:
-        StudioError: It does not fit.
+        StudioError: The model does not fit.
     """
     check_fits_beside_run(store, config, "evaluation")
     check_fits_free_memory(store.settings, config)

@@ -82,7 +82,7 @@ class LoadedClassifier:
         self._model: PeftModel = peft_model.load(
             loaded.model.eval(), config, tensors, folder.name, PeftModelForSequenceClassification
         )
-        # The one that the classifier was trained with, wherever the tokenizer's own would be now.
+        # The padding id that the classifier was trained with, even if the tokenizer has another one now.
         self._pad_id = self._model.config.pad_token_id = self.about.pad_token_id
         self._one_by_one = not pads_right(self._model.get_base_model(), self._pad_id)
 

@@ -159,7 +159,8 @@ class Conversation(BaseModel):
         branches = [kept for kept in self.branches if not begins_with(self.turns, kept)]
         if self.is_visitors and len(branches) >= MAX_BRANCHES:
             raise StudioError(
-                f"This chat has {len(branches)} branches, and {MAX_BRANCHES} are kept. Press New chat to go on."
+                f"This chat has {len(branches)} branches, and a visitor's may have {MAX_BRANCHES}. Press New chat to "
+                "go on."
             )
         self.branches = [*branches, [turn.model_copy(deep=True) for turn in self.turns]]
 

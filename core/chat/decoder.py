@@ -26,7 +26,8 @@ from core.chat.sampler import TokenSampler
 # Tokens of a prompt that are read between two decode steps.
 CHUNK_TOKENS = 512
 # Tokens of prompts that are read together when many wait and nobody watches, padding included: enough for products at
-# full speed, and few enough that a step ends within seconds on a CPU and that prompts read together have like lengths.
+# full speed, and few enough that a step ends within seconds on a CPU, and that prompts of one group have similar
+# lengths.
 OFFLINE_GROUP_TOKENS = 2048
 
 

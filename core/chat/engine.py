@@ -28,9 +28,10 @@ from core.settings import Settings
 
 # On two cores a step of 32 sequences takes 1.3 times as long as one of 8, so a smaller limit would only add waiting.
 MAX_SEQUENCES = 32
-# Sequences that visitors never take: a question of the owner with four lanes.
+# Sequences that are kept free of visitors, for a question of the owner with four lanes.
 OWNERS_SEQUENCES = 4
-# An asker looks at the growing answers this often. Waking it at every token would stop the model's thread each time.
+# An asker looks at the growing answers this often. Waking the asker at every token would stop the model's thread each
+# time.
 SECONDS_BETWEEN_YIELDS = 0.25
 
 

@@ -1,11 +1,11 @@
 """Cache of keys and values that grows without a copy at each step.
 
 transformers' own cache concatenates at each decode step, so a batch of long sequences is copied for each token: 64
-sequences of 1,000 tokens are 2.7 GiB with the embedded model in float32. Here a layer allocates room for more tokens
+sequences of 1,000 tokens are 2.7 GiB with the embedded model in float32. Here a layer allocates memory for more tokens
 than it has, and a step only writes its token:
 
     keys   (B, key_heads, tokens, head_width)          a view of the first columns of
-    buffer (B, key_heads, tokens + room, head_width)
+    buffer (B, key_heads, tokens + free, head_width)
 
 A layer holds no other reference to the buffer than its view: where rows are selected, padded or concatenated, `keys`
 and `values` are other tensors, and the buffer is freed. Then the next step allocates another one.
@@ -14,12 +14,12 @@ and `values` are other tensors, and the buffer is freed. Then the next step allo
 import torch
 from transformers import Cache, DynamicLayer
 
-# Tokens that a new buffer has room for beyond those it is made with.
-ROOM = 64
+# Tokens for which a new buffer has memory beyond those that are written into it at once.
+FREE_TOKENS = 64
 
 
 class GrowingLayer(DynamicLayer):
-    """Keys and values of one layer; a `DynamicLayer` whose `update` copies earlier tokens once in `ROOM` tokens."""
+    """Keys and values of one layer: a `DynamicLayer` that copies earlier tokens only once in `FREE_TOKENS` tokens."""
 
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, *args: object, **kwargs: object
@@ -38,7 +38,7 @@ def _append(states: torch.Tensor, added: torch.Tensor) -> torch.Tensor:
     buffer = _buffer_of(states) if tokens else None
     if buffer is None or buffer.shape[-2] < end:
         batch, heads, _, width = added.shape
-        buffer = added.new_empty(batch, heads, end + ROOM, width)
+        buffer = added.new_empty(batch, heads, end + FREE_TOKENS, width)
         if tokens:
             buffer[:, :, :tokens] = states
     buffer[:, :, tokens:end] = added
@@ -46,7 +46,7 @@ def _append(states: torch.Tensor, added: torch.Tensor) -> torch.Tensor:
 
 
 def _buffer_of(states: torch.Tensor) -> torch.Tensor | None:
-    """Return the buffer (B, heads, tokens + room, width) whose first columns `states` is; None if it has none."""
+    """Return the buffer (B, heads, tokens + free, width) whose first columns `states` is; None if it has none."""
     batch, heads, _, width = states.shape
     columns = states.stride(1) // width
     shape = batch, heads, columns, width

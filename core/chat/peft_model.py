@@ -20,6 +20,7 @@ from safetensors.torch import load_file
 
 from core.chat import adapter_patterns
 from core.errors import StudioError
+from core.system.counting import counted
 from core.system.files import read_json
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
@@ -149,19 +150,19 @@ def _check_used(tuned: PeftModel, result: Any, name: str) -> None:
         name: Name of the adapter, for messages.
 
     Raises:
-        StudioError: One is missing or too many.
+        StudioError: A tensor is missing, or belongs to no parameter.
     """
     if unused := sorted(result.unexpected_keys):
         raise StudioError(
             f"The adapter {name!r} belongs to another model: its tensor {unused[0].removeprefix(_PREFIX)} has no "
-            f"module here ({len(unused)} such tensors)."
+            f"module here ({counted(len(unused), 'such tensor')})."
         )
     # Tied parameters are listed once, as in the file.
     own = [key for key, _ in tuned.named_parameters() if _ADAPTER_NAME in key.split(".")]
     if missing := sorted(set(own) & set(result.missing_keys)):
         raise StudioError(
             f"The adapter {name!r} is incomplete: its file has no tensor for {missing[0].removeprefix(_PREFIX)} "
-            f"({len(missing)} are missing)."
+            f"({counted(len(missing), 'is', 'are')} missing)."
         )
 
 
@@ -197,7 +198,7 @@ def _shared_tree(base: torch.nn.Module) -> torch.nn.Module:
         memo |= {
             id(kept): kept for name in ("quant_state", "state") if (kept := getattr(module, name, None)) is not None
         }
-    # PEFT changes some of its fields.
+    # PEFT changes some fields of the config.
     memo[id(base.config)] = copy.deepcopy(base.config)
     shared = copy.deepcopy(base, memo)
     # The base's hooks belong to its own rows of a batch (core.chat.adapters).

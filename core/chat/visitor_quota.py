@@ -9,7 +9,8 @@ from core.chat.queue_entry import QueueEntry
 from core.chat.types import LaneRequest
 from core.settings import Settings
 
-# For the reservation, as the prompt is not tokenized yet; low, so that it is rather too large than too small.
+# The reservation estimates the prompt's tokens, because the prompt is not tokenized yet. A low number of characters per
+# token makes the estimate too large rather than too small.
 _CHARS_PER_TOKEN = 3
 
 
@@ -18,7 +19,7 @@ class VisitorQuota:
 
     Attributes:
         quotas: The limits.
-        tokens: What was used of them today.
+        tokens: The tokens that were used today.
     """
 
     def __init__(self, settings: Settings):

@@ -25,16 +25,18 @@ MAX_VOTES_PER_DAY = 200
 MAX_VISITORS_VOTES = 5_000
 # A vote stores its conversation: about 1 KB for the first question, and 10 KB after ten.
 MAX_VOTE_BYTES, MAX_VISITORS_BYTES = 2**18, 2**25
-# When the votes of all visitors exceed a limit, they are reduced to this share of it: so few votes rewrite the file.
+# When the votes of all visitors exceed a limit, they are reduced to this share of the limit, so that the file is not
+# written again at each of the next votes.
 _KEPT_SHARE = 0.9
-# Blank lines are removed once they take more than this and more than the votes, so that few undone votes do so.
+# Blank lines are removed once they take more bytes than this and than the votes, so that undoing a vote seldom writes
+# the whole file again.
 _MIN_BLANK_BYTES = 2**20
 _DAY_SECONDS = 86_400
 
 
 @dataclass(frozen=True)
 class _Entry:
-    """A stored vote: where its line is in the file, and what limits need of it."""
+    """A stored vote: where its line is in the file, and the values that the limits count."""
 
     start: int
     size: int

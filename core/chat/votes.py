@@ -102,6 +102,12 @@ class Tally(BaseModel):
     """Results of all votes between two models.
 
     Attributes:
+        first: Name of one model.
+        second: Name of the other one; the base is always second.
+        wins: Number of votes for `first`.
+        losses: Number of votes for `second`.
+        ties: Number of votes for neither, with two good answers.
+        both_bad: Number of votes for neither, with two bad answers.
         share: Wins of `first` among the votes with a winner.
         low: Lower end of the 95 % interval of `share`.
         high: Upper end of the interval.

@@ -6,7 +6,7 @@ from pydantic_settings import CliPositionalArg
 from core.cli.reading import print_progress
 from core.export.adapter import base_name
 from core.export.config import ExportConfig
-from core.export.job import export
+from core.export.tasks import export
 from core.runs.store import RunStore
 from core.settings import Settings
 from core.system.sizes import format_size

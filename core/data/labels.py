@@ -200,7 +200,7 @@ def require(labels: Labels, left_out: Counter[str], subset: str) -> None:
     """Check that a classifier can be trained on labels.
 
     Args:
-        labels: Those of the rows to train on.
+        labels: The labels of the rows to train on.
         left_out: Rows without a label, by reason.
         subset: Name of the subset.
 

@@ -128,7 +128,7 @@ def find(settings: Settings, data: Dataset, reading: Reading, source: LossSource
     """Return the Parquet file of a source.
 
     Raises:
-        StudioError: It is not on this machine.
+        StudioError: The file is not on this machine.
     """
     path = path_of(settings, data, reading, source)
     if path.is_file():
@@ -192,7 +192,7 @@ class LossSummary:
         """Return why rows that were never learned need not have wrong labels; empty if there is no such reason."""
         if self.classes.get(NEVER, 0) <= self.classes.get(LEARNED, 0):
             return ""
-        return "more rows were never learned than learned: the run itself learned little, so few labels need be wrong"
+        return "more rows were never learned than learned: the run itself learned little, so most labels may be right"
 
 
 def summarize(path: Path, source: LossSource) -> LossSummary:

@@ -107,7 +107,7 @@ def open_folder(settings: Settings, path: Path, progress: Progress = ignore_prog
     """Open a folder that `datasets` wrote with `save_to_disk`; its splits are treated like those of the Hub.
 
     Raises:
-        StudioError: It is not such a folder, or contains no text.
+        StudioError: The folder was not written in this way, or contains no text.
     """
     if not saved.is_saved(path):
         raise StudioError(f"{str(path)!r} was not saved by datasets. Expected a folder made by save_to_disk.")

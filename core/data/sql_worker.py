@@ -163,7 +163,7 @@ def _with_name(name: str, reserved: frozenset[str]) -> str:
     """Return the name of a table of WITH in lower case.
 
     Raises:
-        Refused: It is not a plain word, or the name of one of DuckDB's own tables.
+        Refused: The name is not a plain word, or is that of one of DuckDB's own tables.
     """
     if not re.fullmatch(r"\w+", name):
         raise Refused(f"a table of WITH is called {name!r}; use letters, digits and underscores")

@@ -22,6 +22,7 @@ from core.evaluate.line_file import Line
 from core.evaluate.metrics.overlap import exact_match, word_f1
 from core.evaluate.prompts import Prompt, Prompts
 from core.hardware import gpu
+from core.system.counting import counted
 
 if TYPE_CHECKING:
     import torch
@@ -157,7 +158,8 @@ class BatchGenerator:
         if fitting < limit:
             reason = f"no more fit into {share:.0%} of the free memory, {free_bytes / 2**30:.1f} GiB"
         sequences = min(limit, fitting)
-        note = f"{sequences} answers decode together ({reason}; each takes up to {mebibytes:,.1f} MiB)."
+        how = counted(sequences, "answer decodes at a time", "answers decode together")
+        note = f"{how} ({reason}; each takes up to {mebibytes:,.1f} MiB)."
         return BatchBudget(sequences, sequences * sequence_tokens, note)
 
     def generate(

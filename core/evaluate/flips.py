@@ -34,7 +34,7 @@ class Flips:
 
 
 def find_flips(metric: Metric, scores: PairedScores) -> Flips:
-    """Return the flips of a metric; of right/wrong all of them, of other metrics the rows that moved most.
+    """Return the flips of a metric: all of them if it is right or wrong, else the rows that moved most.
 
     Args:
         metric: The metric.

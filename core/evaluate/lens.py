@@ -5,8 +5,8 @@
 `tokens` are the texts of the answer's tokens, and `losses` one list per lane: −log p(token | all tokens before it) in
 nats, as `core.evaluate.forward` computes it. The lanes read the answer after the same turns that it was written after;
 the tokens are those that training on this answer would compute its loss on, so the last one is the end token. A lane
-whose chat template splits the answer otherwise has null, and `note` gives the reason. The forgetting guard's probes are
-left out.
+whose chat template splits the answer into other tokens has null, and `note` gives the reason. The forgetting guard's
+probes are left out.
 """
 
 import re

@@ -20,6 +20,7 @@ from core.chat.types import LaneRequest
 from core.data.tokens import IGNORE_INDEX, Rendered, TemplateError
 from core.evaluate.line_file import Line, LineReader
 from core.evaluate.prompts import Prompt, PromptSource
+from core.system.counting import counted
 
 if TYPE_CHECKING:
     from core.chat.lanes import Lanes
@@ -55,9 +56,12 @@ class LossReader(LineReader):
         notes = []
         if cut := max(self.cut, default=0):
             notes.append(
-                f"{cut:,} references are cut at the model's context, so their loss is that of their beginning."
+                f"{counted(cut, 'reference is', 'references are')} cut at the model's context; the loss is that of the "
+                "beginning."
             )
-        return notes + [f"{count:,} losses are missing: {reason}" for reason, count in self.problems.items()]
+        return notes + [
+            f"{counted(count, 'loss is', 'losses are')} missing: {reason}" for reason, count in self.problems.items()
+        ]
 
 
 @dataclass

@@ -37,7 +37,7 @@ def runs_of(runs: RunStore, lanes: Sequence[str]) -> Iterator[Run]:
 
 
 def parent_lanes(lanes: Sequence[str], runs: RunStore) -> dict[int, int]:
-    """Return the number of the lane with the parent of a lane's run, by the number of each lane that has one here."""
+    """Return the lane with a lane's parent, by that lane, both as numbers; lanes whose parent is not here have none."""
     numbers: dict[str, int] = {}
     for number, (run, adapter) in enumerate(map(parse_lane, lanes)):
         # A checkpoint stands for its run only if the final adapter is not among the lanes.
@@ -52,10 +52,10 @@ def parent_lanes(lanes: Sequence[str], runs: RunStore) -> dict[int, int]:
 
 
 def usual_lanes(lanes: Sequence[str], runs: RunStore) -> tuple[int, int] | None:
-    """Return the numbers of the reference and of the judged lane if nothing else is chosen.
+    """Return the numbers of the reference and of the judged lane if nothing else is chosen; None for a single lane.
 
     Args:
-        lanes: The lanes of an evaluation, as in its settings. If there is only one, nothing is returned.
+        lanes: The lanes of an evaluation, as in its settings.
         runs: The runs, which know their parents.
     """
     return choose_lanes(list(lanes), parent_lanes(lanes, runs))

@@ -29,7 +29,7 @@ _DISCORDANCE = 0.2
 
 @dataclass(frozen=True)
 class Assumption:
-    """How much the paired differences of a metric are assumed to vary.
+    """Assumed variation of the paired differences of a metric.
 
     Attributes:
         spread: The variation.
@@ -98,7 +98,7 @@ def find_metric(name: str) -> Metric:
     """Return a metric by its name.
 
     Raises:
-        StudioError: There is none that a verdict can be based on.
+        StudioError: There is no metric of that name, or none that a verdict can be based on.
     """
     names = [known for known in METRICS if known not in NOT_JUDGED]
     if name not in names:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from core.errors import StudioError
 from core.evaluate import prompts, scores
-from core.evaluate.config import EvaluationConfig
+from core.evaluate.config import EvaluationConfig, parse_lane
 from core.evaluate.lineage import runs_of
 from core.evaluate.prompts import Prompts
 from core.evaluate.scores import Scores
@@ -31,7 +31,7 @@ class SetKey:
     """Everything that two evaluations must share for their scores to be compared.
 
     Attributes:
-        model: The base model, with its revision.
+        model: The base model, with its revision; a name for an unknown one if all runs of the evaluation are gone.
         prompts: Hash of the prompts, references and row numbers in their order, without the probes of the guard.
         settings: Generation settings, as JSON.
         precision: Quantization and compute dtype of the base weights.
@@ -136,11 +136,16 @@ def find_sets(store: EvaluationStore) -> tuple[list[PromptSet], list[str]]:
 
 
 def _key(runs: RunStore, evaluation: Evaluation, config: EvaluationConfig, precision: str) -> SetKey:
-    configs = [run.config() for run in runs_of(runs, [*config.lanes, *([config.run] if config.run else [])])]
-    models = [f"{found.model} {found.revision}".strip() for found in configs] or [config.model]
+    named = [run for run in (*(parse_lane(lane)[0] for lane in config.lanes), config.run) if run]
+    configs = [run.config() for run in runs_of(runs, named)]
+    if configs:
+        model = f"{configs[0].model} {configs[0].revision}".strip()
+    else:
+        # The setting names the base only where no run does; that of a deleted run is not known any more.
+        model = f"base of {named[0]} (deleted)" if named else config.model
     path = evaluation.prompts_file
     return SetKey(
-        models[0], _digest(path, modified_ns(path)), config.sampling.model_dump_json(), precision,
+        model, _digest(path, modified_ns(path)), config.sampling.model_dump_json(), precision,
         json.dumps(sorted({found.chat_template for found in configs})),
     )  # fmt: skip
 

@@ -9,6 +9,7 @@
     evaluations/<id>/judgments/      the replies of judges about pairs of answers (judge/judging.py)
     evaluations/<id>/classifiers/    the labels that classifiers predict (classification/classifiers.py)
     evaluations/<id>/traces/         spans of the answers that stand in training rows (memorization/tracing.py)
+    evaluations/<id>/harness/        results of lm-evaluation-harness (harness/results.py)
     evaluations/<id>/scores.parquet  all metrics of all rows (core.evaluate.scores); replaced atomically
     evaluations/<id>/state.json      status, the worker's process, cause; replaced atomically
     evaluations/<id>/worker.log      the output of the worker

@@ -18,8 +18,9 @@ from core.evaluate.metrics.words import split_words
 from core.evaluate.prompts import Prompt
 from core.system.counting import counted
 
-# Prompts that are read to see whether the references may be summaries, and how much longer than them a text must be.
+# Prompts that are read to see whether the references may be summaries.
 _COUNTED_PROMPTS = 200
+# References may be summaries if the median question has this many words, and this many times as many as its reference.
 _MIN_SOURCE_WORDS, _MIN_COMPRESSION = 100, 3
 
 

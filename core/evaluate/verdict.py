@@ -20,6 +20,7 @@ from core.evaluate.statistics.paired import PairedDifference, PairedScores, comp
 from core.evaluate.statistics.power import detectable_difference, rows_to_detect, spread_of
 from core.evaluate.verdict_groups import GroupDifference, compare_groups, outcome_of
 from core.evaluate.verdict_text import describe_change, describe_need, describe_outcome
+from core.system.counting import verb_for
 
 AUTO = "auto"
 # Why a metric decides, by its name.
@@ -110,7 +111,7 @@ def judge(scores: PairedTable, first: int, second: int, primary: str = AUTO, see
         first: Number of the reference lane, such as base.
         second: Number of the judged lane, such as tuned.
         primary: Name of the metric that decides; "auto" chooses the first of the task's that has a value.
-        seed: Of the bootstrap.
+        seed: Seed of the bootstrap.
 
     Raises:
         StudioError: The lanes or the metric do not exist.
@@ -141,10 +142,11 @@ def judge(scores: PairedTable, first: int, second: int, primary: str = AUTO, see
 def choose_lanes(lanes: list[str], parents: Mapping[int, int] | None = None) -> tuple[int, int] | None:
     """Return the numbers of the usual reference, base or the first lane, and of the judged one, the last of the others.
 
-    If a lane's run was duplicated from that of another lane, the last such run is compared with its parent.
+    If a lane's run was duplicated from that of another lane, the last such run is compared with its parent. A single
+    lane has no other to compare with: the result is None.
 
     Args:
-        lanes: The lanes of an evaluation, as in its settings. If there is only one, nothing is returned.
+        lanes: The lanes of an evaluation, as in its settings.
         parents: Number of the parent's lane, by the number of the lane (`core.evaluate.lineage`).
     """
     if parents:
@@ -213,7 +215,8 @@ def _describe_rows(metric: Metric, found: PairedDifference) -> list[str]:
     notes = []
     if found.missing:
         total = found.rows + found.missing
-        notes.append(f"{found.missing:,} of {total:,} rows are left out, as a model has no value there.")
+        left_out = f"{found.missing:,} of {total:,} rows {verb_for(found.missing)} left out"
+        notes.append(f"{left_out}, as a model has no value there.")
     if metric.summary == "corpus":
         notes.append(f"{metric.title}: here each row counts equally; a model's own number weights rows by length.")
     return notes

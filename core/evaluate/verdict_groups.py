@@ -48,7 +48,7 @@ def compare_groups(
         metric: The metric.
         scores: Its scores, with one row per prompt.
         groupings: Label of each prompt, (prompts,), by the name of the grouping.
-        seed: Of the bootstrap.
+        seed: Seed of the bootstrap.
 
     Returns:
         The groups, by grouping and from the largest to the smallest, and sentences about the correction.
@@ -108,9 +108,9 @@ def _describe_correction(groups: list[GroupDifference]) -> list[str]:
     if tested:
         notes.append(
             f"The p-values of groups are corrected for {tested:,} tested group{'s' * (tested != 1)} of all groupings "
-            f"(Holm): with a chance of at most {LEVEL:.0%}, a group that is neither better nor worse is called so."
+            f"(Holm): the chance is at most {LEVEL:.0%} that any group without a difference is called better or worse."
         )
     if small:
         notes.append(f"Not tested: {small:,} group{'s' * (small != 1)} with fewer than {MIN_CLUSTERS} conversations "
-                     "with values, or a few with most of the rows.")  # fmt: skip
+                     "with values, or with most of the rows in a few conversations.")  # fmt: skip
     return notes

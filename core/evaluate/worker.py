@@ -28,11 +28,16 @@ from core.models.download import fetch
 from core.models.loading import load_base
 from core.settings import Settings
 from core.system.fast_imports import disable_compiler, pause_gc
+from core.system.process_limits import is_memory_error
 
-# Interval of the checks for a training run that needs the GPU; they read files, so not every step does it.
+# Interval of the checks for a training run that needs the GPU. They read files, so they are not made at every step.
 _RUN_CHECK_SECONDS = 2.0
 _REPORT_SECONDS = 0.5
 _STOPPED = "stopped", "Stopped on request. Resume it to continue."
+_MEMORY_RAN_OUT = (
+    "The memory ran out; what was written until then is kept. Free memory, for example that of a chat, and resume the "
+    "evaluation, or start another one with a smaller batch size or length."
+)
 
 
 class Worker:
@@ -250,7 +255,6 @@ def _run(store: EvaluationStore, evaluation: Evaluation) -> tuple[str, str]:
         return "failed", str(error)
     except Exception as error:
         traceback.print_exc()
-        return (
-            "failed",
-            f"{type(error).__name__} in the studio itself: {error}. See worker.log for details.",
-        )
+        if is_memory_error(error):
+            return "failed", _MEMORY_RAN_OUT
+        return "failed", f"{type(error).__name__} in the studio itself: {error}. See worker.log for details."

@@ -8,9 +8,10 @@ dequantized again.
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from core.errors import StudioError
+from core.export.config import BaseWeights
 from core.models.catalogue import Model
 from core.models.loading import Precision, read_config, resolve_dtype
 from core.models.model_files import check_files
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     import torch
 
 _WHOLE, _INDEX = "model.safetensors", "model.safetensors.index.json"
-BaseWeights = Literal["as trained", "original"]
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ import time
 
 from core.export.adapter import base_name, describe_result, describe_rows
 from core.export.config import FORMS, ExportConfig
-from core.export.fidelity import Fidelity
+from core.export.result import Fidelity
 from core.runs.store import Run
 from core.system.markdown import plain
 
@@ -48,23 +48,13 @@ def readme(run: Run, adapter: str, config: ExportConfig, found: Fidelity | None,
         notes: Decisions that were made.
         name: Name of the folder.
     """
-    relation = "merge" if config.form == "merged" else "quantized"
+    is_merged = config.form == "merged"
     sentence, code = usage(config, name)
-    language = "python" if config.form == "merged" else "bash"
-    weights = "as the run saw them, quantized and dequantized" if config.base == "as trained" else "the original ones"
-    lines = [
-        f"- Base model: `{base_name(run)}`; its weights are {weights}",
-        f"- Training data: {plain(describe_rows(run))}",
-        f"- {describe_result(run)}",
-        f"- Adapter strength: {config.strength:g}",
-        f"- Compared with the model in the studio: {found.describe() if found else 'no'}",
-        *(f"- {note}" for note in notes),
-    ]
     created = time.strftime("%Y-%m-%d", time.gmtime(run.state().created))
     return f"""---
 base_model: {base_name(run)}
-base_model_relation: {relation}
-library_name: {"transformers" if config.form == "merged" else "gguf"}
+base_model_relation: {"merge" if is_merged else "quantized"}
+library_name: {"transformers" if is_merged else "gguf"}
 pipeline_tag: text-generation
 tags: [qlora]
 ---
@@ -72,11 +62,25 @@ tags: [qlora]
 
 {FORMS[config.form].label}: a LoRA adapter merged into its base model, trained with QLoRA Studio on {created}.
 
-{chr(10).join(lines)}
+{_facts(run, config, found, notes)}
 
 {sentence}
 
-```{language}
+```{"python" if is_merged else "bash"}
 {code}
 ```
 """
+
+
+def _facts(run: Run, config: ExportConfig, found: Fidelity | None, notes: list[str]) -> str:
+    """Return the facts about an exported model as a list of Markdown."""
+    weights = "as the run saw them, quantized and dequantized" if config.base == "as trained" else "the original ones"
+    facts = [
+        f"Base model: `{base_name(run)}`; its weights are {weights}",
+        f"Training data: {plain(describe_rows(run))}",
+        describe_result(run),
+        f"Adapter strength: {config.strength:g}",
+        f"Compared with the model in the studio: {found.describe() if found else 'no'}",
+        *notes,
+    ]
+    return "\n".join(f"- {fact}" for fact in facts)

@@ -1,16 +1,15 @@
 """Settings of an export; the form, the command line and the documents are derived from them."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from core.export.base_weights import BaseWeights
-from core.export.gguf_file import GGUFType
-from core.export.safetensors_folder import DType
-
 Form = Literal["adapter", "merged", "gguf", "ollama"]
-MERGED_FORMS = ("merged", "gguf", "ollama")
+BaseWeights = Literal["as trained", "original"]
+DType = Literal["bfloat16", "float16", "float32"]
+GGUFType = Literal["F16", "BF16", "Q8_0", "Q5_1", "Q5_0", "Q4_0"]
+GGUF_TYPES: tuple[GGUFType, ...] = get_args(GGUFType)
 
 
 @dataclass(frozen=True)

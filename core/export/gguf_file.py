@@ -8,9 +8,10 @@ output layer have Q8_0: they decide every token, and llama.cpp keeps them in mor
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING
 
 from core.errors import StudioError
+from core.export.config import GGUFType
 from core.export.gguf_families import extra_tensors, find_family, from_gguf_rows, to_gguf_rows, write_settings
 from core.export.gguf_vocabulary import write_vocabulary
 from core.export.merge import MergedModel
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
 
-GGUFType = Literal["F16", "BF16", "Q8_0", "Q5_1", "Q5_0", "Q4_0"]
-GGUF_TYPES: tuple[GGUFType, ...] = get_args(GGUFType)
 _UNQUANTIZED = ("F16", "BF16")
 _ENDS = ("token_embd.weight", "output.weight")
 

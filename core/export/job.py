@@ -15,16 +15,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
-from pydantic import BaseModel
 
 from core.data import subset
 from core.data.table import HELD_OUT
 from core.errors import StudioError
 from core.export import adapter, card, fidelity, gguf_file, ollama, safetensors_folder
 from core.export.base_weights import WeightFiles
-from core.export.config import MERGED_FORMS, ExportConfig
-from core.export.fidelity import Fidelity
+from core.export.config import ExportConfig
 from core.export.merge import MergedModel
+from core.export.result import Exported, Fidelity
 from core.models import catalogue, support
 from core.models.loading import Precision, load_tokenizer
 from core.models.shape import ModelShape
@@ -42,22 +41,6 @@ if TYPE_CHECKING:
 # Shares of the work before the comparison.
 _WRITTEN, _PACKED = 0.6, 0.7
 _MARGIN_BYTES = 2**28
-
-
-class Exported(BaseModel):
-    """A file that was written.
-
-    Attributes:
-        path: The file, below STUDIO_HOME/exports.
-        size: Its bytes.
-        notes: Decisions that were made, each with its reason.
-        fidelity: The comparison with the model as trained; None if there was none.
-    """
-
-    path: Path
-    size: int
-    notes: list[str] = []
-    fidelity: Fidelity | None = None
 
 
 def export(
@@ -218,8 +201,3 @@ def _zip(folder: Path, name: str) -> Path:
                 archive.write(file, f"{name}/{file.name}")
                 file.unlink()
     return path
-
-
-def is_merged(config: ExportConfig) -> bool:
-    """Return whether an export merges the adapter, which takes minutes and the owner's rights."""
-    return config.form in MERGED_FORMS

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from itertools import groupby
 from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from core.errors import StudioError
+from core.export.config import DType
 from core.export.merge import MergedModel
 from core.models.loading import load_tokenizer
 from core.system.files import write_json
@@ -19,7 +20,6 @@ from core.system.jobs import Progress
 if TYPE_CHECKING:
     import torch
 
-DType = Literal["bfloat16", "float16", "float32"]
 _BYTES: dict[DType, int] = {"bfloat16": 2, "float16": 2, "float32": 4}
 # A shard is held in memory while it is filled.
 SHARD_BYTES = 2 * 2**30

@@ -188,7 +188,7 @@ def _attend_row(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, settings: _At
         q: (1, heads, length, head width).
         k: (1, key-value heads, length, head width).
         v: (1, key-value heads, length, value width).
-        settings: Those of the layer.
+        settings: Settings of the layer.
     """
     length = q.shape[2]
     needs_scores = bool(settings.softcap) or settings.sinks is not None
@@ -218,8 +218,8 @@ def _attention_weights(q: torch.Tensor, k: torch.Tensor, settings: _AttentionSet
     # (repeats · length, length): 0 where a key is seen, −∞ where not.
     bias = bias.masked_fill(_hidden_keys(length, settings.window, q.device), float("-inf")).repeat(repeats, 1)
     if settings.softcap:
-        capped = torch.bmm(stacked, k[0].transpose(1, 2)) * (settings.scale / settings.softcap)
-        scores = torch.tanh(capped) * settings.softcap + bias  # (groups, repeats · length, length)
+        ratio = torch.bmm(stacked, k[0].transpose(1, 2)) * (settings.scale / settings.softcap)
+        scores = torch.tanh(ratio) * settings.softcap + bias  # (groups, repeats · length, length)
     else:
         scores = torch.baddbmm(bias.expand(groups, -1, -1), stacked, k[0].transpose(1, 2), alpha=settings.scale)
     if settings.sinks is not None:

@@ -1,7 +1,6 @@
 """Triton function that turns packed 4-bit codes into numbers; the kernel that unpacks a weight for training inlines it.
 
-core/kernels/nf4.py shows the layout of the codes, and names the kernels of the chat, which decode them by lines of
-their own.
+core/kernels/nf4.py shows the layout of the codes, and names the chat's kernels, which have their own code for it.
 """
 
 import triton

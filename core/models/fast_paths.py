@@ -1,4 +1,4 @@
-"""Which models the two fast paths compute, and the reasons against all others.
+"""Models that the two fast paths compute, and the reasons against all others.
 
 Two parts of the studio replace transformers' own forward pass: the fused blocks of training (core/train/kernels) and
 the CUDA decoder of Chat and Evaluate (core/chat/cuda). Both are written for one architecture, Llama's block, which

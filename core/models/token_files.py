@@ -22,7 +22,7 @@ def read_token_file(name: str, path: Path) -> dict[str, Any]:
     """Return the content of one of `FILES`, which is within its bounds.
 
     Raises:
-        Unusable: It is not; the message begins with its name.
+        Unusable: The file exceeds a bound, or has settings that are not read; the message begins with its name.
     """
     try:
         content = read_json(path)

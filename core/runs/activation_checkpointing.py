@@ -54,15 +54,15 @@ def fuses(config: QLoRAConfig, model_config: Any) -> bool:
         model_config: The model's `PretrainedConfig`.
     """
     plain_lora = not (config.lora_dora or config.lora_bias != "none")
-    # Modules outside the blocks; training these fully does not touch a fused block.
-    outside = {"lm_head", "embed_tokens", "norm"}.issuperset(config.whole_modules)
+    # These modules are outside the blocks, so training them fully does not change a fused block.
+    are_outside = {"lm_head", "embed_tokens", "norm"}.issuperset(config.whole_modules)
     wanted = config.kernels == "auto" and not config.classifies
-    supported = wanted and config.quantization != "int8" and plain_lora and outside
+    supported = wanted and config.quantization != "int8" and plain_lora and are_outside
     return supported and fast_paths.will_fuse(model_config)
 
 
 def memory_budget(config: QLoRAConfig, free: int) -> int:
-    """Return how many of `free` bytes the run may take, by its setting GPU memory, if that has an effect."""
+    """Return how many of `free` bytes the run may take: at most its setting “GPU memory”, where that applies."""
     is_limited = config.gpu_memory > 0 and applies("gpu_memory", config.model_dump())
     return min(free, round(config.gpu_memory * _GIB)) if is_limited else free
 
@@ -84,7 +84,7 @@ def plan(
     """
     wish = config.gradient_checkpointing
     if wish == "offload":
-        why = "as configured" if budget is not None else "offloading needs a GPU, so it is only on"
+        why = "as configured" if budget is not None else "offload needs a GPU, so nothing is moved"
         return Recompute(total, total, budget is not None, why)
     if wish != "auto":
         return Recompute(total if wish == "on" else 0, total, False, "as configured")
@@ -98,9 +98,9 @@ def plan(
     def needs(blocks: int) -> float:
         return forecast(shape, config, blocks, dtype_bytes, fused, tokens).device
 
-    may = budget * (1 - MARGIN)
-    blocks = next((count for count in range(total) if needs(count) <= may), total)
+    limit = budget * (1 - MARGIN)
+    blocks = next((count for count in range(total) if needs(count) <= limit), total)
     sizes = f"a batch of {tokens:,} tokens then takes {needs(blocks) / _GIB:.1f} of {budget / _GIB:.1f} GiB"
-    if needs(blocks) > may:
+    if needs(blocks) > limit:
         sizes += ", which may not fit"
     return Recompute(blocks, total, False, f"auto: {sizes}")

@@ -9,6 +9,7 @@ from typing import Literal
 import pandas as pd
 
 from core.runs.metrics_series import CLASSIFIER_METRICS, HELD_OUT_LOSS, Timeline
+from core.system.counting import counted
 
 Kind = Literal["not a number", "climbing loss", "held-out loss rising", "exploding gradient", "learning rate 0"]
 
@@ -64,9 +65,9 @@ def _not_a_number(timeline: Timeline) -> Alert | None:
     if not steps:
         return None
     numbers, _ = timeline.values("loss")
-    when = f"is not a number since step {steps[0]}"
+    when = f"has not been a number since step {steps[0]}"
     if (numbers > steps[0]).any():
-        others = f" and at {len(steps) - 1} later steps" if len(steps) > 1 else ""
+        others = f" and at {counted(len(steps) - 1, 'later step')}" if len(steps) > 1 else ""
         when = f"was not a number at step {steps[0]}{others}"
     return Alert(
         "not a number", steps[0], f"The loss {when}. Lower the learning rate, or compute in bfloat16 or float32."
@@ -130,7 +131,7 @@ def _no_rate(timeline: Timeline, total: int) -> Alert | None:
     step = _first(rate == 0)
     if step is None:
         return None
-    when = f"is 0 since step {step}, so the run no longer trains"
+    when = f"has been 0 since step {step}, so the run no longer trains"
     if (rate.loc[step:] != 0).any():
         when = f"was 0 at step {step}, so nothing was trained there"
     return Alert("learning rate 0", step, f"The learning rate {when}. Check Schedule and Steps.")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
 
-from core.system.files import read_json, write_json
+from core.system.files import log_unreadable, read_json, write_json
 
 # Name of the file that marks a checkpoint as complete, as earlier versions wrote it.
 _MARK = "whole.json"
@@ -56,10 +56,22 @@ def complete(checkpoints: Path) -> list[Checkpoint]:
     found = []
     for mark in checkpoints.glob(f"{_PREFIX}*/{_MARK}"):
         try:
-            found.append(Checkpoint.model_validate(read_json(mark)))
-        except (OSError, ValueError, ValidationError):
-            continue
-    return sorted(found, key=lambda checkpoint: checkpoint.step)
+            found.append(_read_mark(mark))
+        except OSError as error:
+            log_unreadable(mark, str(error))
+    return sorted((checkpoint for checkpoint in found if checkpoint), key=lambda checkpoint: checkpoint.step)
+
+
+def _read_mark(mark: Path) -> Checkpoint | None:
+    """Return the checkpoint that a mark describes; None if there is no mark, or a damaged one.
+
+    Raises:
+        OSError: The mark is there, and the system cannot read it.
+    """
+    try:
+        return Checkpoint.model_validate(read_json(mark))
+    except (FileNotFoundError, ValueError, ValidationError):
+        return None
 
 
 def count(checkpoints: Path) -> int:
@@ -82,10 +94,13 @@ def best(checkpoints: Path) -> Checkpoint | None:
 
 
 def remove_incomplete(checkpoints: Path) -> None:
-    """Remove checkpoints that a killed worker left incomplete; the caller is the run's only worker."""
-    known = {checkpoint.step for checkpoint in complete(checkpoints)}
+    """Remove checkpoints that a killed worker left incomplete; the caller is the run's only worker.
+
+    Raises:
+        OSError: A mark cannot be read. Its checkpoint may be complete, so it stays, and the run must not start over.
+    """
     for folder in checkpoints.glob(f"{_PREFIX}*"):
-        if folder.name.removeprefix(_PREFIX) not in map(str, known):
+        if _read_mark(folder / _MARK) is None:
             shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -24,7 +24,7 @@ from core.runs.config import QLoRAConfig
 from core.runs.findings import Finding
 from core.runs.forecast import MARGIN
 from core.settings import Settings, hardware
-from core.system.counting import counted
+from core.system.counting import counted, verb_for
 from core.system.jobs import ignore_stage
 
 # Rows that are rendered to check the chat template and the maximum length.
@@ -152,11 +152,13 @@ class _RenderCounts:
 
         found = [about(count, f"cannot be trained on: {reason}.") for reason, count in self.refused.items()]
         if self.without_loss:
-            text = f"have no tokens with loss within {max_length:,} tokens. Raise the maximum length."
+            have = verb_for(self.without_loss, "has", "have")
+            text = f"{have} no tokens with loss within {max_length:,} tokens. Raise the maximum length."
             found.append(about(self.without_loss, text, "max_length"))
         if self.truncated:
             text = (
-                f"{self.truncated:,} {self.rows_in_words} are longer than {max_length:,} tokens and will be truncated."
+                f"{self.truncated:,} {self.rows_in_words} {verb_for(self.truncated)} longer than {max_length:,} tokens "
+                "and will be truncated."
             )
             found.append(Finding("warning", text, ("max_length",)))
         return [

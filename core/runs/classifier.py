@@ -17,6 +17,7 @@ from core.data.table import HELD_OUT, TRAIN
 from core.errors import StudioError
 from core.runs.config import QLoRAConfig
 from core.settings import Settings
+from core.system.counting import counted
 from core.system.files import read_json, write_json
 
 FILE = "classifier.json"
@@ -108,7 +109,8 @@ class LabeledSubset:
         self.held_out = self._known(data_labels.read_labels(rows[HELD_OUT][: config.eval_rows], self.frame))
         self.notes += data_labels.describe(self.labels)
         self.notes += [
-            f"{count:,} held-out rows are not used: {reason}." for reason, count in self.held_out.left_out.items()
+            f"{counted(count, 'held-out row is', 'held-out rows are')} not used: {reason}."
+            for reason, count in self.held_out.left_out.items()
         ]
 
     def _find_frame(self, settings: Settings, subset: str) -> Frame:

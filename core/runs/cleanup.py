@@ -30,6 +30,7 @@ class Item:
     Attributes:
         kind: One of `KINDS`.
         name: Path below STUDIO_HOME or below the folder of uploads.
+        path: Path on the disk.
         size: Bytes.
         age: Seconds since the last change.
     """
@@ -52,9 +53,9 @@ def _below(kind: str, folder: Path) -> Iterator[Item]:
 
 
 def _ended(settings: Settings) -> list:
-    open_ones = set(visibility.read(settings).runs)
+    published = set(visibility.read(settings).runs)
     runs = [run for run in RunStore(settings).runs() if run.state().status not in NOT_ENDED]
-    return [run for run in runs if run.id not in open_ones]
+    return [run for run in runs if run.id not in published]
 
 
 def _uploads(settings: Settings) -> Iterator[Item]:
@@ -132,18 +133,27 @@ def list_removable(settings: Settings, kinds: Sequence[str], days: float = 0, mi
     )
 
 
-def remove(settings: Settings, items: Sequence[Item]) -> int:
-    """Remove listed items and return the freed bytes; runs that were resumed in the meantime are left alone."""
+def remove(settings: Settings, items: Sequence[Item]) -> tuple[list[Item], dict[str, str]]:
+    """Remove listed items; runs that were resumed in the meantime are left alone.
+
+    Returns:
+        The items that were removed, and why others were not, by name.
+    """
     roles.owner_only("free disk space")
-    freed = 0
+    removed, left = [], {}
     with RunStore(settings).lock():
         ended = {run.folder for run in _ended(settings)}
         for item in items:
             if item.kind in _LEVELS_IN_RUN and [item.path, *item.path.parents][_LEVELS_IN_RUN[item.kind]] not in ended:
+                left[item.name] = "its run was resumed or published"
                 continue
-            if item.path.is_dir() and not item.path.is_symlink():
-                shutil.rmtree(item.path, ignore_errors=True)
+            try:
+                if item.path.is_dir() and not item.path.is_symlink():
+                    shutil.rmtree(item.path)
+                else:
+                    item.path.unlink(missing_ok=True)
+            except OSError as error:
+                left[item.name] = error.strerror or type(error).__name__
             else:
-                item.path.unlink(missing_ok=True)
-            freed += 0 if item.path.exists() else item.size
-    return freed
+                removed.append(item)
+    return removed, left

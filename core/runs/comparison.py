@@ -152,12 +152,12 @@ def value_of(summary: Summary, name: str) -> Any:
 
 
 def settings_that_differ(summaries: Sequence[Summary]) -> list[str]:
-    """Return the settings with several values among the runs, without those that have columns of their own."""
+    """Return the settings with several values among the runs, as `names_that_differ`."""
     return names_that_differ([summary.config for summary in summaries if summary.config])
 
 
 def names_that_differ(runs: Sequence[QLoRAConfig]) -> list[str]:
-    """Return the names of the settings with several values among some configurations, as `settings_that_differ`."""
+    """Return the settings with several values among configurations, without those that have columns of their own."""
     configs = [config.model_dump() for config in runs]
     names = [name for name in TITLES if name not in ("model", "subset", "max_steps")]
     return [name for name in names if len({config[name] for config in configs}) > 1]

@@ -17,7 +17,7 @@ _MAX_CACHED_RUNS = 16
 
 
 class EventIndex(EventReader):
-    """Positions of all events of a run as they were written: unlike in `Run.events`, they never change."""
+    """Positions of all events of a run, also of those that a resume made obsolete, so that no position ever changes."""
 
     def __init__(self, path: Path):
         super().__init__(path)

@@ -83,7 +83,7 @@ class PreparedEvent(RunEvent):
         left_out: Rows that cannot be trained on, counted by reason.
         truncated: Rows that exceed the maximum length.
         tokens: Tokens of one epoch.
-        answer_tokens: Those of them that carry loss; 0 for a classifier.
+        answer_tokens: Tokens of one epoch that carry loss; 0 for a classifier.
         choices: Decisions that were made for the user, each with its reason.
     """
 

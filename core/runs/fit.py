@@ -80,7 +80,7 @@ def fit(settings: Settings, config: QLoRAConfig) -> Fit | None:
     unchanged = Fit(found, free, total, True, config.gpus)
     if unchanged.fits:
         return unchanged
-    change = find_smaller_settings(shape, config, chosen.blocks > 0, free * (1 - MARGIN), fused)
+    change = find_smaller_settings(shape, config, chosen.blocks > 0, free * (1 - MARGIN), fused, dtype_bytes)
     return Fit(found, free, total, True, config.gpus, *(change or ({}, "")))
 
 

@@ -40,6 +40,7 @@ from typing import Any
 from core.models.shape import ModelShape
 from core.runs.config import QLoRAConfig
 from core.runs.config.lora import ALL_LINEAR, ATTENTION, MLP
+from core.system.counting import counted
 
 _MIB = 2**20
 # Bytes of optimizer state per adapter weight on the GPU; paged state moves to the machine's memory when it is needed.
@@ -197,8 +198,9 @@ def _fused_activations(
 
 
 def find_smaller_settings(
-    shape: ModelShape, config: QLoRAConfig, has_checkpointing: bool, free: float, fused: bool = False
-) -> tuple[dict[str, Any], str] | None:
+    shape: ModelShape, config: QLoRAConfig, has_checkpointing: bool, free: float, fused: bool = False,
+    dtype_bytes: int = 2,
+) -> tuple[dict[str, Any], str] | None:  # fmt: skip
     """Return the smallest change of settings with which a run fits, and what it does; None if nothing helps.
 
     Changes that keep the result come first: recomputing, offloading, then smaller passes with as many rows per update.
@@ -210,13 +212,14 @@ def find_smaller_settings(
         has_checkpointing: Whether the run recomputes activations already.
         free: Bytes of the GPU that the run may use.
         fused: Whether the blocks are fused.
+        dtype_bytes: Bytes per number of the compute dtype.
     """
 
     def fits(changes: dict[str, Any]) -> bool:
         changed = config.model_copy(update=changes)
         wish = changed.gradient_checkpointing
         on = wish in ("on", "offload") or (has_checkpointing and wish == "auto")
-        return forecast(shape, changed, on, fused=fused).device <= free
+        return forecast(shape, changed, on, dtype_bytes, fused).device <= free
 
     return next((change for change in _smaller_settings(config, has_checkpointing, fused) if fits(change[0])), None)
 
@@ -240,7 +243,10 @@ def _smaller_settings(
         # Half of the batch, rounded up to a multiple of the GPUs.
         batch, passes = -(-batch // (2 * config.gpus)) * config.gpus, passes * 2
         changes |= {"batch_size": batch, "gradient_accumulation": passes}
-        text = f"{batch} rows per pass and {passes} passes per update: at least as many rows per update as before"
+        text = (
+            f"{counted(batch, 'row')} per pass and {counted(passes, 'pass', 'passes')} per update: at least as many "
+            "rows per update as before"
+        )
         yield dict(changes), text
     changes |= {"optimizer": "paged_adamw_8bit"}
     yield dict(changes), "an optimizer with 8-bit state, which can move out of the GPU"

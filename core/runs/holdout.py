@@ -15,7 +15,7 @@ def hold_out(config: QLoRAConfig, rows: dict[str, list]) -> list[str]:
         rows: Rows by split, changed in place.
 
     Returns:
-        A sentence about it, or nothing.
+        A list with a sentence on what was held out; an empty one if nothing was.
     """
     if rows[HELD_OUT] or not config.held_out_share or not config.eval_rows:
         return []

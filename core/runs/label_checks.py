@@ -13,10 +13,11 @@ from core.runs.findings import Finding
 from core.runs.holdout import hold_out
 from core.runs.names import format_value
 from core.settings import Settings
-from core.system.counting import counted
+from core.system.counting import counted, verb_for
 
 # Texts that are tokenized to check the maximum length.
 _CHECKED_TEXTS = 400
+# Labels that a warning about rare labels names.
 _SHOWN = 4
 _FORECAST_LIMITS = (
     "The memory forecast is that of a model of this size that generates text: it leaves out the classifier's head, and "
@@ -42,7 +43,7 @@ def findings(settings: Settings, model: Model, config: QLoRAConfig, rows: dict[s
         return [Finding("problem", str(error), ("task", "subset")), *found]
     total = len(rows[TRAIN])
     found += [
-        Finding("warning", f"{count:,} of {total:,} rows are left out: {reason}.", ("subset",))
+        Finding("warning", f"{count:,} of {total:,} rows {verb_for(count)} left out: {reason}.", ("subset",))
         for reason, count in data.train.left_out.items()
     ]
     # Labels that are kept apart although they may be the same are worth a second thought.
@@ -91,7 +92,7 @@ def _lengths(model: Model, config: QLoRAConfig, rows: list[LabeledText]) -> list
     if not truncated:
         return []
     text = (
-        f"{truncated:,} of the first {len(checked):,} texts are longer than {config.max_length:,} tokens; their ends "
-        "will not be read."
+        f"{truncated:,} of the first {len(checked):,} texts {verb_for(truncated)} longer than {config.max_length:,} "
+        "tokens; what is beyond will not be read."
     )
     return [Finding("warning", text, ("max_length",))]

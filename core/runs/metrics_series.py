@@ -53,7 +53,7 @@ class Timeline(EventReader):
 
     def __init__(self, path: Path):
         super().__init__(path)
-        # One page reads while the request of another updates; both hold the lock.
+        # The requests of several pages share a timeline: one may read while another updates.
         self._lock = threading.RLock()
         self.reset()
 

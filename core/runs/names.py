@@ -90,16 +90,19 @@ def _part(name: str, value: Any) -> str:
     if name == "model":
         # The owner of a Hub id says little.
         text = text.rpartition("/")[2]
-    return _SHORT_FORMS[name].format(text) if name in _SHORT_FORMS else f"{TITLES[name].lower()} {text}"
+    if name not in _SHORT_FORMS:
+        return f"{TITLES[name].lower()} {text}"
+    part = _SHORT_FORMS[name].format(text)
+    return part.removesuffix("s") if text == "1" and part.endswith((" epochs", " steps")) else part
 
 
 def make_distinct(titles: Sequence[str], created: Sequence[float], ids: Sequence[str]) -> list[str]:
     """Return the titles, with the date behind those that are the same, or with the id if the dates are the same, too.
 
     Args:
-        titles: Of all runs that are listed.
+        titles: Titles of all listed runs.
         created: When each was created, in seconds since the epoch.
-        ids: Of the runs.
+        ids: Their ids.
     """
     result = list(titles)
     for form in _DATE_FORMATS:

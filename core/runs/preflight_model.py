@@ -24,12 +24,13 @@ from core.runs.config import TITLES, QLoRAConfig
 from core.runs.config.lora import LoRASettings
 from core.runs.findings import Finding
 from core.settings import hardware
+from core.system.counting import counted
 from core.system.launch import python_path
 from core.system.process_limits import Limits
 
 # It takes about 11 CPU seconds, which other work of the machine may delay.
 _TIMEOUT_SECONDS = 300
-# Address space, most of which is torch's libraries, CPU time, and bytes of one file.
+# Limits in this order: bytes of address space, most of which torch's libraries take; CPU seconds; bytes of one file.
 _LIMITS = Limits(24 * 2**30, _TIMEOUT_SECONDS, 2**30)
 # The settings that decide the report; it is cached by them.
 _ADAPTER_FIELDS = ("model", "task", "quantization", "attention", *LoRASettings.model_fields)
@@ -134,15 +135,23 @@ def _report(model: Model | None, text: str | None, adapter: str) -> dict[str, An
             input=json.dumps({"model": model and asdict(model), "text": text, "adapter": json.loads(adapter)}),
             capture_output=True, text=True, env=environment, timeout=_TIMEOUT_SECONDS,
         )  # fmt: skip
+    except subprocess.TimeoutExpired as error:
+        raise _unexamined(f"it took more than {_TIMEOUT_SECONDS} seconds") from error
+    try:
         report = json.loads(done.stdout.splitlines()[-1])
-    except (subprocess.TimeoutExpired, IndexError, ValueError) as error:
-        raise StudioError(
-            f"The model could not be examined before the run ({type(error).__name__}). Try again; if it stays so, "
-            "check that enough memory is free."
-        ) from error
+    except (IndexError, ValueError) as error:
+        print(done.stderr, file=sys.stderr)
+        last_line = next(iter(done.stderr.strip().splitlines()[-1:]), "no message")
+        raise _unexamined(f"its process ended with status {done.returncode}: {last_line[:200]}") from error
     if report.get("unreadable"):
         raise StudioError(report["unreadable"])
     return report
+
+
+def _unexamined(reason: str) -> StudioError:
+    return StudioError(
+        f"The model could not be examined before the run ({reason}). Check that enough memory is free, then try again."
+    )
 
 
 def examine(model_config: Any, config: QLoRAConfig) -> dict[str, Any]:
@@ -226,9 +235,10 @@ def _apply(model: Any, found: targets.Targets, config: QLoRAConfig, report: dict
         )
     trained = sum(parameter.numel() for parameter in peft.parameters() if parameter.requires_grad)
     head = ", the classifier's head among them" if found.head else ""
-    whole = f"; {len(found.whole)} are fully trained{head}" if found.whole else ""
+    whole = f"; {counted(len(found.whole), 'is', 'are')} fully trained{head}" if found.whole else ""
     adapted = len(tuner.targeted_module_names) + len(parameters)
-    report["fine"] = f"{adapted} modules get an adapter{whole}: {trained:,} parameters are trained."
+    modules = counted(adapted, "module gets", "modules get")
+    report["fine"] = f"{modules} an adapter{whole}: {counted(trained, 'parameter is', 'parameters are')} trained."
 
 
 def _too_large_a_rank(model: Any, found: targets.Targets, config: QLoRAConfig) -> list[str]:

@@ -34,13 +34,14 @@ class RunProgress:
 
     Attributes:
         activity: What the worker does now.
-        stepped: When the last step ended; 0 if that was before the last resume.
+        stepped: When the last step ended, in seconds since the epoch; 0 if that was before the last resume.
         is_over: Whether the last attempt has reported its end.
         base_loss: Held-out loss before the first update: the base model's, unless the initialization changes it.
         held_out_loss: Latest held-out loss.
         accuracy: Latest held-out accuracy of a classifier; None for other runs.
         macro_f1: Latest held-out macro-F1 of a classifier.
         base_accuracy: Held-out accuracy before the first update.
+        seconds: Time spent on training, including the time before a resume.
         seconds_left: Estimate from the mean speed so far; None before the first step and after the last.
         prepared: What was trained on and decided; None before that is known.
     """

@@ -1,4 +1,4 @@
-"""Which modules of a model LoRA adapts and which are fully trained, resolved on the model itself.
+"""Resolution of the modules that LoRA adapts and of those that are fully trained, on the model itself.
 
 Names match as in PEFT, by PEFT's own functions: a target is a module's whole name or its end after a dot; a module is
 fully trained if its name ends with the given text. Preflight resolves on the meta device, training on the loaded model,
@@ -35,7 +35,7 @@ class Targets:
         modules: The value of PEFT's `target_modules`.
         matched: Full names of the modules that get an adapter.
         whole: Full names of the modules that are fully trained.
-        head: Those of them that are a classifier's head; empty for a model that generates text.
+        head: Full names of the modules in `whole` that are a classifier's head; empty for a model that generates text.
         problems: Sentences on targets that cannot be used.
         whole_problems: Sentences on modules to train whole that the model does not have.
         notes: Sentences on what a group leaves out.
@@ -156,7 +156,7 @@ def _matching(model: "nn.Module", names: list[str], whole: list[str] | None = No
 def _unusable(
     model: "nn.Module", name: str, layers: list[str], output: str | None, refused: list[str], config: QLoRAConfig
 ) -> str | None:
-    """Return a sentence on a name that matches something else than modules that LoRA adapts, or None."""
+    """Return a sentence on a name that matches something other than modules that LoRA adapts, or None."""
     linear, _ = linear_layers(model)
     if output in layers:
         return (

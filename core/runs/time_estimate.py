@@ -25,17 +25,17 @@ from core.runs.store import NOT_ENDED, Run, RunStore
 from core.settings import Settings, hardware
 from core.system.files import modified_ns
 
-# Settings that change the speed by kind, so that a run with another value is no measure.
+# Settings on which the speed depends so much that a run with another value cannot be used.
 _DECISIVE = (
     "model", "revision", "task", "quantization", "compute_dtype", "attention", "packing", "kernels", "lora_dora",
     "lora_bias", "lora_targets", "modules_to_save", "gradient_checkpointing", "gpus",
 )  # fmt: skip
-# Sizes that change the tokens per second by degree, and the factor up to which a run with another size is used.
+# Sizes that change the tokens per second gradually, and the factor up to which a run with another size is used.
 _SIZES = {"batch_size": 4, "lora_rank": 4, "max_length": 8}
-# The newest runs that are looked at.
+# Number of the newest runs that are looked at.
 _MAX_RUNS = 50
 CHARACTERS_PER_TOKEN = 4.0
-# Rows whose lengths stand for all rows of a subset.
+# Number of the first rows of a subset whose lengths are taken for those of all its rows.
 _MEASURED_ROWS = 5000
 # An adapter needs no gradients of the base weights, so a forward pass is about half of a training step.
 FORWARD_SHARE = 0.5
@@ -52,7 +52,7 @@ class Speed:
         preparation_seconds: From the start of the worker to the first step.
         tokens_per_row: Mean over the rows that were trained on.
         subset_sha256: Hash of these rows; empty if it is not known.
-        tokens_per_character: Of these rows.
+        tokens_per_character: Mean over these rows.
         run: Id of the run; empty for a dry run.
         title: Name of the run, as it is when it is shown.
         started: When the run was created; the newest of equally good runs is used.
@@ -106,7 +106,7 @@ class TimeEstimates:
         Raises:
             StudioError: The subset does not exist.
         """
-        # Raised even if there is nothing to compare with.
+        # A subset that does not exist is an error even if there is no run to compare with.
         subsets.find(self.runs.settings, config.subset)
         # The example was trained on another machine, whose description may be equal.
         own = [run for run in self.runs.runs()[:_MAX_RUNS] if not is_example(run.id)]
@@ -180,7 +180,7 @@ def _nearest(config: QLoRAConfig, speeds: Sequence[Speed]) -> Speed | None:
     for speed in speeds:
         other = speed.config.model_dump()
         same = all(other[name] == values[name] for name in _DECISIVE if applies(name, values) or applies(name, other))
-        # In units of what is allowed, so that the limit of each is 1.
+        # The logarithm to the base of the allowed factor, so that each distance has the limit 1.
         distances = [abs(math.log(other[name] / values[name], limit)) for name, limit in _SIZES.items()]
         if same and max(distances) <= 1:
             found.append(((-sum(distances), speed.started), speed))
@@ -219,7 +219,7 @@ def _lengths(settings: Settings, name: str) -> list[int]:
     return _read_lengths(settings, name, sha256)
 
 
-# Settings are equal if their values are, but have no hash.
+# A dictionary in place of lru_cache, which would need a hash of Settings.
 _known_lengths: dict[tuple[Path, str], list[int]] = {}
 
 

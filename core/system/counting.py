@@ -15,3 +15,14 @@ def counted(number: int, one: str, many: str = "") -> str:
 def noun_for(number: int, one: str, many: str = "") -> str:
     """Return the noun that agrees with a number which is shown elsewhere; the arguments are those of `counted`."""
     return one if number == 1 else many or f"{one}s"
+
+
+def verb_for(number: int, one: str = "is", many: str = "are") -> str:
+    """Return the verb after a number of things out of more, as in "1 of 20 rows is left out".
+
+    Args:
+        number: How many things the sentence is about.
+        one: The verb for one.
+        many: The verb for another number.
+    """
+    return one if number == 1 else many

@@ -17,7 +17,7 @@ from core.runs.config import QLoRAConfig
 from core.train.kernels.activation_offload import ActivationOffload
 from core.train.kernels.block import Block
 
-# Tokens that a fused MLP takes at a time when memory is what is short.
+# Tokens that a fused MLP takes at a time while activations are offloaded.
 _MLP_CHUNK_TOKENS = 2048
 # Batches are planned for a multiple of this many tokens, so that few different plans are computed.
 _PLAN_STEP_TOKENS = 512
@@ -43,7 +43,7 @@ class Planner:
         Args:
             config: The run's settings.
             model: The base model.
-            blocks: Those of its blocks that are fused.
+            blocks: The model's fused blocks.
             rows: Training rows.
             packed: Whether rows lie end to end, instead of being padded to the longest.
         """

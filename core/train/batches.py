@@ -22,7 +22,7 @@ class TokenizedRows:
         left_out: Rows that cannot be trained on, counted by reason.
         truncated: Rows that were shortened to the maximum length.
         tokens: Tokens of all rows.
-        answer_tokens: Those of them that carry loss.
+        answer_tokens: Tokens of all rows that carry loss.
         notes: Numbers of rows, by the note of the renderer.
     """
 

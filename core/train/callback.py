@@ -33,7 +33,7 @@ from core.runs.store import Run
 from core.system.counting import counted
 from core.train.system_metrics import SystemMetrics
 
-# How far an evaluation pass is, is written after this time, and again when the time has grown by this factor.
+# The progress of an evaluation pass is written after this time, and again when the time has grown by this factor.
 _FIRST_STAGE_SECONDS, _STAGE_INTERVAL_GROWTH = 2.0, 1.5
 
 
@@ -74,7 +74,8 @@ class PassProgress:
         """Write how far the pass is, if that was not done shortly before.
 
         Args:
-            share: Of the pass, 0 to 1; rows are ordered by length, so the time left is underestimated at first.
+            share: Share of the pass that is done, 0 to 1. Rows are ordered by length, so the time left is
+                underestimated at first.
         """
         seconds = time.monotonic() - self._began
         if seconds >= self._next and share < 1:

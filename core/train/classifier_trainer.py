@@ -50,7 +50,7 @@ class ClassifierTrainer(StudioTrainer):
         # Rows by true class and predicted class, while the held-out rows are evaluated.
         self._confusion: torch.Tensor | None = None
         super().__init__(config, base, rows, ranks=ranks, **options)
-        # The loss is divided by the rows of an update, whatever the model's own forward pass takes.
+        # Trainer then divides the loss by the rows of an update, even if the model's forward pass takes no such number.
         self.model_accepts_loss_kwargs = True
         self.notes = [*self.notes, _NOT_USED]
 
@@ -64,7 +64,7 @@ class ClassifierTrainer(StudioTrainer):
         return Layout("single", plain, f"Rows go through the model one at a time, with {own}: {why}.")
 
     def find_head(self) -> None:
-        """Return None: all labels of a row have a logit."""
+        """Return None, because a classifier needs the logits of all its labels."""
 
     def collate(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
         """Return the batch of some rows, with their numbers."""

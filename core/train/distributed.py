@@ -158,10 +158,14 @@ def _cpu_group() -> Any:
 @contextlib.contextmanager
 def _rank_lost_on_failure() -> Iterator[None]:
     """Turn the errors that torch raises when another rank is gone into RankLostError."""
+    import torch
     from torch import distributed
 
     try:
         yield
+    except torch.OutOfMemoryError:
+        # A RuntimeError too, but this rank's own.
+        raise
     except (RuntimeError, distributed.DistError) as error:
         raise RankLostError(f"another GPU's process did not answer: {error}") from error
 

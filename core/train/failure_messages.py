@@ -28,6 +28,8 @@ def describe_failure(error: BaseException) -> str:
         return _DISK_FULL.format(text.strip().splitlines()[0])
     if isinstance(error, FileNotFoundError):
         return f"A file is missing: {error.filename or text}. Put it back, then resume the run."
+    if isinstance(error, (ConnectionError, TimeoutError)):
+        return f"A connection failed: {text}. Check the network and the tracker, then resume the run."
     if isinstance(error, OSError):
         return f"A file could not be read or written: {text}. Check the folder and its permissions, then resume."
     return f"{type(error).__name__}: {text}. See worker.log of the run for the traceback."

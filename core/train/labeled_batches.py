@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def tokenize_texts(
     tokenizer: "PreTrainedTokenizerBase", rows: LabeledRows, classes: Classes, max_length: int
 ) -> TokenizedRows:
-    """Return labeled texts as tokens; "labels" of a row is a list of its class.
+    """Return labeled texts as tokens; "labels" of a row is a list that holds only its class.
 
     Args:
         tokenizer: The tokenizer.
@@ -41,6 +41,6 @@ def tokenize_texts(
 
 
 def pad_labeled(rows: list[dict[str, Any]], pad_id: int) -> dict[str, Any]:
-    """Return a batch of rows as of `pad_texts`, with "labels" (rows,), int64."""
+    """Return a batch of rows as `pad_texts` makes it, with "labels" (rows,), int64."""
     batch = pad_texts([row["input_ids"] for row in rows], pad_id)
     return batch | {"labels": torch.tensor([row["labels"][0] for row in rows])}

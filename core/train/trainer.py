@@ -77,7 +77,7 @@ class StudioTrainer(SFTTrainer):
         self._noise = add_noise(embeddings, config.neftune_alpha)[0] if config.neftune_alpha else None
 
     def choose_layout(self, base: LoadedBase, config: QLoRAConfig) -> Layout:
-        """Return how rows go through the model, whose attention is set for it."""
+        """Choose how rows go through the model, and set its attention accordingly."""
         # The maximum length bounds training and held-out rows.
         return choose_layout(base.model, config.packs, explain_padding(config), self.pad_id, config.max_length)
 

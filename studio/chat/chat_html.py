@@ -51,7 +51,7 @@ def boards_html(
         chat: The conversation.
         titles: The runs' display names.
         answers: The answers being written into its last turn.
-        show: Those of `SHOW_OPTIONS` that are ticked.
+        show: The ticked ones of `SHOW_OPTIONS`.
     """
     past = [_board_turn(chat, index, titles, None, show) for index in range(len(chat.turns) - 1)]
     last = [_board_turn(chat, len(chat.turns) - 1, titles, answers, show)] if chat.turns else []

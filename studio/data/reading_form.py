@@ -32,6 +32,7 @@ from core.data.report import (
 from core.data.table import Dataset
 from core.errors import StudioError
 from core.settings import Settings
+from core.system.counting import verb_for
 from core.system.jobs import Job, Jobs
 from core.system.markdown import plain
 from studio.data.page_state import PageState, State, parse_state
@@ -278,7 +279,7 @@ def _notify(data: Dataset, parsed: ParsedDataset) -> None:
     title = f"Applied to {data.source.name}"
     kept = "The dataset keeps this reading, for new pages too; subsets keep theirs."
     if parsed.usable:
-        info(f"{parsed.usable:,} of {data.rows:,} rows are usable. {kept}", title=title)
+        info(f"{parsed.usable:,} of {data.rows:,} rows {verb_for(parsed.usable)} usable. {kept}", title=title)
     else:
         reason = next(iter(parsed.problems), "no text")
         warn(f"No row can be used as it is read now ({reason}). Choose another format or other columns.", title=title)

@@ -1,4 +1,4 @@
-"""Which difference the chosen prompts can detect, shown before anything is answered."""
+"""Difference that the chosen prompts can detect, shown before anything is answered."""
 
 from core.data import subset as subset_store
 from core.errors import StudioError

@@ -1,4 +1,4 @@
-"""Which answers of an evaluation the table shows: those of a group, those that got better or worse, and their order."""
+"""Choice and order of the answers that an evaluation's table shows: those of a group, or of better or worse rows."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

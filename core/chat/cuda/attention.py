@@ -191,7 +191,7 @@ def _attend(
                 .to(dtype),
                 mask=query_mask,
             )  # fmt: skip
-            # For the next launch: the next block's, or the next step's.
+            # The next launch, that of the next block or step, expects 0.
             tl.store(done + row * HEADS + head, 0)
 
 

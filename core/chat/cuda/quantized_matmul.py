@@ -9,8 +9,8 @@ Steps of `_product`, for 64 outputs and up to 128 rows:
 3. multiply those of upper nibbles by the even columns of x, those of lower ones by the odd (`tl.dot`; paired order);
 4. multiply the block's sum by its absmax in float32, and add it up. Weights are thus never rounded after scaling.
 
-Rows are the narrow side of a tensor core's product, padded to 16, and the weights are read once. `_lora_hidden` makes
-x Aᵀ in a launch before. `_unpack` writes whole weights for cuBLAS, which is faster for many rows.
+Rows are the narrow side of a tensor core's product, padded to 16, and the weights are read once. `_lora_hidden`
+computes x Aᵀ in a launch before this one. `_unpack` writes whole weights for cuBLAS, which is faster for many rows.
 
 Data types: x, codes, A and B in the model's dtype; sums and outputs float32; absmax float32, or uint8 with a second
 scale (`weights`). One to eight rows over 4-bit weights have a kernel of their own (`nf4_gemv`).
@@ -239,8 +239,8 @@ def _unpack(
 ):  # fmt: skip
     """Unpack COUNT blocks of 64 weights. Grid: (blocks / COUNT,).
 
-    The look-up repeats the lines of `core.kernels.nf4_triton.decode_blocks`. Whether a call of it would be as fast was
-    not measured. The stores differ (PAIRED).
+    The look-up repeats the lines of `core.kernels.nf4_triton.decode_blocks`; the speed of a call was not measured. The
+    stores differ (PAIRED).
     weight: uint8, (blocks * 32). absmax and outer_*: as in `MergedLinears`. out: (blocks * 64), model dtype.
     """
     block = tl.program_id(0) * COUNT + tl.arange(0, COUNT)  # (COUNT,), int32

@@ -42,7 +42,7 @@ _SLOTS = ("question", "choices", "answer", "answer_from_1", "context", "system")
 
 @dataclass(frozen=True)
 class _Key:
-    """How a column names choices in the first rows.
+    """References to choices in a column, counted over the first rows.
 
     Attributes:
         name: The column.

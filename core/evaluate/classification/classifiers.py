@@ -20,6 +20,7 @@ from core.evaluate.verdict_groups import outcome_of
 from core.evaluate.verdict_text import describe_outcome
 from core.runs import classifier
 from core.settings import slug
+from core.system.counting import counted
 from core.system.files import read_json, write_json
 from core.system.jobs import Progress, ignore_progress
 
@@ -67,11 +68,12 @@ def predict(
 
     asked = list(itertools.islice(evaluation.prompts(), evaluation.set_size()))
     found = prediction.predict(store.runs, run, asked, adapter, lambda text: progress(0.5, text))
-    notes = [f"Longer than the classifier reads, so without their ends: {_count(found.truncated)}."] * bool(
-        found.truncated
-    )
+    notes = []
+    if found.truncated:
+        notes.append(f"Truncated at the classifier's maximum length: {counted(found.truncated, 'text')}.")
     if found.failures:
-        notes.append(f"Without a prediction: {_count(len(found.failures))}. {next(iter(found.failures.values()))}")
+        reason = next(iter(found.failures.values()))
+        notes.append(f"Without a prediction: {counted(len(found.failures), 'text')}. {reason}")
     known = [int(number) for number in found.predicted]
     labels = [found.labels[number] if number >= 0 else None for number in known]
     shares = [float(found.probabilities[row, number]) if number >= 0 else None for row, number in enumerate(known)]
@@ -79,10 +81,6 @@ def predict(
     folder = _folder(evaluation)
     folder.mkdir(exist_ok=True)
     write_json(folder / f"{slug(run)}-{slug(adapter)}.json", saved.model_dump())
-
-
-def _count(texts: int) -> str:
-    return f"{texts:,} text{'s' * (texts != 1)}"
 
 
 def _folder(evaluation: Evaluation) -> Path:

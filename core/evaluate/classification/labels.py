@@ -14,12 +14,12 @@ from functools import cached_property
 MAX_LABELS = 1_000
 # Longer references are answers, not labels.
 _MAX_LABEL_CHARACTERS = 60
-# On average, each label must occur so often: names and dates are short as well, but rarely repeat.
+# On average, each label must occur this many times: names and dates are short as well, but rarely repeat.
 _MIN_MEAN_COUNT = 3
 _MIN_ROWS = 4
 # Marks that belong to labels such as "C#" and "50%", so they are no quotes or full stops around one.
 _PART_OF_LABEL = "#%&@"
-# "Label: positive" and the like.
+# Words before a label, as in "Label: positive".
 _LEAD = re.compile(
     r"^(?:the\s+)?(?:label|answer|category|class|sentiment|topic|intent|it)\s*(?:is|:|=|-)\s*", re.IGNORECASE
 )

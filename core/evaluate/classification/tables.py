@@ -14,7 +14,7 @@ UNPARSED = -1
 
 @dataclass(frozen=True)
 class LabelRow:
-    """How one label was recognized.
+    """Recognition of one label.
 
     Attributes:
         name: The label.

@@ -19,7 +19,7 @@ from core.system.jobs import Progress
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-# Resamples for the standard errors of metrics that have no formula for it.
+# Resamples for the standard errors of metrics that have no formula for theirs.
 _RESAMPLES = 1000
 
 
@@ -37,7 +37,7 @@ def evaluate(
         log: The file with the output of the harness, for messages.
 
     Raises:
-        StudioError: It fails, such as on a template that names a column that the data lack.
+        StudioError: The harness fails, for example on a template that names a column that the data lack.
     """
     from lm_eval import evaluator
     from lm_eval.tasks import TaskManager
@@ -82,8 +82,9 @@ def _safe_templates() -> Iterator[None]:
         yield
     finally:
         utils.env = given
-        if parallel is None:
-            del os.environ["DISABLE_MULTIPROC"]
+        del os.environ["DISABLE_MULTIPROC"]
+        if parallel is not None:
+            os.environ["DISABLE_MULTIPROC"] = parallel
 
 
 def _harness_model(model: "PreTrainedModel", tokenizer: Any, batch: int, report: Progress) -> Any:

@@ -27,6 +27,7 @@ from core.evaluate.harness.task_files import find_folder, read_tasks
 from core.evaluate.prompts import Prompt
 from core.evaluate.store import EvaluationStore
 from core.models import catalogue
+from core.models.download import fetch
 from core.system.jobs import Progress, ignore_progress
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def find_target(store: EvaluationStore, name: str) -> Target:
         name: Id of an evaluation, of a run, or "RUN/step 20".
 
     Raises:
-        StudioError: There is neither.
+        StudioError: There is neither an evaluation nor a run of that name.
     """
     for run in store.runs.runs():
         if run.id == parse_lane(name)[0]:
@@ -75,7 +76,7 @@ def check_installed() -> None:
     """Check that the package is there.
 
     Raises:
-        StudioError: It is not.
+        StudioError: It is not there.
     """
     if importlib.util.find_spec("lm_eval") is None:
         raise StudioError(f"The package lm-eval is not installed. Install it with: {INSTALL}")
@@ -147,6 +148,7 @@ def _load(
     arbiter.check_fits_beside_run(store.runs, base.config, "evaluation")
     arbiter.check_fits_free_memory(store.settings, base.config)
     model = catalogue.find(store.settings, base.model, base.revision, lambda text: progress(0.0, text))
+    fetch(model, lambda text: progress(0.0, text))
     loaded = load_base(model, base.precision, base.attention)
     models = []
     for lane in resolved.lanes:

@@ -42,7 +42,7 @@ _CODE = {
 _DATA = {"data_files", "field", "delimiter", "column_names", "encoding"}
 # Kinds of files that `datasets` reads by itself.
 _BUILDERS = ("json", "csv", "parquet", "text")
-# Those of the harness. Of any other name it would download a metric, which is code.
+# Metrics that the harness itself has, with their scale. It would download a metric of any other name, which is code.
 METRICS = {
     "acc": "share", "acc_norm": "share", "acc_bytes": "share", "acc_mutual_info": "share", "acc_all": "share",
     "exact_match": "share", "f1": "share", "likelihood": "share", "mcc": "ratio", "brier_score": "ratio",

@@ -1,4 +1,4 @@
-"""HTTP client for a judge's server: replies of bounded size and time, from the server that was named alone.
+"""HTTP client for a judge's server: replies of bounded size and time, and only from the server that the owner named.
 
 The server may be anybody's, and its replies are read in this process. A redirect would send prompts and answers to an
 address that the owner did not name, such as one inside this machine's network, so it is a reply without a verdict.
@@ -31,7 +31,7 @@ class _BoundedStream(httpx.SyncByteStream):
             size += len(part)
             if size > MAX_REPLY_BYTES:
                 raise UnboundedReply(f"the reply has more than {MAX_REPLY_BYTES:,} bytes")
-            # Each byte may arrive in time and the reply never.
+            # Each part may arrive in time, and the reply still never end.
             if time.monotonic() > end:
                 raise UnboundedReply(f"the reply did not end within {self._seconds:g} seconds")
             yield part

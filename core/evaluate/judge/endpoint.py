@@ -55,7 +55,7 @@ class EndpointJudge:
             raise StudioError("The judge's model is empty. Enter the name that the server knows, such as gpt-4o-mini.")
         self.url, self.model = url.strip(), model.strip()
         secret = key or os.environ.get(KEY_VARIABLE, "")
-        # Everything that the client would else take from variables meant for other programs is given here.
+        # Given here, so that the client takes nothing from environment variables that are meant for other programs.
         self._client = OpenAI(
             base_url=self.url, api_key=secret or "none", organization="", project="", timeout=timeout,
             max_retries=_MAX_RETRIES, http_client=make_client(timeout),

@@ -43,5 +43,4 @@ def judge_here(evaluation: Evaluation, pair: Pair, settings: Settings, progress:
     """
     from core.evaluate.judge.local import LocalJudge
 
-    progress(0.0, f"Loading {pair.judge}")
-    judge(evaluation, pair, LocalJudge(settings, pair.judge).ask, progress)
+    judge(evaluation, pair, LocalJudge(settings, pair.judge, lambda text: progress(0.0, text)).ask, progress)

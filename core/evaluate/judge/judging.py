@@ -19,12 +19,12 @@ from core.evaluate.judge.endpoint import JudgeError
 from core.evaluate.judge.pairwise import Choice, Question, build_questions, parse_choice
 from core.evaluate.line_file import LineWriter
 from core.evaluate.store import Evaluation
-from core.system.files import read_json, write_json
+from core.system.files import log_unreadable, read_json, write_json
 from core.system.jobs import Progress, ignore_progress
 
 WORKERS = 4
 _MAX_REPLY_CHARACTERS = 500
-# This many errors in a row mean that the judge is gone, and asking on would only cost time or money.
+# This many errors in a row mean that the judge is gone, and more questions would only cost time or money.
 _MAX_ERRORS_IN_A_ROW = 12
 
 
@@ -91,10 +91,15 @@ def _read_lines(path: Path) -> Iterator[dict]:
     if not path.exists():
         return
     with path.open("rb") as stream:
-        for line in stream:
+        for number, line in enumerate(stream, 1):
             # A crash can leave an incomplete last line, which the next writer removes.
-            if line.endswith(b"\n"):
+            if not line.endswith(b"\n"):
+                return
+            try:
                 yield json.loads(line)
+            except ValueError as error:
+                # A damaged line must not hide the other ones; its question is asked again.
+                log_unreadable(f"{path}, line {number},", str(error))
 
 
 def judge(

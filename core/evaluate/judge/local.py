@@ -5,6 +5,7 @@ anything shows in the summary: how often both orders agree, and how often people
 """
 
 import threading
+from collections.abc import Callable
 
 from core.chat import arbiter
 from core.chat.types import BaseIdentity
@@ -12,9 +13,11 @@ from core.data.formats import Message
 from core.data.tokens import TemplateError
 from core.evaluate.judge.endpoint import JudgeError
 from core.models import catalogue
+from core.models.download import fetch
 from core.runs.store import RunStore
 from core.settings import Settings
 from core.system.fast_imports import pause_gc
+from core.system.jobs import ignore_stage
 
 _REPLIES = ("A", "B", "TIE")
 
@@ -22,15 +25,16 @@ _REPLIES = ("A", "B", "TIE")
 class LocalJudge:
     """A loaded model; one question at a time."""
 
-    def __init__(self, settings: Settings, name: str):
+    def __init__(self, settings: Settings, name: str, report: Callable[[str], None] = ignore_stage):
         """Load the model.
 
         Args:
             settings: The studio's settings.
             name: Name of a model of the catalogue, or id of a Hub model.
+            report: Called with the stage, and about once per second during a download.
 
         Raises:
-            StudioError: There is no such model, or a run or a chat needs the memory.
+            StudioError: There is no such model, a run or a chat needs the memory, or the disk is too small for it.
         """
         with pause_gc():
             from core.chat.lanes import Lanes
@@ -38,7 +42,10 @@ class LocalJudge:
 
         identity = BaseIdentity(catalogue.locate(settings, name).name)
         arbiter.check_fits_for_evaluation(RunStore(settings), identity.config)
-        base = load_base(catalogue.find(settings, name), identity.precision, identity.attention)
+        model = catalogue.find(settings, name, report=report)
+        fetch(model, report)
+        report(f"Loading {model.name}")
+        base = load_base(model, identity.precision, identity.attention)
         self._lanes = Lanes(base, settings.fast_chat)
         self._lock = threading.Lock()
 

@@ -12,7 +12,7 @@ from typing import Literal
 from core.data.formats import Message
 
 Choice = Literal["A", "B", "tie"]
-# Which lane of a pair a row went to. "tie" also holds where the two orders contradict each other.
+# The lane of a pair that won a row. "tie" also stands for two orders that contradict each other.
 Preference = Literal["first", "second", "tie"]
 ORDERS = (0, 1)
 # Longer texts of one part of a question are cut, because judges have a limited context.
@@ -57,7 +57,7 @@ def build_questions(
         prompt: Index of the prompt.
         conversation: The turns that were answered.
         reference: The answer in the data; empty for none.
-        answers: Those of the first and of the second lane.
+        answers: The answers of the first and of the second lane.
     """
     questions = []
     for order in ORDERS:

@@ -43,8 +43,8 @@ class JudgeSummary:
         errors: Rows without a valid reply in one of the orders.
         reasons: The errors' texts with their numbers, the most frequent first.
         consistency: Share of rows on which both orders agree; None without judgments.
-        first_slot: Share of the replies for an answer that chose answer A, 0.5 for a judge without preference for a
-            position; None if every reply is a tie.
+        first_slot: Share of answer A among the replies that prefer an answer: 0.5 for a judge without a preference for
+            a position. None if every reply is a tie.
         agreement: The comparison with people's votes; None without any.
         interval: 95 % interval of the win rate over conversations; None if there are too few.
     """

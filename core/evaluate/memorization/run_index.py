@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 _ABOUT = "about.json"
-# A higher number makes existing indexes anew; raise it whenever an index of the same rows would differ.
+# Raise it whenever an index of the same rows would differ: existing indexes are then built again.
 _VERSION = 1
 # Texts that are tokenized at once.
 _BATCH_TEXTS = 256

@@ -55,7 +55,7 @@ def find_spans(index: TokenIndex, ids: Sequence[int], minimum: int = MIN_TOKENS)
 
 
 def _outside(span: Span, kept: list[Span]) -> list[Span]:
-    """Return the parts of a span that no longer one covers."""
+    """Return the parts of a span that are in none of the kept spans."""
     parts = [span]
     for other in kept:
         parts = [

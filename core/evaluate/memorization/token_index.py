@@ -28,7 +28,7 @@ SEPARATOR = np.uint32(2**32 - 1)
 MAX_TOKENS = 2**32 - 2
 # Positions whose keys are made at once; each key takes about 450 bytes meanwhile.
 _BLOCK = 1_000_000
-# Of the positions whose first DEPTH tokens are equal, this many are compared beyond them.
+# Maximum number of positions with the same first DEPTH tokens that are compared beyond these tokens.
 _MAX_EXTENDED = 256
 _FILES = ("tokens", "starts", "rows", "suffixes", "firsts")
 
@@ -119,24 +119,25 @@ def _sort_block(tokens: np.ndarray, low: int, high: int, size: int) -> np.ndarra
 
 
 def _merge(pieces: list[np.ndarray], tokens: np.ndarray) -> np.ndarray:
-    """Merge sorted pieces in pairs, each by the places that its keys have among those of the other."""
+    """Merge sorted pieces in pairs: find where the positions of one belong in the other, and insert them there."""
     while len(pieces) > 1:
         first, second = pieces.pop(0), pieces.pop(0)
-        places = [_places(tokens, first, second[start : start + _BLOCK]) for start in range(0, len(second), _BLOCK)]
-        pieces.append(np.insert(first, np.concatenate(places), second))
+        blocks = (second[start : start + _BLOCK] for start in range(0, len(second), _BLOCK))
+        pieces.append(np.insert(first, np.concatenate([_insertion_points(tokens, first, b) for b in blocks]), second))
     return pieces[0]
 
 
-def _places(tokens: np.ndarray, first: np.ndarray, block: np.ndarray) -> np.ndarray:
-    """Return behind how many sorted positions each one of a sorted block belongs, (block,)."""
+def _insertion_points(tokens: np.ndarray, first: np.ndarray, block: np.ndarray) -> np.ndarray:
+    """Return at which index of `first` each position of a block belongs, (block,); both are sorted by their keys."""
     keys, heads = _keys(tokens, block), _keys(tokens, first[::_BLOCK])
-    # Keys of the block end up behind all earlier parts of `first`, and before all later ones.
+    # Of the parts of `first` with `_BLOCK` positions each, only those from `low` to `high` need keys: all keys of the
+    # block are behind the parts before these, and before the parts after them.
     low = max(0, int(np.searchsorted(heads, keys[0], side="right")) - 1)
     high = int(np.searchsorted(heads, keys[-1], side="right"))
-    places = np.full(len(block), low * _BLOCK)
+    points = np.full(len(block), low * _BLOCK)
     for start in range(low * _BLOCK, high * _BLOCK, _BLOCK):
-        places += np.searchsorted(_keys(tokens, first[start : start + _BLOCK]), keys, side="right")
-    return places
+        points += np.searchsorted(_keys(tokens, first[start : start + _BLOCK]), keys, side="right")
+    return points
 
 
 def _keys(tokens: np.ndarray, positions: np.ndarray) -> np.ndarray:

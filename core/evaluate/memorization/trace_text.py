@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from core.evaluate.memorization.spans import MIN_TOKENS
 from core.evaluate.memorization.tracing import COPIED, Traces
 from core.evaluate.verdict_text import describe_beside, describe_size
+from core.system.counting import counted
 
 
 def describe_copying(traces: Traces, titles: Sequence[str], first: int, second: int) -> str:
@@ -18,8 +19,8 @@ def describe_copying(traces: Traces, titles: Sequence[str], first: int, second: 
     """
     found = traces.compare(first, second)
     searched = (
-        f"Searched: spans of {MIN_TOKENS} tokens or more, in the {traces.about.rows:,} training rows of the subset "
-        f"{traces.about.subset}."
+        f"Searched: spans of {MIN_TOKENS} tokens or more, in {counted(traces.about.rows, 'training row')} of the "
+        f"subset {traces.about.subset}."
     )
     if found.problem == "no rows":
         return f"No prompt has a traced answer of both models. {searched}"

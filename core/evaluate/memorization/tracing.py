@@ -7,9 +7,9 @@
         share             share of them that stand in a span, 0 to 1
         spans             the spans, longest first: start and end in characters, tokens, row of the run's subset
 
-A tokenizer may split the first word of an answer otherwise than inside a text, so a span can miss its first token. The
-metadata has the size of answers.jsonl when the file was made, and the longest spans. A file that does not match the
-answers is not shown. It is replaced atomically.
+A tokenizer may split a word at the start of an answer in another way than inside a text, so a span can miss its first
+token. The metadata has the size of answers.jsonl when the file was made, and the longest spans. A file that does not
+match the answers is not shown. It is replaced atomically.
 """
 
 import json
@@ -38,13 +38,13 @@ from core.system.jobs import Progress, ignore_progress
 
 COPIED = Metric(
     "copied_from_training", "Share copied from the training rows", "neither", "share", "",
-    f"Which share of an answer stands word for word in the rows that the run was trained on, in spans of at least "
+    f"The share of an answer that stands word for word in the rows that the run was trained on, in spans of at least "
     f"{MIN_TOKENS} tokens. Tokens in such spans / tokens of the answer, with the longest spans found by a suffix array "
     "over the training texts (Manber and Myers 1993; verbatim memorization as in Carlini et al. 2023).",
 )  # fmt: skip
 # Number of spans that the table of the longest ones shows; each has another text.
 LONGEST = 20
-# A higher number makes existing traces outdated; raise it whenever a value would change.
+# Raise it whenever a value would change: existing traces are then outdated.
 _VERSION = 1
 _METADATA = b"studio"
 _GROUP_ROWS = 1000

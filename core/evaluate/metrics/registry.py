@@ -13,7 +13,7 @@ out would reward a model for answering nothing.
 from dataclasses import dataclass
 from typing import Literal
 
-# A higher number makes the scores of existing evaluations anew; raise it whenever a value would change.
+# Raise it whenever a value would change: existing evaluations are then scored again.
 VERSION = 2
 
 
@@ -63,7 +63,7 @@ _LIKELIHOOD = (
     ),
     Metric(
         "perplexity", "Perplexity", "lower", "ratio", "likelihood",
-        "Among how many equally likely tokens the model chooses, on average, while it reads the reference. "
+        "The number of equally likely tokens among which the model chooses, on average, while it reads the reference. "
         "exp(loss), for a lane exp(sum of the losses / number of tokens) (Jelinek et al. 1977).",
         summary="corpus",
     ),
@@ -99,7 +99,7 @@ _MATCH = (
     ),
     Metric(
         "word_f1", "Word F1", "higher", "share", "reference",
-        "Which share of the words answer and reference have in common, in any order: similarity, not quality. "
+        "The share of words that answer and reference have in common, in any order: similarity, not quality. "
         "2PR / (P + R), with P = common words / words of the answer and R = common words / words of the reference "
         "(SQuAD, Rajpurkar et al. 2016, but articles are kept).",
     ),
@@ -107,7 +107,8 @@ _MATCH = (
 _OVERLAP = (
     Metric(
         "bleu", "BLEU", "higher", "score", "reference",
-        "How many sequences of one to four tokens of the answer stand in the reference; short answers are penalized. "
+        "The share of the answer's sequences of one to four tokens that are in the reference; short answers are "
+        "penalized. "
         "The geometric mean of the four precisions times min(1, exp(1 − reference length / answer length)), of one "
         "row smoothed, for a lane from the sums of all rows (Papineni et al. 2002, by sacrebleu, tokenizer 13a; single "
         "characters where the script writes no spaces).",
@@ -115,25 +116,27 @@ _OVERLAP = (
     ),
     Metric(
         "chrf", "chrF", "higher", "score", "reference",
-        "How many sequences of one to six characters answer and reference share; it suits all languages. "
+        "The share of sequences of one to six characters that answer and reference have in common; it suits all "
+        "languages. "
         "The F-score with β = 2 of their mean precision and recall, for a lane from the sums of all rows "
         "(Popović 2015, by sacrebleu).",
         summary="corpus",
     ),
     Metric(
         "rouge_1", "ROUGE-1", "higher", "share", "reference",
-        "Which share of the single words answer and reference have in common. "
+        "The share of single words that answer and reference have in common. "
         "The F-measure of the common words (Lin 2004, by rouge-score without stemming; words are found in all scripts, "
         "with single characters as words where the script writes no spaces).",
     ),
     Metric(
         "rouge_2", "ROUGE-2", "higher", "share", "reference",
-        "Which share of the pairs of neighboring words answer and reference have in common. "
+        "The share of pairs of neighboring words that answer and reference have in common. "
         "The F-measure of the common pairs (Lin 2004, by rouge-score, words as for ROUGE-1).",
     ),
     Metric(
         "rouge_l", "ROUGE-L", "higher", "share", "reference",
-        "How long the longest sequence of words is that both texts have in the same order, with gaps. "
+        "The share of words in the longest sequence that both texts have in the same order; other words may be in "
+        "between. "
         "The F-measure of the longest common subsequence (Lin 2004, the same values as rouge-score, words as for "
         "ROUGE-1).",
     ),
@@ -179,7 +182,7 @@ _FORM = (
     ),
     Metric(
         "longest_loop", "Longest loop", "lower", "count", "",
-        "How many words the longest stretch has that repeats one unit, such as the same sentence over and over. "
+        "The number of words in the longest stretch that repeats one unit, such as the same sentence over and over. "
         "The largest length of words w with w(i) = w(i + period) and at least two repetitions, over all periods; "
         "0 if nothing is repeated at once (the repetition of Holtzman et al. 2020, section 4).",
     ),
@@ -192,18 +195,18 @@ _SOURCE = (
     ),
     Metric(
         "novel_bigrams", "Novel word pairs", "neither", "share", "",
-        "Which share of an answer's word pairs is not in the prompt; for summaries, new wording or invention. "
+        "The share of an answer's word pairs that is not in the prompt; for summaries, new wording or invention. "
         "Different pairs of the answer that the last turn lacks / different pairs of the answer (See et al. 2017).",
     ),
     Metric(
         "copied_coverage", "Copied words", "neither", "share", "",
-        "Which share of an answer's words is taken from the prompt. "
+        "The share of an answer's words that is taken from the prompt. "
         "Words in the longest spans that also stand in the last turn of the prompt, found from left to right, / words "
         "of the answer (extractive fragment coverage, Grusky et al. 2018).",
     ),
     Metric(
         "copied_density", "Copied span", "neither", "count", "",
-        "How long the span is that an average word of the answer was copied with; near 1 means single words. "
+        "The length of the span with which an average word of the answer was copied; near 1 means single words. "
         "Sum of the squared lengths of the copied spans / words of the answer (extractive fragment density, Grusky et "
         "al. 2018).",
     ),

@@ -1,8 +1,8 @@
 """The forgetting guard: 320 short probes with checkable answers, written for this project.
 
-Tuning on one task can cost a model what it could before. The probes ask for forty things of each of eight kinds, none
-of which a training set is likely to be about; the same probes are asked of the base, of checkpoints and of the final
-adapter. A share of right answers says little by itself; its fall beside the base says what tuning has cost.
+Tuning on one task can cost a model other abilities. There are eight kinds of probes, forty of each, and a training set
+is unlikely to be about any of them. The base, the checkpoints and the final adapter are asked the same probes. A share
+of right answers says little by itself; the difference to the base's share says what tuning has cost.
 """
 
 import json

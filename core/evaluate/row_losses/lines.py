@@ -2,7 +2,6 @@
 
 import json
 import math
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +12,7 @@ import pyarrow.parquet as pq
 from core.data import table
 from core.data.row_losses import SCHEMA, SOURCE_KEY, SPEED_KEY, LossSource
 from core.evaluate.line_file import Line
-from core.system.files import replacing
+from core.system.files import log_unreadable, replacing
 
 # Lanes of a line: the base model, and the adapter of a run.
 BASE_LANE, TUNED_LANE = 0, 1
@@ -45,8 +44,8 @@ def _read_lines(path: Path) -> Iterator[Line]:
             if line.endswith(b"\n"):
                 try:
                     yield json.loads(line)
-                except ValueError:
-                    print(f"{path}: an unreadable line is left out, and its row is measured again", file=sys.stderr)
+                except ValueError as error:
+                    log_unreadable(f"A line of {path}", str(error))
 
 
 def read_done(path: Path, rows: int, lanes: int) -> np.ndarray:

@@ -165,7 +165,8 @@ class _Measurement:
                 # A row counts once, with the line of its last lane.
                 count += sum(line["lane"] == (TUNED_LANE if self.source.run else BASE_LANE) for line in lines)
                 self.seconds = time.monotonic() - began
-                # By tokens, because each window begins with its longest rows. Windows to come count as those seen.
+                # By tokens, because each window begins with its longest rows. The windows to come are assumed to have
+                # as many tokens per row as those so far.
                 expected = self.rendered_tokens / rows_seen * len(missing)
                 left = self.seconds / max(1, self.tokens) * (expected - self.tokens)
                 text = f", {duration(max(1, int(left)))} left" if self.tokens and count < total else ""

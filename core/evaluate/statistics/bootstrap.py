@@ -5,7 +5,7 @@ are sampled with replacement, and the estimate's distance from the original one 
 
     t* = (estimate* − estimate) / error*,   interval = estimate ± quantile of |t*| · error   (Hall 1988, JRSS B 50)
 
-With 20 clusters, percentile and BCa intervals covered 84 to 93 % in place of 95 %, and the equal-tailed studentized one
+With 20 clusters, percentile and BCa intervals covered 84 to 93 % instead of 95 %, and the equal-tailed studentized one
 91 % for heavy tails. Two corrections are for unequal clusters: the error of the original is that of the jackknife, and
 it is multiplied by the ratio of Student quantiles for the effective and the real number of clusters.
 
@@ -50,7 +50,7 @@ def bootstrap_interval(sums: ClusterSums, *, seed: int, confidence: float, resam
 
     Args:
         sums: At least two clusters whose residuals are not all 0.
-        seed: Of the resamples.
+        seed: Seed of the resamples.
         confidence: Such as 0.95.
         resamples: Number of resamples.
     """

@@ -82,7 +82,7 @@ class PairedDifference:
         is_binary: Whether all scores are 0 or 1.
         risen: Rows with a higher second value.
         fallen: Rows with a lower second value.
-        confidence: Of the interval.
+        confidence: Confidence of the interval.
     """
 
     first_mean: float
@@ -119,8 +119,8 @@ def compare(
 
     Args:
         scores: The scores.
-        seed: Of the bootstrap; equal seeds give equal numbers.
-        confidence: Of the interval.
+        seed: Seed of the bootstrap; equal seeds give equal numbers.
+        confidence: Confidence of the interval.
         resamples: Number of resamples of the bootstrap.
     """
     both = scores.has_both

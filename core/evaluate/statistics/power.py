@@ -20,18 +20,18 @@ POWER, LEVEL = 0.8, 0.05
 MAX_ROWS = 1_000_000
 # Numbers of differing rows further from their mean than this many standard deviations have no weight.
 _TAIL_DEVIATIONS = 6
-# The number of rows that a difference needs is found up to one part in this many.
+# The number of rows that a difference needs is found with a relative error of 1 / this number.
 _PRECISION = 500
 
 
 @dataclass(frozen=True)
 class PairedSpread:
-    """How much the paired differences of a metric vary, from data or assumed.
+    """Variation of the paired differences of a metric, measured or assumed.
 
     Attributes:
         deviation: Standard deviation of the difference of a row.
         discordance: For right/wrong, the share of rows in which the lanes differ; None for other metrics.
-        design_effect: By which factor rows in conversations say less than as many independent rows; 1 for one row each.
+        design_effect: How many rows in conversations say as much as one independent row; 1 for one row each.
     """
 
     deviation: float
@@ -40,7 +40,7 @@ class PairedSpread:
 
 
 def design_effect(sizes: np.ndarray, correlation: float) -> float:
-    """Return by which factor rows in clusters say less than independent rows.
+    """Return how many rows in clusters say as much as one independent row.
 
     1 + ((1 + cv²) · mean − 1) · correlation, with the mean and the coefficient of variation cv of the sizes (Kish 1965,
     Survey Sampling; Eldridge, Ashby and Kerry 2006, International Journal of Epidemiology 35).
@@ -77,7 +77,7 @@ def power(difference: float, rows: int, spread: PairedSpread) -> float:
     Args:
         difference: True mean difference; for right/wrong, of the shares, at most the discordance.
         rows: Number of rows.
-        spread: Of the differences.
+        spread: Spread of the differences.
     """
     independent = rows / spread.design_effect
     if independent < MIN_CLUSTERS:
@@ -138,7 +138,7 @@ def detectable_difference(rows: int, spread: PairedSpread) -> float | None:
 
     Args:
         rows: Number of rows.
-        spread: Of the differences.
+        spread: Spread of the differences.
     """
     from scipy.optimize import brentq
 
@@ -154,7 +154,7 @@ def rows_to_detect(difference: float, spread: PairedSpread) -> int | None:
 
     Args:
         difference: True mean difference, not 0.
-        spread: Of the differences.
+        spread: Spread of the differences.
     """
     if not difference:
         return None

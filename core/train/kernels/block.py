@@ -17,8 +17,8 @@ functions are exchangeable; all else is computed by hand in `_BlockFunction`.
     keep off              x alone; the backward pass computes the rest again
     keep on, per token    q, k, v, attended values, residual stream, gate, up, x Aᵀ of each group
 
-Norms, SwiGLU and unpacked weights are cheap to compute and are never saved. When computing again, the down projection
-is left out, as nothing needs its output, and the weights unpacked then serve the backward pass too. With `chunk`, the
+Norms, SwiGLU and unpacked weights are cheap to compute and are never saved. The recomputation leaves out the down
+projection, whose output nothing needs, and the backward pass uses the weights that it has unpacked. With `chunk`, the
 MLP half works on that many tokens at a time, so that gate and up never exist for all tokens at once.
 
 Activations have the model's compute dtype, `rstd` and factor gradients float32. tests/core/train/test_kernels.py and
@@ -132,7 +132,7 @@ class Block:
             gradient: (tokens, hidden), of the block's output.
             state: Saved tensors; used up, because gradients overwrite gate and up.
             reuse: Whether the weights of gate and up, and whether those of down, may lie unpacked.
-            seed: That of the forward pass; None without dropout.
+            seed: Seed of the forward pass; None without dropout.
         """
         weights, lora_down = self.down.unpack(self.scratch, gradient, reuse[1])
         product, down_hidden_gradient = (gradient @ weights).split([self.down.in_features, self.down.columns], 1)

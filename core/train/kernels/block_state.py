@@ -5,13 +5,14 @@ from dataclasses import dataclass
 
 import torch
 
-# Dropout seeds that one pass over a block reserves: more than the seven projections, whose group offsets go up to 12.
+# Dropout seeds that one pass over a block reserves. A projection takes seed + group offset + number in its group, which
+# is at most seed + 12.
 SEEDS_PER_CHUNK = 16
 
 
 @dataclass
 class CallContext:
-    """Arguments of a forward pass that all blocks share.
+    """Arguments of one forward pass of a fused block.
 
     Attributes:
         batch: Rows of the batch; 1 where rows lie end to end.
@@ -20,7 +21,8 @@ class CallContext:
         attend: Attention, from query, key and value, each (batch, heads, length, head width), to (batch, length,
             heads, head width).
         training: Whether a backward pass will follow.
-        seed: Seed of LoRA's dropout, None without; this block alone uses it and the numbers after it.
+        seed: First of the seeds of LoRA's dropout, which no other block uses: `SEEDS_PER_CHUNK` for each chunk of the
+            MLP's tokens. None without dropout.
     """
 
     batch: int

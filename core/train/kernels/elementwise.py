@@ -23,7 +23,7 @@ def rms_norm_backward(
         weight: (width,), frozen.
         rstd: (tokens,), float32, from the forward pass.
         gradient: (tokens, width), of the norm's output.
-        residual_gradient: (tokens, width), what reaches x past the norm; it is added.
+        residual_gradient: (tokens, width), the gradient that reaches x around the norm; it is added.
 
     Returns:
         Two tensors (tokens, width), contiguous, dtype of x.
@@ -52,7 +52,7 @@ def swiglu_backward(
 
     Args:
         gate_up: (tokens, 2 · width), gate in the first half; becomes their gradients.
-        gradient: (tokens, width), of the output, but for LoRA's part; becomes the output silu(gate) · up.
+        gradient: (tokens, width), of the output, without LoRA's part; becomes the output silu(gate) · up.
         lora_hidden_gradient: (tokens, columns), the gradient of x Aᵀ of the down projection.
         lora_down: (columns, width), its A. The product of both is LoRA's part of the gradient and is added first.
         rank: Leading columns that are not 0; 0 adds nothing.
@@ -63,14 +63,14 @@ def swiglu_backward(
         elementwise_triton.swiglu_backward(gate_up, gradient, lora_hidden_gradient, lora_down, rank)
         return
     gate, up = gate_up.float().chunk(2, dim=1)  # each (tokens, width)
-    whole = torch.addmm(gradient.float(), lora_hidden_gradient.float(), lora_down.float())  # (tokens, width)
-    opened = torch.sigmoid(gate)
-    # This is silu(gate), (tokens, width).
-    gated = gate * opened
-    product = gated * up
+    hidden_gradient = torch.addmm(gradient.float(), lora_hidden_gradient.float(), lora_down.float())  # (tokens, width)
+    sigmoid = torch.sigmoid(gate)  # (tokens, width)
+    silu = gate * sigmoid  # (tokens, width)
+    output = silu * up  # (tokens, width)
     # The derivative of silu is σ(z) + z σ(z) (1 − σ(z)).
-    gate_up.copy_(torch.cat([whole * up * (opened + gated * (1 - opened)), whole * gated], dim=1))
-    gradient.copy_(product)
+    gate_gradient = hidden_gradient * up * (sigmoid + silu * (1 - sigmoid))  # (tokens, width)
+    gate_up.copy_(torch.cat([gate_gradient, hidden_gradient * silu], dim=1))
+    gradient.copy_(output)
 
 
 def dropout(x: torch.Tensor, probability: float, seed: int) -> torch.Tensor:

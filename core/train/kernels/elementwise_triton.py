@@ -48,7 +48,7 @@ def _dropout(
 ):
     """Apply dropout to 4 · QUARTER columns of one token; source, out: (tokens, width).
 
-    Philox (Salmon et al. 2011) makes four random numbers of one counter: one for each quarter of the columns. The
+    Philox (Salmon et al. 2011) makes four random numbers from one counter, one for each quarter of the columns. The
     counter depends on the token and column only, so the same seed gives the same choice in the backward pass.
     """
     quarter_column = tl.arange(0, QUARTER)  # (QUARTER,)

@@ -62,7 +62,7 @@ class Projection:
             self.dropout = getattr(module.lora_dropout[name], "p", 0.0)
 
     def unpack(self, weights: torch.Tensor, lora_down: torch.Tensor, first: int, pad: int) -> None:
-        """Write the frozen weight and the factors into their places.
+        """Write the frozen weight and the factors into the matrices of the group.
 
         Args:
             weights: (out features, in features + columns), becomes [W, s B].
@@ -188,7 +188,7 @@ class ProjectionGroup:
         Args:
             lora_hidden_gradient: (tokens, columns).
             lora_down: (columns, in features).
-            seed: That of the forward pass; None without dropout.
+            seed: Seed of the forward pass; None without dropout.
             x_gradient: (tokens, in features).
         """
         if seed is None or not self.has_dropout:
@@ -215,7 +215,7 @@ class ProjectionGroup:
             scratch: The buffers.
             gradient: (tokens, out features), of the group's output.
             reuse: As in `unpack`.
-            seed: That of the forward pass; None without dropout.
+            seed: Seed of the forward pass; None without dropout.
         """
         weights, lora_down = self.unpack(scratch, gradient, reuse)
         product = gradient @ weights  # (tokens, in features + columns)
@@ -239,7 +239,7 @@ class ProjectionGroup:
             x: (tokens, in features).
             lora_hidden: (tokens, columns), x Aᵀ; None without LoRA.
             lora_hidden_gradient: (tokens, columns).
-            seed: That of the forward pass; None without dropout.
+            seed: Seed of the forward pass; None without dropout.
         """
         if not self.rank:
             return []
@@ -258,7 +258,8 @@ class ProjectionGroup:
                 gradients += [all_a[columns], _product_float32(gradient[:, outputs].t(), lora_hidden[:, columns])]
                 scales.append(part.scale)
             output, column = output + part.out_features, column + part.rank
-        # One launch scales the gradients of every B; those of A had s in them with [W, s B].
+        # One launch scales the gradients of every B. Those of A contain s already, because `backward` multiplied by
+        # [W, s B].
         torch._foreach_mul_(gradients[1::2], scales)
         return gradients
 

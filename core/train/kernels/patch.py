@@ -14,6 +14,7 @@ import torch
 from peft.tuners.lora import LoraLayer
 
 from core.models.fast_paths import has_sliding_window, unfused_reason
+from core.system.counting import verb_for
 from core.train.kernels.block import Block, CallContext
 from core.train.kernels.scratch import ScratchBuffers
 
@@ -36,9 +37,12 @@ def fuse_blocks(model: torch.nn.Module) -> tuple[list[Block], list[str]]:
     obstacles = Counter(reason for reason in reasons if reason)
     if not layers:
         return [], ["Kernels are off: this model has no decoder layers."]
-    notes = [f"{count} of {len(layers)} blocks are not fused, because {reason}" for reason, count in obstacles.items()]
+    notes = [
+        f"{count} of {len(layers)} blocks {verb_for(count)} not fused, because {reason}"
+        for reason, count in obstacles.items()
+    ]
     if blocks:
-        notes.insert(0, f"{len(blocks)} of {len(layers)} blocks are fused")
+        notes.insert(0, f"{len(blocks)} of {len(layers)} blocks {verb_for(len(blocks))} fused")
     return blocks, ["Kernels: " + "; ".join(notes) + "."]
 
 

@@ -52,7 +52,7 @@ HOSTILE = {
     "slow exceptions": ({"exclude_modules": SLOW}, "takes more than"),
     "slow ranks": ({"rank_pattern": {SLOW: 4}}, "takes more than"),
     "slow alphas": ({"alpha_pattern": {SLOW: 4}}, "takes more than"),
-    "no pattern": ({"target_modules": "(("}, "a pattern that is none"),
+    "no pattern": ({"target_modules": "(("}, "an invalid pattern"),
     "long pattern": ({"target_modules": "a" * 10_000}, "a pattern of 10,000 characters"),
     "nothing": ({"target_modules": "nothing"}, "no module here has a name"),
     "rank": ({"r": 10**9}, "the rank 1000000000 in its settings, and its tensors have at most"),

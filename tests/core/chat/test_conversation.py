@@ -209,7 +209,7 @@ def test_visitors_conversation_with_all_branches_refuses_another():
             one.ask(f"{number}?")
             one.undo()
         one.ask("Another?")
-    with pytest.raises(StudioError, match=r"50 branches, and 50 are kept\. Press New chat"):
+    with pytest.raises(StudioError, match=r"50 branches, and a visitor's may have 50\. Press New chat"):
         chat.undo()
     assert [turn.prompt for turn in chat.turns] == ["Another?"]
     owners.undo()

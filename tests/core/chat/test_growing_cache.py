@@ -1,15 +1,15 @@
-"""The growing cache holds what transformers' own cache holds, and copies only when its room is used up."""
+"""The growing cache holds what transformers' own cache holds, and copies only when its free tokens are used up."""
 
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from transformers import DynamicCache
 
-from core.chat.growing_cache import ROOM, make_growing_cache
+from core.chat.growing_cache import FREE_TOKENS, make_growing_cache
 
 # Changes of both caches: tokens are appended, rows are selected, columns are removed or added on the left.
 CHANGES = st.one_of(
-    st.tuples(st.just("append"), st.integers(1, ROOM + 5)),
+    st.tuples(st.just("append"), st.integers(1, FREE_TOKENS + 5)),
     st.tuples(st.just("select"), st.lists(st.integers(0, 2), min_size=1, max_size=3)),
     st.tuples(st.just("trim"), st.integers(1, 3)),
     st.tuples(st.just("pad"), st.integers(1, 3)),
@@ -51,14 +51,14 @@ def test_growing_cache_equals_that_of_transformers(changes):
         assert caches[0].get_seq_length() == caches[1].get_seq_length()
 
 
-def test_growing_cache_writes_a_token_without_a_copy_until_the_room_is_used_up():
+def test_growing_cache_writes_a_token_without_a_copy_until_the_free_tokens_are_used_up():
     cache = make_growing_cache()
-    places = []
-    for seed in range(2 * ROOM):
+    addresses = []
+    for seed in range(2 * FREE_TOKENS):
         append([cache], 1, seed)
-        places.append(cache.layers[0].keys.data_ptr())
-    assert len(set(places[:ROOM])) == 1
-    assert 2 <= len(set(places)) <= 3
+        addresses.append(cache.layers[0].keys.data_ptr())
+    assert len(set(addresses[:FREE_TOKENS])) == 1
+    assert 2 <= len(set(addresses)) <= 3
 
 
 def test_growing_cache_selected_rows_do_not_keep_the_buffer_alive():

@@ -66,6 +66,15 @@ def test_board_pairs_runs_with_the_base_marks_the_best_and_follows_the_tree(stor
         board_of(store, ["bleu"])
 
 
+def test_evaluation_whose_runs_are_gone_is_not_compared_with_another_base(store, tmp_path):
+    board_evaluation(store, tmp_path, {"base": 2.0}, created=1.0)
+    # Its base may be any model: only the run knew it.
+    board_evaluation(store, tmp_path, {"base": 3.0, "deleted-run": 1.4}, created=2.0)
+    sets, _ = boards_of(store)
+    assert [len(prompts.evaluations) for (prompts,) in sets.values()] == [1, 1]
+    assert "base of deleted-run (deleted)" in sets
+
+
 @pytest.mark.parametrize(
     "other",
     [{"topic": "other"}, {"temperature": 0.5}, {"max_new_tokens": 7}, {"system": "Be brief."}],

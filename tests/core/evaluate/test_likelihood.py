@@ -166,7 +166,7 @@ def test_loss_reader_reports_cut_and_missing_losses(loaded, tmp_path):
     reader = LossReader(path, 2).update()
     assert (reader.cut, len(reader), len(reader.sums)) == ([1, 1], 10, 6)
     notes = reader.notes()
-    assert notes[0].startswith("1 references are cut")
+    assert notes[0].startswith("1 reference is cut")
     assert sum(note.startswith("2 losses are missing: ") for note in notes) == 2
 
 

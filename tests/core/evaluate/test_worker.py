@@ -101,3 +101,23 @@ def test_request_during_a_download_ends_the_evaluation(runs, monkeypatch, reques
     assert ended[0] == status
     assert ended[1].endswith("on request, during the download of the model. Resume continues with the next file.")
     assert stages == ["Downloading tiny, 1.0 GiB of 12.0 GiB"]
+
+
+@pytest.mark.parametrize(
+    ("error", "cause"),
+    [
+        (MemoryError(), "The memory ran out; what was written until then is kept."),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), "The memory ran out; "),
+        (KeyError("lane"), "KeyError in the studio itself: 'lane'. See worker.log for details."),
+    ],
+)
+def test_failure_has_its_cause_in_the_state(runs, monkeypatch, error, cause):
+    store = EvaluationStore(runs.settings)
+    evaluation = store.create(EvaluationConfig(subset="keeper", limit=1))
+
+    def fail(self):
+        raise error
+
+    monkeypatch.setattr(worker.Worker, "work", fail)
+    status, found = worker._run(store, evaluation)
+    assert (status, found[: len(cause)]) == ("failed", cause)

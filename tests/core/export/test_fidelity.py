@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from core.export.base_weights import WeightFiles
-from core.export.fidelity import Fidelity, compare
+from core.export.fidelity import compare
 from core.export.merge import MergedModel
+from core.export.result import Fidelity
 from core.models import catalogue
 from core.models.loading import Precision
 from tests.helpers.exports import write_tiny_run

@@ -17,8 +17,9 @@ from transformers import (
 
 from core.errors import StudioError
 from core.export.base_weights import WeightFiles
+from core.export.config import GGUF_TYPES
 from core.export.gguf_families import find_family
-from core.export.gguf_file import GGUF_TYPES, read_weights, write_gguf
+from core.export.gguf_file import read_weights, write_gguf
 from core.export.merge import MergedModel
 from core.models import catalogue
 from core.models.loading import Precision

@@ -70,17 +70,18 @@ RATE = [1e-3] * 60
 @pytest.mark.parametrize(
     ("losses", "passes", "rates", "words"),
     [
-        ([*FALLING[:30], "nan", "nan"], (), None, "is not a number since step 31."),
+        ([*FALLING[:30], "nan", "nan"], (), None, "has not been a number since step 31."),
+        ([*FALLING[:30], "nan", 1.0, "nan", 1.0], (), None, "was not a number at step 31 and at 1 later step."),
         ([*FALLING[:30], "nan", *FALLING[30:32]], (), None, "was not a number at step 31."),
         ([*FALLING[:30], "nan", 1.0, "inf", 1.0, "nan"], (), None, "was not a number at step 31 and at 2 later steps."),
         # A loss that is missing is not one that is no number.
-        ([*FALLING[:30], None, "nan", None], (), None, "is not a number since step 32."),
+        ([*FALLING[:30], None, "nan", None], (), None, "has not been a number since step 32."),
         ([*FALLING[:30], None, None], (), None, ""),
         ([*FALLING, *RISING], (), None, "The loss has been rising since about step 97."),
         ([*FALLING, *RISING, *[2.0] * 60], (), None, "The loss rose from about step 97, and fell again later."),
         (FALLING, PASSES, None, "has been rising since step 20"),
         (FALLING, [*PASSES, (100, 1.9)], None, "The held-out loss rose from step 20, and fell again later."),
-        (FALLING, (), [*RATE, *[0.0] * 40], "is 0 since step 61, so the run no longer trains"),
+        (FALLING, (), [*RATE, *[0.0] * 40], "has been 0 since step 61, so the run no longer trains"),
         (FALLING, (), [*RATE, 0.0, *RATE[:39]], "was 0 at step 61, so nothing was trained there"),
     ],
 )

@@ -30,6 +30,18 @@ def test_whole_lists_marked_checkpoints_newest_last(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint-100", "checkpoint-5"]
 
 
+def test_checkpoint_whose_mark_the_system_cannot_read_is_not_removed(tmp_path, capsys):
+    made(tmp_path, 5)
+    made(tmp_path, 10, marked=False)
+    # Reading a folder as a file is an error of the system, as are a lost network disk and too many open files.
+    (checkpoints.folder_of(tmp_path, 10) / "whole.json").mkdir()
+    with pytest.raises(IsADirectoryError):
+        checkpoints.remove_incomplete(tmp_path)
+    assert checkpoints.folder_of(tmp_path, 10).is_dir()
+    assert steps(tmp_path) == [5]
+    assert "whole.json cannot be read and is left out" in capsys.readouterr().err
+
+
 @given(
     losses=st.lists(st.none() | st.floats(0, 9) | st.just(float("nan")), min_size=1, max_size=8),
     keep=st.integers(0, 9),

@@ -49,8 +49,8 @@ def test_cleanup_lists_first_and_removes_what_was_listed(a_run, runs):
     items = cleanup.list_removable(runs.settings, ["checkpoints"])
     assert needed.is_dir()
     assert superfluous.is_dir()
-    freed = cleanup.remove(runs.settings, [item for item in items if item.path == superfluous])
-    assert freed == 5000
+    removed, left = cleanup.remove(runs.settings, [item for item in items if item.path == superfluous])
+    assert ([item.size for item in removed], left) == ([5000], {})
     assert needed.is_dir()
     assert not superfluous.exists()
 
@@ -59,8 +59,24 @@ def test_cleanup_keeps_run_that_was_resumed(a_run, runs):
     run = a_run()
     items = cleanup.list_removable(runs.settings, ["runs"])
     run.save_state(run.saved_state().model_copy(update={"status": "queued"}))
-    assert cleanup.remove(runs.settings, items) == 0
+    assert cleanup.remove(runs.settings, items) == ([], {f"runs/{run.id}": "its run was resumed or published"})
     assert run.folder.is_dir()
+
+
+def test_cleanup_names_what_the_system_does_not_remove(settings, monkeypatch):
+    for name in ("one", "two"):
+        (settings.exports_dir / name).mkdir()
+    remove = cleanup.shutil.rmtree
+
+    def refuse_one(path):
+        if path.name == "one":
+            raise PermissionError(13, "Permission denied")
+        remove(path)
+
+    monkeypatch.setattr(cleanup.shutil, "rmtree", refuse_one)
+    removed, left = cleanup.remove(settings, cleanup.list_removable(settings, ["exports"]))
+    assert [item.name for item in removed] == ["exports/two"]
+    assert left == {"exports/one": "Permission denied"}
 
 
 def test_cleanup_lists_old_hidden_folders_as_leftovers(settings):

@@ -41,6 +41,14 @@ def test_fit_offers_smallest_change_if_run_does_not_fit(seven, card):
     assert (result.fits, result.changes) == (False, {})
 
 
+@pytest.mark.parametrize("gigabytes", [6, 8, 10, 12, 16, 20, 24, 32, 48])
+def test_fit_with_the_offered_change_fits_in_float32(seven, card, gigabytes):
+    config = QLoRAConfig(model="seven", batch_size=16, compute_dtype="float32", kernels="off")
+    card(gigabytes)
+    result = fit(seven, config)
+    assert not result.changes or fit(seven, config.model_copy(update=result.changes)).fits
+
+
 def test_fit_with_auto_checkpointing_recomputes_as_needed(seven, card):
     ways = ("auto", "off", "on")
 

@@ -51,6 +51,14 @@ def test_value_is_short(value, text):
     assert format_value(value) == text
 
 
+@pytest.mark.parametrize(
+    ("values", "name"), [({"epochs": 1.0}, "1 epoch · keeper"), ({"max_steps": 1}, "1 step · keeper")]
+)
+def test_name_of_a_copy_has_the_noun_for_one(values, name):
+    parent = QLoRAConfig(epochs=2.0, max_steps=0 if "epochs" in values else 20)
+    assert derive_name(parent.model_copy(update=values), parent) == name
+
+
 def test_changes_name_the_old_and_the_new_value():
     changed = changes(QUICK_DEMO.config(learning_rate=1e-3), QUICK_DEMO.config())
     assert format_changes(changed) == ["Learning rate 2e-3 → 1e-3"]

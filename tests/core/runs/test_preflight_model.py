@@ -57,7 +57,7 @@ CASES = [
     ("llama", {"lora_targets": "q_prj"}, "problem", "'q_prj' matches no module of tiny. Expected all-linear"),
     ("llama", {"modules_to_save": "embed_token"}, "problem", "'embed_token' is not in tiny. Expected one or more of:"),
     ("llama", {"modules_to_save": "up_proj"}, "problem", "up_proj is quantized to nf4 and cannot be fully trained"),
-    ("llama", {"modules_to_save": "lm_head"}, "fine", "14 modules get an adapter; 1 are fully trained"),
+    ("llama", {"modules_to_save": "lm_head"}, "fine", "14 modules get an adapter; 1 is fully trained"),
     ("mamba", {}, "warning", "all-linear leaves out out_proj of tiny: PEFT cannot adapt them in a Mamba block."),
     ("mamba", {"lora_targets": "attention"}, "problem", "The target 'attention' matches no module of tiny."),
     ("gemma2", {"attention": "sdpa"}, "problem", "caps its attention scores, which Attention sdpa leaves out"),
@@ -143,10 +143,13 @@ def test_refused_run_leaves_no_process_and_no_folder(runs, monkeypatch):
     assert runs.runs() == []
 
 
-def test_examination_without_report_is_an_error(studio, monkeypatch):
+def test_examination_without_report_is_an_error_with_the_reason(studio, monkeypatch, capfd):
     folder_of(studio, "llama")
     preflight_model._report.cache_clear()
-    dead = subprocess.CompletedProcess([], -9, "", "")
+    dead = subprocess.CompletedProcess([], 1, "", "Traceback\nMemoryError: bad_alloc\n")
     monkeypatch.setattr(preflight_model.subprocess, "run", lambda *_, **__: dead)
-    found = preflight_model.findings(catalogue.find(studio, "tiny"), QLoRAConfig(model="tiny"))
-    assert [finding.text[:32] for finding in found] == ["The model could not be examined "]
+    (found,) = preflight_model.findings(catalogue.find(studio, "tiny"), QLoRAConfig(model="tiny"))
+    assert found.text.startswith("The model could not be examined ")
+    # The reason is that of the other process, whose whole output goes to the server's log.
+    assert "status 1: MemoryError: bad_alloc" in found.text
+    assert capfd.readouterr().err.startswith("Traceback\n")

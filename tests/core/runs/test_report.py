@@ -36,7 +36,8 @@ def test_report_has_results_rows_settings_and_versions(a_run):
     for words in (
         "# the first", "Stopped, 2 of 10 steps in 4 s", "Stopped on request.", "Tags: a, b", "to see",
         "| Held-out loss before training | 4.0000 |", "| Held-out loss, last | 3.0000 (-25.0%) |",
-        "The loss is not a number since step 2", "1,200 rows, 56,789 tokens per epoch", "3 rows left out: no answer",
+        "The loss has not been a number since step 2", "1,200 rows, 56,789 tokens per epoch",
+        "3 rows left out: no answer",
         "| LoRA | Rank | 8 | 16 |", "**Why?**", "Because.", "Attention is sdpa", "abc-dirty", "torch 2",
         "--lora-rank 8", "SHA-256 of the conversations",
     ):  # fmt: skip

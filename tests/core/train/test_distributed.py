@@ -43,6 +43,18 @@ def test_buckets_hold_every_tensor_once_within_limit(sizes, most):
         assert len({t.dtype for t in bucket}) == 1
 
 
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (RuntimeError("Connection closed by peer"), ranking.RankLostError),
+        (torch.OutOfMemoryError("CUDA out of memory"), torch.OutOfMemoryError),
+    ],
+)
+def test_only_another_ranks_failure_is_reported_as_a_lost_rank(error, expected):
+    with pytest.raises(expected), ranking._rank_lost_on_failure():
+        raise error
+
+
 def test_single_rank_gathers_and_shards_everything():
     assert SINGLE.all_gather("a word") == ["a word"]
     assert SINGLE.shard([{"row": 1, "input_ids": [1]}]) == [{"row": 1, "input_ids": [1]}]

@@ -21,6 +21,11 @@ from core.train.failure_messages import describe_failure
         (RuntimeError("PytorchStreamWriter failed writing file data/0"), "The disk is full"),
         (FileNotFoundError(errno.ENOENT, "No such file", "/models/x.safetensors"), "/models/x.safetensors"),
         (PermissionError(errno.EACCES, "Permission denied", "/x"), "could not be read or written"),
+        (
+            ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused"),
+            "A connection failed: [Errno 111] Connection",
+        ),
+        (TimeoutError("timed out"), "A connection failed: timed out. Check the network"),
         (ZeroDivisionError("division by zero"), "ZeroDivisionError: division by zero. See worker.log"),
     ],
 )

@@ -8,6 +8,7 @@ import torch
 
 from core.errors import StudioError
 from core.evaluate.config import EvaluationConfig
+from core.evaluate.harness import measure as measuring
 from core.evaluate.harness.config import HarnessConfig
 from core.evaluate.harness.measure import INSTALL, find_target, measure
 from core.evaluate.harness.results import read_results
@@ -41,6 +42,21 @@ def test_without_the_package_the_command_is_named(tiny, monkeypatch):
         measure(store, find_target(store, run.id), HarnessConfig(tasks="example"))
     assert (PROJECT / INSTALL.rpartition(" ")[2]).is_file()
     assert not (run.folder / "harness").exists()
+
+
+def test_base_is_downloaded_as_for_answers_before_it_is_loaded(tiny, monkeypatch):
+    store, run = tiny
+
+    def fetch(model, report):
+        report("Downloading")
+        raise StudioError("Too small a disk.")
+
+    monkeypatch.setattr(measuring, "check_installed", lambda: None)
+    monkeypatch.setattr(measuring, "fetch", fetch)
+    stages = []
+    with pytest.raises(StudioError, match="Too small a disk"):
+        measure(store, find_target(store, run.id), HarnessConfig(tasks="example"), lambda _, text: stages.append(text))
+    assert stages == ["Loading tiny", "Downloading"]
 
 
 def test_targets_are_runs_checkpoints_and_evaluations(tiny):

@@ -94,6 +94,18 @@ def test_half_a_line_of_a_crash_is_asked_again(judged):
     assert len(path.read_bytes().splitlines()) == 2 * PROMPTS
 
 
+def test_a_damaged_line_hides_no_other_reply_and_is_asked_again(judged, capsys):
+    _, evaluation = judged
+    judge(evaluation, PAIR, _prefers_good)
+    path = judgments_file(evaluation, PAIR)
+    first, *others = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"\x00" * (len(first) - 1) + b"\n" + b"".join(others))
+    assert summarize(read_judgments(evaluation, PAIR), {}).wins == PROMPTS - 1
+    assert "line 1, cannot be read and is left out" in capsys.readouterr().err
+    judge(evaluation, PAIR, _prefers_good)
+    assert summarize(read_judgments(evaluation, PAIR), {}).wins == PROMPTS
+
+
 def test_hostile_names_of_judges_stay_in_the_folder(judged):
     _, evaluation = judged
     for name in ("../../x", "a" * 5000, "\0", "judge/one"):

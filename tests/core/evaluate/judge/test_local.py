@@ -3,6 +3,7 @@
 import pytest
 
 from core.errors import StudioError
+from core.evaluate.judge import local
 from core.evaluate.judge.endpoint import JudgeError
 from core.evaluate.judge.jobs import judge_here
 from core.evaluate.judge.judging import Pair, list_pairs, read_judgments
@@ -12,15 +13,17 @@ from tests.helpers.judged_evaluation import PROMPTS
 from tests.helpers.tiny_evaluations import tiny_store
 
 
-def test_a_local_model_gives_every_question_a_valid_reply(judged, small_tokenizer):
+def test_a_local_model_gives_every_question_a_valid_reply(judged, small_tokenizer, monkeypatch):
     store, evaluation = judged
+    # A model of the Hub is downloaded first, with its progress and a check of the disk.
+    monkeypatch.setattr(local, "fetch", lambda model, report: report(f"Downloading {model.name}"))
     tiny_store(store.settings, small_tokenizer)
     pair = Pair(0, 1, "tiny")
     stages = []
     judge_here(evaluation, pair, store.settings, lambda share, text: stages.append(text))
     found = summarize(read_judgments(evaluation, pair), {})
     assert (found.rows, found.errors) == (PROMPTS, 0)
-    assert stages[0] == "Loading tiny"
+    assert stages[:2] == ["Downloading tiny", "Loading tiny"]
     assert list_pairs(evaluation) == [pair]
     judge = LocalJudge(store.settings, "tiny")
     question = [{"role": "user", "content": "A, B or TIE?"}]

@@ -131,8 +131,8 @@ def test_cleanup_lists_and_removes_indexes_of_ended_runs(make_run):
     assert item.size > 1000
     run.save_state(run.saved_state().model_copy(update={"status": "queued"}))
     assert cleanup.list_removable(store.settings, ["indexes"]) == []
-    assert cleanup.remove(store.settings, [item]) == 0
+    assert cleanup.remove(store.settings, [item]) == ([], {item.name: "its run was resumed or published"})
     run.save_state(run.saved_state().model_copy(update={"status": "finished"}))
-    assert cleanup.remove(store.settings, [item]) == item.size
+    assert cleanup.remove(store.settings, [item]) == ([item], {})
     assert run.folder.is_dir()
     assert not run.token_index_dir.exists()

@@ -1,0 +1,77 @@
+"""Results of an export: the file, and how close the exported model is to the one that was trained."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel
+
+from core.system.counting import counted
+
+# Below both, the verdict is that the answers are the same for all purposes.
+_SAME_KL, _SAME_SHARE = 0.001, 0.99
+_CLOSE_KL = 0.02
+Grade = Literal["same", "close", "different"]
+_VERDICTS: dict[Grade, str] = {
+    "same": "It answers as it did here.",
+    "close": "It is close to the model here; some answers take another turn.",
+    "different": "It differs from the model here; expect other answers. Choose more bits, or the base as trained.",
+}
+
+
+class Fidelity(BaseModel):
+    """How close an exported model is to the one that was trained.
+
+    Attributes:
+        rows: Held-out rows that were read.
+        tokens: Tokens of their answers, at which the distributions were compared.
+        same_choice: Share of them at which both models find the same token most likely.
+        mean_kl: Mean KL divergence, in nats.
+        high_kl: Its 99th percentile.
+        loss: Mean loss of the model as trained, in nats per token.
+        exported_loss: The same of the exported one.
+    """
+
+    rows: int
+    tokens: int
+    same_choice: float
+    mean_kl: float
+    high_kl: float
+    loss: float
+    exported_loss: float
+
+    @property
+    def grade(self) -> Grade:
+        """Return how close the exported model is."""
+        if self.mean_kl < _SAME_KL and self.same_choice >= _SAME_SHARE:
+            return "same"
+        return "close" if self.mean_kl < _CLOSE_KL else "different"
+
+    @property
+    def verdict(self) -> str:
+        """Return a sentence for the user."""
+        return _VERDICTS[self.grade]
+
+    def describe(self) -> str:
+        """Return the verdict with its figures."""
+        return (
+            f"{self.verdict} The most likely next token is the same at {self.same_choice:.1%} of "
+            f"{counted(self.tokens, 'token')} in {counted(self.rows, 'held-out row')}; KL divergence "
+            f"{self.mean_kl:.2g} on average, {self.high_kl:.2g} at the 99th percentile; loss {self.exported_loss:.4f} "
+            f"against {self.loss:.4f}."
+        )
+
+
+class Exported(BaseModel):
+    """A file that was written.
+
+    Attributes:
+        path: The file, below STUDIO_HOME/exports.
+        size: Its bytes.
+        notes: Decisions that were made, each with its reason.
+        fidelity: The comparison with the model as trained; None if there was none.
+    """
+
+    path: Path
+    size: int
+    notes: list[str] = []
+    fidelity: Fidelity | None = None
