@@ -9,4 +9,15 @@ def counted(number: int, one: str, many: str = "") -> str:
         one: The noun for one, with its verb where the sentence has one: "row is".
         many: The same for another number: "rows are". Empty: `one` with an s.
     """
-    return f"{number:,} {one if number == 1 else many or f'{one}s'}"
+    return f"{number:,} {noun(number, one, many)}"
+
+
+def noun(number: int, one: str, many: str = "") -> str:
+    """Return the noun that agrees with a number, without the number: for a chip, which shows the number by itself.
+
+    Args:
+        number: How many there are.
+        one: As for `counted`.
+        many: As for `counted`.
+    """
+    return one if number == 1 else many or f"{one}s"
