@@ -15,7 +15,7 @@ from studio.addresses import is_private_address
 _HOST = re.compile(r"(?:[\w.~-]*|\[[\da-f:.]+\])(?::\d{1,5})?", re.ASCII | re.IGNORECASE)
 # Linux has the same limit (PATH_MAX). Resolving a path takes a time that grows with the square of its length.
 MAX_PATH_CHARACTERS = 4_096
-# A sign-in returns with about 1,000.
+# The address to which a sign-in returns has about 1,000.
 _MAX_QUERY_BYTES = 8_192
 # Empty, "." and ".." segments, what is encoded twice, and the separator of another system.
 _OTHER_SPELLING = re.compile(r"//|/\.{1,2}(?:/|$)|[%\\]")
@@ -42,7 +42,7 @@ def check_origin(request: Request, way: Way, settings: Settings) -> None:
         settings: The studio's settings, with the names of the server.
 
     Raises:
-        RefusalError: It does not, or it is.
+        RefusalError: The host is not this server, or the page is another site's.
     """
     host = request.headers.get("host", "")
     forwarded = request.headers.get("x-forwarded-host", "").split(",")[0].strip()
@@ -66,7 +66,7 @@ def check_length(scope: dict) -> None:
     """Check that a request's path and query are short enough for all that resolve or parse them.
 
     Raises:
-        RefusalError: One is not.
+        RefusalError: The path or the query is too long.
     """
     path, query = len(scope["path"]), len(scope.get("query_string", b""))
     if path > MAX_PATH_CHARACTERS:
@@ -96,10 +96,10 @@ def declared_bytes(scope: dict) -> int | None:
 
 
 def check_spelling(path: str) -> None:
-    """Check that a path is spelled as the page does; other spellings of one address would be kept as many.
+    """Check that a path is spelled as the page spells it; each other spelling would be cached as an address of its own.
 
     Raises:
-        RefusalError: It is not.
+        RefusalError: It has another spelling.
     """
     if _OTHER_SPELLING.search(path):
         raise RefusalError(404, "There is nothing here.")

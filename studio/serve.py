@@ -63,7 +63,7 @@ def check_port(host: str, port: int) -> None:
     """Check that this process can listen at `host` and `port`.
 
     Raises:
-        StudioError: It cannot, for example because another program does.
+        StudioError: This process cannot listen there, for example because another program does.
     """
     if not 0 <= port <= 65535:
         raise StudioError(f"There is no port {port}. Give one from 1 to 65535 with --port.")

@@ -154,7 +154,7 @@ def studio(settings: Settings, embedded_model: Path) -> Settings:
 def runs(settings: Settings) -> RunStore:
     """A home with the bundled subset, a model that is only a folder, and no run."""
     copy_bundled(settings)
-    # a config.json is all that makes a folder a local model; nothing is loaded here
+    # A config.json is all that makes a folder a local model; nothing is loaded here.
     model = embedded.folder(settings)
     model.mkdir(parents=True)
     (model / "config.json").write_text('{"model_type": "llama", "max_position_embeddings": 8192}')
