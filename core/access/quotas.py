@@ -120,7 +120,9 @@ def check_upload_quota(settings: Settings, quotas: Quotas, folder: Path, size: i
         )
     held, count = size_of(folder) if folder.is_dir() else (0, 0)
     if count >= quotas.uploads:
-        raise StudioError(f"{count:,} uploads are stored, and {quotas.uploads:,} are allowed. Remove uploads first.")
+        raise StudioError(
+            f"{counted(count, 'upload is', 'uploads are')} stored, and {quotas.uploads:,} are allowed. Remove uploads first."
+        )
     if held + size > quotas.uploads_gib * GIB:
         raise StudioError(f"Uploads would take more than {quotas.uploads_gib:g} GiB. Remove uploads first.")
     check_free_disk(settings, quotas)

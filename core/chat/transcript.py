@@ -6,6 +6,7 @@ from typing import Any
 from core.chat.conversation import Conversation
 from core.chat.types import END_LABELS, GenerationResult
 from core.chat.votes import contender_name
+from core.system.counting import counted
 from core.system.markdown import fenced, plain
 
 
@@ -40,7 +41,7 @@ def as_markdown(conversation: Conversation) -> str:
 def _facts(answer: GenerationResult) -> str:
     if answer.labels:
         return "; ".join(f"{plain(label)} {share:.1%}" for label, share in answer.labels) + "."
-    return f"{answer.tokens} tokens, {END_LABELS[answer.end]}."
+    return f"{counted(answer.tokens, 'token')}, {END_LABELS[answer.end]}."
 
 
 def _line(conversation: Conversation, index: int, lane: int, number: int, answer: GenerationResult) -> dict[str, Any]:

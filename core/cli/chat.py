@@ -5,6 +5,7 @@ from pydantic_settings import CliPositionalArg
 
 from core.chat.sampling import Sampling
 from core.settings import Settings
+from core.system.counting import counted
 
 
 class Chat(Sampling):
@@ -32,4 +33,4 @@ class Chat(Sampling):
             return
         *_, result = engine.ask(QueueEntry(resolve_lanes(engine.store, lanes)))
         for title, answer in zip(("base", "tuned"), result.generations, strict=True):
-            print(f"[{title}: {answer.tokens} tokens, {END_LABELS[answer.end]}]\n{answer.text}\n")
+            print(f"[{title}: {counted(answer.tokens, 'token')}, {END_LABELS[answer.end]}]\n{answer.text}\n")

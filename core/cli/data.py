@@ -222,8 +222,11 @@ class DataCompare(BaseModel):
     def cli_cmd(self) -> None:
         """Print the counts."""
         found = compare.compare(Settings().prepare(), self.left, self.right)
-        print(f"{found.common:,} conversations in both, of {found.left_size:,} and {found.right_size:,} distinct ones")
-        print(f"{found.crossed:,} are training rows of one and held-out rows of the other")
+        print(
+            f"{counted(found.common, 'conversation')} in both, of {found.left_size:,} and {found.right_size:,} distinct ones"
+        )
+        crossed = counted(found.crossed, "is a training row", "are training rows")
+        print(f"{crossed} of one and {'a held-out row' if found.crossed == 1 else 'held-out rows'} of the other")
 
 
 def _print_export(result: export.ExportResult) -> None:

@@ -87,9 +87,11 @@ def _print_counts(data: Dataset, read: ParsedDataset, about: Report) -> None:
     elif about.runner_up:
         print(printable(f"It could also be {about.runner_up}."))
     if read.ends_on_user:
-        print(f"{read.ends_on_user:,} end on a user turn: the turns after their last answer are left out.")
+        end = counted(read.ends_on_user, "row ends", "rows end")
+        print(f"{end} on a user turn: the turns after the last answer are left out.")
     if read.duplicates:
-        print(f"{read.duplicates:,} are exact duplicates of an earlier row.")
+        are = counted(read.duplicates, "is an exact duplicate", "are exact duplicates")
+        print(f"{are} of an earlier row.")
     for reason, count in {} if about.undecided else read.problems.items():
         rows = list_some(read.examples[reason], _MAX_ROWS, count)
         print(printable(f"{count:,} cannot be used: {reason} (row {rows})."))
@@ -100,13 +102,12 @@ def _print_notes(data: Dataset, read: ParsedDataset) -> None:
     for note, count in list(read.notes.items())[:_MAX_NOTES]:
         print(printable(f"Note in {count:,} row{'s' * (count != 1)}: {note}."))
     if len(read.notes) > _MAX_NOTES:
-        print(
-            f"{len(read.notes) - _MAX_NOTES:,} more notes. See those of a row: python -m core data show {data.id} ROW"
-        )
+        more = counted(len(read.notes) - _MAX_NOTES, "more note")
+        print(f"{more}. See those of a row: python -m core data show {data.id} ROW")
     for option in read.unmatched:
         print(printable(f"Occurs in no row: {option}."))
     for name, count in read.placeholders.items():
-        print(f"{count:,} contain the placeholder {{{{{name}}}}}.")
+        print(f"{counted(count, 'row contains', 'rows contain')} the placeholder {{{{{name}}}}}.")
 
 
 def _print_question(about: Report) -> None:

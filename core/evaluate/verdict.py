@@ -213,7 +213,8 @@ def _describe_rows(metric: Metric, found: PairedDifference) -> list[str]:
     notes = []
     if found.missing:
         total = found.rows + found.missing
-        notes.append(f"{found.missing:,} of {total:,} rows are left out, as a model has no value there.")
+        verb = "is" if found.missing == 1 else "are"
+        notes.append(f"{found.missing:,} of {total:,} rows {verb} left out, as a model has no value there.")
     if metric.summary == "corpus":
         notes.append(f"{metric.title}: here each row counts equally; a model's own number weights rows by length.")
     return notes

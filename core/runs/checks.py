@@ -152,11 +152,14 @@ class _RenderCounts:
 
         found = [about(count, f"cannot be trained on: {reason}.") for reason, count in self.refused.items()]
         if self.without_loss:
-            text = f"have no tokens with loss within {max_length:,} tokens. Raise the maximum length."
+            verb = "has" if self.without_loss == 1 else "have"
+            text = f"{verb} no tokens with loss within {max_length:,} tokens. Raise the maximum length."
             found.append(about(self.without_loss, text, "max_length"))
         if self.truncated:
+            verb = "is" if self.truncated == 1 else "are"
             text = (
-                f"{self.truncated:,} {self.rows_in_words} are longer than {max_length:,} tokens and will be truncated."
+                f"{self.truncated:,} {self.rows_in_words} {verb} longer than {max_length:,} tokens and will be "
+                "truncated."
             )
             found.append(Finding("warning", text, ("max_length",)))
         return [

@@ -40,6 +40,7 @@ from typing import Any
 from core.models.shape import ModelShape
 from core.runs.config import QLoRAConfig
 from core.runs.config.lora import ALL_LINEAR, ATTENTION, MLP
+from core.system.counting import counted
 
 _MIB = 2**20
 # Bytes of optimizer state per adapter weight on the GPU; paged state moves to the machine's memory when it is needed.
@@ -240,7 +241,8 @@ def _smaller_settings(
         # Half of the batch, rounded up to a multiple of the GPUs.
         batch, passes = -(-batch // (2 * config.gpus)) * config.gpus, passes * 2
         changes |= {"batch_size": batch, "gradient_accumulation": passes}
-        text = f"{batch} rows per pass and {passes} passes per update: at least as many rows per update as before"
+        rows = counted(batch, "row")
+        text = f"{rows} per pass and {passes} passes per update: at least as many rows per update as before"
         yield dict(changes), text
     changes |= {"optimizer": "paged_adamw_8bit"}
     yield dict(changes), "an optimizer with 8-bit state, which can move out of the GPU"

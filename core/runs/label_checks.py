@@ -42,7 +42,9 @@ def findings(settings: Settings, model: Model, config: QLoRAConfig, rows: dict[s
         return [Finding("problem", str(error), ("task", "subset")), *found]
     total = len(rows[TRAIN])
     found += [
-        Finding("warning", f"{count:,} of {total:,} rows are left out: {reason}.", ("subset",))
+        Finding(
+            "warning", f"{count:,} of {total:,} rows {'is' if count == 1 else 'are'} left out: {reason}.", ("subset",)
+        )
         for reason, count in data.train.left_out.items()
     ]
     # Labels that are kept apart although they may be the same are worth a second thought.
@@ -91,7 +93,7 @@ def _lengths(model: Model, config: QLoRAConfig, rows: list[LabeledText]) -> list
     if not truncated:
         return []
     text = (
-        f"{truncated:,} of the first {len(checked):,} texts are longer than {config.max_length:,} tokens; their ends "
-        "will not be read."
+        f"{truncated:,} of the first {len(checked):,} texts {'is' if truncated == 1 else 'are'} longer than "
+        f"{config.max_length:,} tokens; {'its end' if truncated == 1 else 'their ends'} will not be read."
     )
     return [Finding("warning", text, ("max_length",))]

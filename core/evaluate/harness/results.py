@@ -19,6 +19,7 @@ from core.evaluate.harness.task_files import METRICS
 from core.evaluate.metrics import Metric
 from core.evaluate.statistics.paired import PairedDifference, PairedScores, compare
 from core.settings import slug
+from core.system.counting import counted
 from core.system.files import read_json, write_json
 
 _FOLDER = "harness"
@@ -140,7 +141,9 @@ def describe_origin(result: HarnessResult) -> list[str]:
     tasks = {found.task: found for found in result.metrics}.values()
     versions = ", ".join(f"{each.task}{f' version {each.version}' * bool(each.version)}, {each.shots} examples"
                          for each in tasks)  # fmt: skip
-    limited = f" The first {result.config.limit:,} rows of each task were asked." if result.config.limit else ""
+    limited = (
+        f" Limited to the first {counted(result.config.limit, 'row')} of each task." if result.config.limit else ""
+    )
     return [
         f"Measured by {packages}, with weights in {result.precision}. Tasks: {versions}.{limited}",
         "The prompts are plain text, without a chat template. A value after ± is its standard error.",

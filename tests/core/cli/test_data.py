@@ -47,7 +47,7 @@ def test_data_open_file_reports_usable_and_unusable_rows(ok, tmp_path):
     out = ok("data", "open", file)
     assert re.match(r"two-[0-9a-f]{12}: 3 rows, 1 usable, Alpaca \(", out)
     assert "1 cannot be used: no answer (row 1)." in out
-    assert "1 contain the placeholder {{x}}." in out
+    assert "1 row contains the placeholder {{x}}." in out
     assert "line 3 is not JSON" in out
     assert ok("data", "about", out.partition(":")[0]) == out
 
