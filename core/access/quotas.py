@@ -74,7 +74,7 @@ def check_free_disk(settings: Settings, quotas: Quotas) -> None:
     """Check that the disk has the free space that the quota requires.
 
     Raises:
-        StudioError: It has less.
+        StudioError: The disk has less free space.
     """
     free = shutil.disk_usage(settings.home).free / GIB
     if free < quotas.free_gib:
@@ -121,7 +121,8 @@ def check_upload_quota(settings: Settings, quotas: Quotas, folder: Path, size: i
     held, count = size_of(folder) if folder.is_dir() else (0, 0)
     if count >= quotas.uploads:
         raise StudioError(
-            f"{counted(count, 'upload is', 'uploads are')} stored, and {quotas.uploads:,} are allowed. Remove uploads first."
+            f"{counted(count, 'upload is', 'uploads are')} stored, and {quotas.uploads:,} are allowed. "
+            "Remove uploads first."
         )
     if held + size > quotas.uploads_gib * GIB:
         raise StudioError(f"Uploads would take more than {quotas.uploads_gib:g} GiB. Remove uploads first.")

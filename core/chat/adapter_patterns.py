@@ -112,7 +112,7 @@ def check_ranks(config: "LoraConfig", tensors: Mapping[str, "torch.Tensor"], ada
     """Check that no rank is greater than those of the adapter's tensors.
 
     Raises:
-        StudioError: One is.
+        StudioError: A rank is greater, or no whole number from 1.
     """
     there = max((tensor.shape[0] for key, tensor in tensors.items() if ".lora_" in key and tensor.ndim), default=0)
     for rank in (config.r, *(config.rank_pattern or {}).values()):

@@ -149,7 +149,7 @@ def _check_can_write(model: Model) -> None:
     """Check that a model can write answers, before its weights are downloaded.
 
     Raises:
-        StudioError: It cannot.
+        StudioError: The model cannot write answers.
     """
     if why := support.unanswerable_reason(read_config(model)):
         raise StudioError(

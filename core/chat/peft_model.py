@@ -149,7 +149,7 @@ def _check_used(tuned: PeftModel, result: Any, name: str) -> None:
         name: Name of the adapter, for messages.
 
     Raises:
-        StudioError: One is missing or too many.
+        StudioError: A tensor is missing, or one belongs to no parameter.
     """
     if unused := sorted(result.unexpected_keys):
         raise StudioError(

@@ -222,9 +222,8 @@ class DataCompare(BaseModel):
     def cli_cmd(self) -> None:
         """Print the counts."""
         found = compare.compare(Settings().prepare(), self.left, self.right)
-        print(
-            f"{counted(found.common, 'conversation')} in both, of {found.left_size:,} and {found.right_size:,} distinct ones"
-        )
+        common = counted(found.common, "conversation")
+        print(f"{common} in both, of {found.left_size:,} and {found.right_size:,} distinct ones")
         crossed = counted(found.crossed, "is a training row", "are training rows")
         print(f"{crossed} of one and {'a held-out row' if found.crossed == 1 else 'held-out rows'} of the other")
 

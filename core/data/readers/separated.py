@@ -195,7 +195,7 @@ def _unreadable(
     """Return the row of a record with an error.
 
     Raises:
-        StudioError: It is the header.
+        StudioError: The record is the header.
     """
     if header is None:
         raise StudioError(f"{source.name!r} has no readable header in line 1 ({reason_of(error)}).") from error

@@ -57,7 +57,7 @@ def find_target(store: EvaluationStore, name: str) -> Target:
         name: Id of an evaluation, of a run, or "RUN/step 20".
 
     Raises:
-        StudioError: There is neither.
+        StudioError: There is no evaluation, run or checkpoint of that name.
     """
     for run in store.runs.runs():
         if run.id == parse_lane(name)[0]:
@@ -72,10 +72,10 @@ def find_target(store: EvaluationStore, name: str) -> Target:
 
 
 def check_installed() -> None:
-    """Check that the package is there.
+    """Check that the package lm-eval is installed.
 
     Raises:
-        StudioError: It is not.
+        StudioError: The package is not installed.
     """
     if importlib.util.find_spec("lm_eval") is None:
         raise StudioError(f"The package lm-eval is not installed. Install it with: {INSTALL}")
