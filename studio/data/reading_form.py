@@ -247,11 +247,8 @@ class ReadingForm:
             for column in found[:MAX_LISTED_COLUMNS]
         ]
         more = len(found) - len(listed)
-        rest = (
-            f"{counted(more, 'more column is', 'more columns are')} not shown; name them under “Other columns”. "
-            if more > 0
-            else ""
-        )
+        columns = counted(more, "more column is", "more columns are")
+        rest = f"{columns} not shown; name them under “Other columns”. " if more > 0 else ""
         unread = sum(column.use is None for column in found)
         title = f"{counted(unread, 'column')} not used" if unread else "Other columns"
         return choices_html(title, listed, _USES, rest + _USES_HELP)
