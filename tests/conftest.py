@@ -27,6 +27,7 @@ from core.runs.store import RunState, RunStore
 from core.settings import Settings
 from core.system import jobs
 from core.system.fast_imports import disable_compiler
+from core.system.shared_imports import share_first_import
 from tests.helpers import forked_jobs
 from tests.helpers.datasets import copy_bundled
 from tests.helpers.fork_server import ForkServer
@@ -52,6 +53,8 @@ os.environ["STUDIO_EXAMPLE"] = "0"
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 # Every process of the studio does this, too.
 disable_compiler()
+# As the server does.
+share_first_import()
 for name in ("STUDIO_HOME", "STUDIO_MODELS", "STUDIO_EMBEDDED", "STUDIO_PASSWORD", "HF_TOKEN"):
     os.environ.pop(name, None)
 
