@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 _SHOWN = reprlib.Repr()
 _SHOWN.maxstring = _SHOWN.maxother = 200
 _SHOWN.maxlist = _SHOWN.maxtuple = 20
-# Its limits hold at each level, so that a list of lists could have 20 to the power of the levels.
+# The limits above hold per list: 20 items on each of many levels would still be far too many.
 _SHOWN.maxlevel = 3
 _SHOWN_CHARACTERS = 500
 
@@ -26,11 +26,11 @@ class StudioError(Exception):
 
 
 def reason_of(error: Exception) -> str:
-    """Return the message of a library's exception as a part of a sentence: without line breaks and its full stop."""
+    """Return the message of a library's exception as a part of a sentence: on one line, and without a full stop."""
     return " ".join(str(error).split()).rstrip(".")
 
 
-# Predicates by pydantic's type of an error, filled with its context.
+# Predicates by pydantic's type of an error; the names in braces are filled in from the error's context.
 _REASONS = {
     "greater_than_equal": "must be at least {ge}",
     "greater_than": "must be more than {gt}",
@@ -85,15 +85,15 @@ def sentence(title: str, problem: Mapping[str, Any]) -> str:
     """Return one problem of a pydantic error as a sentence with the rejected value.
 
     Args:
-        title: Label of the field that the reader knows it by.
+        title: Label by which the reader knows the field.
         problem: One entry of `ValidationError.errors()`.
     """
     reason = plain_reason(problem)
-    follows = "" if reason.startswith(("must ", "is ")) else ":"
+    separator = "" if reason.startswith(("must ", "is ")) else ":"
     given = problem.get("input")
     # A whole configuration is no value that anybody entered.
     shown = "" if isinstance(given, (dict, BaseModel)) else f" (given: {shorten_value(given)})"
-    return f"{title}{follows} {reason}{shown}."
+    return f"{title}{separator} {reason}{shown}."
 
 
 def sentences(error: ValidationError, name: Callable[[str], str] = str) -> str:
@@ -101,7 +101,7 @@ def sentences(error: ValidationError, name: Callable[[str], str] = str) -> str:
 
     Args:
         error: The error.
-        name: Returns the label of a field that the reader knows it by.
+        name: Returns the label by which the reader knows a field.
     """
     lines = []
     for problem in error.errors():

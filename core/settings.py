@@ -165,7 +165,7 @@ def inside(root: Path, name: str, what: str = "name", links: bool = False) -> Pa
         article = "an" if what[0] in "aeiou" else "a"
         raise StudioError(
             f"{str(name)[:80]!r} cannot be used as {article} {what}. "
-            "Use 1 to 100 letters, digits, '.', '_' and '-', starting with a letter or digit."
+            "Use 1 to 100 letters, digits, '.', '_' and '-', starting with a letter or digit, without '..'."
         )
     path = root / name
     if not links and not path.resolve().is_relative_to(root.resolve()):
@@ -189,10 +189,10 @@ class Hardware:
 
 @cache
 def hardware() -> Hardware:
-    """Return this machine's device. It does not import torch, whose import takes longer than the start of the app."""
+    """Return this machine's device, without importing torch, which takes longer than the start of the app."""
     cores = os.cpu_count() or 1
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    cpu = f"CPU, {cores} cores, {memory:.0f} GiB memory"
+    cpu = f"CPU, {cores} core{'s' * (cores != 1)}, {memory:.0f} GiB memory"
     devices = sorted(Path("/dev").glob("nvidia[0-9]*"))
     if not devices or os.environ.get("CUDA_VISIBLE_DEVICES") == "":
         return Hardware("cpu", f"{cpu}; no NVIDIA GPU found")
@@ -202,4 +202,5 @@ def hardware() -> Hardware:
         for line in info.read_text().splitlines()
         if line.startswith("Model:")
     ]
-    return Hardware("cuda", f"{', '.join(names) or f'{len(devices)} NVIDIA GPU(s)'}; {cpu}")
+    unnamed = f"{len(devices)} NVIDIA GPU{'s' * (len(devices) != 1)}"
+    return Hardware("cuda", f"{', '.join(names) or unnamed}; {cpu}")

@@ -21,7 +21,7 @@ from core.access import roles
 from core.errors import StudioError
 from core.settings import Settings
 from core.system.counting import counted
-from core.system.files import read_json, write_json
+from core.system.files import log_unreadable, read_json, write_json
 from core.system.process_limits import Limits
 from core.system.sizes import format_size
 
@@ -31,7 +31,7 @@ GIB = 2**30
 class Quotas(BaseSettings):
     """Limits, each read from the environment variable STUDIO_QUOTA_<NAME>.
 
-    Where a field allows 0, that forbids all that it limits; only 0 of `free_gib` means that no space must stay free.
+    Where a field may be 0, this forbids everything that the field limits; only a `free_gib` of 0 forbids nothing.
     """
 
     model_config = SettingsConfigDict(env_prefix="STUDIO_QUOTA_", env_ignore_empty=True)
@@ -120,10 +120,8 @@ def check_upload_quota(settings: Settings, quotas: Quotas, folder: Path, size: i
         )
     held, count = size_of(folder) if folder.is_dir() else (0, 0)
     if count >= quotas.uploads:
-        raise StudioError(
-            f"{counted(count, 'upload is', 'uploads are')} stored, and {quotas.uploads:,} are allowed. "
-            "Remove uploads first."
-        )
+        stored = counted(count, "upload is", "uploads are")
+        raise StudioError(f"{stored} stored, and the limit is {quotas.uploads:,}. Remove uploads first.")
     if held + size > quotas.uploads_gib * GIB:
         raise StudioError(f"Uploads would take more than {quotas.uploads_gib:g} GiB. Remove uploads first.")
     check_free_disk(settings, quotas)
@@ -152,9 +150,11 @@ class Tokens:
             kept = read_json(self._file)
             if kept["day"] == day:
                 self._used.update(kept["used"])
-        except (OSError, ValueError, KeyError, TypeError):
-            # There is no file yet, or it is damaged: counting starts at 0.
+        except FileNotFoundError:
             return
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            # Counting starts at 0, and the next question replaces the file.
+            log_unreadable(self._file, f"{type(error).__name__}: {error}")
 
     def used(self) -> dict[str, int]:
         """Return today's tokens by visitor."""
@@ -196,7 +196,7 @@ class Tokens:
             self._add(name, tokens)
 
     def settle(self, name: str, reserved: int, used: int) -> None:
-        """Return the unused part of a reservation, because its question has ended."""
+        """Give back the unused part of a reservation, because its question has ended."""
         with self._lock:
             self._today()
             self._asking[name] -= 1
@@ -250,7 +250,7 @@ def check_run_quota(settings: Settings, quotas: Quotas, runs: int, waiting: int)
     roles.owner_only("start a run")
     if runs >= quotas.runs:
         raise StudioError(
-            f"{counted(runs, 'run is', 'runs are')} stored, and {quotas.runs:,} are allowed. Delete some first."
+            f"{counted(runs, 'run is', 'runs are')} stored, and the limit is {quotas.runs:,}. Delete some first."
         )
     if waiting >= quotas.waiting_runs:
         already = counted(waiting, "run already waits", "runs already wait")

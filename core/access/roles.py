@@ -3,9 +3,9 @@
 A server identifies its callers in one of three ways:
 
     own machine   loopback without a password: everyone who reaches it is the owner
-    password      STUDIO_PASSWORD: who knows it is the owner; there are no visitors
-    space         a Hugging Face Space: its author, or who may write for its organization, is the owner after signing
-                  in; all others are visitors
+    password      STUDIO_PASSWORD: everyone who knows the password is the owner; there are no visitors
+    space         a Hugging Face Space: its author, and everyone who may write to the repositories of its organization,
+                  is the owner after signing in; all others are visitors
 
 The caller is kept in a context variable while their call runs (`acting`). The lists of runs and datasets read it, so
 that no handler can forget the check. The studio's own processes (a worker, the command line) act as the owner.

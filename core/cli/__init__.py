@@ -67,7 +67,7 @@ class StudioCommand(BaseSettings):
 
 
 def _with_present_name(arguments: list[str]) -> list[str]:
-    """Return a command line with the present name of its command, and say so: scripts with an earlier one work on."""
+    """Return a command line with the present name of its command; print a note if it had an earlier one."""
     for old, new in _RENAMED.items():
         if tuple(arguments[: len(old)]) == old:
             print(
@@ -107,7 +107,8 @@ def main(arguments: list[str]) -> int:
         return 0
     except KeyboardInterrupt:
         print(
-            "Interrupted. A started run or evaluation continues: runs list, evaluate list",
+            "Interrupted. A run or evaluation that was started continues. Find it with: python -m core runs list, or "
+            "python -m core evaluate list",
             file=sys.stderr,
         )
         return 130

@@ -4,6 +4,7 @@ from pydantic import Field
 from pydantic_settings import CliPositionalArg
 
 from core.chat.sampling import Sampling
+from core.cli.reading import printable
 from core.settings import Settings
 from core.system.counting import counted
 
@@ -29,8 +30,9 @@ class Chat(Sampling):
         lanes = [LaneRequest(question, sampling), LaneRequest(question, sampling, tuned)]
         if engine.store.run(self.run).config().classifies:
             *_, result = engine.ask(QueueEntry(resolve_lanes(engine.store, lanes[1:])))
-            print("".join(f"{share:7.1%}  {label}\n" for label, share in result.generations[0].labels), end="")
+            labels = "".join(f"{share:7.1%}  {label}\n" for label, share in result.generations[0].labels)
+            print(printable(labels), end="")
             return
         *_, result = engine.ask(QueueEntry(resolve_lanes(engine.store, lanes)))
         for title, answer in zip(("base", "tuned"), result.generations, strict=True):
-            print(f"[{title}: {counted(answer.tokens, 'token')}, {END_LABELS[answer.end]}]\n{answer.text}\n")
+            print(f"[{title}: {counted(answer.tokens, 'token')}, {END_LABELS[answer.end]}]\n{printable(answer.text)}\n")

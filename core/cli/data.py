@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field
 from pydantic_settings import CliApp, CliPositionalArg, CliSubCommand
 
 from core.cli.data_loss import DataLoss
-from core.cli.one_dataset import OneDataset
+from core.cli.one_dataset import OneDataset, refuse_options
 from core.cli.reading import describe_dataset, print_about, print_progress, printable
 from core.data import compare, export, lengths, near_duplicates, readers, sources, sql_box, subset, table
 from core.data.check_reading import with_found_columns
@@ -191,13 +191,16 @@ class DataSubset(Recipe):
 
     dataset: CliPositionalArg[str] = Field(description="An opened dataset.")
     name: CliPositionalArg[str] = Field(description="Name of the subset.")
-    recipe_file: Path | None = Field(None, description="A recipe.json to repeat; replaces all other options.")
+    recipe_file: Path | None = Field(None, description="A recipe.json to repeat, in place of all other options.")
 
     def cli_cmd(self) -> None:
         """Create the subset and print what it contains."""
         settings = Settings().prepare()
         recipe = Recipe(**self.model_dump(exclude={"name", "recipe_file"}))
         if self.recipe_file:
+            refuse_options(
+                self.model_fields_set - {"dataset", "name", "recipe_file"}, "--recipe-file holds all settings"
+            )
             recipe = subset.read_recipe(self.recipe_file, self.recipe_file.name)
             if recipe.dataset != self.dataset:
                 raise StudioError(
@@ -224,8 +227,8 @@ class DataCompare(BaseModel):
         found = compare.compare(Settings().prepare(), self.left, self.right)
         common = counted(found.common, "conversation")
         print(f"{common} in both, of {found.left_size:,} and {found.right_size:,} distinct ones")
-        crossed = counted(found.crossed, "is a training row", "are training rows")
-        print(f"{crossed} of one and {'a held-out row' if found.crossed == 1 else 'held-out rows'} of the other")
+        crossed = counted(found.crossed, "conversation is", "conversations are")
+        print(f"{crossed} trained on in one subset and held out in the other")
 
 
 def _print_export(result: export.ExportResult) -> None:

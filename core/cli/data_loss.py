@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from core.cli.one_dataset import OneDataset
+from core.cli.one_dataset import OneDataset, refuse_options
 from core.cli.reading import print_progress, printable
 from core.data import row_losses
 from core.data.row_losses import THRESHOLDS
@@ -22,7 +22,7 @@ from core.system.counting import counted
 class DataLoss(OneDataset):
     """Measure the loss of every row under a base model, and under a run if one is given.
 
-    A measurement that was stopped continues where it was.
+    A measurement that was stopped continues where it stopped.
     """
 
     model: str = Field(embedded.NAME, description="The base model; a run has its own.")
@@ -34,6 +34,11 @@ class DataLoss(OneDataset):
 
     def cli_cmd(self) -> None:
         """Measure the losses and print their statistics."""
+        if self.run:
+            own = {"model", "template", "max_length"}
+            refuse_options(self.model_fields_set & own, "A run has a model, a template and a maximum length of its own")
+        else:
+            refuse_options(self.model_fields_set & {"adapter"}, "Only a run has adapters, and no --run is given")
         settings = Settings().prepare()
         data, reading = self.find(settings)
         runs = RunStore(settings)
@@ -67,6 +72,7 @@ def _print_rows(rows: Rows, count: int) -> None:
     names = [name for name in ("row", "base_loss", "tuned_loss", "learning", "prompt") if name in rows.fields]
     shown = rows.page(View(sort="base_loss", descending=True), 0, count, names) if count else None
     for record in shown.to_dict("records") if shown is not None else ():
+        # pandas gives NaN, which differs from itself, for a row without a loss.
         if record["base_loss"] == record["base_loss"]:
             cells = [f"{record['row']:>6}", f"{record['base_loss']:.4f}"]
             if "tuned_loss" in names:

@@ -87,7 +87,7 @@ class EvaluatePause(OneEvaluation):
     def cli_cmd(self) -> None:
         """Request the pause."""
         process.pause(self.find()[1])
-        print("It finishes the answers that are being generated, then stops.")
+        print("The evaluation finishes the answers that are being generated, then frees its memory.")
 
 
 class EvaluateStop(OneEvaluation):
@@ -96,7 +96,7 @@ class EvaluateStop(OneEvaluation):
     def cli_cmd(self) -> None:
         """Request the stop."""
         process.stop(self.find()[1])
-        print("It stops after the current token.")
+        print("The evaluation stops after the current token.")
 
 
 class EvaluateResume(OneEvaluation):
@@ -203,4 +203,4 @@ def _follow(evaluation: Evaluation) -> None:
     if state.status in ("failed", "interrupted"):
         was = "was " * (state.status == "interrupted")
         raise StudioError(f"The evaluation {evaluation.id} {was}{state.status}: {state.cause}")
-    print(f"{state.status}: python -m core evaluate export {evaluation.id}")
+    print(f"The evaluation is {state.status}. Export it with: python -m core evaluate export {evaluation.id}")

@@ -42,7 +42,7 @@ def print_classes(found: Classification, titles: Sequence[str]) -> None:
                     print(printable(f"    {row.name!r}: {counted(row.rows, 'row')}, precision {_share(row.precision)}, "
                                     f"recall {_share(row.recall)}, F1 {_number(row.f1)}"))  # fmt: skip
                 if (more := len(table.labels) - _SHOWN_LABELS) > 0:
-                    print(f"    {more:,} more labels; --json has all")
+                    print(f"    {counted(more, 'more label')}; --json has all")
 
 
 def tables_as_json(ability: Ability | None, found: Classification | None, lanes: int) -> dict[str, Any]:

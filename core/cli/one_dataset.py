@@ -10,7 +10,22 @@ from core.data.check_reading import with_found_columns
 from core.data.formats import Reading
 from core.data.report import check_reading
 from core.data.rows import Rows
+from core.errors import StudioError
 from core.settings import Settings
+
+
+def refuse_options(given: set[str], reason: str) -> None:
+    """Raise StudioError for options that would have no effect.
+
+    Args:
+        given: Names of the fields of these options that the user gave.
+        reason: Why they have no effect, as the beginning of a sentence.
+    """
+    if given:
+        options = ", ".join(f"--{name.replace('_', '-')}" for name in sorted(given))
+        raise StudioError(
+            f"{reason}, so {options} would have no effect. Leave {'it' if len(given) == 1 else 'them'} out."
+        )
 
 
 class OneDataset(BaseModel):

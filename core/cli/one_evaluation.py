@@ -35,12 +35,12 @@ def choose(lanes: list[str], runs: RunStore, comparison: str, reference: str = "
     Args:
         lanes: The lanes of the evaluation.
         runs: The runs, which know their parents.
-        comparison: What compares them, as the subject of a sentence.
+        comparison: Name of the comparison, as the subject of a sentence ("A verdict").
         reference: The lane to compare with; empty for the judged run's parent, base, or the first.
         judged: The lane that is judged; empty for the last.
 
     Raises:
-        StudioError: The evaluation has one lane, or not the named ones.
+        StudioError: The evaluation has one lane, or not the named ones, or they are the same.
     """
     chosen = usual_lanes(lanes, runs)
     if chosen is None:
@@ -50,4 +50,10 @@ def choose(lanes: list[str], runs: RunStore, comparison: str, reference: str = "
         if name and name not in lanes:
             raise StudioError(f"The evaluation has no model {name!r}. Choose one of: {', '.join(lanes)}.")
         numbers.append(lanes.index(name) if name else usual)
-    return numbers[0], numbers[1]
+    first, second = numbers
+    if first == second:
+        raise StudioError(
+            f"{comparison} compares two different models, but both are {lanes[first]!r}. Name another one with "
+            "--reference or --judged."
+        )
+    return first, second

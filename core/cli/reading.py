@@ -1,4 +1,4 @@
-"""Report of a dataset for the terminal, as of `core.data.report`, with the exact next command."""
+"""Report of a dataset (`core.data.report`) on the terminal, with the commands of the next step."""
 
 import json
 import shlex
@@ -15,7 +15,7 @@ from core.data.parse_rows import ParsedDataset
 from core.data.report import ColumnUse, Report, build_report
 from core.data.table import Dataset
 from core.settings import Settings
-from core.system.counting import counted
+from core.system.counting import counted, noun_for
 
 _MAX_COLUMNS = 20
 _MAX_NOTES = 20
@@ -87,20 +87,19 @@ def _print_counts(data: Dataset, read: ParsedDataset, about: Report) -> None:
     elif about.runner_up:
         print(printable(f"It could also be {about.runner_up}."))
     if read.ends_on_user:
-        end = counted(read.ends_on_user, "row ends", "rows end")
-        print(f"{end} on a user turn: the turns after the last answer are left out.")
+        ending = counted(read.ends_on_user, "row ends", "rows end")
+        print(f"{ending} on a user turn: the turns after the last answer are left out.")
     if read.duplicates:
-        are = counted(read.duplicates, "is an exact duplicate", "are exact duplicates")
-        print(f"{are} of an earlier row.")
+        print(f"{counted(read.duplicates, 'exact duplicate')} of an earlier row.")
     for reason, count in {} if about.undecided else read.problems.items():
         rows = list_some(read.examples[reason], _MAX_ROWS, count)
-        print(printable(f"{count:,} cannot be used: {reason} (row {rows})."))
+        print(printable(f"{counted(count, 'row')} cannot be used: {reason} ({noun_for(count, 'row')} {rows})."))
 
 
 def _print_notes(data: Dataset, read: ParsedDataset) -> None:
     """Print what was changed or left out, the options that no row needs, and the placeholders."""
     for note, count in list(read.notes.items())[:_MAX_NOTES]:
-        print(printable(f"Note in {count:,} row{'s' * (count != 1)}: {note}."))
+        print(printable(f"Note in {counted(count, 'row')}: {note}."))
     if len(read.notes) > _MAX_NOTES:
         more = counted(len(read.notes) - _MAX_NOTES, "more note")
         print(f"{more}. See those of a row: python -m core data show {data.id} ROW")
@@ -125,7 +124,7 @@ def _print_columns(about: Report) -> None:
     for column in unread[:_MAX_COLUMNS]:
         print(printable(f"The column {column.name!r} is not used ({counted(column.rows, 'row')}{_kind(column)})."))
     if len(unread) > _MAX_COLUMNS:
-        print(f"{len(unread) - _MAX_COLUMNS:,} more columns are not used.")
+        print(f"{counted(len(unread) - _MAX_COLUMNS, 'more column is', 'more columns are')} not used.")
     if unread:
         extra = {**about.reading.extra, unread[0].name: _likely_use(unread[0].name)}
         command = read_command(about.dataset, about.reading.model_copy(update={"extra": extra}))

@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import BaseModel, Field
 from pydantic_settings import CliApp, CliPositionalArg, CliSubCommand
 
+from core.cli.reading import printable
 from core.data import subset
 from core.errors import StudioError
 from core.runs import checks, process, report
@@ -58,7 +59,8 @@ def _from_yaml(path: Path) -> QLoRAConfig:
     try:
         return from_yaml(path.read_text(encoding="utf-8"), repr(path.name))
     except (OSError, UnicodeDecodeError) as error:
-        raise StudioError(f"{str(path)!r} cannot be read as text. Expected a YAML file of settings.") from error
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise StudioError(f"{str(path)!r} cannot be read ({reason}). Expected a YAML file of settings.") from error
 
 
 def _print_findings(settings: Settings, config: QLoRAConfig) -> None:
@@ -131,7 +133,7 @@ class RunsKill(_OneRun):
         run = self.find()
         process.kill(RunStore(Settings().prepare()), run)
         step = process.last_step(run)
-        goes_on = f"Continue from step {step:,}" if step else "It had no checkpoint. Start it again"
+        goes_on = f"Continue from step {step:,}" if step else "The run had no checkpoint. Start it again"
         print(f"Killed. {goes_on}: python -m core runs resume {self.run}")
 
 
@@ -154,7 +156,7 @@ class RunsResume(_OneRun):
         changed = process.resume(store, run, **{name: getattr(config, name) for name in changes})
         for name, (old, new) in changed.items():
             print(f"{name}: {old!r} -> {new!r}")
-        print(f"Continuing from step {step}.", flush=True)
+        print(f"Continuing from step {step:,}." if step else "Starting again: the run had no checkpoint.", flush=True)
         if not self.detach:
             _follow(run)
 
@@ -261,7 +263,7 @@ def _print_event(event: RunEvent) -> None:
         print(f"continues from step {event.step}")
     elif isinstance(event, SampleEvent):
         for prompt, answer in zip(event.prompts, event.answers, strict=False):
-            print(f"step {event.step}  {prompt} -> {' '.join(answer.split())}"[:300])
+            print(printable(f"step {event.step}  {prompt} -> {' '.join(answer.split())}"[:300]))
 
 
 def _follow(run: Run) -> None:

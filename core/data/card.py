@@ -57,7 +57,7 @@ def _body(subset: Subset, form: ExportFormat, counts: dict[str, int], not_writte
     ]
     gone = subset.left_out | {reason: len(rows) for reason, rows in not_written.items()}
     if gone:
-        lines += ["", "Rows that are not in it:", ""]
+        lines += ["", "Rows that were left out:", ""]
         lines += [f"- {count:,}: {plain(reason)}" for reason, count in gone.items()]
     lines += [
         "",

@@ -9,6 +9,7 @@ from core.data.listing import list_some
 from core.data.table import Dataset
 from core.errors import StudioError
 from core.settings import Settings
+from core.system.counting import counted
 
 _SHOWN_FIELDS = 8
 
@@ -39,11 +40,13 @@ def refuse_unknown_names(data: Dataset, reading: Reading) -> None:
     if len(known) < MAX_COLUMNS and (unknown := [name for name in mapped if not is_named(name, known)]):
         raise StudioError(f"There is no column {unknown[0]!r}. The columns are: {', '.join(sorted(known))}.")
     if twice := [name for name in reading.extra if name in reading.columns.values()]:
-        raise StudioError(f"The column {twice[0]!r} is used twice: as a part of the format and as another column.")
+        raise StudioError(
+            f"The column {twice[0]!r} is used twice: as a part of the format and as another column. Name it once."
+        )
 
 
 def refuse_unknown_fields(settings: Settings, data: Dataset, reading: Reading) -> None:
-    """Raise StudioError if `reading` names a field of objects, such as "answer.value", that no first row has."""
+    """Raise StudioError if `reading` names a field of objects, such as "answer.value", that no row at the start has."""
     columns = {column.name for column in data.columns} | set(data.nested)
     if not any("." in name and name not in columns for name in (*reading.columns.values(), *reading.extra)):
         return
@@ -55,5 +58,5 @@ def refuse_unknown_fields(settings: Settings, data: Dataset, reading: Reading) -
         if not rows or any(name in row for row in found):
             continue
         known = sorted({field for row in found for field in row if "." in field and field not in columns})
-        fields = f"The fields are: {list_some(known, _SHOWN_FIELDS)}." if known else "It holds no objects."
-        raise StudioError(f"There is no field {name!r} in the first {len(rows)} rows. {fields}")
+        fields = f"The fields are: {list_some(known, _SHOWN_FIELDS)}." if known else "The column holds no objects."
+        raise StudioError(f"There is no field {name!r} in the first {counted(len(rows), 'row')}. {fields}")

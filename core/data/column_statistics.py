@@ -18,8 +18,10 @@ MAX_COLUMNS = 256
 _MAX_COUNTED_NAMES = 10_000
 # Names are repeated in many parts of the page.
 _MAX_NAME_CHARACTERS = 1_000
-# A number of at most this form; points beside the comma would separate thousands.
+# A number with or without a decimal comma. A point in it would be a separator of thousands, which is not read.
 _COMMA_NUMBER = re.compile(r"[+-]?\d{1,15}(?:,\d{1,15})?")
+
+_KIND_WORDS = {"text": "text", "number": "a number", "flag": "true or false", "nested": "a list or object"}
 
 
 def describe_problem(read: SourceRow) -> str:
@@ -31,7 +33,7 @@ def check_name(name: str, line: int) -> None:
     """Raise StudioError if the name of a column, first seen in a line, is too long to be one."""
     if len(name) > _MAX_NAME_CHARACTERS:
         raise StudioError(
-            f"Line {line:,} names a column by {len(name):,} characters ({name[:40]!r}…). Expected at most "
+            f"Line {line:,} has the name of a column with {len(name):,} characters ({name[:40]!r}…). Expected at most "
             f"{_MAX_NAME_CHARACTERS:,}: give the text a column of its own."
         )
 
@@ -118,14 +120,18 @@ class ColumnStatistics:
         sentences = []
         if self.uncounted:
             sentences.append(
-                f"{self.uncounted:,} cells are in columns past the first {_MAX_COUNTED_NAMES:,}; they are not read"
+                f"{counted(self.uncounted, 'cell')} in columns past the first {_MAX_COUNTED_NAMES:,} "
+                f"{'is' if self.uncounted == 1 else 'are'} not read"
             )
         for name, kinds in self.kinds.items():
             if len(kinds) < 2:
                 continue
             usual = max(kinds, key=lambda kind: kinds[kind][0])
-            odd = [f"{count:,} {kind} (first: line {first})" for kind, (count, first) in kinds.items() if kind != usual]
-            sentences.append(
-                f"the column {name!r} is {usual} in {counted(kinds[usual][0], 'row')}, but {' and '.join(odd)}"
-            )
+            odd = [
+                f"{_KIND_WORDS[kind]} in {count:,} (first: line {first})"
+                for kind, (count, first) in kinds.items()
+                if kind != usual
+            ]
+            rows = counted(kinds[usual][0], "row")
+            sentences.append(f"the column {name!r} is {_KIND_WORDS[usual]} in {rows}, but {' and '.join(odd)}")
         return sentences[:SHOWN_COMPLAINTS]

@@ -18,6 +18,7 @@ from core.data.readers import SourceRow
 from core.data.table import TRAIN, Dataset, folder
 from core.errors import StudioError
 from core.settings import Settings
+from core.system.counting import counted
 from core.system.jobs import Progress, ignore_progress
 
 MAX_DELIMITER_CHARACTERS = 5
@@ -32,7 +33,7 @@ _NUMBERED = "column_1"
 
 
 def guess_delimiter(lines: list[str]) -> str:
-    """Return the characters that split nearly all lines into as many cells, at least two; "" if none do."""
+    """Return the characters that split nearly all lines into the same number of cells, at least two; "" if none do."""
     for delimiter in _UNUSUAL:
         widths = [line.count(delimiter) for line in lines if line.strip()]
         if widths and widths[0] and sum(width == widths[0] for width in widths) >= _MIN_SHARE * len(widths):
@@ -46,7 +47,7 @@ def first_lines(settings: Settings, data: Dataset, count: int = 200) -> list[str
 
 
 def split(settings: Settings, data: Dataset, delimiter: str, progress: Progress = ignore_progress) -> Dataset:
-    r"""Open a table of one column anew, with cells between other characters.
+    r"""Open a table of one column anew, split into cells at other characters.
 
     Args:
         settings: The studio's settings.
@@ -103,7 +104,8 @@ def _rows(
                 continue
         progress(_SPLIT_SHARE * number / max(1, total), "Splitting the column")
         if len(cells) != len(header):
-            yield SourceRow(number, None, line, f"has {len(cells)} columns, the header has {len(header)}")
+            first = "header" if has_header else "first line"
+            yield SourceRow(number, None, line, f"has {counted(len(cells), 'column')}, the {first} has {len(header)}")
             continue
         row = dict(zip(header, cells, strict=True))
         yield SourceRow(number, row, json.dumps(row, ensure_ascii=False))

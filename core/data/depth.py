@@ -1,4 +1,4 @@
-"""How deep lists and objects are nested inside each other."""
+"""Depth of lists and objects that are nested inside each other."""
 
 from typing import Any
 

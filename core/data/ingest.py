@@ -199,7 +199,7 @@ _KINDS = {bool: "flag", int: "number", float: "number", str: "text"}
 def _write_part(
     path: Path, batch: list[tuple[str, SourceRow]], seen: ColumnStatistics, splits: SplitColumns, typed: bool
 ) -> Path:
-    """Write a batch of rows as text and add its columns to the statistics; `typed`: numbers are not text."""
+    """Write a batch of rows as text and add its columns to the statistics; its numbers are texts unless `typed`."""
     cells: dict[str, list[str | None]] = {}
     fixed: dict[str, list[Any]] = {name: [] for name in _FIXED.names}
     for index, (split, read) in enumerate(batch):

@@ -239,8 +239,12 @@ def describe(labels: Labels) -> list[str]:
     ]
     if labels.merged:
         shown = list_some([f"{old!r} as {new!r}" for old, new in labels.merged.items()], _SHOWN)
-        notes.append(f"Labels that differ only in case or spaces are one label: {shown}. Merge labels off keeps them.")
+        notes.append(
+            f"Labels that differ only in case or spaces are one label: {shown}. Turn off Merge labels to separate them."
+        )
     if labels.similar:
         shown = list_some(map(repr, labels.similar), _SHOWN)
-        notes.append(f"Labels that differ only in case or spaces are kept apart: {shown}. Merge labels on joins them.")
+        notes.append(
+            f"Labels that differ only in case or spaces are kept apart: {shown}. Turn on Merge labels to join them."
+        )
     return notes

@@ -1,4 +1,4 @@
-"""Counts, ranges and lists of examples in sentences: what they are of, and how many more there are."""
+"""Counts, ranges and shortened lists of examples, as parts of sentences."""
 
 from collections.abc import Iterable, Sequence
 

@@ -100,8 +100,8 @@ class Locator:
     def generation_prompt_end(self, index: int) -> tuple[int | None, str]:
         """Locate the end of the generation prompt before the answer `index`.
 
-        The messages before the answer are rendered with a generation prompt. What this rendering has after its last
-        content is compared with what the whole rendering has between the two contents.
+        The messages before the answer are rendered with a generation prompt. The text after the last content of this
+        rendering is compared with the text between the same content and the answer in the whole rendering.
 
         Returns:
             The position of the end, or None if the conversation has something else there; and the part of the

@@ -15,6 +15,7 @@ from core.data.formats.cells import Cells
 from core.data.formats.columns import ColumnKind, profile
 from core.data.formats.options import ExtraUse
 from core.data.formats.values import unfold
+from core.data.listing import list_some
 from core.data.parse_rows import ParsedDataset
 from core.data.table import Dataset, first_rows
 from core.errors import StudioError
@@ -222,8 +223,7 @@ def column_names(settings: Settings, data: Dataset) -> list[str]:
 
 def join_names(names: Sequence[str]) -> str:
     """Return names joined by commas, shortened to the first twenty."""
-    more = f" and {len(names) - _SHOWN_NAMES:,} more" if len(names) > _SHOWN_NAMES else ""
-    return ", ".join(names[:_SHOWN_NAMES]) + more
+    return list_some(names, _SHOWN_NAMES)
 
 
 def check_reading(data: Dataset, reading: Reading) -> None:

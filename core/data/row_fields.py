@@ -46,7 +46,7 @@ def make_fields(about: Dataset, files: set[str], losses: LossSource | None = Non
     Args:
         about: The dataset.
         files: Names of the files that exist.
-        losses: Of which measurement the file of losses is, if there is one.
+        losses: The measurement that the file of losses holds, if there is one.
     """
     own = [(*column, "") for column in OWN_COLUMNS] + [each for each in _COMPUTED_COLUMNS if each[2] in files]
     if losses:

@@ -102,7 +102,7 @@ class LossSource(BaseModel):
         try:
             return str(json.loads(self.base)[0])
         except (ValueError, IndexError, KeyError, TypeError):
-            # A recipe is a file that anyone may have written; another base has no losses here, and the message says so.
+            # Anyone may have written the recipe. A base in another form has no losses here, which `find` reports.
             return self.base
 
     def describe(self) -> str:
@@ -189,7 +189,7 @@ class LossSummary:
 
     @property
     def caution(self) -> str:
-        """Return why rows that were never learned say little about their labels here; empty if they may."""
+        """Return why rows that were never learned need not have wrong labels; empty if there is no such reason."""
         if self.classes.get(NEVER, 0) <= self.classes.get(LEARNED, 0):
             return ""
         return "more rows were never learned than learned: the run itself learned little, so few labels need be wrong"

@@ -90,7 +90,7 @@ class QueryResult:
         try:
             found = step()
         except duckdb.Error as error:
-            # Which error an interrupt gives depends on the step.
+            # An interrupt raises different errors in different steps.
             if not is_over.is_set():
                 raise
             cause = error
@@ -99,7 +99,7 @@ class QueryResult:
             # Its thread refers to the connection. If it ended later, it could close the connection while Python exits,
             # which aborts the process.
             timer.join()
-        # Asked after a success, too: an interrupted step may have found a part only.
+        # Checked after a success, too: an interrupted step may have found only a part.
         if is_over.is_set():
             raise StudioError(
                 f"The rows were not found within {QUERY_SECONDS:g} seconds. Remove filters, or search for less."
@@ -137,7 +137,7 @@ class Rows:
             reading: How rows are parsed; None for the detected reading. The rows are parsed now if they were not yet.
             lengths: File of token counts (`core.data.lengths`), which adds the columns of lengths.
             near: File of near duplicates (`core.data.near_duplicates`), which adds their column.
-            losses: Which measured losses (`core.data.row_losses`) add their columns.
+            losses: Measured losses (`core.data.row_losses`) whose columns are added.
 
         Raises:
             StudioError: There is no such dataset, or its losses are not on this machine.
@@ -197,7 +197,7 @@ class Rows:
         """
         condition, values, files = where_clause(view, self.fields)
         if condition == "true" and not view.sort:
-            return list(range(offset, min(self.about.rows, offset + (size or self.about.rows))))
+            return list(range(offset, min(self.about.rows, offset + (self.about.rows if size is None else size))))
         by, also = order_clause(view, self.fields)
         limit = f"LIMIT {int(size)} OFFSET {int(offset)}" if size is not None else ""
         found = self.query("row", files | also, values, f"WHERE {condition} ORDER BY {by} {limit}").fetchall()

@@ -46,7 +46,7 @@ def load(settings: Settings, data: Dataset) -> Reading | None:
 
 
 def take_over(old: Path, new: Path) -> None:
-    """Remove the folder of a dataset, after its stored reading is copied to the same content that is imported again."""
+    """Copy the stored reading of a dataset to the folder of its new import, and remove the old folder."""
     if (path := old / table.READING_FILE).is_file():
         shutil.copyfile(path, new / table.READING_FILE)
     shutil.rmtree(old)

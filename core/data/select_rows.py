@@ -16,6 +16,7 @@ from core.data.table import HELD_OUT, TRAIN, find
 from core.data.view import get_field
 from core.errors import StudioError
 from core.settings import Settings
+from core.system.counting import counted
 from core.system.jobs import Progress, ignore_progress
 
 _MAX_STRATA = 200
@@ -78,8 +79,8 @@ def select(rows: Rows, recipe: Recipe) -> Selection:
     if not has_own_split and (count := round(len(train) * recipe.held_out_share)):
         rng.shuffle(rest)
         train, held_out = _hold_out(train, rest, count)
-        # Here the held-out rows are ours to choose, so leaking rows are removed from them: the number of rows to train
-        # on stays as requested.
+        # The source has no held-out split, so leaking rows are removed from the rows that are held out here: the number
+        # of rows to train on stays as requested.
         if recipe.leaks == "exclude":
             kept = _without_leaks(held_out, train, prompts)
             chosen.left_out["held out, but same question as a training row"] += len(held_out) - len(kept)
@@ -95,7 +96,7 @@ def select(rows: Rows, recipe: Recipe) -> Selection:
 
 
 def count_available(rows: Rows, recipe: Recipe) -> int:
-    """Return how many rows a recipe can train on; it may ask for as many, or for fewer."""
+    """Return the number of rows that a recipe can train on, which is the most that it may ask for."""
     prompts = dict(rows.query("row, prompt_hash", set(), after="WHERE problem IS NULL").fetchall())
     train, _ = _by_split(rows, recipe, Selection({}), prompts)
     return len(train)
@@ -153,9 +154,10 @@ def _too_few(rows: Rows, recipe: Recipe, wanted: int, available: int) -> str:
     name = rows.about.source.name
     among = _describe_view(recipe)
     if not available:
-        return f"{name!r} has no usable rows to train on{among}."
+        advice = "Select other rows" if among else "Choose under “Read as” in the Data tab how its rows are read"
+        return f"{name!r} has no usable rows to train on{among}. {advice}."
     return (
-        f"The recipe asks for {wanted:,} rows, but {name!r} has {available:,} usable rows to train on{among}. "
+        f"The recipe asks for {wanted:,} rows, but {name!r} has {counted(available, 'usable row')} to train on{among}. "
         f"Ask for 1 to {available:,}."
     )
 

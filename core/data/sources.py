@@ -15,7 +15,7 @@ from core.data.formats import Reading
 from core.data.ingest import find_opened, ingest
 from core.data.readers import SUFFIXES, SourceRow, columnar, json_tables, message_rows, read_rows, saved
 from core.data.table import HELD_OUT, TRAIN, Dataset, Source
-from core.errors import StudioError
+from core.errors import StudioError, reason_of
 from core.hub import client
 from core.settings import Settings
 from core.system.counting import counted
@@ -195,7 +195,9 @@ def _downloaded(source: Source, token: str | None) -> dict[str, Any]:
         loaded = load_dataset(source.name, source.config, split=source.split, revision=source.revision, token=token)
     # An unknown configuration or split; `datasets` names the known ones in its message.
     except ValueError as error:
-        raise StudioError(f"The dataset {source.name!r} could not be opened: {error}") from error
+        raise StudioError(
+            f"The dataset {source.name!r} could not be opened: {reason_of(error)}. Check configuration and split."
+        ) from error
     return {source.split or TRAIN: loaded} if isinstance(loaded, Table) else dict(loaded)
 
 

@@ -26,7 +26,7 @@ class SplitColumns:
         self._values: dict[str, Counter[str]] = {}
 
     def count(self, name: str, cells: Iterable[str | None]) -> None:
-        """Count the values of a column, if its name is one of such a column."""
+        """Count the values of a column, if its name may be that of a column of splits."""
         if (_folded(name) not in _NAMES | _HELD_OUT_FLAGS | _TRAIN_FLAGS) or len(
             values := self._values.setdefault(name, Counter())
         ) > _MAX_VALUES:

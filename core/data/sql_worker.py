@@ -121,8 +121,8 @@ def _own_tables(base: Any) -> frozenset[str]:
 def _walk(node: Any, tables: frozenset[str], reserved: frozenset[str]) -> None:
     """Check a part of the syntax tree and everything below it.
 
-    A table of WITH exists behind its definition only. Inside, and before it, DuckDB takes the same name for one of its
-    own tables, so that a statement could read the catalog and the settings under it.
+    A table of WITH exists only after its definition. Inside and before the definition, DuckDB takes the same name for
+    one of its own tables, so that a statement could read the catalog and the settings.
 
     Args:
         node: An object, a list or a value of the serialized tree.

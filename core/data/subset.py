@@ -161,7 +161,7 @@ def _records(rows: Rows, recipe: Recipe, chosen: Selection) -> Iterator[Record]:
 
 
 def _added_rows(rows: Rows, recipe: Recipe) -> list[Record]:
-    """Return the added rows, numbered from behind the last row of the source, without those left out by hand."""
+    """Return the added rows, numbered after the last row of the source, without those left out by hand."""
     first = rows.about.rows
     numbered = enumerate(recipe.added, first)
     return [(TRAIN, number, messages) for number, messages in numbered if number not in recipe.excluded]
@@ -240,14 +240,16 @@ def read_recipe(path: Path, name: str) -> Recipe:
         name: Name of the file in error messages.
 
     Raises:
-        StudioError: The file does not contain a recipe.
+        StudioError: The file cannot be read, or contains no recipe.
     """
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
         return Recipe.model_validate(value.get("recipe", value))
     except ValidationError as error:
         raise StudioError(f"{name!r} is not a recipe.\n{sentences(error)}") from error
-    except (OSError, ValueError, AttributeError, RecursionError) as error:
+    except OSError as error:
+        raise StudioError(f"The recipe {name!r} cannot be read ({error.strerror}). Check its path.") from error
+    except (ValueError, AttributeError, RecursionError) as error:
         raise StudioError(f"{name!r} is not a recipe. Expected the recipe.json of a subset or an export.") from error
 
 

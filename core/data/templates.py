@@ -112,9 +112,9 @@ def apply_template(
         # Half of a surrogate pair, which a template may write, is no character of a text.
         text.encode()
     except _REFUSALS as error:
-        raise TemplateError(f"{name} refuses it: {error or type(error).__name__}") from error
+        raise TemplateError(f"{name} refuses the conversation: {error or type(error).__name__}") from error
     except JinjaError as error:
-        raise TemplateError(f"{name} refuses it: {error}") from error
+        raise TemplateError(f"{name} refuses the conversation: {error}") from error
     return text
 
 

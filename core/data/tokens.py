@@ -258,7 +258,7 @@ def _are_all_masked(messages: list[Message]) -> bool:
 
 
 def _turn_end(text: str, at: int, following: int, ends: EndTokens) -> int:
-    """Return where a turn ends whose content ends at `at`: after its end token and the white space behind that.
+    """Return the end of a turn whose content ends at `at`, with its end token and the white space after that.
 
     Args:
         text: The rendering.

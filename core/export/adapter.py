@@ -52,7 +52,7 @@ def base_note(run: Run) -> str:
     """Return why the base model answers differently elsewhere than it does here, as a sentence."""
     config = run.config()
     precision = "unquantized" if config.quantization == "none" else f"in {config.quantization}"
-    note = f"While it was trained, the base model was loaded {precision}."
+    note = f"During the training, the base model was loaded {precision}."
     if config.model == embedded.NAME:
         note += (
             " Its weights here are 16-bit safetensors that were dequantized from a 4-bit GGUF file (Q4_1), so they "
@@ -122,7 +122,6 @@ def _classifying_code(run: Run, adapter: str) -> str:
     return f"""import json
 
 from peft import PeftModel
-from core.system.counting import counted
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 base = {json.dumps(base_name(run))}
@@ -143,7 +142,7 @@ print(labels[model(**text).logits.argmax().item()])"""
 
 
 def _result(run: Run) -> str:
-    """Return how far the training has lowered the held-out loss, as a part of a list."""
+    """Return the held-out loss before and after the training, as an item of a list."""
     reached = progress(run.events())
     base, tuned = reached.base_loss, reached.held_out_loss
     if not isinstance(base, float) or not isinstance(tuned, float):
@@ -171,9 +170,10 @@ def _contents(run: Run, adapter: str) -> dict[str, bytes | Path]:
 
 
 def _readme(run: Run, adapter: str, folder: Path) -> str:
-    subset, kind, labels = run.subset(), "A LoRA adapter", ""
+    subset, kind, labels, use = run.subset(), "A LoRA adapter", "", "To ask it a question"
     if run.config().classifies:
         kind, names = "A classifier: a LoRA adapter with a classification head", classifier.read(folder).labels
+        use = "To classify a text"
         labels = f"- {len(names):,} labels, in `{classifier.FILE}`: {plain(list_some(names, _SHOWN_LABELS))}\n"
     rows = "unknown"
     if subset:
@@ -189,7 +189,7 @@ def _readme(run: Run, adapter: str, folder: Path) -> str:
 - {base_note(run)}
 - All settings: `settings.yaml`
 {labels}
-To ask it a question, unpack this folder, and run in the folder above it:
+{use}, unpack this folder, and run in the folder above it:
 
 ```bash
 {INSTALL}

@@ -4,7 +4,7 @@ import contextlib
 import re
 from collections.abc import Iterator
 
-from core.errors import StudioError
+from core.errors import StudioError, reason_of
 
 _ADVICE = (
     "Create a token with {} access at huggingface.co/settings/tokens, set it as HF_TOKEN in the environment "
@@ -78,7 +78,7 @@ def _sentence(error: BaseException, what: str, name: str, advice: str) -> str | 
     if isinstance(error, errors.RevisionNotFoundError):
         return f"{thing} has no such revision. Use a branch, a tag or a commit that its Hub page lists."
     if isinstance(error, errors.RemoteEntryNotFoundError):
-        return f"{thing} lacks a file that is needed ({error}). Choose another {what}."
+        return f"{thing} lacks a file that is needed ({reason_of(error)}). Choose another {what}."
     if isinstance(error, (errors.OfflineModeIsEnabled, errors.LocalEntryNotFoundError)) or is_connection(error):
         return (
             f"{thing} could not be fetched: the Hub cannot be reached from here, and there is no local copy. "

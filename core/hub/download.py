@@ -44,32 +44,32 @@ class Transfer:
     Attributes:
         name: Name of what is downloaded.
         total: Size of all files.
-        there: Size of the files that were in the cache before.
+        cached: Size of the files that were in the cache before.
         counts: Bytes that have arrived since, by progress bar; huggingface_hub's threads write them.
         is_cancelled: Set to end these threads.
     """
 
     name: str
     total: int
-    there: int = 0
+    cached: int = 0
     counts: dict[int, int] = field(default_factory=dict)
     is_cancelled: threading.Event = field(default_factory=threading.Event)
     _history: deque[tuple[float, int]] = field(default_factory=deque)
 
     @property
     def received(self) -> int:
-        """Return the bytes that have arrived, by the bar that is ahead."""
+        """Return the bytes that have arrived: the count of the progress bar that is furthest ahead."""
         return max([*self.counts.values()], default=0)
 
     def describe(self, now: float) -> str:
-        """Return how far the download is, as a text, and note it for the speed.
+        """Return the progress as a text, and remember it to compute the speed.
 
         The text before the first comma is the same each time, by which `core.runs.progress` knows the stage.
 
         Args:
             now: Time by the monotonic clock.
         """
-        done = self.there + self.received
+        done = self.cached + self.received
         if not self._history or self._history[-1][1] != done:
             self._history.append((now, done))
         while len(self._history) > 2 and now - self._history[1][0] >= _SPEED_SECONDS:
@@ -93,7 +93,7 @@ def download(
     report: Callable[[str], None],
     is_cancelled: Callable[[], bool],
 ) -> None:
-    """Download those of some files of a model that are not in the cache.
+    """Download the files that are not in the cache yet.
 
     Args:
         what: Kind of the repository for messages ("model").
@@ -112,7 +112,7 @@ def download(
         return
     _check_disk(name, missing)
     transfer = Transfer(name, total, total - missing)
-    # Not waited for after a cancel: while it waits for the network, it ends later by itself.
+    # The pool is not waited for: after a cancel its thread may wait for the network, and ends by itself later.
     pool = ThreadPoolExecutor(1, thread_name_prefix="studio-download")
     try:
         future = pool.submit(_snapshot, name, [one.filename for one in files], revision, transfer)
@@ -165,7 +165,7 @@ def _make_bar_class(transfer: Transfer) -> type[Any]:
             if self.unit == "B":
                 transfer.counts[id(self)] = int(self.n)
 
-    # tqdm's own lock is one between processes.
+    # tqdm's default lock also works between processes, which takes a semaphore; here only threads share it.
     CountingBar.set_lock(threading.RLock())
     return CountingBar
 
@@ -177,7 +177,7 @@ def _raise_explained(error: Any, what: str, transfer: Transfer) -> None:
     if transfer.received and (is_connection or isinstance(error, OSError)):
         reason = "the connection to the Hub was lost" if is_connection else reason_of(error)
         raise StudioError(
-            f"The download of {transfer.name} broke off after {format_size(transfer.there + transfer.received)} of "
+            f"The download of {transfer.name} broke off after {format_size(transfer.cached + transfer.received)} of "
             f"{format_size(transfer.total)}: {reason}. Check the network and the disk, then try again; files that are "
             "complete are kept."
         ) from error

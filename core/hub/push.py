@@ -5,7 +5,9 @@ from typing import Any, Literal
 
 from core.errors import StudioError
 from core.hub import client
+from core.system.counting import counted
 from core.system.jobs import Progress, ignore_progress
+from core.system.sizes import format_size
 
 
 def push_folder(
@@ -25,7 +27,7 @@ def push_folder(
         kind: Type of the repository.
         message: Commit message.
         private: Whether a new repository is private; an existing one stays as it is.
-        token: Token with write access; empty: HF_TOKEN. It is not stored.
+        token: Token with write access, which is not stored; without one, HF_TOKEN is used.
         progress: Takes the fraction that is done and a description.
 
     Returns:
@@ -37,13 +39,13 @@ def push_folder(
     repo = repo.strip()
     api = _connect(repo, token)
     files = [path for path in folder.rglob("*") if path.is_file()]
-    size = sum(path.stat().st_size for path in files) / 2**20
-    with client.explained("dataset" if kind == "dataset" else kind, repo, client.WRITE_TOKEN_ADVICE):
+    size = format_size(sum(path.stat().st_size for path in files))
+    with client.explained(kind, repo, client.WRITE_TOKEN_ADVICE):
         progress(0.05, "Checking the token")
         api.whoami()
         progress(0.1, f"Creating {repo} if it does not exist")
         api.create_repo(repo, repo_type=kind, private=private, exist_ok=True)
-        progress(0.2, f"Uploading {len(files)} files, {size:.1f} MB")
+        progress(0.2, f"Uploading {counted(len(files), 'file')}, {size}")
         done = api.upload_folder(repo_id=repo, folder_path=folder, repo_type=kind, commit_message=message)
     progress(1.0, "Uploaded")
     return str(done.commit_url)

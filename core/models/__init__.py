@@ -1,1 +1,1 @@
-"""Which models there are (`catalogue`), the one that is always there (`embedded`), and loading them (`loading`)."""
+"""Models: the catalogue, the embedded one, shapes and fast paths, checks of foreign files, and loading."""

@@ -1,7 +1,7 @@
 """Jinja for chat templates of foreign models: the dialect of transformers within a budget of time and memory.
 
 transformers runs templates in Jinja's sandbox, which keeps them from files and from Python's internals, but lets them
-compute without an end. Here the generated code asks `core.models.template_budget` at every loop, call and value, in
+compute without end. Here the generated code asks `core.models.template_budget` at every loop, call and value, in
 the thread that renders: no process per rendering is needed, which would cost more than the rendering itself. Filters
 and methods are those that templates use; the others, such as `urlize`, `lipsum` or `translate`, are absent.
 """
@@ -148,7 +148,7 @@ class _BoundedEnvironment(ImmutableSandboxedEnvironment):
         return args
 
     def _bounded(self, name: str, function: Callable) -> Callable:
-        """Return a filter or test that stays within the budget; with the marks by which Jinja passes its context."""
+        """Return a filter or test within the budget; it keeps the attribute that makes Jinja pass its context."""
         first = 1 if hasattr(function, "jinja_pass_arg") else 0
 
         @wraps(function)
@@ -168,7 +168,7 @@ class _BoundedEnvironment(ImmutableSandboxedEnvironment):
         return bounded
 
     def _check_filter(self, name: str, value: Any, others: list[Any], kwargs: dict[str, Any]) -> None:
-        """Check the filters whose result may be much larger than what they are given."""
+        """Check the filters whose result may be much larger than their input."""
         if name == "format":
             self.budget.percent(str(value), [*others, kwargs])
         elif name == "replace":

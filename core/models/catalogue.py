@@ -19,7 +19,7 @@ LLAMA_2 = {
 
 @dataclass(frozen=True)
 class Model:
-    """A model by the name that a config holds, and what `from_pretrained` is given for it.
+    """A model: its name in the settings of a run, and the arguments of `from_pretrained`.
 
     Attributes:
         name: Name in the settings of a run.

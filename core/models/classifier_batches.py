@@ -50,7 +50,7 @@ def pads_right(model: "torch.nn.Module", pad_id: int) -> bool:
     import torch
 
     vocabulary = model.get_input_embeddings().weight.shape[0]
-    # Any tokens will do, except the one for padding, after which some families look for the end of a text.
+    # Any tokens will do, except the one for padding, by which some families find the end of a text.
     ids = [[(5 + 7 * at + 31 * row) % vocabulary for at in range(length)] for row, length in enumerate(_LENGTHS)]
     ids = [[token if token != pad_id else (token + 1) % vocabulary for token in row] for row in ids]
     device, was_training = model.get_input_embeddings().weight.device, model.training

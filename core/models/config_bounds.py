@@ -16,11 +16,12 @@ from core.models.catalogue import Model
 FILE = "config.json"
 _MAX_BYTES = 4 * 2**20
 _MAX_ITEMS, _MAX_DEPTH = 200_000, 32
+_LAYERS = re.compile(r"(^|_)layers?(_num)?$|^depth$")
 # A name has the bound of the first pattern that it matches. The greatest models have 200 layers, widths of 60,000 and
 # vocabularies of 300,000; a context may be ten million tokens. Widths of other parts, such as pictures, may be larger.
 _BOUNDS = [
     (re.compile(r"position_embeddings$|positions$|n_ctx$|seq_len(gth)?$|context_length$"), 2**31),
-    (re.compile(r"(^|_)layers?(_num)?$|^depth$"), 1_000),
+    (_LAYERS, 1_000),
     (re.compile(r"(^|_)heads?(_num)?$|_heads(_|$)|^multi_query_group_num$|_groups$|^num_labels$"), 4_096),
     (re.compile(r"(^|_)experts?$"), 2**15),
     (re.compile(r"(^|_)vocab_size$"), 2**22),
@@ -83,7 +84,7 @@ def _find(config: dict[str, Any], prefix: str, seen: list[int]) -> str:
     Args:
         config: The object.
         prefix: Name of the object in messages, with a dot; empty for the whole config.
-        seen: Number of values that were looked at, which is counted on.
+        seen: A list of one number, that of the values looked at so far; it is increased.
     """
     if prefix.count(".") > _MAX_DEPTH:
         return f"{FILE} is nested more than {_MAX_DEPTH} deep"
@@ -120,10 +121,11 @@ def _check_value(name: str, value: Any, prefix: str) -> str:
 
 def _check_modules(config: dict[str, Any], prefix: str) -> str:
     numbers = {name: value for name, value in config.items() if isinstance(value, int)}
-    layers = max((value for name, value in numbers.items() if _BOUNDS[1][0].search(name)), default=0)
+    layers = max((value for name, value in numbers.items() if _LAYERS.search(name)), default=0)
     experts = max((value for name, value in numbers.items() if re.search(r"_experts?$", name)), default=0)
     if layers * experts > _MAX_MODULES:
-        return f"{FILE} has {layers:,} layers of {experts:,} experts, more than {_MAX_MODULES:,} ({prefix or 'top'})"
+        where = f" in {prefix.removesuffix('.')}" if prefix else ""
+        return f"{FILE} has {layers:,} layers of {experts:,} experts{where}, more than {_MAX_MODULES:,} in all"
     return ""
 
 

@@ -1,7 +1,7 @@
 """Download of a Hub model before it is loaded, so that its progress is shown and it can be cancelled.
 
-transformers would download the same files into the same cache, without a sign of progress. A file that it needs and
-that is not among these, such as generation_config.json, it still downloads itself: they are small.
+transformers would download the same files into the same cache, without a sign of progress. It still downloads the
+other files that it needs, such as generation_config.json: they are small.
 """
 
 from collections.abc import Callable

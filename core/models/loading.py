@@ -236,9 +236,9 @@ class readable:
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         if error is not None and _is_of_files(error) and client.explanation(error, "model", self.model.name) is None:
-            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            reason = str(error).strip().splitlines()[0].rstrip(" .:") if str(error).strip() else type(error).__name__
             raise StudioError(
-                f"The model {self.model.name!r} could not be loaded: {reason} "
+                f"The model {self.model.name!r} could not be loaded: {reason}. "
                 "Expected a language model with config.json, tokenizer.json and safetensors weights."
             ) from error
 
@@ -263,7 +263,7 @@ def _bitsandbytes(precision: Precision, dtype: "torch.dtype", unquantized: list[
         return BitsAndBytesConfig(load_in_8bit=True, llm_int8_skip_modules=unquantized)
     return BitsAndBytesConfig(
         load_in_4bit=True,
-        # In spite of its name it holds for 4 bits, too.
+        # Despite its name, this argument also holds for 4 bits.
         llm_int8_skip_modules=unquantized,
         bnb_4bit_quant_type=precision.quantization,
         bnb_4bit_use_double_quant=precision.double_quantization,

@@ -1,4 +1,4 @@
-"""Checks of a model's files before transformers reads them, which would follow what they name to elsewhere."""
+"""Checks of a model's files before transformers reads them: they may name other files and repositories to load."""
 
 import copy
 from pathlib import Path
@@ -11,7 +11,7 @@ from core.system.files import read_json
 _ADAPTER, _INDEX, _WEIGHTS = "adapter_config.json", "model.safetensors.index.json", "model.safetensors"
 # Field of a config by which transformers reads other weights.
 _NAMED = "transformers_weights"
-# Weights of one bit have as many.
+# Weights cannot take less than one bit each.
 _MOST_PARAMETERS_PER_BYTE = 8
 
 

@@ -27,7 +27,7 @@ def unanswerable_reason(config: Any) -> str | None:
         return f"{config.model_type} is an encoder-decoder model"
     if type(config) not in AutoModelForCausalLM._model_mapping:
         return f"transformers has no causal language model for {config.model_type}"
-    # transformers has a causal class for BERT and the like, which only a checkpoint that was trained so fits.
+    # transformers has a causal class for BERT and the like, for checkpoints that were trained as decoders.
     if type(config) in AutoModelForMaskedLM._model_mapping and not getattr(config, "is_decoder", False):
         return f"{config.model_type} reads texts in both directions"
     model = AutoModelForCausalLM._model_mapping[type(config)]

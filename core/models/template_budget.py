@@ -25,7 +25,7 @@ _SECONDS, _SECONDS_PER_TURN, _SECONDS_PER_CHARACTER = 0.5, 1e-3, 2e-6
 _MAX_BITS, _MAX_DEPTH = 4096, 32
 # Widths, precisions and counts. An indentation occurs once per level and line.
 _MAX_COUNT, _MAX_INDENT = 999, 8
-# A width of a value that `%` puts in, of more digits or computed.
+# A width in a format of `%` that has more digits than _MAX_COUNT, or that is computed (`*`).
 _WIDE = re.compile(r"%[^a-zA-Z%]*(?:[0-9]{4}|\*)")
 _COLLECTIONS = (list, tuple, set, frozenset, KeysView, ValuesView, ItemsView)
 
@@ -95,7 +95,7 @@ class Budget:
         return self.charge(value)
 
     def check_weight(self, weight: int) -> None:
-        """Raise TooCostly if a value of this weight is more than one may have."""
+        """Raise TooCostly if a weight is more than one value may have."""
         if weight > self.most:
             raise TooCostly(f"it makes a value of more than {self.most:,} characters or items")
 
@@ -164,9 +164,9 @@ class Budget:
         self.check_weight(len(text) + (text.count(old) if old else len(text) + 1) * len(new))
 
     def count(self, *values: Any) -> None:
-        """Check numbers that say how wide, deep, precise or many."""
+        """Check widths, precisions and counts."""
         if any(isinstance(value, int) and abs(value) > _MAX_COUNT for value in values):
-            raise TooCostly(f"it asks for more than {_MAX_COUNT:,} of a width or count")
+            raise TooCostly(f"it asks for a width or count of more than {_MAX_COUNT:,}")
 
     def indent(self, width: int | str | None) -> None:
         """Check the indentation of JSON."""

@@ -1,4 +1,4 @@
-"""Bounds of the files beside tokenizer.json: the tokens that they name, and the files that they would have read.
+"""Bounds of the files beside tokenizer.json: the tokens that they add, and the other files that they ask to read.
 
 transformers adds the tokens of these files one after the other, and compares each of a list with those before it:
 20,000 of them take 2 to 5 CPU seconds, five times as many 25 times as long.
@@ -28,8 +28,9 @@ def read_token_file(name: str, path: Path) -> dict[str, Any]:
         content = read_json(path)
         if not isinstance(content, dict):
             raise Unusable("holds no object")
-        # The trial reads tokenizer.json; another version of it would be read by the server untried.
-        if any(version != "tokenizer.json" for version in content.get(_VERSIONS) or ()):
+        # The trial (`core.models.trial`) reads only tokenizer.json; the server would read another version untried.
+        versions = content.get(_VERSIONS)
+        if versions and (not isinstance(versions, list) or set(map(str, versions)) != {"tokenizer.json"}):
             raise Unusable(f"names other files than tokenizer.json ({_VERSIONS}), which are not read")
         if content.get(_GGUF):
             raise Unusable("names a GGUF file, which is not read")
@@ -50,7 +51,7 @@ def _check(name: str, value: Any, depth: int) -> None:
         return
     most = MAX_ADDED if name in _BY_ID else _MAX_LISTED
     if len(value) > most:
-        raise Unusable(f"adds {len(value):,} tokens or more in {name}, and at most {most:,} are read")
+        raise Unusable(f"has {len(value):,} entries in {name}, and at most {most:,} are read")
     for key, inner in value.items() if isinstance(value, dict) else ((name, inner) for inner in value):
         if len(key) > MAX_TOKEN:
             raise Unusable(f"has a name of {len(key):,} characters, and at most {MAX_TOKEN:,} are read")

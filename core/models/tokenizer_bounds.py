@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 MAX_BYTES = 256 * 2**20
-# The steps of Llama 2 make no text longer, NFKC makes one character of 18, and byte-level steps two of one.
+# The steps of Llama 2 make no text longer. NFKC writes up to 18 characters for one, and byte-level steps two.
 _MAX_GROWTH = 256
 _MAX_STEPS = 64
 MAX_TOKEN, _MAX_ID, MAX_ADDED = 4_096, 2**22, 100_000
-# WordPiece needs quadratic time for a word. The lengths are those to pad to, for example.
+# WordPiece needs quadratic time for a word. _MAX_LENGTH bounds the other numbers, such as lengths to pad to.
 _MAX_WORD, _MAX_LENGTH = 10_000, 2**24
 # Steps that write more than one character for one, beside those that name what they write.
 _GROWTH = {"ByteLevel": 2, "BertNormalizer": 3, "Nmt": 1}
@@ -131,7 +131,7 @@ def _check_step(name: str, step: dict[str, Any]) -> None:
         return
     if repeats_a_repetition(source):
         raise Unusable(
-            f"has a pattern in its {name} that repeats a group with a repetition in it, which may take for ever: "
+            f"has a pattern in its {name} that repeats a group with a repetition in it, which may take forever: "
             f"{source[:80]}"
         )
 
@@ -151,7 +151,7 @@ def _check_values(name: str, part: Any) -> None:
 def repeats_a_repetition(pattern: str) -> bool:
     """Return whether a group of a regular expression is repeated without a limit, and something in it is, too.
 
-    Matching such a pattern may take exponential time. Possessive repetitions and atomic groups are counted as others.
+    Matching such a pattern may take exponential time. Possessive repetitions and atomic groups count like all others.
     """
     groups: list[bool] = []
     inside = False
@@ -178,9 +178,9 @@ def repeats_a_repetition(pattern: str) -> bool:
 
 
 def _is_repetition(pattern: str, at: int) -> bool:
-    """Return whether a repetition that has no limit of at most nine begins at a position."""
+    """Return whether a repetition begins at a position that has no limit, or one above nine."""
     if pattern[at : at + 1] in ("*", "+"):
-        # A + behind another repetition makes it possessive.
+        # A + after another repetition makes it possessive.
         return at == 0 or pattern[at - 1] not in "*+?}"
     if pattern[at : at + 1] != "{":
         return False
@@ -189,7 +189,7 @@ def _is_repetition(pattern: str, at: int) -> bool:
 
 
 def _end_of_class(pattern: str, at: int) -> int:
-    """Return the position behind a class of characters, which may hold others."""
+    """Return the position after a character class, which may contain others."""
     depth = 0
     while at < len(pattern):
         if pattern[at] == "\\":

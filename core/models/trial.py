@@ -82,7 +82,7 @@ def _find_files(model: Model) -> dict[str, str]:
 def _cached(model: Model, names: tuple[str, ...]) -> dict[str, str]:
     from transformers.utils.hub import cached_files
 
-    # One request for all of them.
+    # One call asks for all of them.
     options = {"revision": model.revision, "_raise_exceptions_for_missing_entries": False}
     paths = [str(path) for path in cached_files(model.path, list(names), **options) or () if path]
     return {name: path for name in names for path in paths if path.endswith(f"/{name}")}
@@ -118,7 +118,7 @@ def _try(files: dict[str, str]) -> str:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-        # Without the environment's secrets, without a network of the Hub, and with one thread.
+        # Without the environment's secrets, without access to the Hub, and with one thread.
         env={**kept, "PYTHONPATH": python_path(), "PYTHONUTF8": "1", "HF_HUB_OFFLINE": "1", "RAYON_NUM_THREADS": "1",
              "TOKENIZERS_PARALLELISM": "false", "OMP_NUM_THREADS": "1"},
     )  # fmt: skip

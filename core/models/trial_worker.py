@@ -1,7 +1,8 @@
 """Process that reads a foreign model's tokenizer and templates within limits, and reports whether they can be used.
 
-It reads a request as JSON from standard input. It writes a line with the file that it is about to read, so that its
-end tells which one ended it, and a last line with the reason against the files, which is empty if there is none.
+It reads a request as JSON from standard input. Before it reads a file, it writes a line with the file's name: if the
+file ends the process, that line is the last. Otherwise the last line holds the reason against the files, which is empty
+if there is none.
 """
 
 import json

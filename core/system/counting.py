@@ -9,15 +9,9 @@ def counted(number: int, one: str, many: str = "") -> str:
         one: The noun for one, with its verb where the sentence has one: "row is".
         many: The same for another number: "rows are". Empty: `one` with an s.
     """
-    return f"{number:,} {noun(number, one, many)}"
+    return f"{number:,} {noun_for(number, one, many)}"
 
 
-def noun(number: int, one: str, many: str = "") -> str:
-    """Return the noun that agrees with a number, without the number: for a chip, which shows the number by itself.
-
-    Args:
-        number: How many there are.
-        one: As for `counted`.
-        many: As for `counted`.
-    """
+def noun_for(number: int, one: str, many: str = "") -> str:
+    """Return the noun that agrees with a number which is shown elsewhere; the arguments are those of `counted`."""
     return one if number == 1 else many or f"{one}s"

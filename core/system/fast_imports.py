@@ -15,8 +15,8 @@ from collections.abc import Iterator
 def disable_compiler() -> None:
     """Disable torch.compile in this process and its children, unless the environment sets it already.
 
-    The studio compiles nothing. bitsandbytes does at import, for processors without a kernel of its own, and each
-    process then loads torch's compiler, which is a fifth of all that training imports.
+    The studio compiles nothing. On processors for which bitsandbytes has no native kernel, importing it calls
+    torch.compile, and each process then loads torch's compiler, which is a fifth of all that training imports.
     """
     os.environ.setdefault("TORCHDYNAMO_DISABLE", "1")
 

@@ -110,7 +110,7 @@ class Jobs:
             for old in [j for j in self._jobs.values() if j.ended.is_set()][:-_MAX_ENDED_JOBS]:
                 del self._jobs[old.id]
         # The thread reads all messages, also if no page watches: a full pipe would block the job.
-        threading.Thread(target=self._watch, args=(job, process, reader), daemon=True).start()
+        threading.Thread(target=self._watch, args=(job, process, reader, limits is not None), daemon=True).start()
         return job
 
     def find(self, number: int | None) -> Job | None:
@@ -124,7 +124,8 @@ class Jobs:
 
     def all_running(self, kind: str) -> list[Job]:
         """Return the running jobs whose kind is `kind` or begins with it and a slash, the oldest first."""
-        # A copy, because another thread may start a job meanwhile. Not under the lock: `start` holds it while it asks.
+        # A copy, because another thread may start a job meanwhile. The lock is not taken here: `start` already holds it
+        # when it calls `running`.
         jobs = list(self._jobs.values())
         return [j for j in jobs if not j.ended.is_set() and f"{j.kind}/".startswith(f"{kind}/")]
 
@@ -143,9 +144,9 @@ class Jobs:
         for job in list(self._jobs.values()):
             job.ended.wait(10)
 
-    def _watch(self, job: Job, process: Any, pipe: Connection) -> None:
-        # Remains the reason if the process ends without a last message.
-        reason = "its process ended without reporting a result: it was killed, or memory ran out"
+    def _watch(self, job: Job, process: Any, pipe: Connection, is_limited: bool) -> None:
+        # An empty error means that the process ended without a last message.
+        error = ""
         outcome: Status = "failed"
         try:
             while True:
@@ -155,11 +156,12 @@ class Jobs:
                 elif kind == "done":
                     outcome, job.result = "done", content[0]
                 else:
-                    reason = content[0]
+                    error = content[0]
         except EOFError:
             pass
         process.join()
-        reason = EXIT_REASONS.get(process.exitcode, reason) if outcome == "failed" else reason
+        if outcome == "failed" and not error:
+            error = f"{job.title} failed: {_exit_reason(process.exitcode, is_limited)}."
         with self._lock:
             process.close()
             del self._processes[job.id]
@@ -167,7 +169,7 @@ class Jobs:
             job.seconds = time.monotonic() - job.began
             if job.status != "cancelled":
                 job.status = outcome
-                job.error = "" if outcome == "done" else reason
+                job.error = error
                 job.share = 1.0 if outcome == "done" else job.share
             job.ended.set()
 
@@ -189,6 +191,13 @@ def run_limited(title: str, work: Callable[..., Any], *arguments: Any, limits: L
     if job.status != "done":
         raise StudioError(job.error)
     return job.result
+
+
+def _exit_reason(code: int, is_limited: bool) -> str:
+    """Return why a process ended without a message; the limits of a process explain some signals."""
+    if is_limited and code in EXIT_REASONS:
+        return EXIT_REASONS[code]
+    return f"the process ended without reporting a result (exit code {code}): it was killed, or memory ran out"
 
 
 def _kill(process: Any) -> None:

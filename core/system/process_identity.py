@@ -1,4 +1,4 @@
-"""Identity of a process, which a pid alone is not: pids are used again, and wall clocks jump."""
+"""Identity of a process: neither its pid, which is reused, nor its start by the wall clock, which jumps, is enough."""
 
 from pathlib import Path
 

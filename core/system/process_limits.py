@@ -10,16 +10,16 @@ from dataclasses import dataclass
 
 import psutil
 
-# Why a signal ended a process, by its exit code.
+# Why a signal ended a process with limits, by its exit code, as the end of a sentence.
 EXIT_REASONS = {
-    -signal.SIGXCPU: "it took more CPU time than reading a file may (STUDIO_QUOTA_PARSE_SECONDS)",
-    -signal.SIGXFSZ: "it unfolds to more than a file may (STUDIO_QUOTA_PARSE_DISK_GIB)",
+    -signal.SIGXCPU: "the file took more CPU time than reading one may (STUDIO_QUOTA_PARSE_SECONDS)",
+    -signal.SIGXFSZ: "the file unpacks to more than it may (STUDIO_QUOTA_PARSE_DISK_GIB)",
     -signal.SIGSEGV: "the file is damaged, and its reader crashed on it",
     -signal.SIGBUS: "the file is damaged, and its reader crashed on it",
     -signal.SIGABRT: "the file is damaged, or asks for more memory than reading a file may take "
     "(STUDIO_QUOTA_PARSE_GIB)",
 }
-# At the hard limit of CPU time, Linux kills with a signal that gives no reason; the soft one comes first.
+# At the hard limit of CPU time, Linux kills with a signal that gives no reason; the soft limit is reached first.
 _GRACE_SECONDS = 5
 MEMORY_REASON = "it asks for more memory than reading a file may take (STUDIO_QUOTA_PARSE_GIB)"
 
@@ -30,8 +30,8 @@ class Limits:
 
     Attributes:
         memory: Bytes of address space beyond what the process has when the limits are applied.
-        seconds: CPU time.
-        written: Bytes of one file that it writes.
+        seconds: CPU time in seconds.
+        written: Maximum bytes of one file that the process writes.
     """
 
     memory: int
@@ -49,12 +49,12 @@ class Limits:
         _lower(resource.RLIMIT_CORE, 0)
 
 
-def _lower(kind: int, limit: int, last: int | None = None) -> None:
-    """Lower a limit; `last` is the hard limit, if it is another one."""
-    _, hard = resource.getrlimit(kind)
+def _lower(kind: int, soft: int, hard: int | None = None) -> None:
+    """Lower a limit; without `hard`, the soft limit is also the hard one."""
+    _, present = resource.getrlimit(kind)
     # A hard limit that was set from outside can only be lowered.
-    soft, last = (one if hard == resource.RLIM_INFINITY else min(one, hard) for one in (limit, last or limit))
-    resource.setrlimit(kind, (soft, last))
+    limits = [one if present == resource.RLIM_INFINITY else min(one, present) for one in (soft, hard or soft)]
+    resource.setrlimit(kind, (limits[0], limits[1]))
 
 
 def size_limit() -> int | None:

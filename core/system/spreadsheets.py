@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-# OWASP, "CSV Injection": cells that begin with these are formulas, or become some.
+# OWASP, "CSV Injection": spreadsheets may run a cell that begins with one of these as a formula.
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 

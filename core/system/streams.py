@@ -4,8 +4,8 @@ import io
 import re
 import sys
 
-# All but tab and newline: what a terminal obeys (C0, DEL and C1 with the escape sequences that they begin), and what
-# ends a line or reverses its direction elsewhere.
+# Control characters except tab and newline: C0, DEL and C1, which begin the escape sequences of terminals, and the
+# Unicode characters that end a line or change the direction of its text.
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 
@@ -18,7 +18,7 @@ class EscapingStream(io.TextIOWrapper):
     """Text stream that escapes control characters: a log may quote what a stranger has sent or named."""
 
     def write(self, text: str) -> int:
-        """Write a text; a progress bar begins with a carriage return, which stays."""
+        """Write a text. A carriage return at its start, as a progress bar writes it, is not escaped."""
         start = text[: text.startswith("\r")]
         super().write(start + escape_controls(text.removeprefix("\r")))
         return len(text)
@@ -36,7 +36,7 @@ def escape_unprintable() -> None:
 
 
 def escape_controls_of_logs() -> None:
-    """Escape control characters in all that this process prints from now on, be it by a library."""
+    """Escape control characters in all that this process and its libraries print from now on."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if isinstance(stream, io.TextIOWrapper) and not isinstance(stream, EscapingStream):

@@ -7,7 +7,8 @@ import yaml
 
 from core.errors import StudioError
 
-# Errors of PyYAML, which looks up what a tag such as !!bool says, and takes the first character of a number.
+# Exceptions of PyYAML on texts from outside. Besides its own, the conversion of a value raises those of Python: for a
+# tag such as !!bool on another word, or !!int on an empty text.
 YAML_ERRORS = (yaml.YAMLError, ValueError, LookupError, AttributeError, RecursionError)
 
 
@@ -23,7 +24,7 @@ class _Loader(yaml.SafeLoader):
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
         """Return the values by their names; each name occurs once."""
         names = Counter(key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode))
-        if twice := next((name for name, count in names.items() if count > 1), None):
+        if (twice := next((name for name, count in names.items() if count > 1), None)) is not None:
             raise StudioError(f"It names {twice[:80]!r} twice. Remove one of the two lines.")
         return super().construct_mapping(node, deep)
 

@@ -184,7 +184,7 @@ class WorkStore(Generic[FolderT]):
         """Delete an ended folder; the caller holds the lock.
 
         Raises:
-            StudioError: The worker is alive.
+            StudioError: The worker is alive, or a file cannot be deleted.
         """
         status = folder.state().status
         if status in self.folder_type.active:
@@ -192,7 +192,13 @@ class WorkStore(Generic[FolderT]):
         # Renamed first, so that it leaves every list at once and no list shows it half deleted.
         gone = folder.folder.with_name(f".deleted-{folder.id}")
         folder.folder.rename(gone)
-        shutil.rmtree(gone, ignore_errors=True)
+        try:
+            shutil.rmtree(gone)
+        except OSError as error:
+            raise StudioError(
+                f"The {folder.kind} {folder.id} is out of the list, but not all of its files could be deleted "
+                f"({error.strerror}). Delete the folder {gone}."
+            ) from error
 
     def _fingerprint(self, state_file: Path) -> str:
         return f"{state_file.parent.name} {modified_ns(state_file)}"

@@ -19,7 +19,7 @@ from core.evaluate.row_losses.sources import source_of_model, source_of_run
 from core.models import catalogue, embedded
 from core.runs.store import RunStore
 from core.settings import Settings
-from core.system.counting import counted, noun
+from core.system.counting import counted, noun_for
 from core.system.jobs import Job, Jobs
 from studio.data.page_state import PageState, State, parse_state
 from studio.job_progress import follow
@@ -139,8 +139,8 @@ class RowLosses:
         data, reading = page.find_dataset(self.settings), page.effective_reading(self.settings)
         found = row_losses.summarize(row_losses.find(self.settings, data, reading, source), source)
         base = BaseIdentity(*json.loads(source.base))
-        text = f"{noun(found.rows, 'row')} measured under {base.label}, {source.max_length:,} tokens at most"
-        chips = [(f"{found.rows:,}", text, False)]
+        measured = f"{noun_for(found.rows, 'row')} measured under {base.label}, {source.max_length:,} tokens at most"
+        chips = [(f"{found.rows:,}", measured, False)]
         if found.base is not None:
             chips.append((f"{found.base:.3f}", "nats per token: the base's loss in the median row", False))
         if found.tuned is not None:
@@ -150,13 +150,13 @@ class RowLosses:
         if found.caution:
             chips.append(("!", found.caution, True))
         if found.truncated:
-            rows = noun(found.truncated, "row")
+            rows = noun_for(found.truncated, "row")
             chips.append((f"{found.truncated:,}", f"{rows} truncated: the loss is that of the beginning", True))
         reasons = list(found.missing.items())
         for reason, count in reasons[:_MAX_REASONS]:
-            chips.append((f"{count:,}", f"{noun(count, 'row')} without a loss: {reason}", True))
+            chips.append((f"{count:,}", f"{noun_for(count, 'row')} without a loss: {reason}", True))
         if more := sum(count for _, count in reasons[_MAX_REASONS:]):
-            chips.append((f"{more:,}", f"{noun(more, 'more row')} without a loss, for other reasons", True))
+            chips.append((f"{more:,}", f"{noun_for(more, 'more row')} without a loss, for other reasons", True))
         return chips
 
 

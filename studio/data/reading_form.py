@@ -32,7 +32,7 @@ from core.data.report import (
 from core.data.table import Dataset
 from core.errors import StudioError
 from core.settings import Settings
-from core.system.counting import counted, noun
+from core.system.counting import counted, noun_for
 from core.system.jobs import Job, Jobs
 from core.system.markdown import plain
 from studio.data.page_state import PageState, State, parse_state
@@ -280,7 +280,7 @@ def _notify(data: Dataset, parsed: ParsedDataset) -> None:
     title = f"Applied to {data.source.name}"
     kept = "The dataset keeps this reading, for new pages too; subsets keep theirs."
     if parsed.usable:
-        are = noun(parsed.usable, "is", "are")
+        are = noun_for(parsed.usable, "is", "are")
         info(f"{parsed.usable:,} of {counted(data.rows, 'row')} {are} usable. {kept}", title=title)
     else:
         reason = next(iter(parsed.problems), "no text")

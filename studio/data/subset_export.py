@@ -14,7 +14,7 @@ from core.data import compare, export, select_rows, subset
 from core.data.formats import EXPORT_FORMATS, EXPORT_LABELS
 from core.data.recipe import Recipe
 from core.settings import Settings
-from core.system.counting import counted, noun
+from core.system.counting import counted, noun_for
 from core.system.jobs import Job, Jobs
 from studio.choices import subset_choices
 from studio.data.page_state import State, parse_state
@@ -101,7 +101,7 @@ class ExportSubset:
             return {"comparison": empty_html(_TWO_NEEDED)}
         found = compare.compare(self.settings, left, right)
         sizes = f"of {found.left_size:,} and {found.right_size:,} different ones"
-        chips = [(f"{found.common:,}", f"{noun(found.common, 'conversation')} in both, {sizes}", False)]
+        chips = [(f"{found.common:,}", f"{noun_for(found.common, 'conversation')} in both, {sizes}", False)]
         if found.crossed:
             chips.append((f"{found.crossed:,}", "that one trains on and the other holds out", True))
         histogram = histogram_svg(

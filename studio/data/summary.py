@@ -9,7 +9,7 @@ from core.data.parse_rows import ParsedDataset
 from core.data.report import build_report
 from core.data.table import Dataset
 from core.settings import Settings
-from core.system.counting import noun
+from core.system.counting import noun_for
 from studio.data.page_state import State, parse_state
 from studio.data.reading_widgets import FORM_ID, FORM_TITLE, TARGETS
 
@@ -31,8 +31,10 @@ def summary_html(settings: Settings, state: State) -> str:
     data = page.find_dataset(settings)
     parsed = parse_rows.parse_dataset(settings, data, page.effective_reading(settings))
     about = build_report(settings, data, parsed)
-    chips: list[Chip] = [(f"{data.rows:,}", noun(data.rows, "row"), False)]
-    chips.append((f"{parsed.usable:,}", "usable", about.undecided))
+    chips: list[Chip] = [
+        (f"{data.rows:,}", noun_for(data.rows, "row"), False),
+        (f"{parsed.usable:,}", "usable", about.undecided),
+    ]
     if len(data.splits) > 1:
         chips += [(f"{count:,}", split, False) for split, count in data.splits.items()]
     if not about.undecided:
@@ -45,16 +47,18 @@ def _row_chips(data: Dataset, parsed: ParsedDataset) -> list[Chip]:
     """Return chips of what was found while the rows were read."""
     chips: list[Chip] = []
     if parsed.ends_on_user:
-        end = noun(parsed.ends_on_user, "ends", "end")
-        chips.append((f"{parsed.ends_on_user:,}", f"{end} on a user turn: trained up to the last answer", False))
+        ends = noun_for(parsed.ends_on_user, "row ends", "rows end")
+        chips.append((f"{parsed.ends_on_user:,}", f"{ends} on a user turn: trained up to the last answer", False))
     if parsed.duplicates:
-        chips.append((f"{parsed.duplicates:,}", noun(parsed.duplicates, "exact duplicate"), True))
+        chips.append((f"{parsed.duplicates:,}", noun_for(parsed.duplicates, "exact duplicate"), True))
     for note, count in list(parsed.notes.items())[:_MAX_CHIPS]:
-        chips.append((f"{count:,}", f"{noun(count, 'row')}: {note}", False))
+        chips.append((f"{count:,}", f"{noun_for(count, 'row')}: {note}", False))
     chips += _more_chips(len(parsed.notes), "more note", "; open a row to read its own", data)
     for reason, count in list(parsed.problems.items())[:_MAX_CHIPS]:
         rows = list_some(parsed.examples.get(reason, []), _MAX_EXAMPLE_ROWS, count)
-        chips.append((f"{count:,}", f"cannot be used: {reason} (row {rows})", True))
+        chips.append(
+            (f"{count:,}", f"{noun_for(count, 'row')} cannot be used: {reason} ({noun_for(count, 'row')} {rows})", True)
+        )
     chips += _more_chips(len(parsed.problems), "more reason", " why rows cannot be used", data)
     chips += [("!", f"occurs in no row: {option}", True) for option in parsed.unmatched[:_MAX_CHIPS]]
     if parsed.placeholders:
@@ -63,11 +67,10 @@ def _row_chips(data: Dataset, parsed: ParsedDataset) -> list[Chip]:
     return chips
 
 
-def _more_chips(count: int, what: str, text: str, data: Dataset) -> list[Chip]:
-    more = count - _MAX_CHIPS
-    if more <= 0:
+def _more_chips(count: int, one: str, rest: str, data: Dataset) -> list[Chip]:
+    if (more := count - _MAX_CHIPS) <= 0:
         return []
-    return [(f"{more:,}", f"{noun(more, what)}{text}: python -m core data about {data.id}", False)]
+    return [(f"{more:,}", f"{noun_for(more, one)}{rest}: python -m core data about {data.id}", False)]
 
 
 def _complaint_chips(data: Dataset) -> list[Chip]:
@@ -82,5 +85,5 @@ def note_chips(notes: Sequence[str]) -> list[Chip]:
     """Return the notes of one row as chips."""
     chips: list[Chip] = [("Note", note, False) for note in notes[:_MAX_CHIPS]]
     if (more := len(notes) - _MAX_CHIPS) > 0:
-        chips.append((f"{more:,}", noun(more, "more note"), False))
+        chips.append((f"{more:,}", noun_for(more, "more note"), False))
     return chips

@@ -18,7 +18,7 @@ from core.errors import StudioError, sentences
 from core.models import catalogue, embedded
 from core.runs.config import QLoRAConfig
 from core.settings import Settings
-from core.system.counting import counted, noun
+from core.system.counting import counted, noun_for
 from core.system.jobs import Job, Jobs
 from studio.data.page_state import PageState, State, parse_state
 from studio.handlers import info
@@ -128,21 +128,26 @@ def _with_new_counts(page: PageState) -> dict[str, Any]:
 def _stats_chips(page: PageState, found: LengthSummary, is_filtered: bool) -> list[tuple[str, str, bool]]:
     truncated_share, answer_share = found.truncated / found.rows, found.answer_tokens / found.tokens
     chips = [
-        (f"{found.tokens:,}", noun(found.tokens, "token") + (" in the filtered rows" if is_filtered else ""), False),
+        (
+            f"{found.tokens:,}",
+            noun_for(found.tokens, "token") + (" in the filtered rows" if is_filtered else ""),
+            False,
+        ),
         (f"{found.median:,}", f"in the median row, {found.longest:,} in the longest", False),
         (f"{answer_share:.0%}", "of the tokens are in answers, the rest in prompts and special tokens", False),
         (
             f"{found.truncated:,}",
-            f"{noun(found.truncated, 'row')} truncated at {page.max_length:,} ({truncated_share:.1%})",
+            f"{noun_for(found.truncated, 'row')} truncated at {page.max_length:,} ({truncated_share:.1%})",
             bool(found.truncated),
         ),
     ]
     if found.lost_tokens:
-        chips.append((f"{found.lost_tokens:,}", f"{noun(found.lost_tokens, 'token')} lost by truncation", True))
+        chips.append((f"{found.lost_tokens:,}", f"{noun_for(found.lost_tokens, 'token')} lost by truncation", True))
     chips.append((f"{found.padding:.0%}", f"of a batch of {page.batch} is padding without packing", False))
     if found.refused:
-        rows = noun(found.refused, "row")
-        chips.append((f"{found.refused:,}", f"{rows} that the template refuses: not trained on", True))
+        chips.append(
+            (f"{found.refused:,}", f"{noun_for(found.refused, 'row')} that the template refuses: not trained on", True)
+        )
     return chips
 
 

@@ -29,7 +29,7 @@ class EvaluationActions:
     def pause(self, evaluation_id: str | None) -> None:
         """Pause an evaluation after the answers that are being generated, and free its memory."""
         process.pause(self._find(evaluation_id))
-        info("It finishes the answers that are being generated, then frees its memory.", title="Pausing")
+        info("The evaluation finishes the answers that are being generated, then frees its memory.", title="Pausing")
 
     def resume(self, evaluation_id: str | None) -> None:
         """Resume a paused or interrupted evaluation."""

@@ -16,7 +16,7 @@ from core.evaluate.prompts import Prompt
 from core.evaluate.scores import Scores
 from core.evaluate.store import ACTIVE, EvaluationState
 from core.runs.progress import duration
-from core.system.counting import counted, noun
+from core.system.counting import counted, noun_for
 from studio.html import render
 
 # Characters of a text that a cell of the table shows.
@@ -142,7 +142,7 @@ def prompt_html(
     for lane, (title, line) in enumerate(lanes):
         if line is None:
             continue
-        tokens = noun(line["tokens"], "token")
+        tokens = noun_for(line["tokens"], "token")
         facts = [(title, "", False), (f"{line['tokens']:,}", f"{tokens}, {END_LABELS[line['end']]}", False)]
         if line.get("f1") is not None:
             facts.append((METRICS["word_f1"].format(line["f1"]), METRICS["word_f1"].title, False))

@@ -19,7 +19,7 @@ from core.runs.findings import Finding, FindingsError
 from core.runs.progress import RunProgress, duration
 from core.runs.store import RunStore
 from core.runs.time_estimate import Estimate, TimeEstimates
-from core.system.counting import noun
+from core.system.counting import noun_for
 from studio.handlers import ShownError, info
 from studio.html import render
 from studio.stages import follow_stages
@@ -191,7 +191,7 @@ def _show_card(error: FindingsError, values: dict[str, Any]) -> dict[str, Any]:
     if error.has_problems:
         title = "Not started: the run would fail"
     else:
-        title = f"Not started yet: accept the {noun(len(found), 'warning')}, or change the settings"
+        title = f"Not started yet: accept the {noun_for(len(found), 'warning')}, or change the settings"
     refusal = Refusal(values, "problem", problems) if problems else Refusal(values, "warning", warnings)
     # Warnings are marked once the settings are to be changed.
     marks = {"field_errors": field_errors(FORM, problems)} if problems else {}

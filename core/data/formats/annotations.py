@@ -14,9 +14,9 @@ _START_NAMES = ("start", "start_offset", "begin", "offset", "start_char", "char_
 _LABEL_NAMES = ("label", "labels", "type", "entity", "entity_type", "entity_group", "tag", "class", "ner")
 _TAG_WORDS = ("ner_tags", "tags", "pos_tags", "labels", "ner", "label", "chunk_tags", "bio_tags", "iob_tags")
 _MAX_TAG_CHARACTERS = 20
-# Words of so many rows are compared with their tags.
+# Number of the first rows whose words are compared with their tags.
 _SURVEYED_ROWS = 50
-_ADVICE = "and no format reads such marks; write what to find in the text into a column of answers"
+_ADVICE = "and no format reads such marks; write what is to be found in the text into a column of answers"
 
 
 def annotation_doubt(rows: Iterable[Row], found: Mapping[str, Column], taken: Iterable[str] = ()) -> str:

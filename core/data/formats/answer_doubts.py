@@ -72,7 +72,7 @@ def right_columns(rows: Rows, found: Columns, answer: str) -> list[str]:
 
 
 def _is_right(rows: Rows, name: str, several: bool) -> bool:
-    """Return whether a column may mark right answers; a status such as discarded does even of one answer."""
+    """Return whether a column may mark right answers; one of statuses, such as discarded, also for one answer."""
     if any(is_discarded(row.get(name)) for row in rows):
         return True
     return several and bool(_RIGHT_WORDS & set(name_words(name)))
@@ -121,7 +121,7 @@ def _size(value: Any) -> int:
 
 
 def history_column(rows: Rows, names: Iterable[str], answer: str | None) -> str | None:
-    """Return a column with the turns before the question, in any row; copies of the turns with the answer do not count.
+    """Return a column that holds the turns before the question in some row, and does not just repeat the answer.
 
     Args:
         rows: The rows.

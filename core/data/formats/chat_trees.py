@@ -36,7 +36,7 @@ def current_turns(nodes: dict[str, Any], current: Any, note: Note) -> list[dict[
     Raises:
         UnusableRow: A message has no role.
     """
-    if any(len(node.get("children") or []) > 1 for node in nodes.values()):
+    if any(len(_children(nodes, node)) > 1 for node in nodes.values()):
         note("of the branches of a conversation, only the current one is used")
     turns: list[dict[str, Any]] = []
     thoughts: list[str] = []
@@ -46,9 +46,11 @@ def current_turns(nodes: dict[str, Any], current: Any, note: Note) -> list[dict[
         kind = str(content.get("content_type") or "text")
         value = content.get("parts", content.get("text"))
         if kind == "thoughts":
-            thoughts += [str(thought.get("content") or "") for thought in content.get("thoughts") or []]
+            thoughts += _thoughts(content)
             continue
-        if is_missing(value) or kind in _REMARKS or (message.get("metadata") or {}).get(_HIDDEN):
+        metadata = message.get("metadata")
+        is_hidden = isinstance(metadata, dict) and bool(metadata.get(_HIDDEN))
+        if is_missing(value) or kind in _REMARKS or is_hidden:
             if not is_missing(value):
                 note("messages that the chat does not show are left out")
             continue
@@ -69,19 +71,36 @@ def _path(nodes: dict[str, Any], current: str | None) -> Iterator[dict[str, Any]
     path: list[str] = []
     while name in nodes and name not in path:
         path.append(name)
-        name = nodes[name].get("parent")
+        name = _parent(nodes[name])
     for name in reversed(path):
         if isinstance(message := nodes[name]["message"], dict):
             yield message
 
 
 def _last_leaf(nodes: dict[str, Any]) -> str:
-    name = next((name for name, node in nodes.items() if node.get("parent") not in nodes), next(iter(nodes)))
+    name = next((name for name, node in nodes.items() if _parent(node) not in nodes), next(iter(nodes)))
     seen: set[str] = set()
-    while name not in seen and (children := [c for c in nodes[name].get("children") or [] if c in nodes]):
+    while name not in seen and (children := _children(nodes, nodes[name])):
         seen.add(name)
         name = children[-1]
     return name
+
+
+def _parent(node: dict[str, Any]) -> str | None:
+    parent = node.get("parent")
+    return parent if isinstance(parent, str) else None
+
+
+def _children(nodes: dict[str, Any], node: dict[str, Any]) -> list[str]:
+    """Return the ids of the children of a node that are nodes of the map."""
+    listed = node.get("children")
+    return [name for name in listed if isinstance(name, str) and name in nodes] if isinstance(listed, list) else []
+
+
+def _thoughts(content: dict[str, Any]) -> list[str]:
+    listed = content.get("thoughts")
+    thoughts = listed if isinstance(listed, list) else []
+    return [str(thought.get("content") or "") for thought in thoughts if isinstance(thought, dict)]
 
 
 def _typed(value: Any) -> Any:

@@ -110,7 +110,7 @@ def _flagged(rows: Rows, found: Columns, choices: str, rest: list[str]) -> Itera
     others = [name for name in found if name != choices and has_flags(rows, name)]
     given = [row_choices(row, choices) for row in filled]
     if len(given) > _MIN_COLUMNS and all(one and one[0].is_right for one in given):
-        doubt = f"the first of the choices in {choices!r} is right in all rows, which a model would learn; mix them"
+        doubt = f"the first of the choices in {choices!r} is right in all rows, which a model would learn; shuffle them"
     elif others:
         doubt = f"both {choices!r} and {others[0]!r} hold choices with flags for the right ones"
     elif not _is_flagged_name(choices):
@@ -127,7 +127,7 @@ def _is_flagged_name(name: str) -> bool:
 def has_flags(rows: Rows, name: str) -> bool:
     """Return whether each list or object in a column holds choices of which a flag names the right one."""
     filled = [row for row in rows if isinstance(nested(row.get(name)), (list, dict)) and not is_missing(row[name])]
-    # Under another name, an object of flags is about anything.
+    # Under another name, an object of flags may be about anything.
     if not _is_flagged_name(name) and any(is_flag_map(nested(row[name])) for row in filled):
         return False
     return bool(filled) and all(any(choice.is_right for choice in row_choices(row, name)) for row in filled)

@@ -99,7 +99,7 @@ _DATE_WORDS = frozenset(
     ("date", "dates", "time", "timestamp", "datetime", "day", "created", "updated", "modified", "posted", "published",
      "added", "submitted", "at", "on", "datum", "fecha")
 )  # fmt: skip
-# What a form adds to the name of a column: "Question - max 120 characters", "Answer (required)".
+# Remarks that a form adds to the name of a column: "Question - max 120 characters", "Answer (required)".
 _NAME_REMARK = re.compile(
     r"\s*(?:[-–—:]\s|[(\[]).*\b(?:max|min|maximum|minimum|required|optional|mandatory|characters|chars|choose|select|"
     r"at least|up to)\b.*",

@@ -13,7 +13,7 @@ _KINDS = ("category", "constant", "id")
 
 
 def with_and_without_context(rows: Rows, found: Columns, pair: Proposal) -> Iterator[Proposal]:
-    """Yield a pair; where its context is a few words, with the doubt that these belong to the question, and without."""
+    """Yield a pair; if its context is a few words, yield it with these and without, both with doubt."""
     name = _context(found, pair)
     texts = [str(row[name]) for row in rows if name and not is_missing(row.get(name))]
     if name is None or found[name].kind not in _KINDS or any(len(one.split()) >= _MIN_PASSAGE_WORDS for one in texts):

@@ -24,7 +24,7 @@ ROLES: dict[str, Role] = {
 
 
 def usual_role(name: str) -> Role | None:
-    """Return the role of a speaker by its usual name in any case, or None."""
+    """Return the role of a speaker by its usual name, in upper or lower case, or None."""
     return ROLES.get(name.lower())
 
 

@@ -12,7 +12,7 @@ from core.data.formats.values import is_missing, number_of_text
 
 _TEXT_NAMES = ("text", "content", "message", "body", "utterance", "sentence", "transcript", "line", "msg")
 _MAX_SPEAKERS = 12
-# Runs are shorter on average than this, or the column hardly names conversations.
+# If the runs are shorter than this on average, the column hardly names conversations.
 _MIN_RUN = 2
 _MIN_RUNS = 2
 # Words of the name of a column that may hold the speaker, beside those whose values are letters or names.

@@ -23,7 +23,7 @@ from core.data.formats.row_doubts import taken_columns
 from core.data.formats.text_proposals import propose_prompts
 from core.data.formats.values import is_missing, nested
 from core.data.listing import list_some, of_first_rows
-from core.system.counting import noun
+from core.system.counting import noun_for
 
 # A format is chosen only if it fits more than this share of the rows that hold text.
 _MAJORITY_SHARE = 0.5
@@ -82,7 +82,7 @@ def detect(rows: Sequence[Row], prompts_only: bool = False) -> Detection | None:
             _describe(others[0], rows) if others else "",
             candidates,
         )
-    # The runner-up is another one in words, too: two readings may have the same description.
+    # Two readings may have the same description; the runner-up must have another one.
     second = next((words for other in others if (words := _describe(other, rows)) != _describe(chosen, rows)), "")
     return Detection(
         chosen.reading,
@@ -192,5 +192,5 @@ def _question(found: dict[str, Column], others: list[Proposal], rows: Sequence[R
         convert = "write one column with the question and one with the answer, such as prompt and completion"
         doubt = f"{doubt}; {convert}, if the file has both" if doubt else f"{convert}, or one list of turns"
     reason = f" {doubt[0].upper()}{doubt[1:]}." if doubt else ""
-    columns = noun(len(names), "column")
+    columns = noun_for(len(names), "column")
     return f"no format is certain for the {columns} {shown}.{reason} Choose how the rows are read"

@@ -40,7 +40,7 @@ _MASK_NAMES = (
 )  # fmt: skip
 _NUMBER = re.compile(r"true|false|-?\d+(?:\.\d+)?(?:e-?\d+)?")
 # Values of a mask that exclude nothing, and those of a flag that skips nothing.
-_ALL_LEARNED, _NONE_SKIPPED = frozenset(("1", "1.0", "true")), frozenset(("0", "0.0", "false"))
+_ALL_WITH_LOSS, _NONE_SKIPPED = frozenset(("1", "1.0", "true")), frozenset(("0", "0.0", "false"))
 # Columns that say to which conversation, or to which position in it, a row belongs.
 CONVERSATION_NAMES = (
     "conversation_id", "conv_id", "dialog_id", "dialogue_id", "chat_id", "session_id", "thread_id", "convo_id",
@@ -102,7 +102,7 @@ def holds(rows: Rows, outer: str, inner: str) -> bool:
 def text_outside_doubt(rows: Rows, found: Columns, turns: str) -> str:
     """Return the doubt that a question or an answer stands beside the conversation in a column, not in it.
 
-    So it is with a history of turns before the question. A copy of one of the turns raises no doubt.
+    The conversation is then a history of the turns before that question. A copy of one of its turns raises no doubt.
     """
     contents = [" ".join(texts_in(row.get(turns))).split() for row in rows]
     known = [" ".join(words) for words in contents]
@@ -202,13 +202,13 @@ def mask_doubt(rows: Rows, found: Columns, reading: Reading) -> str:
         cells = [nested(row[name]) for row in rows if name in row and not is_absent(row[name])]
         lists = [cell if isinstance(cell, list) else [cell] for cell in cells if isinstance(cell, list) or not is_text]
         flat = [value for cell in lists for value in cell]
-        # A decimal comma is one of a number, too.
+        # A number may have a decimal comma.
         values = {str(value).strip().lower().replace(",", ".") for value in flat}
-        neutral = _NONE_SKIPPED if find_column([name], SKIP_KEYS) else _ALL_LEARNED
+        neutral = _NONE_SKIPPED if find_column([name], SKIP_KEYS) else _ALL_WITH_LOSS
         if values - neutral and all(_NUMBER.fullmatch(value) for value in values):
             return (
-                f"{name!r} may say which answers carry loss, and no column is read so; "
-                "give each turn that carries none the field train = false, or leave such rows out"
+                f"{name!r} may say which answers carry loss, but no column is read for that; "
+                "give each answer without loss the field train = false, or leave such rows out"
             )
     return ""
 

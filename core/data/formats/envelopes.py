@@ -117,7 +117,7 @@ def _index(value: list[Any]) -> int | None:
 
 
 def is_cancelled(value: Any) -> bool:
-    """Return whether a value is an answer that was skipped or is a draft, or a list of nothing but such ones."""
+    """Return whether a value is an answer that was skipped or is a draft, or a list of nothing but such answers."""
     if isinstance(value, list):
         return bool(value) and all(map(is_cancelled, value))
     if not isinstance(value, dict):

@@ -15,7 +15,7 @@ from core.data.listing import list_some
 
 FLAG_PROMPT = "{text}\n\nWhich of these apply: {label}?"
 _SHOWN = 4
-# So many columns that are 0 in all of the first rows are hardly anything else than rare labels.
+# At least this many columns that are 0 in all of the first rows are hardly anything else than rare labels.
 _MIN_UNUSED = 3
 
 

@@ -255,7 +255,8 @@ def parse_style(text: str, style: MarkStyle, note: Note, role_of: Callable[[str]
     else:
         messages = _system_turn(before, note)
     for name, content in turns:
-        # Whether "</s>" after an answer without special tokens is a mark is decided over all rows (repeated_marks).
+        # In styles without special tokens, "</s>" may be a mark or a part of the answer: that is decided over all rows
+        # (repeated_marks).
         text_of_turn = _without_ends(content, style) if style.has_tokens else content.strip()
         if name == style.context and messages and messages[-1]["role"] == "user":
             if text_of_turn:

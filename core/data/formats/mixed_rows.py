@@ -5,6 +5,7 @@ from itertools import combinations
 
 from core.data.formats.proposal import Rows
 from core.data.listing import list_some
+from core.system.counting import counted
 
 _MIN_ROWS = 2
 _SHOWN = 4
@@ -21,7 +22,7 @@ def mixed_doubt(rows: Rows) -> str:
     if not any(not set(one) & set(other) for (one, _), (other, _) in combinations(kinds, 2)):
         return ""
     shown = [f"{count} with {list_some(map(repr, names), _SHOWN)}" for names, count in kinds[:_SHOWN]]
-    more = f"; {len(kinds) - _SHOWN} more kinds" if len(kinds) > _SHOWN else ""
+    more = f"; {counted(len(kinds) - _SHOWN, 'more kind')}" if len(kinds) > _SHOWN else ""
     return (
         f"the rows have different columns ({'; '.join(shown)}{more}), and one reading fits only one kind; write the "
         "rows of each kind into a file of its own, or all of them as lists of turns in one column"

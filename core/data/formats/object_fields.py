@@ -24,7 +24,7 @@ _TEXT_FIELDS = (
 )  # fmt: skip
 # An object of more texts than this is hardly a question and its answer.
 _MOST_TEXTS = 3
-# So many rows with the same text are no accident.
+# In at least this many rows, the same text is no accident.
 _MIN_VARIED = 3
 
 
@@ -45,7 +45,7 @@ def text_field(rows: Rows, name: str) -> str | None:
 def field_pairs(rows: Rows, found: Columns) -> Iterator[tuple[str, str, str]]:
     """Yield the column of objects with two fields of text that may be a question and its answer, in each order.
 
-    Beside other columns of text, an object says something about these.
+    If there are other columns of text, an object is about these, and nothing is yielded.
     """
     texts = [name for name, column in found.items() if column.kind in ("prose", "short")]
     for name in found:

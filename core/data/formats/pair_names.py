@@ -1,6 +1,6 @@
 """Proposals for two columns whose names say how their texts belong together: translations, rewrites, found passages.
 
-Translations are offered in both directions. The negatives of a retrieval dataset are answers of nothing.
+Translations are offered in both directions. The negatives of a retrieval dataset answer nothing.
 """
 
 from collections.abc import Iterator

@@ -10,13 +10,17 @@ from typing import Any
 from core.data.formats.cells import Cells
 from core.data.formats.conversation import Message, UnusableRow
 from core.data.formats.values import is_missing, nested, text_of
+from core.system.counting import counted
 
 _NUMBERED = re.compile(r"(\D*)(\d{1,3})(\D*)")
 _MAX_NUMBERED = 100
 
 
 def list_of_texts(value: Any) -> tuple[str, list[str]] | None:
-    """Return a list of texts with "", or the only one among the fields of an object with the field's name; or None."""
+    """Return the name of a field and its list of texts; None for a value without such a list.
+
+    The field is the only one of an object with such a list; for a value that is a list itself, the name is "".
+    """
     value = nested(value)
     if isinstance(value, list):
         return ("", value) if value and all(isinstance(item, str) for item in value) else None
@@ -36,11 +40,12 @@ def pair_turns(cells: Cells) -> list[Message]:
     """Return the questions of a row, each followed by its answer; the context is added to the first question.
 
     Raises:
-        UnusableRow: There are other numbers of questions than of answers, or none.
+        UnusableRow: The numbers of questions and answers differ, or both are empty.
     """
     questions, answers = _texts(cells, "questions"), _texts(cells, "answers")
     if len(questions) != len(answers):
-        raise UnusableRow(f"{len(questions)} questions and {len(answers)} answers; expected as many of each")
+        given = f"{counted(len(questions), 'question')} and {counted(len(answers), 'answer')}"
+        raise UnusableRow(f"{given}; expected the same number of each")
     messages: list[Message] = []
     for question, answer in zip(questions, answers, strict=True):
         if is_missing(question) and is_missing(answer):

@@ -179,13 +179,20 @@ def _tree(cells: Cells) -> list[Message]:
     while node:
         turn = {key: node.get(key) for key in ("role", "text")}
         messages.append(read_turn(turn, cells.note, cells.think, cells.role))
-        replies = [reply for reply in node.get("replies") or [] if isinstance(reply, dict)]
+        listed = node.get("replies")
+        replies = [reply for reply in listed if isinstance(reply, dict)] if isinstance(listed, list) else []
         usable = [reply for reply in replies if not reply.get("deleted") and reply.get("text")]
         if len(replies) > 1:
             cells.note("only the best-ranked reply to each message is used")
-        # Rank 0 is the best one; replies without a rank come last.
-        node = min(usable, key=lambda reply: (reply.get("rank") is None, reply.get("rank") or 0), default=None)
+        node = min(usable, key=_rank, default=None)
     return messages
+
+
+def _rank(reply: dict[str, Any]) -> tuple[bool, float]:
+    """Return the key by which the best reply comes first: rank 0 is the best one, replies without a rank are last."""
+    rank = reply.get("rank")
+    is_known = isinstance(rank, int | float) and not is_missing(rank)
+    return not is_known, rank if is_known else 0.0
 
 
 def _paired(cells: Cells) -> list[Message]:

@@ -6,7 +6,7 @@ from core.data.formats.turns import has_usual_speaker, is_conversation, pair_key
 from core.data.formats.values import nested
 from core.data.listing import list_some
 
-# Who asks and who answers; which of them is which is certain only to the reader of the file.
+# Words for the side that asks, and for the side that answers. Only the reader of a file can be sure of its sides.
 ASKING = frozenset(
     ("customer", "client", "end-user", "end_user", "enduser", "end user", "requester", "visitor", "caller", "patient",
      "student", "seeker", "guest", "buyer", "contact", "lead", "consumer", "shopper", "member", "citizen", "incoming",

@@ -78,7 +78,7 @@ def _is_scale(rows: Rows, name: str) -> bool:
 def find_choices(rows: Rows, found: Columns) -> list[tuple[str, str, str]]:
     """Return two columns of answers to the same question with the column that chooses one of them, each time.
 
-    Of more than two answers, such as `answer_1` to `answer_4`, none is chosen so.
+    Columns of more than two answers, such as `answer_1` to `answer_4`, are left out.
     """
     talks = {name for name in found if 2 * count_filled(rows, name, is_conversation) > len(rows)}
     kinds = ("prose", "short", "category", "constant")
@@ -159,7 +159,8 @@ def _chosen(rows: Rows, found: Columns, first: str, second: str, choice: str) ->
 def _orders(rows: Rows, first: str, second: str, choice: str) -> list[tuple[str, str]]:
     """Return the two columns in the orders that the values of the column that chooses may mean, likeliest first.
 
-    1 means the first in the order. It is certain where the values are letters, or numbers as in the names.
+    In each order, 1 stands for the first column. If the values are letters, or numbers as in the names, the order is
+    certain, and the only one returned.
     """
     values = {str(row[choice]).strip().lower().removesuffix(".0") for row in rows if not is_missing(row.get(choice))}
     marks = marks_of(first, second) or ("", "")

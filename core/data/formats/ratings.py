@@ -39,7 +39,7 @@ def rating_doubt(rows: Rows, found: Columns, form: str, taken: set[str]) -> str:
     every = [number for numbers in rated.values() for number in numbers]
     return (
         f"{list_some(map(repr, rated), _SHOWN)} may rate the answers, from {min(every):g} to {max(every):g}, and "
-        "those of a low rating would be trained on as well; choose the reading, and filter by these columns"
+        "those of a low rating would be trained on as well; choose this reading, and filter by these columns"
     )
 
 

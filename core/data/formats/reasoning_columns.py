@@ -1,7 +1,7 @@
 """Columns of reasoning beside an answer, such as `Complex_CoT`, `thinking_trajectories` or `rationale`.
 
-Whether the reasoning is trained is the user's choice: one offered reading writes it in <think> tags before the answer,
-another leaves it out. It holds the solution, so it is never a part of the question.
+The user chooses whether to train on the reasoning: one offered reading writes it in <think> tags before the answer,
+another leaves it out. The reasoning holds the solution, so it is never a part of the question.
 """
 
 from collections.abc import Iterable, Iterator
@@ -24,7 +24,7 @@ _REMARKS = frozenset(
 
 
 def is_reasoning_name(name: str) -> bool:
-    """Return whether a column is named like reasoning: by a word such as "thinking", or "CoT" in any case."""
+    """Return whether a column is named like reasoning, by a word such as "thinking" or "CoT", in any letter case."""
     words = {*name_words(name), *name_words(name.lower())}
     return bool(words & _WORDS) and not words & _REMARKS
 

@@ -1,7 +1,8 @@
 """Reasoning of an answer, written in <think> tags before it or left out, by the reading options.
 
-It is in a field of its turn, in a column of its row, or inside the answer between the special tokens of one model, such
-as `<|begin_of_thought|>` (OpenThoughts). Another model knows none of these tokens and would learn them as text.
+The reasoning is in a field of its turn, in a column of its row, or inside the answer between the special tokens of one
+model, such as `<|begin_of_thought|>` (OpenThoughts). Another model knows none of these tokens and would learn them as
+text.
 """
 
 import re

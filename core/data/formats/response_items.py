@@ -20,13 +20,13 @@ _CALL_FIELDS = ("name", "arguments", "input")
 
 
 def are_items(value: Any) -> bool:
-    """Return whether a value is a list of such items, among them one without a role or of the type "message"."""
+    """Return whether a value is a list of such items; some of them, but not all, may have a role and no type."""
     if not isinstance(value, list) or not value or not all(isinstance(item, dict) for item in value):
         return False
-    kinds = [item.get("type") for item in value]
-    return any(kind in _TYPES for kind in kinds) and all(
-        kind in _TYPES or (kind is None and isinstance(item.get("role"), str))
-        for kind, item in zip(kinds, value, strict=True)
+    has_type = [isinstance(kind := item.get("type"), str) and kind in _TYPES for item in value]
+    return any(has_type) and all(
+        is_item or (item.get("type") is None and isinstance(item.get("role"), str))
+        for is_item, item in zip(has_type, value, strict=True)
     )
 
 
@@ -39,11 +39,13 @@ def turns_of_items(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
             reasoning += _thoughts(item)
             continue
         turn = _turn(item)
-        if turn["role"] == "assistant" and reasoning:
+        if turn.get("role") == "assistant" and reasoning:
             turn["reasoning_content"], reasoning = "\n\n".join(reasoning), []
         last = turns[-1] if turns else {}
-        if "tool_calls" in turn and last.get("role") == "assistant" and not (last.keys() & {"reasoning_content"}):
-            last.setdefault("tool_calls", []).extend(turn["tool_calls"])
+        known, calls = last.get("tool_calls", []), turn.get("tool_calls")
+        is_answer = last.get("role") == "assistant" and "reasoning_content" not in last
+        if is_answer and isinstance(known, list) and isinstance(calls, list):
+            last["tool_calls"] = [*known, *calls]
             last.update({key: value for key, value in turn.items() if key not in ("role", "content", "tool_calls")})
         else:
             turns.append(turn)

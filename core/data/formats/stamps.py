@@ -15,7 +15,7 @@ _STAMP = (
     rf"\[{_DAY}[T ,]{{1,2}}{_TIME}\] ?{_AUTHOR}:)"
 )
 _AT_BEGIN, _AT_LINE = re.compile(rf"\s*{_STAMP}\s*"), re.compile(rf"^{_STAMP}", re.MULTILINE)
-# As for every repeated mark, so many texts and more than half of them must begin so.
+# As for every repeated mark, at least this many texts, and more than half of them, must begin with a stamp.
 _MIN_TEXTS = 3
 
 

@@ -31,6 +31,7 @@ from core.data.formats.reading import Reading, get_format
 from core.data.formats.text_layouts import layout_doubt
 from core.data.formats.values import is_missing, number_of_text
 from core.data.listing import list_some
+from core.system.counting import counted
 
 # Different values of a column that may be a label although its name does not say so.
 _MAX_UNNAMED_LABELS = 20
@@ -42,7 +43,7 @@ _MAX_UNNAMED_NUMBERS = 5
 # contain only one.
 _MAX_NAMED_LABELS = 200
 _MAX_LABEL_CHARACTERS = 40
-# In so many rows, a label comes back.
+# Among this many rows, some label occurs twice.
 _MIN_REPEATING_ROWS = 8
 _MIN_SENTENCE_WORDS = 3
 # Words of a column of ratings, their greatest value, and how many different ones there may be.
@@ -120,7 +121,6 @@ def propose_labeled(rows: Rows, found: Columns) -> Iterator[Proposal]:
         is_short = found[text].characters < 2 * sum(len(label) * count for label, count in labels.items())
         if is_short and not find_column([name], names.SURE_LABEL_NAMES):
             continue
-        shown = list_some([label for label, _ in labels.most_common()], 4)
         several = [other for other in (*_prose(found), *_sentences(rows, found)) if other not in (text, name)]
         doubt = "" if folded_name(name) in usual else f"{name!r} may be a label or a remark"
         if any(isinstance(row.get(name), list) for row in rows):
@@ -134,12 +134,17 @@ def propose_labeled(rows: Rows, found: Columns) -> Iterator[Proposal]:
         if doubt and message_doubt(rows, found):
             # A column beside the messages of a chat is no label of them.
             continue
-        evidence = f"{len(labels)} different values in the column {name!r} ({shown}) beside the text in {text!r}"
+        evidence = f"{_describe_labels(labels, name)} beside the text in {text!r}"
         reading = Reading(format="label", columns={"text": text, "label": name})
         yield Proposal(reading, evidence, count_present(rows, text, name), doubt)
         if several:
             both = reading.model_copy(update={"extra": {several[0]: "context"}})
             yield Proposal(both, f"{evidence} and {several[0]!r}", count_present(rows, text, name, several[0]), doubt)
+
+
+def _describe_labels(labels: Counter[str], name: str) -> str:
+    shown = list_some([label for label, _ in labels.most_common()], 4)
+    return f"{counted(len(labels), 'different value')} in the column {name!r} ({shown})"
 
 
 def _is_only_category(found: Columns, name: str) -> bool:
@@ -229,7 +234,7 @@ def _unnamed_doubt(found: Columns, name: str) -> str:
 
 
 def _find_unlisted_marks(texts: Sequence[str]) -> list[str]:
-    """Return what may mark turns in a style that is not in MARK_STYLES: marks that most of the texts contain.
+    """Return marks that most of the texts contain, which may mark turns in a style that is not in MARK_STYLES.
 
     Args:
         texts: Texts of several rows.

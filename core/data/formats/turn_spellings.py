@@ -1,6 +1,6 @@
-"""Turns that say their speaker otherwise than in a text, and texts with marked pieces.
+"""Turns that name their speaker otherwise than by a text, and texts with marked pieces.
 
-LangChain names classes, helpdesks have flags such as is_human or incoming, and the objects of an author with a role.
+LangChain names classes. Helpdesks have flags such as is_human or incoming, or an object for the author, with a role.
 """
 
 import re
@@ -16,7 +16,7 @@ _USER_FLAGS = (
     "is_human", "ishuman", "is_user", "isuser", "from_user", "fromuser", "is_customer", "inbound", "incoming",
     "is_incoming", "is_inbound", "from_customer", "from_requester", "is_requester",
 )  # fmt: skip
-# Fields of an author that name its role, the likeliest first; a name says who it is where there is no role.
+# Fields of an author that name its role, the likeliest first; without a role, its name.
 _AUTHOR_FIELDS = ("role", "type", "kind", "user_type", "author_type", "name", "display_name", "username", "id", "email")
 # Flags of a message that the other side does not see, such as an internal note of a helpdesk.
 _PUBLIC_FLAGS = ("public", "is_public")
@@ -33,7 +33,7 @@ _ASSISTANT_FLAGS = (
 
 
 def with_role(turn: dict[str, Any], role_keys: Sequence[str]) -> dict[str, Any]:
-    """Return a turn with lower-case field names, and with the field `role` if it says its speaker otherwise.
+    """Return a turn with lower-case field names, and with the field `role` if it names its speaker otherwise.
 
     Args:
         turn: The turn.

@@ -34,7 +34,7 @@ _PART_KEYS = frozenset(
     ("start", "end", "offset", "start_offset", "end_offset", "label", "labels", "entity", "entity_type", "bbox",
      "answer_start", "tag", "span")
 )  # fmt: skip
-# Messages of a conversation have at least so many words on average.
+# Messages of a conversation have at least this many words on average.
 _MIN_MESSAGE_WORDS = 2
 CALL_KEYS = (
     "tool_calls", "function_call", "tool_call", "tool_invocations", "toolInvocations", "toolinvocations", "toolCalls",

@@ -14,6 +14,7 @@ from core.data.formats.columns import find_column, name_words
 from core.data.formats.flag_answers import FLAG_VALUES
 from core.data.formats.proposal import Columns, Rows
 from core.data.formats.values import is_missing
+from core.data.listing import of_first_rows
 
 # Columns of flags that are true for a row that no longer counts, and of those that are false for it.
 _WITHDRAWN_NAMES = (
@@ -44,8 +45,8 @@ def withdrawn_doubt(rows: Rows, found: Columns, taken: Iterable[str | None]) -> 
             marked = [value for value in values if value.lower() not in _NO]
         if marked:
             return (
-                f"{name!r} may mark rows that were deleted or replaced ({marked[0][:40]!r} in {len(marked)} of the "
-                f"first {len(rows)} rows); leave such rows out"
+                f"{name!r} may mark rows that were deleted or replaced ({marked[0][:40]!r} in "
+                f"{of_first_rows(len(marked), len(rows))}); leave such rows out"
             )
     return ""
 

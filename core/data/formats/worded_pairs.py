@@ -20,7 +20,7 @@ _ANSWER_WORDS = frozenset(
     ("answer", "answers", "response", "responses", "reply", "completion", "output", "solution", "summary", "summaries")
 )
 _ITEM = re.compile(r"\.\d+(?=\.)|\[\d+\]")
-# A header of so many words is a sentence, as in a form.
+# A header of at least this many words is a sentence, as in a form.
 _MIN_SENTENCE_WORDS = 6
 # Words of a column about the answer.
 _REMARK_WORDS = frozenset(("status", "user", "users", "id", "ids", "score", "date"))
@@ -30,7 +30,7 @@ _BODY_NAMES = ("body", "description", "text", "content", "post", "details", "sel
 _FILLERS = frozenset(("text", "body", "content", "string", "str", "value", "full", "raw", "clean", "cleaned", "en"))
 # Fields of a question or an answer that hold all of it.
 _TURN_FIELDS = ("messages", "message", "content", "text", "value", "output", "input")
-# Who asks and who answers, and the two sides of a card to learn from.
+# Names for the one who asks and the one who answers, and for the two sides of a flash card.
 _PEOPLE = (
     ("patient", "doctor"), ("customer", "agent"), ("client", "therapist"), ("student", "teacher"), ("student", "tutor"),
     ("user", "bot"), ("caller", "operator"), ("interviewer", "candidate"), ("customer", "support"),
@@ -43,7 +43,7 @@ _CASES = (
     ("description", "resolution"), ("issue", "resolution"), ("problem", "resolution"), ("complaint", "resolution"),
     ("ticket", "resolution"), ("query", "resolution"), ("issue", "solution"), ("description", "solution"),
     ("error", "fix"), ("problem", "fix"), ("issue", "fix"), ("complaint", "response"), ("symptoms", "diagnosis"),
-    ("symptoms", "treatment"), ("review", "reply"), ("email", "reply"), 
+    ("symptoms", "treatment"), ("review", "reply"), ("email", "reply"),
     ("email", "response"), ("docstring", "code"), ("description", "code"), ("nl", "code"),
 )  # fmt: skip
 

@@ -15,7 +15,7 @@ from core.data.formats.columns import find_column
 from core.data.listing import list_some
 
 Note = Callable[[str], None]
-# Where `datasets` keeps its features in the metadata of an Arrow schema.
+# Key of the features of `datasets` in the metadata of an Arrow schema.
 _METADATA = b"huggingface"
 # A field beside the rows that lists classes, without the ending for a list or a map.
 _LIST_NAME = re.compile(
@@ -98,7 +98,9 @@ def _name(value: Any, feature: Any) -> Any:
 def features_of_viewer(features: Any) -> dict[str, Any]:
     """Return the features in an answer of the Hub's viewer: [{"name": "label", "type": {…}}]."""
     items = features if isinstance(features, list) else []
-    return {item["name"]: item.get("type") for item in items if isinstance(item, dict) and "name" in item}
+    return {
+        item["name"]: item.get("type") for item in items if isinstance(item, dict) and isinstance(item.get("name"), str)
+    }
 
 
 def find_beside(value: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> tuple[str, ClassNames] | None:

@@ -19,6 +19,7 @@ from core.data.readers.file_kinds import HEAD_BYTES, PARQUET, kind_of_bytes, kin
 from core.data.readers.lines import MAX_COLUMNS, SourceRow
 from core.data.readers.unpack import MAX_RATIO, RATIO_FREE_BYTES
 from core.errors import StudioError, reason_of
+from core.system.counting import counted
 
 _BATCH_BYTES = 16 * 2**20
 # A repeated value of 1 MB takes hardly any space in the file, and all of it in memory.
@@ -81,12 +82,13 @@ class Converter:
         """Return sentences about the columns whose values were changed."""
         return [
             *dict.fromkeys(words for classes in self._classes for words in classes.notes()),
-            *(f"the column {name!r} holds bytes; {count:,} values are read as UTF-8 text"
+            *(f"the column {name!r} holds bytes; {counted(count, 'value is', 'values are')} read as UTF-8 text"
               for name, count in self._as_text.items()),
-            *(f"the column {name!r} holds bytes that are no text; {count:,} values are left out"
+            *(f"the column {name!r} holds bytes that are no text; {counted(count, 'value is', 'values are')} left out"
               for name, count in self._left_out.items()),
             *(f"the column {name!r} holds values that cannot be read, such as a date after the year 9999 or text in no "
-              f"encoding; {count:,} are left out" for name, count in self._unreadable.items()),
+              f"encoding; {counted(count, 'value is', 'values are')} left out"
+              for name, count in self._unreadable.items()),
         ]  # fmt: skip
 
     def _plain(self, value: Any, column: str, depth: int = 0) -> Any:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 # The first bytes that are compared; the signature of an ISO file (MP4) begins at byte 4, that of a TAR archive at 257.
 HEAD_BYTES = 512
-# So much of an old Office file is searched for the name of its main stream.
+# Number of bytes of an old Office file that are searched for the name of its main stream.
 _SEARCHED_BYTES = 4 * 2**20
 _PICTURE = "A picture has no rows. Choose a file of text, such as .jsonl or .csv"
 _SOUND = "A recording has no rows. Choose a file with its transcript"
@@ -94,7 +94,7 @@ _IN_ZIP = {
     ".npy": FileKind("an archive of NumPy arrays (.npz)", _TABLE),
 }
 _TAR = FileKind("a TAR archive", _ARCHIVE)
-# A pickle of version 2 to 5 begins so; no text has the second byte.
+# A pickle of version 2 to 5 begins with these bytes; no text has the second one.
 _PICKLE_HEAD = re.compile(rb"\x80[\x02-\x05]")
 # Text in a form of its own. The times of subtitles, and the headers of a message.
 _SUBTITLE_TIME = re.compile(r"\d{1,3}:\d\d(?::\d\d)?[.,]\d{1,3} +--> +\d")
@@ -104,7 +104,7 @@ _NOTEBOOK = re.compile(r'\s*\{\s*"(?:cells|metadata|nbformat(?:_minor)?)"\s*:(?=
 # Names of a ZIP archive that are looked at.
 _MAX_NAMES = 1000
 _ZIP_LIST_BYTES = 2**18
-# The record at the end of an archive, and the longest comment behind it.
+# The record at the end of an archive, and the longest comment after it.
 _ZIP_END_RECORD = 22
 _ZIP_END_BYTES = _ZIP_END_RECORD + 2**16
 # An entry of the list, or the header before a file.

@@ -23,7 +23,7 @@ _CLOSING = "\"'”’»)]*_ "
 _MAX_CODE = 40
 _IDENTIFIER = re.compile(r"[A-Za-z]+(?:_[A-Za-z]+)+|[a-z]{2,}(?:[A-Z][a-z]+)+")
 # An answer or a question by its number; a shorter word with a number may be a code such as ID-77.
-# Possessive: underscores are in both parts, so that many of them would be divided in every way.
+# The quantifiers are possessive: both parts match underscores, so many of them would be divided in every possible way.
 _NUMBERED = re.compile(r"([^\W\d]{4,}+)[\s_-]*+\d{1,2}")
 # Values of a column of numbers that stand for a missing one.
 _NO_NUMBERS = ("na", "nan", "nil", "none", "null", "unknown", "missing", "inf", "infinity")
@@ -40,7 +40,8 @@ _OTHER_NAMES = (
     "rating", "email", "version", "description", "comment", "comments", "notes", "length", "split", "quality",
 )  # fmt: skip
 _MIN_CELLS = 3
-# A short name has at most so many words, and the long texts below it are at least so many times as long.
+# A short name has at most _MAX_NAME_WORDS words. The texts below it have a median of at least _LONG characters, and
+# each is at least _MIN_LONGER times as long as the name.
 _MAX_NAME_WORDS, _MIN_LONGER, _LONG = 2, 3, 30
 
 

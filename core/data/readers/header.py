@@ -119,7 +119,7 @@ def count_remarks(records: Sequence[list[str]]) -> int:
     count = 0
     while count + 1 < len(records) and (kind := _remark_kind(records[count])):
         rest = records[count + 1 :]
-        # Where most rows look so, it is how the rows are written.
+        # If most rows look so, the first ones are rows, too.
         if 2 * sum(_all_match(record, kind) for record in rest) >= len(rest):
             break
         count += 1
@@ -162,7 +162,7 @@ def column_names(record: list[str], sample: Iterable[list[str]], name: str) -> l
 def count_named(names: list[str]) -> int:
     """Return how many columns remain without those at the end that are named by their position.
 
-    All columns of a file without a header are named so; they all remain.
+    All columns of a file without a header have such names; they all remain.
     """
     count = len(names)
     while count and names[count - 1] == f"column_{count}":

@@ -8,6 +8,7 @@ from core.data.readers.first_line import is_row
 from core.data.readers.header import are_column_names
 from core.data.readers.lines import MARK
 from core.errors import StudioError
+from core.system.counting import counted
 
 LIST_COLUMN = "messages"
 # Returns the fields in a list, or the trouble why it is no row.
@@ -50,7 +51,7 @@ def row_of_list(names: list[str] | None) -> RowOfList:
         if cells == names:
             return "repeats the names of the columns"
         if len(cells) != len(names):
-            return f"has {len(cells)} cells, the first list has {len(names)} names"
+            return f"has {counted(len(cells), 'cell')}, the first list has {counted(len(names), 'name')}"
         return dict(zip(names, cells, strict=True))
 
     return read

@@ -22,7 +22,7 @@ SPLIT_NAMES = TRAIN_SPLIT_NAMES | {
 }  # fmt: skip
 # Levels of objects in which a list of rows is searched, and the fewest rows of such a list.
 _MAX_LEVELS, _MIN_NESTED_ROWS = 3, 2
-# An object with a text of so many words is a row itself.
+# An object with a text of at least this many words is a row itself.
 _MIN_TEXT_WORDS = 4
 
 
@@ -59,7 +59,7 @@ def _is_rows(value: Any) -> bool:
 def _note_rest(value: dict[str, Any], used: set[str], note: Note) -> None:
     if rest := [name for name in value if name not in used]:
         shown = list_some([repr(name[:60]) for name in rest], 5)
-        note(f"beside the rows the file contains {shown}, which is not read")
+        note(f"beside the rows the file contains {shown}, which {'is' if len(rest) == 1 else 'are'} not read")
 
 
 def _with_names(value: dict[str, Any], used: set[str], rows: Rows, note: Note) -> Rows:

@@ -14,7 +14,7 @@ from core.data.readers.unpack import Unpacked, buffered
 
 # A longer row (in characters) is reported and left out, which bounds the memory that a file can take.
 ROW_LIMIT = 64 * 2**20
-TOO_LONG = f"is longer than {ROW_LIMIT // 2**20} MB"
+TOO_LONG = f"is longer than {ROW_LIMIT:,} characters"
 MAX_COLUMNS = 10_000
 MAX_NAME_CHARACTERS = 1000
 # Byte order mark; it also occurs inside files that were joined from several ones.

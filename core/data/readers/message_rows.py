@@ -82,13 +82,12 @@ def _layout_of(rows: list[dict[str, Any]]) -> _Layout | None:
 def _are_roles(rows: list[dict[str, Any]], name: str) -> bool:
     """Return whether a column names a known side of a conversation in each row, and both sides."""
     words = {str(row.get(name)).strip().lower() for row in rows}
-    sides = {
-        usual_role(word) or ("user" if word in ASKING else "assistant" if word in ANSWERING else "") for word in words
-    }
+    sides = {usual_role(word) or _side_of(word) for word in words}
     return {"user", "assistant"} <= sides and "" not in sides
 
 
 def _side_of(word: str) -> str:
+    """Return the role of a speaker by a word such as customer or agent; "" for another word."""
     return "user" if word in ASKING else "assistant" if word in ANSWERING else ""
 
 

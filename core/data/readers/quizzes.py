@@ -25,7 +25,7 @@ _CATEGORY = re.compile(r"\$CATEGORY:\s*(.+)")
 _MIN_QUESTIONS = 2
 # Share of the blocks of text that must be questions.
 _MIN_SHARE = 0.8
-# A question and its choices have at most so many lines.
+# A question and its choices have at most this many lines.
 _MAX_LINES = 200
 
 

@@ -18,7 +18,7 @@ _BACKSLASH = re.compile(r'\\["\\]|\\')
 _MYSQL_BACKSLASH = re.compile(r'\\["\\\r\n]|\\')
 _ESCAPED_END = re.compile(r"(?<!\\)(?:\\\\)*\\\r?\n?\Z")
 _PAIR = re.compile(r"\\(.)", re.DOTALL)
-# Characters that MySQL writes behind a backslash: quotes, backslashes, the end of a line, NULL and the character NUL.
+# Characters that MySQL writes after a backslash: quotes, backslashes, the end of a line, NULL and the character NUL.
 _MYSQL_PAIRS = frozenset('"\\\r\nN0')
 
 
@@ -47,7 +47,9 @@ def _keep_other_backslashes(line: str) -> str:
 
 
 USUAL = Quotes({}, ())
-_ESCAPED = Quotes({"escapechar": "\\"}, ('quotes inside cells are written as \\"; they are read so',), keep_backslashes)
+_ESCAPED = Quotes(
+    {"escapechar": "\\"}, ('quotes inside cells are written as \\"; they are read as quotes',), keep_backslashes
+)
 _SPACED = Quotes({"skipinitialspace": True}, ("spaces before quoted cells are left out",))
 _BOTH = Quotes(_ESCAPED.options | _SPACED.options, _ESCAPED.notes + _SPACED.notes, keep_backslashes)
 _MYSQL = Quotes(
@@ -127,3 +129,13 @@ def are_quotes_text(lines: list[str], widths: set[int]) -> bool:
     quoting = [cell for record in records for cell in record if '"' in cell]
     is_bare = any(not cell.startswith('"') for cell in quoting)
     return is_bare and not any(cell.startswith('"') and '""' in cell[1:-1] for cell in quoting)
+
+
+def quoting_of_tabs(lines: list[str]) -> int:
+    """Return the treatment of quotes in a tab-separated file; in many of them a quote is an ordinary character."""
+    # The last line of the sample may be cut in the middle of a quoted text.
+    try:
+        widths = {len(record) for record in csv.reader(lines[:-1] or lines, delimiter="\t", strict=True)}
+    except csv.Error:
+        return csv.QUOTE_NONE
+    return csv.QUOTE_MINIMAL if len(widths - {0}) == 1 and not are_quotes_text(lines, widths) else csv.QUOTE_NONE

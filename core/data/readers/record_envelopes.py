@@ -27,7 +27,7 @@ _MAX_LEVELS = 3
 
 
 def plain_row(row: dict[str, Any]) -> tuple[dict[str, Any], list[str]] | None:
-    """Return a row without envelopes and types with a sentence about each change; None if it stays.
+    """Return a row without envelopes and types with a sentence about each change; None if nothing changes.
 
     Args:
         row: The decoded object.

@@ -80,7 +80,7 @@ def rows_of(table: Any, name: str, converter: Converter) -> Iterator[dict[str, A
     check_columns(table.column_names, name)
     features = table.features.copy()
     _leave_undecoded(features)
-    # JSON that has no one type is stored as text.
+    # JSON whose values are of several types is stored as text.
     has_json = any(needed for needed in features._column_requires_decoding.values())
     plain = table.with_format("arrow")
     for start in range(0, len(plain), _SLICE_ROWS):
@@ -89,7 +89,7 @@ def rows_of(table: Any, name: str, converter: Converter) -> Iterator[dict[str, A
 
 
 def _decoded(features: Any, row: dict[str, Any]) -> dict[str, Any]:
-    """Return a row with the values of its JSON columns; one that is no JSON stays text with the row's others."""
+    """Return a row with the values of its JSON columns; if one of them is no JSON, all stay text."""
     try:
         return features.decode_example(row)
     except (ValueError, RecursionError):

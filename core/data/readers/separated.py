@@ -25,9 +25,10 @@ from core.data.readers.header import (
 from core.data.readers.header_groups import names_below_groups
 from core.data.readers.line_feed import LineFeed, TooLong
 from core.data.readers.lines import MARK, ROW_LIMIT, LineSource, SourceRow
-from core.data.readers.quotes import USUAL, are_quotes_text, quotes_of
+from core.data.readers.quotes import USUAL, quotes_of, quoting_of_tabs
 from core.data.readers.remarks import Remarks, read_remarks
 from core.errors import StudioError, reason_of
+from core.system.counting import counted
 
 _DELIMITERS = (",", ";", "\t", "|")
 # For a file of one column, whose text may contain all of the others: a noncharacter of Unicode, which no text has.
@@ -39,7 +40,7 @@ _ABOVE = "stands above the header and is no row"
 _BELOW = "describes the columns below the header and is no row"
 _GROUPED = "names the columns below the groups in the line above it"
 _SEP_LINE = re.compile(r"""["']?sep=(.)["']? *$""", re.IGNORECASE)
-# How MySQL and PostgreSQL write NULL.
+# NULL as MySQL and PostgreSQL write it.
 _NULL = "\\N"
 
 
@@ -156,7 +157,8 @@ def _skip(feed: LineFeed, reader: Iterator[list[str]], count: int, source: LineS
             record = next(reader)
         except (csv.Error, TooLong) as error:
             raise StudioError(
-                f"{source.name!r} has no readable line beside its header ({reason_of(error)})."
+                f"Line {feed.first:,} of {source.name!r}, beside its header, cannot be read ({reason_of(error)}). "
+                "Correct it, and open the file again."
             ) from error
         count -= bool(record)
         if text := " ".join(filter(None, map(str.strip, record))).strip(MARK):
@@ -184,7 +186,7 @@ def _row(source: LineSource, feed: LineFeed, header: list[str], record: list[str
     if count_named(header) <= len(record) < len(header):
         record = record + [""] * (len(header) - len(record))
     if len(record) != len(header):
-        return SourceRow(line, None, raw, f"has {len(record)} columns, the header has {len(header)}")
+        return SourceRow(line, None, raw, f"has {counted(len(record), 'column')}, the header has {len(header)}")
     row = {name: None if cell == _NULL else cell for name, cell in zip(header, record, strict=True)}
     return SourceRow(line, row, json.dumps(row, ensure_ascii=False), note)
 
@@ -198,7 +200,10 @@ def _unreadable(
         StudioError: The record is the header.
     """
     if header is None:
-        raise StudioError(f"{source.name!r} has no readable header in line 1 ({reason_of(error)}).") from error
+        raise StudioError(
+            f"{source.name!r} has no readable header in line {feed.first:,} ({reason_of(error)}). Correct it, and open "
+            "the file again."
+        ) from error
     return _read_quotes_as_text(source, feed, header, delimiter) or feed.reject_first(str(error))
 
 
@@ -219,7 +224,7 @@ def count_tab_cells(lines: list[str]) -> tuple[int, bool]:
     Args:
         lines: The lines at the start of the file, with their ends.
     """
-    records = _sample(enumerate(lines), "\t", _quoting_of_tabs(lines))
+    records = _sample(enumerate(lines), "\t", quoting_of_tabs(lines))
     if len(records) < 3:
         return 1, False
     width, count = Counter(map(len, records)).most_common(1)[0]
@@ -248,10 +253,10 @@ def _dialect(feed: LineFeed, source: LineSource, is_tsv: bool) -> tuple[str, int
     lines = [line for _, line in feed.waiting if line is not None]
     delimiter = "\t" if is_tsv else _detect_delimiter(lines)
     if is_tsv and "\t" not in next((line for line in lines if line.strip()), "") and (other := _shown_delimiter(lines)):
-        source.note(f"{source.name!r} ends in .tsv and has {other!r} between its cells; it is read so")
+        source.note(f"{source.name!r} ends in .tsv and has {other!r} between its cells, which is the delimiter")
         delimiter = other
     if delimiter == "\t":
-        return delimiter, _quoting_of_tabs(lines)
+        return delimiter, quoting_of_tabs(lines)
     return delimiter, csv.QUOTE_MINIMAL
 
 
@@ -287,13 +292,3 @@ def _widths(lines: list[str], delimiter: str) -> list[int]:
             record = record[:-1]
         widths.append(len(record))
     return widths
-
-
-def _quoting_of_tabs(lines: list[str]) -> int:
-    """Return the treatment of quotes in a tab-separated file; in many of them a quote is an ordinary character."""
-    # The last line of the sample may be cut in the middle of a quoted text.
-    try:
-        widths = {len(record) for record in csv.reader(lines[:-1] or lines, delimiter="\t", strict=True)}
-    except csv.Error:
-        return csv.QUOTE_NONE
-    return csv.QUOTE_MINIMAL if len(widths - {0}) == 1 and not are_quotes_text(lines, widths) else csv.QUOTE_NONE

@@ -39,7 +39,7 @@ class _Loader(_PARSER):
             ConstructorError: A name occurs twice.
         """
         names = Counter(key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode))
-        if twice := next((name for name, count in names.items() if count > 1), None):
+        if (twice := next((name for name, count in names.items() if count > 1), None)) is not None:
             raise yaml.constructor.ConstructorError(None, None, f"names {twice[:60]!r} twice", node.start_mark)
         return {str(key): value for key, value in super().construct_mapping(node, deep).items()}
 
@@ -56,7 +56,7 @@ def read(source: LineSource) -> Iterator[SourceRow]:
     """
     text = source.read(ROW_LIMIT)
     if len(text) == ROW_LIMIT:
-        raise StudioError(f"{source.name!r} is longer than {ROW_LIMIT // 2**20} MB of YAML. Save its rows as .jsonl.")
+        raise StudioError(f"{source.name!r} has more than {ROW_LIMIT:,} characters of YAML. Save its rows as .jsonl.")
     json_of, number = Decoder(source), 0
     for document in _documents(text, source.name):
         for split, row in _rows(document, source):

@@ -24,7 +24,7 @@ from core.system.jobs import Progress, ignore_progress
 
 WORKERS = 4
 _MAX_REPLY_CHARACTERS = 500
-# So many errors in a row mean that the judge is gone, and asking on would only cost time or money.
+# This many errors in a row mean that the judge is gone, and asking on would only cost time or money.
 _MAX_ERRORS_IN_A_ROW = 12
 
 

@@ -28,7 +28,7 @@ SEPARATOR = np.uint32(2**32 - 1)
 MAX_TOKENS = 2**32 - 2
 # Positions whose keys are made at once; each key takes about 450 bytes meanwhile.
 _BLOCK = 1_000_000
-# Of positions whose first DEPTH tokens are equal, so many are compared beyond them.
+# Of the positions whose first DEPTH tokens are equal, this many are compared beyond them.
 _MAX_EXTENDED = 256
 _FILES = ("tokens", "starts", "rows", "suffixes", "firsts")
 

@@ -20,7 +20,7 @@ POWER, LEVEL = 0.8, 0.05
 MAX_ROWS = 1_000_000
 # Numbers of differing rows further from their mean than this many standard deviations have no weight.
 _TAIL_DEVIATIONS = 6
-# The number of rows that a difference needs is found up to one part in so many.
+# The number of rows that a difference needs is found up to one part in this many.
 _PRECISION = 500
 
 

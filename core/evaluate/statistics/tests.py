@@ -37,7 +37,7 @@ def sign_flip_p_value(differences: np.ndarray, tie: float = 0.5) -> float:
 
 
 def _binomial_tail(count: int, upper: int) -> tuple[float, float]:
-    """Return the chances of more than `upper` positive signs of `count`, and of exactly so many."""
+    """Return the chances of more than `upper` positive signs of `count`, and of exactly `upper`."""
     from scipy.stats import binom
 
     return float(binom.sf(upper, count, 0.5)), float(binom.pmf(upper, count, 0.5))

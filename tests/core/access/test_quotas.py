@@ -167,7 +167,7 @@ def test_upload_beyond_quota_is_rejected(settings):
     quotas.check_upload_quota(settings, small, folder, 1000)
     for limits, size, words in (
         (small, 2**21, "1 MiB are allowed"), (small, 1200, "Uploads would take"), (small, None, "no Content-Length"),
-        (Quotas(uploads=1), 1, "are stored"), (Quotas(free_gib=10**9), 1, "must stay free"),
+        (Quotas(uploads=1), 1, "1 upload is stored, and the limit is 1"), (Quotas(free_gib=10**9), 1, "must stay free"),
     ):  # fmt: skip
         with pytest.raises(StudioError, match=words):
             quotas.check_upload_quota(settings, limits, folder, size)
@@ -176,7 +176,7 @@ def test_upload_beyond_quota_is_rejected(settings):
 def test_run_beyond_quota_is_rejected(a_run, runs, monkeypatch):
     a_run()
     monkeypatch.setenv("STUDIO_QUOTA_RUNS", "1")
-    with pytest.raises(StudioError, match="1 are allowed"):
+    with pytest.raises(StudioError, match="1 run is stored, and the limit is 1"):
         process.submit(runs, QLoRAConfig())
     with acting(VISITOR), pytest.raises(StudioError, match="Only the owner can start a run"):
         process.submit(runs, QLoRAConfig())

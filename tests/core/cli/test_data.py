@@ -46,7 +46,7 @@ def test_data_open_file_reports_usable_and_unusable_rows(ok, tmp_path):
     file.write_text('{"instruction": "a {{x}}", "output": "b"}\n{"instruction": "a", "output": ""}\nno\n')
     out = ok("data", "open", file)
     assert re.match(r"two-[0-9a-f]{12}: 3 rows, 1 usable, Alpaca \(", out)
-    assert "1 cannot be used: no answer (row 1)." in out
+    assert "1 row cannot be used: no answer (row 1)." in out
     assert "1 row contains the placeholder {{x}}." in out
     assert "line 3 is not JSON" in out
     assert ok("data", "about", out.partition(":")[0]) == out
@@ -235,6 +235,14 @@ MISTAKES = {
     "a name that is taken": (["subset", "{keeper}", "keeper", "--rows", "3"], "exists already"),
     "an unknown method": (["subset", "{keeper}", "x", "--method", "last"], "'first', 'random'"),
     "a recipe that is none": (["subset", "{keeper}", "x", "--recipe-file", "{tmp}/strange.jsonl"], "is not a recipe"),
+    "a recipe that is not there": (
+        ["subset", "{keeper}", "x", "--recipe-file", "{tmp}/none.json"], "cannot be read (No such file or directory)",
+    ),
+    "a recipe file with other options": (
+        ["subset", "{keeper}", "x", "--recipe-file", "r.json", "--held-out-share", "0"], "--held-out-share would",
+    ),
+    "a run with another model": (["loss", "{keeper}", "--run", "r", "--model", "m"], "so --model would have no effect"),
+    "an adapter without a run": (["loss", "{keeper}", "--adapter", "step 2"], "no --run is given"),
     "an export of an unknown subset": (["export", "nope"], "no subset 'nope'"),
     "an export of a path": (["export", "../keeper"], "'../keeper' cannot be used"),
     "an unknown export format": (["export", "keeper", "--format", "zip"], "'llama2', 'guanaco', 'messages'"),

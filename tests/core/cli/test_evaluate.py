@@ -24,7 +24,7 @@ def test_evaluate_list_and_show_print_progress_and_metrics(ok, evaluation):
     rows = dict(re.findall(r"^(.+?)  +(\S+)$", shown, re.MULTILINE))
     assert (rows["Answers"], rows["Tokens"], rows["Ended by itself"]) == ("1", "3.0", "100.0%")
     assert {"Word F1", "chrF", "ROUGE-L", "Length ratio"} <= rows.keys()
-    assert ok("evaluate", "follow", evaluation.id).startswith("1 of 2 answers\nstopped: ")
+    assert ok("evaluate", "follow", evaluation.id).startswith("1 of 2 answers\nThe evaluation is stopped. ")
 
 
 def test_evaluate_export_and_open_contain_the_finished_prompts(ok, evaluation, home):

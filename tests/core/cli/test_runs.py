@@ -104,7 +104,7 @@ def test_runs_list_empty_home_prints_nothing(ok):
 
 MISTAKES = {
     "a preset and a file": (["train", "--preset", "Quick demo", "--config", "x.yaml"], "not from both"),
-    "a file that is not there": (["train", "--config", "none.yaml"], "cannot be read as text"),
+    "a file that is not there": (["train", "--config", "none.yaml"], "cannot be read (No such file or directory)"),
     "a resumed run that is done": (["runs", "resume", "nope"], "no run 'nope'"),
     "a maximum length of 0": (["train", "--max-length", "0"], "given: '0'"),
     "an unknown model": (["train", "--model", "nope"], "no model 'nope'"),

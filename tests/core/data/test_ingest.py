@@ -56,7 +56,7 @@ def test_ingest_reports_trouble_by_line_and_keeps_other_rows(settings, tmp_path)
     assert (data.rows, data.unreadable) == (5, 1)
     assert data.complaints == [
         "line 2 is not JSON (Expecting value)",
-        "the column 'n' is number in 2 rows, but 1 text (first: line 4)",
+        "the column 'n' is a number in 2 rows, but text in 1 (first: line 4)",
     ]
     assert [row["trouble"] for row in rows_of(settings, data)] == [None, "is not JSON (Expecting value)", *[None] * 3]
     assert [row["c.n"] for row in rows_of(settings, data)] == [None, None, "1", "many", "2"]
@@ -201,5 +201,5 @@ def test_ingest_of_a_name_that_is_a_text_is_refused_with_its_line(settings, tmp_
     rows = [{"prompt": f"Why {number}?", "completion": "So."} for number in range(301)]
     rows[at]["x" * 1_001] = "y"
     path.write_text(json_lines(rows))
-    with pytest.raises(StudioError, match=f"Line {at + 1} names a column by 1,001 characters"):
+    with pytest.raises(StudioError, match=f"Line {at + 1} has the name of a column with 1,001 characters"):
         sources.open_file(settings, path)

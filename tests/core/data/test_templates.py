@@ -244,7 +244,7 @@ FAILING = [
 def test_render_with_failing_template_raises_template_error(template):
     renderer = renderer_of(template)
     for call in (renderer.render_text, renderer.render, renderer.prompt_ids):
-        with pytest.raises(StudioError, match="the model's own chat template refuses it"):
+        with pytest.raises(StudioError, match="the model's own chat template refuses the conversation"):
             call(TALK)
 
 
@@ -259,7 +259,7 @@ def test_render_with_failing_template_raises_template_error(template):
 def test_render_of_a_hostile_template_is_a_template_error(template):
     tokenizer = FAMILY["chatml"].tokenizer()
     tokenizer.chat_template = template
-    with pytest.raises(TemplateError, match="the model's own chat template refuses it"):
+    with pytest.raises(TemplateError, match="the model's own chat template refuses the conversation"):
         Renderer(tokenizer).render_text(TALK)
 
 

@@ -1,6 +1,8 @@
 """The zip of an adapter: PEFT loads what is in it, and it names no path of this machine."""
 
+import ast
 import json
+import sys
 import zipfile
 
 import pytest
@@ -8,7 +10,7 @@ from safetensors.numpy import load
 
 from core.cli import main
 from core.errors import StudioError
-from core.export.adapter import base_note, example_code, write_adapter
+from core.export.adapter import INSTALL, base_note, example_code, write_adapter
 from core.models import embedded
 from core.runs import example
 from core.runs.store import RunStore
@@ -43,6 +45,17 @@ def test_write_adapter_zips_weights_settings_and_readme(settings, run, adapter):
     assert "held-out loss" in files["README.md"].decode()
     assert "4-bit GGUF file" in files["README.md"].decode(), "the Hub's weights are not those it was trained on"
     assert str(settings.home) not in "".join(part.decode("latin-1") for part in files.values())
+
+
+@pytest.mark.parametrize("task", ["generate", "classify"])
+def test_example_code_imports_only_packages_that_the_readme_installs(run, task):
+    run.save_config(run.config().model_copy(update={"task": task}))
+    nodes = list(ast.walk(ast.parse(example_code(run, "final"))))
+    modules = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    modules |= {str(node.module) for node in nodes if isinstance(node, ast.ImportFrom)}
+    packages = {module.partition(".")[0] for module in modules} - sys.stdlib_module_names
+    assert packages
+    assert packages <= set(INSTALL.removeprefix("pip install ").split())
 
 
 @pytest.mark.parametrize(("quantization", "words"), [("none", "loaded unquantized."), ("fp4", "loaded in fp4.")])

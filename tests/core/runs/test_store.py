@@ -161,6 +161,18 @@ def test_queue_is_sorted_by_queue_position(store):
     assert [run.id for run in store.queue()] == [runs[2].id, runs[0].id]
 
 
+def test_run_with_a_file_that_cannot_be_deleted_is_reported(store, monkeypatch):
+    def refuse(folder):
+        raise PermissionError(13, "Permission denied")
+
+    run = store.create(QLoRAConfig())
+    run.save_state(run.saved_state().model_copy(update={"status": "stopped"}))
+    monkeypatch.setattr("core.system.work_folder.shutil.rmtree", refuse)
+    with store.lock(), pytest.raises(StudioError, match=r"could be deleted \(Permission denied\)\. Delete the folder"):
+        store.remove(run)
+    assert store.runs() == []
+
+
 def test_label_is_stored_and_damaged_label_is_empty(store):
     run = store.create(QLoRAConfig())
     assert run.title == "Defaults · keeper"

@@ -13,6 +13,7 @@ import pytest
 
 from core.errors import StudioError
 from core.system.jobs import Job, Jobs
+from core.system.process_limits import Limits
 
 PROJECT = Path(__file__).resolve().parents[3]
 
@@ -37,6 +38,10 @@ def breaking(progress) -> None:
 
 def dying(progress) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def aborting(progress) -> None:
+    os.kill(os.getpid(), signal.SIGABRT)
 
 
 def reporting(progress) -> int:
@@ -131,13 +136,28 @@ def test_job_reports_each_stage_however_soon_it_begins(jobs):
     [
         (failing, "There is no more tea. Brew some."),
         (breaking, "KeyError in the studio itself. The server's log has the details."),
-        (dying, "its process ended without reporting a result: it was killed, or memory ran out"),
+        (
+            dying,
+            "Failing failed: the process ended without reporting a result (exit code -9): it was killed, or memory ran "
+            "out.",
+        ),
+        (
+            aborting,
+            "Failing failed: the process ended without reporting a result (exit code -6): it was killed, or memory ran "
+            "out.",
+        ),
     ],
 )
 def test_job_failure_is_reported_to_user(jobs, work, reported):
     job = jobs.start("bad", "Failing", work)
     assert job.ended.wait(60)
     assert (job.status, job.error) == ("failed", reported)
+
+
+def test_job_that_a_limit_ends_names_the_file_and_the_limit(jobs):
+    job = jobs.start("bad", "Opening x.csv", aborting, limits=Limits(2**33, 60, 2**30))
+    assert job.ended.wait(60)
+    assert job.error.startswith("Opening x.csv failed: the file is damaged, or asks for more memory than")
 
 
 def test_cancel_kills_job_and_its_children(jobs, tmp_path):

@@ -65,7 +65,7 @@ def text(shown: str) -> str:
 
 def test_summary_shows_counts_evidence_and_problems(settings, state):
     shown = text(summary_html(settings, state))
-    for words in ("60 rows", "59 usable", "1 exact duplicate", "cannot be used: no answer (row 7)"):
+    for words in ("60 rows", "59 usable", "exact duplicate", "cannot be used: no answer (row 7)"):
         assert words in shown
     assert "No dataset is open" in summary_html(settings, PageState().model_dump())
 

@@ -121,7 +121,7 @@ def test_same_start_again_at_once_is_a_double_click_and_starts_nothing(ready, mo
 def test_start_beyond_a_quota_raises_and_ends_the_stage(do, a_run, monkeypatch):
     a_run()
     monkeypatch.setenv("STUDIO_QUOTA_RUNS", "1")
-    shown = refused(do.start(False, False, **VALUES), StudioError, "1 are allowed")
+    shown = refused(do.start(False, False, **VALUES), StudioError, "the limit is 1")
     assert shown["stage"] == shown["starting"] == ""
 
 

@@ -44,7 +44,7 @@ def test_detect_offers_paired_turns_first(rows):
 
 
 def test_paired_lists_of_different_lengths_are_refused_with_numbers():
-    with pytest.raises(UnusableRow, match="2 questions and 1 answers"):
+    with pytest.raises(UnusableRow, match="2 questions and 1 answer; expected the same number of each"):
         Reading(format="paired").parse({"questions": ["a", "b"], "answers": ["c"]})
 
 

@@ -94,3 +94,9 @@ def test_metadata_that_names_no_classes_changes_nothing(tmp_path, metadata):
     pq.write_table(table, tmp_path / "rows.parquet")
     found, notes = read(tmp_path / "rows.parquet")
     assert ([row.get("label") for row in found], notes) == ([1, 0, None], [])
+
+
+def test_viewer_features_without_a_name_are_passed_over(tmp_path):
+    features = [3, {"name": {"a": 1}}, {"type": "label"}]
+    rows, notes = read_json(tmp_path, {"features": features, "rows": [{"row_idx": 0, "row": ROWS[0]}]})
+    assert (rows, notes) == ([ROWS[0]], [])

@@ -137,7 +137,7 @@ def test_read_parquet_leaves_out_and_counts_what_python_cannot_hold(tmp_path, na
     assert rows == [{"prompt": "Why?", "odd": None}]
     assert len(notes) == 1
     assert "'odd' holds values that cannot be read" in notes[0]
-    assert "1 are left out" in notes[0]
+    assert "1 value is left out" in notes[0]
 
 
 @pytest.mark.parametrize(

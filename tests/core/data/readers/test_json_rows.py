@@ -190,7 +190,7 @@ def test_read_lists_per_line_below_names_is_a_table(tmp_path):
     assert [(r.line, r.row) for r in found] == [
         (2, {"question": "How?", "answer": "So."}), (3, None), (4, {"question": "When?", "answer": None}), (5, None),
     ]  # fmt: skip
-    assert found[1].trouble == "has 1 cells, the first list has 2 names"
+    assert found[1].trouble == "has 1 cell, the first list has 2 names"
     assert found[3].trouble == "repeats the names of the columns"
 
 

@@ -50,7 +50,7 @@ def test_read_csv_reports_ragged_rows_by_line(tmp_path):
     found = read(tmp_path, 'a,b\n1,"two\nlines"\n1\n1,2,3\n4,5\n')
     assert [(r.line, r.row, r.trouble) for r in found] == [
         (2, {"a": "1", "b": "two\nlines"}, ""),
-        (4, None, "has 1 columns, the header has 2"),
+        (4, None, "has 1 column, the header has 2"),
         (5, None, "has 3 columns, the header has 2"),
         (6, {"a": "4", "b": "5"}, ""),
     ]
