@@ -11,6 +11,7 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 from core.errors import StudioError
 from core.settings import Settings, on_space
 from core.system.fast_imports import disable_compiler, pause_gc
+from core.system.shared_imports import share_first_import
 from core.system.streams import escape_controls_of_logs, escape_unprintable
 
 
@@ -30,6 +31,7 @@ def main() -> int:
     """Serve the page and return the exit status: 2 for an error that the user can fix."""
     options = parse_arguments()
     disable_compiler()
+    share_first_import()
     escape_unprintable()
     escape_controls_of_logs()
     try:

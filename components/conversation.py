@@ -67,8 +67,8 @@ def chips_html(
 
     Args:
         chips: Number, label and whether it is a warning, of each fact.
-        targets: Id of an element by the title with which a label names it in quotation marks, “Title”. Such a fact is
-            a button, which `static/open_target.js` lets focus that element.
+        targets: Ids of elements by their titles. A fact whose label has such a title in quotation marks, “Title”, is a
+            button, and a click on it focuses the element (`static/open_target.js`).
         box: Id of the accordion that holds these elements, which is opened first.
     """
     named = {f"“{title}”": target for title, target in (targets or {}).items()}

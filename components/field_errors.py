@@ -2,7 +2,8 @@
 
 The component itself shows nothing. Its value names the fields and their elements, by default those of
 `components.model_form`. The script marks them, sets `aria-invalid`, and scrolls to the first and focuses it.
-A mark goes when the user edits its field. A field that is hidden is marked as soon as the page shows it.
+A mark goes when the user edits its field. With `focus`, a field that is still hidden is marked as soon as the page
+shows it, if that is within three seconds.
 """
 
 import time

@@ -20,15 +20,17 @@ Tone = Literal["better", "worse", "unclear"]
 
 @dataclass(frozen=True)
 class Interval:
-    """A difference and its interval on a row's scale; to the right is better, or more if neither is better.
+    """A difference and its interval on a row's scale.
+
+    A value on the right is better; if neither direction of the measure is better, it is higher.
 
     Attributes:
         value: The difference.
         low: Lower end of the interval.
         high: Upper end of the interval.
         extent: The scale goes from -extent to extent.
-        is_judged: Whether the side of zero can be called better or worse: not if neither direction of the measure is
-            better, or if a test does not confirm the difference.
+        is_judged: Whether the side of zero can be called better or worse. It cannot if neither direction of the measure
+            is better, or if a test does not confirm the difference.
     """
 
     value: float

@@ -175,7 +175,7 @@ def _follow_open_tab(tabs: gr.Tabs, demo: gr.Blocks, timers: dict[str, gr.Timer]
     """
     # The event of each tab, because that of `tabs` comes only from a click: a button that opens a tab sends none.
     for tab in tabs.children:
-        # In the browser, where two tabs that are opened one after the other cannot overtake each other.
+        # This runs in the browser, where two tabs that are opened one after the other cannot overtake each other.
         active = [{"__type__": "update", "active": tab.label == label} for label in timers]
         tab.select(None, outputs=list(timers.values()), js=f"() => {json.dumps(active)}")
     gr.on([tab.select for tab in tabs.children], None, js=read_static("address_of_tab.js"))

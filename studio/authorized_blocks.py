@@ -82,10 +82,10 @@ class AuthorizedBlocks(gr.Blocks):
         return self.access.who(session, user, cookie[:_MAX_COOKIE_CHARACTERS])
 
     def owns_session(self, session_hash: str | None, caller: Caller) -> bool:
-        """Return whether a session belongs to the caller; an unused one is assigned to it.
+        """Return whether a session belongs to the caller; an unused session is assigned to them.
 
         Sessions of a browser in which the caller has signed in are reassigned, because its page is still open. Signing
-        out gives none back.
+        out reassigns none.
         """
         if not session_hash:
             return True
@@ -114,7 +114,7 @@ class AuthorizedBlocks(gr.Blocks):
         """Check that the caller may call the function in this session.
 
         Raises:
-            StudioError: It may not.
+            StudioError: The caller may not.
         """
         for_visitors = getattr(function.fn, "for_visitors", None)
         if for_visitors is None or caller.role is Role.SIGNED_OUT:
@@ -150,7 +150,7 @@ class AuthorizedBlocks(gr.Blocks):
             refusal.visible = not {kind for _, kind in function.targets} <= _AUTOMATIC_EVENTS
             _set_status(raw, 403)
             log_event("refused", call=function.api_name, caller=caller.name, why=str(error))
-            # Gradio calls it when a page has gone, for example after signing out: its refusal has no reader.
+            # Gradio calls unload events when a page has gone, for example after signing out. Nobody reads a refusal.
             if raw is not None and path_of(raw).startswith(HEARTBEAT_PREFIX):
                 return {"data": [], "is_generating": False, "duration": 0, "average_duration": 0}
             raise refusal from error
@@ -184,7 +184,7 @@ class AuthorizedBlocks(gr.Blocks):
         """Check that a visitor's call names no file that was not made for them; Gradio lets exported ones pass.
 
         Raises:
-            StudioError: It does.
+            StudioError: The call names such a file, or a path that is too long.
         """
         paths = _file_paths(inputs)
         # Gradio resolves the paths in the event loop, in a time that grows with the square of their length.
@@ -265,7 +265,7 @@ def check_no_urls(inputs: Any) -> None:
     """Check that no file among the inputs would have to be fetched from another server.
 
     Raises:
-        StudioError: One would.
+        StudioError: A file has the address of another server.
     """
     if any(is_http_url_like(path) or "://" in path for path in _file_paths(inputs)):
         raise StudioError("A file on another server was named. Upload the file; nothing is fetched from elsewhere.")

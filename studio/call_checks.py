@@ -17,7 +17,7 @@ END_KEY = "studio.end_reading"
 # Parsing, checking and hashing one part takes 2 to 4 µs of the event loop (an empty list, measured), at this limit
 # 11 ms for a call. The page sends some dozens; 2,000 rows that are ticked at once are the most.
 MAX_PARTS = 5_000
-# A text of JSON; one that is not closed goes to the end. Possessive, so that no input makes it go back.
+# A string in JSON; one that is not closed goes to the end. Possessive, so that no input makes the pattern backtrack.
 _JSON_TEXT = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 _FOREIGN_CALL = "This call is another browser's. Call again."
 
@@ -37,9 +37,9 @@ def check_session(blocks: AuthorizedBlocks, request: Request, path: str, caller:
 
 
 def check_result(blocks: AuthorizedBlocks, request: Request, path: str, caller: Caller) -> None:
-    """Check that a call exists whose result is asked for, and is the caller's.
+    """Check that the call whose result is asked for exists, and is the caller's.
 
-    Gradio notices a missing one after its answer has begun.
+    Gradio would notice a missing call only after it has begun to answer.
 
     Raises:
         RefusalError: There is no such call, or it is another caller's.

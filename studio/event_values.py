@@ -27,7 +27,7 @@ def check_depth(*values: Any) -> None:
     """Check that no value is nested too deeply.
 
     Raises:
-        StudioError: A value is nested too deeply.
+        StudioError: A value is nested more than `MAX_DEPTH` levels deep.
     """
     level: list[Any] = list(values)
     # One level after the other instead of recursion.
@@ -82,7 +82,7 @@ def check_text(*values: Any) -> None:
     """Check that every text can be sent back: half of a surrogate pair has no UTF-8, and breaks the page's stream.
 
     Raises:
-        StudioError: One cannot.
+        StudioError: A text holds half of a surrogate pair.
     """
     pending = list(values)
     while pending:
@@ -119,7 +119,7 @@ def table_value(event: gr.EventData) -> Any:
 
 
 def parse_index(value: Any) -> int | None:
-    """Return the index that a caller sent as a text or a number; None if it is none."""
+    """Return the index that a caller sent as a text or a number; None for anything else."""
     text = str(value)
     # Python takes digits of other scripts for digits, but cannot read all of them, nor thousands of digits.
     return int(text) if text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS else None

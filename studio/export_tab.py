@@ -59,7 +59,8 @@ class ExportActions:
         names = list(run.adapters())
         if not names:
             raise StudioError(f"The run {run.title} has no adapter any more. Choose another one from the list.")
-        # A checkpoint that was chosen stays chosen; the last step follows, as a run in training writes it last.
+        # A checkpoint that was chosen stays chosen. If the newest adapter was chosen, a newer one takes its place:
+        # a run in training writes further ones.
         chosen = kept if kept in names[1:] else names[0]
         adapter = gr.update(choices=names, value=chosen)
         return {"adapter": adapter, "about": _about_html(run, chosen), "download": gr.update(interactive=True)}

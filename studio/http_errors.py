@@ -30,11 +30,12 @@ def answer_invalid(request: Request, error: RequestValidationError) -> Response:
     fields = list(dict.fromkeys(".".join(map(str, each["loc"]))[:_SHOWN_CHARACTERS] for each in found))
     more = f" and {len(fields) - _SHOWN_FIELDS} more" if len(fields) > _SHOWN_FIELDS else ""
     shown = ", ".join(fields[:_SHOWN_FIELDS]) + more
-    return _answer(422, _MALFORMED.format(f"{shown} is missing or has another form than expected"))
+    verbs = "is missing or has" if len(fields) == 1 else "are missing or have"
+    return _answer(422, _MALFORMED.format(f"{shown} {verbs} another form than expected"))
 
 
 def answer_refused(request: Request, error: HTTPException) -> Response:
-    """Answer a request that a route refused; what is a sentence already is passed on."""
+    """Answer a request that a route refused, with a sentence for each of Gradio's and FastAPI's short texts."""
     text = _SENTENCES.get(error.detail, error.detail) if isinstance(error.detail, str) else error.detail
     return _answer(error.status_code, text, error.headers)
 

@@ -181,7 +181,7 @@ class AccessMiddleware:
         scope["headers"] = [(name, value) for name, value in scope["headers"] if name not in dropped]
 
     async def _answer_malformed(self, error: Exception, scope: dict, receive: Callable, answer: Callable) -> None:
-        """Answer 400 where Gradio's routes raised: they do so for requests that the page never sends."""
+        """Answer 400 to a request at which Gradio's routes raised an error; the page never sends such requests."""
         # `repr` escapes control characters and ends of lines.
         path = repr(scope["path"][:_LOGGED_CHARACTERS])[1:-1]
         print(masked(f"{scope['method']} {path}: {error!r}"[:600]), file=sys.stderr)
@@ -190,7 +190,7 @@ class AccessMiddleware:
         if scope["path"] in (_OAUTH_START, _OAUTH_CALLBACK):
             await PlainTextResponse(_OAUTH_FAILED, 400)(scope, receive, answer)
             return
-        text = f"The page never sends such a request ({type(error).__name__})."
+        text = f"The page never sends such a request ({type(error).__name__}). Send what docs/api.md lists."
         await JSONResponse({"error": text}, 400)(scope, receive, answer)
 
     def _tries_password(self, scope: dict) -> bool:
@@ -259,7 +259,7 @@ class AccessMiddleware:
 
 async def _refuse(refusal: RefusalError, scope: dict, receive: Callable, answer: Callable) -> None:
     log_event("refused", path=scope["path"][:_LOGGED_CHARACTERS], status=refusal.status, why=refusal.reason)
-    # Where a request ends is unclear after these, so that the rest of its body could be read as a next one.
+    # After these it is not clear where the request ends: the rest of its body could be read as the next request.
     headers = {"connection": "close"} if refusal.status in (400, 413) else None
     await JSONResponse({"error": refusal.reason}, refusal.status, headers)(scope, receive, answer)
 

@@ -15,7 +15,7 @@ from studio.addresses import is_private_address
 _HOST = re.compile(r"(?:[\w.~-]*|\[[\da-f:.]+\])(?::\d{1,5})?", re.ASCII | re.IGNORECASE)
 # Linux has the same limit (PATH_MAX). Resolving a path takes a time that grows with the square of its length.
 MAX_PATH_CHARACTERS = 4_096
-# A sign-in returns with about 1,000.
+# The address to which a sign-in returns has about 1,000.
 _MAX_QUERY_BYTES = 8_192
 # Empty, "." and ".." segments, what is encoded twice, and the separator of another system.
 _OTHER_SPELLING = re.compile(r"//|/\.{1,2}(?:/|$)|[%\\]")
@@ -96,7 +96,7 @@ def declared_bytes(scope: dict) -> int | None:
 
 
 def check_spelling(path: str) -> None:
-    """Check that a path is spelled as the page does; other spellings of one address would be kept as many.
+    """Check that a path is spelled as the page spells it; each other spelling would be cached as an address of its own.
 
     Raises:
         RefusalError: The path is spelled in another way.

@@ -55,7 +55,7 @@ class RequestLimits:
         """Return the whole body of a request.
 
         Args:
-            caller: As of `admit`.
+            caller: As for `admit`.
             size: Declared bytes of the body.
             receive: ASGI receive.
 

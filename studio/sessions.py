@@ -46,7 +46,7 @@ class _NoComponents:
 class FairSessions(StateHolder):
     """Gradio's states of all pages, which drops those of visitors first, and of the network with the most.
 
-    Gradio itself drops the page that was used longest ago, so one visitor with many pages could empty all others'.
+    Gradio itself drops the page that was used longest ago, so that many pages of one visitor could displace all others.
     """
 
     def update(self, session_id: str) -> None:

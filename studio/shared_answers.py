@@ -86,7 +86,7 @@ class KeptAnswers:
         return self.answers.get(key)
 
     def keep(self, key: tuple, answer: Answer) -> None:
-        """Keep an answer that is not kept yet."""
+        """Keep an answer that is not kept yet, unless it is larger than `MAX_FILE_BYTES`."""
         if len(answer.body) > MAX_FILE_BYTES:
             return
         self.answers[key] = answer
@@ -234,7 +234,7 @@ def _root_of(scope: dict, headers: Headers) -> Root:
 def _encoding(headers: Headers) -> str:
     """Return the compression that a browser accepts; empty for none.
 
-    As Gradio's own middleware reads it, which would compress anew what is not compressed here.
+    It is read as Gradio's own middleware reads it, which would otherwise compress each answer anew.
     """
     accepted = headers.get("accept-encoding", "")
     return next((name for name in ("br", "gzip") if name in accepted), "")

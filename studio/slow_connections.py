@@ -2,8 +2,8 @@
 
 uvicorn waits for the headers of a request without a limit: a few hundred connections that send a byte now and then use
 up the descriptors of a process, and nobody reaches the page any more. A task in the server's loop looks at all
-connections every second. Those with a request under way are left alone, because the middleware limits these, unless
-their caller does not read: then the answer waits for them, also one that was given up.
+connections every second. It leaves those with a request under way to the middleware, which limits requests, unless the
+caller does not read the answer: after `READ_SECONDS` the connection is closed, even if the request was given up.
 """
 
 import asyncio

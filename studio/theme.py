@@ -47,7 +47,8 @@ _STYLED = (
     conversation, data_table, choice_list, histogram, progress_bar, chart, memory_bar, download, chat_board,
     side_drawer, field_errors, interval_table,
 )  # fmt: skip
-# One file for the page and one per tab. They come last, so that they can override the rules of the components.
+# Files of the page, of the bar above the tabs, and of the tabs. They come last, so that they can override the rules of
+# the components.
 _OWN = (
     "theme.css",
     "journey.css",

@@ -27,6 +27,7 @@ from core.runs.store import RunState, RunStore
 from core.settings import Settings
 from core.system import jobs
 from core.system.fast_imports import disable_compiler
+from core.system.shared_imports import share_first_import
 from tests.helpers import forked_jobs
 from tests.helpers.datasets import copy_bundled
 from tests.helpers.fork_server import ForkServer
@@ -52,6 +53,8 @@ os.environ["STUDIO_EXAMPLE"] = "0"
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 # Every process of the studio does this, too.
 disable_compiler()
+# As the server does.
+share_first_import()
 for name in ("STUDIO_HOME", "STUDIO_MODELS", "STUDIO_EMBEDDED", "STUDIO_PASSWORD", "HF_TOKEN"):
     os.environ.pop(name, None)
 
@@ -154,7 +157,7 @@ def studio(settings: Settings, embedded_model: Path) -> Settings:
 def runs(settings: Settings) -> RunStore:
     """A home with the bundled subset, a model that is only a folder, and no run."""
     copy_bundled(settings)
-    # a config.json is all that makes a folder a local model; nothing is loaded here
+    # A config.json is all that makes a folder a local model; nothing is loaded here.
     model = embedded.folder(settings)
     model.mkdir(parents=True)
     (model / "config.json").write_text('{"model_type": "llama", "max_position_embeddings": 8192}')

@@ -54,7 +54,7 @@ function smooth(points, weight) {
   });
 }
 
-// Positions of at most about `most` ticks at round numbers: 1, 2 or 5 times a power of ten.
+// Positions of ticks, about `most` or fewer, at round numbers: 1, 2 or 5 times a power of ten.
 // whole: whether there is nothing between two whole numbers, as between steps.
 function ticks(low, high, log, most, whole = false) {
   if (log) {

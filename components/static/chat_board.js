@@ -18,7 +18,7 @@ element.addEventListener('click', event => {
 document.addEventListener('keydown', event => {
   if (!element.isConnected || event.ctrlKey || event.metaKey || event.altKey) return;
   if (event.target.closest('input, textarea, [contenteditable]')) return;
-  const button = element.querySelector(`[data-event="vote"][data-key="${event.key}"]`);
+  const button = element.querySelector(`[data-event="vote"][data-key="${CSS.escape(event.key)}"]`);
   if (button && button.offsetParent) { event.preventDefault(); button.click(); }
 });
 // The window is visible again: another page may have changed this conversation meanwhile.

@@ -1,8 +1,8 @@
 // A table of rows: sends clicks and ticks to the server, and keeps scroll position and focus when it is rendered again.
 const events = ['sort_by', 'pick_bar', 'drop_filter', 'open_row', 'tick_row'];
-// State of this browser since the last rendering, which the server may have made before it.
+// State as this browser shows it, which a rendering that the server began earlier must not take back.
 const last = {first: null, top: 0, had: false, open: null, focus: null};
-// Ticks that renderings do not have yet, by key; one that the server has refused is given up.
+// Ticks that renderings do not have yet, by key; after GIVE_UP_MS the server has refused a tick.
 const sent = new Map(), GIVE_UP_MS = 10000;
 const boxes = () => [...element.querySelectorAll('tbody input[data-event="tick_row"]')];
 function mark(row) {

@@ -1,7 +1,7 @@
 // Marks the fields of a form that have an error.
 //
 // value: {fields: [{name, element, text}], level: "problem" | "warning", focus, at}
-// The id of a sentence that is added is that of the field's element, and "-error".
+// A sentence that is added has the id of the field's element, with "-error" appended.
 
 const WAIT_MS = 3000;
 const marked = new Map();
@@ -73,7 +73,9 @@ function keep({fields, level}) {
   const names = new Set(fields.map(field => field.name));
   for (const name of [...marked.keys()]) if (!names.has(name)) unmark(name);
   for (const field of fields) {
-    const block = marked.has(field.name) ? null : shown(field.element);
+    // A sentence may name the value of another field, which has changed.
+    const isMarked = marked.get(field.name)?.note.textContent === field.text;
+    const block = isMarked ? null : shown(field.element);
     if (block) mark(block, field, level);
   }
 }

@@ -9,7 +9,7 @@ function setOpen(open) {
   button()?.setAttribute('aria-expanded', open);
 }
 
-// The control that opened the drawer gets the focus back: its button, or for a drawer without one what was pressed.
+// The control that opened the drawer gets the focus back: its button or, if it has none, the control that had the focus.
 let opener = null;
 
 function close() {

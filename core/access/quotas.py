@@ -74,7 +74,7 @@ def check_free_disk(settings: Settings, quotas: Quotas) -> None:
     """Check that the disk has the free space that the quota requires.
 
     Raises:
-        StudioError: It has less.
+        StudioError: The disk has less free space.
     """
     free = shutil.disk_usage(settings.home).free / GIB
     if free < quotas.free_gib:

@@ -123,7 +123,7 @@ def string_literals(template: str) -> tuple[str, ...]:
     """Return the string literals in the code of a template, which it may search for in a content, longest first.
 
     Raises:
-        TemplateError: There are too many.
+        TemplateError: There are too many literals.
     """
     from jinja2 import Environment
 

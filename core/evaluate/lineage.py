@@ -1,6 +1,6 @@
 """Lineage of the lanes of an evaluation: which of its runs was duplicated from which other one.
 
-A run that was made by "Duplicate and change" or "Train again with this" stores its parent, and a verdict compares it
+A run that was made by "Duplicate and change" or "Train this model again" stores its parent, and a verdict compares it
 with that one, because the question is then whether the change has helped.
 """
 

@@ -57,7 +57,7 @@ def load_config(model: Model) -> Any:
     """Return a model's `PretrainedConfig`, whose sizes are within their bounds.
 
     Raises:
-        StudioError: They are not.
+        StudioError: As in `check_config`.
     """
     from transformers import AutoConfig
 

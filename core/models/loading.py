@@ -169,7 +169,7 @@ def check_missing(model: Model, missing: list[str]) -> None:
         missing: Names of the weights that they lack.
 
     Raises:
-        StudioError: They lack some.
+        StudioError: The files lack weights.
     """
     if missing:
         raise StudioError(

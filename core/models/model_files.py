@@ -64,7 +64,7 @@ def check_weights(model: Model, config: Any, architecture: Any) -> None:
         architecture: transformers' auto class that is loaded.
 
     Raises:
-        StudioError: They are not.
+        StudioError: The files are too small.
     """
     import torch
     from transformers.utils import cached_file
@@ -93,7 +93,7 @@ def check_attention(model: Model, config: Any) -> None:
         config: Its `PretrainedConfig`.
 
     Raises:
-        StudioError: It names one.
+        StudioError: The config names such an attention.
     """
     from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 

@@ -58,7 +58,7 @@ def parse_sampling(values: dict[str, Any]) -> Sampling:
     """Return the settings that a form gives.
 
     Raises:
-        StudioError: A setting is wrong. It names each one and where its field is, because the form may be folded away.
+        StudioError: A setting is wrong. The error names each and where its field is, because the form may be hidden.
     """
     titles = {name: f"{field.title} (under Settings)" for name, field in Sampling.model_fields.items()}
     if empty := [titles[name] for name, value in values.items() if value is None]:

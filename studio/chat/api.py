@@ -45,8 +45,14 @@ def build_chat_call(engine: Engine) -> Callable[..., list[dict[str, Any]]]:
 
 
 def _parse_lane(name: object) -> str | None:
-    """Return the adapter's key of a lane: "base", "RUN" (its final adapter) or "RUN/ADAPTER"."""
+    """Return the key of the adapter that a lane names: "base", "RUN" (its final adapter) or "RUN/ADAPTER".
+
+    Raises:
+        StudioError: The lane names no run, or an adapter of the base.
+    """
     run, _, adapter = str(name).partition("/")
+    if not run or (run == BASE and adapter):
+        raise StudioError(f'There is no lane {str(name)[:80]!r}. Send "base", "RUN", or "RUN/ADAPTER" of a run.')
     return adapter_key("" if run == BASE else run, adapter or "final")
 
 

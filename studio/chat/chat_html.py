@@ -14,6 +14,7 @@ from components.text_differences import MAX_COMPARED_PIECES, Marked, differences
 from core.chat.conversation import Conversation, LaneChoice, Turn
 from core.chat.types import END_LABELS, Generation, GenerationResult
 from core.chat.votes import Tally, contender_name
+from core.system.counting import counted
 from studio.chat.in_progress import AnswersInProgress
 from studio.html import render
 
@@ -212,13 +213,15 @@ def _card_title(turn: Turn, lane: int, position: int, choice: LaneChoice, titles
 
 
 def _facts(answer: GenerationResult | Generation) -> str:
+    tokens = counted(answer.tokens, "token")
+    # The time counts from Send on, because the reader has waited since then.
+    seconds = answer.waited_seconds + answer.first_token_seconds
     if answer.labels:
-        return f"{answer.tokens} tokens read · after {answer.waited_seconds + answer.first_token_seconds:.1f} s"
+        return f"{tokens} read · after {seconds:.1f} s"
     speed = answer.tokens_per_second
     facts = [
-        f"{answer.tokens} tokens",
-        # The time counts from Send on, because the reader has waited since then.
-        f"first after {answer.waited_seconds + answer.first_token_seconds:.1f} s",
+        tokens,
+        f"first after {seconds:.1f} s",
         f"{speed:.{0 if speed >= 10 else 1}f} tokens/s",
         END_LABELS[answer.end],
     ]

@@ -53,7 +53,7 @@ class Conversations:
         return found
 
     def load(self, chat_id: str) -> Conversation | None:
-        """Return a conversation from disk, or a visitor's without an answer; None if there is none with this id."""
+        """Return a conversation from disk, or a visitor's draft from memory; None if there is none with this id."""
         try:
             return self._drafts.find(chat_id) or (conversation.load(self.settings, chat_id) if chat_id else None)
         except StudioError:
@@ -67,7 +67,7 @@ class Conversations:
         """
         if chat.is_visitors and not chat.has_answers:
             self._drafts.save(chat)
-            # Its first answer ended in an error, and the question was taken back.
+            # It has a file if its first answer ended in an error, and the question was taken back.
             conversation.delete(self.settings, chat.id)
             return
         conversation.save(self.settings, chat)

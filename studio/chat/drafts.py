@@ -50,7 +50,7 @@ class Drafts:
                 self._remove(old)
             if self._bytes > _MAX_BYTES_OF_ALL:
                 ages = {one: age for age, one in enumerate(self._texts)}
-                # Some at a time, because finding them looks at all.
+                # A tenth at a time, because each search looks at all drafts.
                 for old in surplus(ages, _owner_of, ages.__getitem__, _MAX_OF_A_VISITOR, len(ages) * 9 // 10):
                     self._remove(old)
 

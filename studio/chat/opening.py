@@ -37,7 +37,7 @@ class ChatOpening:
     def compare_with_base(self, run_id: str, chat_id: str, my_chats: str, show: list[str]) -> Updates:
         """Let a run answer beside its base model: in a new conversation if this one has answers of other models.
 
-        Its first questions would otherwise be answered as if they went on from the earlier ones.
+        Otherwise the run would answer the next question as if it continued the earlier ones.
 
         Args:
             run_id: The run.

@@ -43,7 +43,7 @@ class Suggestions:
         self._questions = functools.lru_cache(maxsize=_CACHED_SUBSETS)(self._read_questions)
 
     def suggest(self, chat_id: str) -> Updates:
-        """Offer random questions from the held-out rows of a lane's run, or of the bundled data without a run.
+        """Offer random questions from the held-out rows of a lane's run, or of the bundled data if no lane has one.
 
         Returns:
             `suggestions`: the list to click; `suggested`: pairs of question and reference answer, in its order;
@@ -82,7 +82,7 @@ class Suggestions:
         return _CONVERTING_NOTE if is_unprepared else _LOADING_NOTE
 
     def held_out_questions(self, subset_name: str) -> list[tuple[str, str]]:
-        """Return question and answer of each held-out row that begins with both, of `MAX_SUGGESTED_CHARACTERS`."""
+        """Return question and answer of the held-out rows that begin with both, within `MAX_SUGGESTED_CHARACTERS`."""
         try:
             # Also checks that the caller may see the subset.
             found = subset.find(self.settings, subset_name)

@@ -166,7 +166,7 @@ def connect_losses(do: RowLosses, widgets: RowLossesWidgets, state: TabState, de
 def connect_create(
     do: CreateSubset, create: CreateSubsetWidgets, sql: SqlWidgets, outputs: dict[str, gr.blocks.Block], state: TabState
 ) -> None:
-    """Connect the form that creates a subset, its name and description, and the buttons that create one otherwise.
+    """Connect the form that creates a subset, with its name and description, and the other ways to create one.
 
     Args:
         do: The handlers.
@@ -238,7 +238,7 @@ def connect_export(
 
 
 def _connect_export_lists(do: ExportSubset, export: ExportSubsetWidgets, results: dict[str, gr.blocks.Block]) -> None:
-    """Connect what follows from the chosen subsets: descriptions, and the result of the last export goes."""
+    """Connect the chosen subsets to their descriptions; another choice hides the result of the last export."""
     connect(export.subset.change, do.describe, {"name": export.subset}, {"subset_text": export.subset_text}, **PRIVATE)
     for widget in (export.subset, export.form, export.kinds):
         connect(widget.input, do.hide_result, outputs=results, **PRIVATE)

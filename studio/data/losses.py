@@ -91,7 +91,7 @@ class RowLosses:
         page = parse_state(state)
         data, reading = page.find_dataset(self.settings), page.effective_reading(self.settings)
         source = self._source(page, chosen)
-        # Refused before the job starts where the rows are not the run's.
+        # If the rows are not the run's, this raises before the job starts.
         rows = plan(self.runs, data, reading, source).rows
         kind = f"losses/{data.id}/{source.key}"
         if (other := self.jobs.running("losses")) and other.kind != kind:

@@ -32,7 +32,7 @@ from core.data.report import (
 from core.data.table import Dataset
 from core.errors import StudioError
 from core.settings import Settings
-from core.system.counting import verb_for
+from core.system.counting import counted, verb_for
 from core.system.jobs import Job, Jobs
 from core.system.markdown import plain
 from studio.data.page_state import PageState, State, parse_state
@@ -247,9 +247,10 @@ class ReadingForm:
             for column in found[:MAX_LISTED_COLUMNS]
         ]
         more = len(found) - len(listed)
-        rest = f"{more:,} more columns are not shown; name them under “Other columns”. " if more > 0 else ""
+        columns = counted(more, "more column is", "more columns are")
+        rest = f"{columns} not shown; name them under “Other columns”. " if more > 0 else ""
         unread = sum(column.use is None for column in found)
-        title = f"{unread:,} column{'s' * (unread != 1)} not used" if unread else "Other columns"
+        title = f"{counted(unread, 'column')} not used" if unread else "Other columns"
         return choices_html(title, listed, _USES, rest + _USES_HELP)
 
     def use_columns(self, extra: str, changes: Any) -> dict[str, Any]:
@@ -287,7 +288,7 @@ def _notify(data: Dataset, parsed: ParsedDataset) -> None:
 
 def _note(column: ColumnUse) -> str:
     """Return in how many rows a column is filled, and its kind unless it is text."""
-    rows = "" if column.rows is None else f"{column.rows:,} row{'s' * (column.rows != 1)}"
+    rows = "" if column.rows is None else counted(column.rows, "row")
     kind = "" if column.is_text else "list or object" if column.kind == "nested" else column.kind
     return ", ".join(part for part in (rows, kind) if part)
 

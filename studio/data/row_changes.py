@@ -36,7 +36,7 @@ def changes_of(page: PageState, changes: Changes | None) -> RowChanges:
     """Return the changes of the chosen dataset.
 
     Raises:
-        pydantic.ValidationError: A page does not keep such changes.
+        pydantic.ValidationError: The changes have another form than those that a page keeps.
     """
     return _BY_DATASET.validate_python(changes or {}).get(page.dataset or "", RowChanges())
 

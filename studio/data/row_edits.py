@@ -104,13 +104,13 @@ class RowEdits:
 
     def show(self, state: State, opened: int | None, changes: Changes) -> dict[str, Any]:
         """Show how many rows are changed, and what the buttons do to the open row."""
+        if not roles.caller().is_owner:
+            # For a visitor these buttons are disabled (studio/header.py), and stay as they are.
+            return {}
         page: PageState = parse_state(state)
         found = changes_of(page, changes)
         words = found.describe()
         chip = chips_html([("Changes:", f"{words}. “Create subset” saves them; the source stays as it is.", False)])
-        if not roles.caller().is_owner:
-            # A visitor's buttons are labelled as for the owner only.
-            return {}
         return {
             "changes_text": chip if words else "",
             "discard": gr.update(visible=bool(words)),

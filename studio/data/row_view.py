@@ -6,6 +6,7 @@ from components.conversation import chips_html, conversation_html, empty_html, r
 from core.data.tokens import Renderer, TemplateError
 from core.models import catalogue
 from core.settings import Settings
+from core.system.counting import noun_for
 from studio.data.page_state import PageState, State, parse_state
 from studio.data.reading_widgets import FORM_ID, TARGETS
 from studio.data.row_changes import RowChanges
@@ -75,7 +76,7 @@ def tokens_view_html(settings: Settings, page: PageState, messages: list[dict[st
     chips = [
         *chips,
         (f"{rendered.length:,}", f"tokens for {page.model}, {renderer.template_name}", False),
-        (f"{rendered.loss_tokens:,}", "carry loss (colored)", False),
+        (f"{rendered.loss_tokens:,}", f"{noun_for(rendered.loss_tokens, 'carries', 'carry')} loss (colored)", False),
         *(("⚠", note, True) for note in rendered.notes),
     ]
     if rendered.length > page.max_length:

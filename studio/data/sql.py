@@ -8,6 +8,7 @@ import gradio as gr
 from core.data import sql_box
 from core.errors import StudioError
 from core.settings import Settings
+from core.system.counting import counted
 from studio.data.page_state import State, parse_state
 from studio.html import render
 
@@ -30,9 +31,9 @@ class SqlQuery:
         """Run one SELECT over the rows of the chosen dataset."""
         answer = sql_box.run_select(parse_state(state).open_rows(self.settings), check_sql(sql))
         count = len(answer.rows)
-        counted = f"The first {count:,} rows" if answer.has_more else f"{count:,} row{'s' * (count != 1)}"
+        text = f"The first {count:,} rows" if answer.has_more else counted(count, "row")
         table = gr.update(value={"headers": answer.columns, "data": answer.rows}, visible=True)
-        return {"result": table, "result_text": counted}
+        return {"result": table, "result_text": text}
 
     def columns(self, state: State) -> dict[str, Any]:
         """Return the update of the list of columns that a query can name."""

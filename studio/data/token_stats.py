@@ -102,11 +102,11 @@ class TokenStats:
             return empty_html("Open a dataset first.")
         path = page.token_counts_file(self.settings)
         if path is None:
-            rows = page.find_dataset(self.settings).rows
+            rows = counted(page.find_dataset(self.settings).rows, "row is", "rows are")
             start = roles.text_for_caller(
                 "Press “Count tokens” to see", "Once the owner has counted the tokens, this shows"
             )
-            return empty_html(f"{start} how long the {rows:,} rows are for {page.model}, and which are truncated.")
+            return empty_html(f"{start} how long the {rows} for {page.model}, and what is truncated.")
         # None stands for all rows, which saves a query.
         chosen = page.open_rows(self.settings).row_numbers(page.view) if page.view.describe() else None
         found = lengths.summarize(path, page.max_length, page.batch, chosen)

@@ -1,4 +1,4 @@
-"""One page of an evaluation's answers: the rows of a selection, and the words above the table that say which."""
+"""One page of an evaluation's answers: the rows of a selection, and the controls above the table that name it."""
 
 from typing import Any
 

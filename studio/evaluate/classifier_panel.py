@@ -83,7 +83,7 @@ class ClassifierWidgets(NamedTuple):
 def build_classifier_panel() -> ClassifierWidgets:
     """Build the panel in the open layout."""
     with gr.Accordion("Classifiers", open=False, visible=False, elem_id="evaluate-classifiers") as panel:
-        run = gr.Dropdown(label="Classifier", info="A run with the Task classify.", elem_id="classifier-run")
+        run = gr.Dropdown(label="Classifier", info="A run whose task is “classify”.", elem_id="classifier-run")
         start = gr.Button("Classify the same prompts", size="sm", elem_id="classifier-start")
         bar = build_progress_bar("classifier-progress")
         classified = gr.HTML(elem_id="evaluate-classified", padding=False)

@@ -16,7 +16,7 @@ from core.evaluate.prompts import Prompt
 from core.evaluate.scores import Scores
 from core.evaluate.store import ACTIVE, EvaluationState
 from core.runs.progress import duration
-from core.system.counting import counted
+from core.system.counting import counted, noun_for
 from studio.html import render
 
 # Characters of a text that a cell of the table shows.
@@ -87,7 +87,7 @@ def metrics_html(titles: list[str], answers: AnswerReader, scores: Scores | None
         scores: The scores of all answers; None while the evaluation runs.
     """
     lanes = [result.format_metrics(metrics, scores, lane) for lane, metrics in enumerate(answers.metrics)]
-    # A metric may exist for some lanes only, in the order in which the lanes first have it.
+    # A metric may exist for some lanes only. The rows are in the order in which the lanes first have them.
     names = list(dict.fromkeys(name for metrics in lanes for name in metrics))
     rows = [(name, [metrics.get(name, "–") for metrics in lanes]) for name in names]
     notes = scores.notes if scores else ()
@@ -142,7 +142,8 @@ def prompt_html(
     for lane, (title, line) in enumerate(lanes):
         if line is None:
             continue
-        facts = [(title, "", False), (f"{line['tokens']:,}", f"tokens, {END_LABELS[line['end']]}", False)]
+        tokens = noun_for(line["tokens"], "token")
+        facts = [(title, "", False), (f"{line['tokens']:,}", f"{tokens}, {END_LABELS[line['end']]}", False)]
         if line.get("f1") is not None:
             facts.append((METRICS["word_f1"].format(line["f1"]), METRICS["word_f1"].title, False))
         if line["note"]:

@@ -61,7 +61,7 @@ class HarnessActions:
             config = HarnessConfig(**non_empty_values(values))
         except ValidationError as error:
             raise StudioError(sentences(error, lambda name: titles.get(name, name))) from error
-        # At once, and not when the job has loaded its libraries.
+        # Checked here, so that an error is shown at once, and not when the job has loaded its libraries.
         check_installed()
         read_tasks(find_folder(self.store.settings, config.tasks), config)
         evaluation = self.store.find(evaluation_id)

@@ -1,4 +1,4 @@
-"""Difference that the chosen prompts can detect, shown before anything is answered."""
+"""Hint below the form: the smallest difference that the chosen prompts can detect."""
 
 from core.data import subset as subset_store
 from core.errors import StudioError
@@ -49,6 +49,6 @@ class PowerHint:
                 found = subset_store.find(self.store.settings, subset)
                 return {"held-out": found.held_out, "train": found.rows}.get(split or "", found.rows + found.held_out)
         except StudioError:
-            # The run or the subset is gone: starting says so, and the hint has nothing to add.
+            # The run or the subset is gone. Evaluate reports that, and the hint has nothing to add.
             return 0
         return 0

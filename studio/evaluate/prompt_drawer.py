@@ -112,7 +112,7 @@ class PromptDrawer:
         return marked, copied_legend(subset, self.store.runs.titles().get(traces.run, traces.run))
 
     def _lens(self, evaluation: Evaluation) -> LensReader | None:
-        """Return the likelihoods of an evaluation; None if there are none of two lanes."""
+        """Return the likelihoods of an evaluation; None if they were not measured, or there is one lane only."""
         lanes = len(evaluation.config().lanes)
         if lanes < 2 or not file_size(evaluation.lens_file):
             return None

@@ -1,4 +1,4 @@
-"""Choice and order of the answers that an evaluation's table shows: those of a group, or of better or worse rows."""
+"""Selection of the answers that the table shows: those of a group, or those that got better or worse, in order."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -38,7 +38,7 @@ class Selection:
 
     @classmethod
     def parse(cls, value: Mapping[str, Any] | None) -> "Selection":
-        """Return the selection that a page keeps, or one of all rows if it is none."""
+        """Return the selection that a page keeps, or a selection of all rows if it is not valid."""
         try:
             found = cls(**(value or {}))
         except TypeError:

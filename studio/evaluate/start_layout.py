@@ -56,7 +56,7 @@ class StartFormWidgets:
         proposed: The run and the lane that the page itself selected (`StartForm.refresh_choices`).
         errors: Marks invalid fields.
         more: The part with the fields that few need.
-        power: Which difference the chosen prompts can detect.
+        power: The difference that the chosen prompts can detect (`PowerHint`).
     """
 
     fields: dict[str, Component]

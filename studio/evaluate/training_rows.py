@@ -175,7 +175,7 @@ def build_training_rows() -> TrainingRowsWidgets:
     with gr.Row(elem_id="evaluate-rows-actions"):
         hidden = {"size": "sm", "min_width": 150, "visible": False}
         search = gr.Button("Similar training rows", elem_id="evaluate-rows-search", **hidden)
-        again = gr.Button("Train again with this", elem_id="evaluate-again", **hidden)
+        again = gr.Button("Train this model again", elem_id="evaluate-again", **hidden)
     rows = build_data_table("evaluate-rows", "row-shown")
     return TrainingRowsWidgets(lane, search, again, rows, gr.State(None), gr.State(None), gr.State(None), gr.State(""))
 

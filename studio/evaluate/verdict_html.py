@@ -113,7 +113,7 @@ def extent_of(found: PairedDifference) -> float:
 
 
 def difference_interval(metric: Metric, found: PairedDifference, extent: float) -> Interval | None:
-    """Return the interval so that to the right is better; None if there is none."""
+    """Return the interval, mirrored if lower is better, so that the right side is better; None if there is none."""
     if not math.isfinite(found.low):
         return None
     ends = (found.low, found.high)

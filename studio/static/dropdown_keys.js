@@ -8,7 +8,8 @@
   const OPENING = ['Enter', 'ArrowDown', 'ArrowUp'];
   const ELSEWHERE = ['Tab', 'Shift', 'Control', 'Alt', 'AltGraph', 'Meta', 'CapsLock'];
   const IN_THE_TEXT = ['ArrowLeft', 'ArrowRight', 'Home', 'End'];
-  // Whether the person last used a pointer, and the drop-down whose focus was kept from it.
+  // Whether the person last used a pointer; the drop-down that has the focus and was not notified of it; whether `open`
+  // is notifying one now.
   let isPointing = false, withheld = null, isOpening = false;
 
   const combobox = event => event.target instanceof Element && event.target.matches('input[role="combobox"]') && event.target;

@@ -1,7 +1,7 @@
 // Let a toast stay until its own time is over, and let a success end the error of the attempt before.
 //
 // Gradio (6.31) shows toasts of one kind as one group and closes all of it when the time of the first is over: a second
-// error after nine seconds is in sight for one. The timer of a group is known by its source: it closes each message.
+// error after nine seconds is in sight for one second. The timer of a group is known by its source: it closes each message.
 (() => {
   const start = window.setTimeout.bind(window);
   const closes = callback => /\.forEach\(\w+=>\{\w+\.onclose\?\.\(/.test(Function.prototype.toString.call(callback));

@@ -17,8 +17,9 @@ from studio.html import render
 from studio.train.run_view import METRIC_FIELDS
 from studio.train.runs_table import RunsTable, is_column
 
-# The palette of Okabe and Ito, which stays distinct for color-blind readers, without its yellow, which is too pale on
-# white, and with a lighter blue, which is too dim on the dark theme's ground. Four colors between them follow.
+# The palette of Okabe and Ito, which stays distinct for color-blind readers. Its yellow is left out, because it is too
+# pale on white, and its blue is lighter here, because it is too dim on the dark theme's background. Four more colors
+# follow.
 _COLORS = (
     "#1f7fd0",
     "#e69f00",

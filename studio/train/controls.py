@@ -150,8 +150,8 @@ class RunControls:
         again = "Train further" if status == "finished" else "Resume"
         updates["resume"]["value"] = again if run and file_size(run.events_file) else "Start"
         updates["with_form"]["label"] = TRAIN_FURTHER if status == "finished" else WITH_FORM
-        # While the run is stopping, the question stays as the user left it. The update that changes nothing makes a
-        # poll send the next one, which hides the question (`polling.leave_out_known`).
+        # While the run is stopping, the question stays as the user left it. A poll sends only updates that differ from
+        # its last ones, so this one, which changes nothing, lets a later poll hide it (`polling.leave_out_known`).
         return {**updates, "kill_row": gr.update() if status == "stopping" else gr.update(visible=False)}
 
     # Label

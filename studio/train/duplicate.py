@@ -28,7 +28,7 @@ class Duplication:
         return {"parent": parent.model_dump(), **parent.config.model_dump()}
 
     def forget(self) -> dict[str, Any]:
-        """Return that the next run is no copy."""
+        """Drop the parent, so that the next run is no copy."""
         return {"parent": None}
 
     def compare(self, parent: dict[str, Any] | None, **values: Any) -> dict[str, Any]:

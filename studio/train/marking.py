@@ -1,8 +1,8 @@
 """Errors of the settings, shown at their fields.
 
-`parse_config` refuses values with an `InvalidSettingsError`. A handler in `marks_fields` that raises it, or a
-`FindingsError` of the preflight checks, marks the fields before the error ends the call: an exception carries no
-updates of its own.
+`parse_config` refuses values with an `InvalidSettingsError`. If a handler in `marks_fields` raises it, the fields are
+marked before the error ends the call: an exception carries no updates of its own. `studio.train.start` marks the fields
+of a `FindingsError` of the preflight checks in the same way.
 """
 
 import functools

@@ -19,6 +19,7 @@ from core.runs.findings import Finding, FindingsError
 from core.runs.progress import RunProgress, duration
 from core.runs.store import RunStore
 from core.runs.time_estimate import Estimate, TimeEstimates
+from core.system.counting import noun_for
 from studio.handlers import ShownError, info
 from studio.html import render
 from studio.stages import follow_stages
@@ -146,19 +147,19 @@ class Starter:
         return time_html(estimate, bool(config.questions), unknown)
 
 
-def time_html(estimate: Estimate | None, without_samples: bool = False, unknown: str = UNKNOWN_TIME) -> str:
+def time_html(estimate: Estimate | None, has_samples: bool = False, unknown: str = UNKNOWN_TIME) -> str:
     """Return a run's time and what it is derived from.
 
     Args:
         estimate: None if nothing was measured.
-        without_samples: Whether the run also answers sample prompts, whose time is not known.
+        has_samples: Whether the run also answers sample prompts, whose time is not known.
         unknown: Shown if nothing was measured.
     """
     if estimate is None:
         return render("train/start_time", time="", source=unknown)
     differs = f" ({', '.join(estimate.differs)})" if estimate.differs else ""
     source = (estimate.speed.title if estimate.speed.run else "the dry run") + differs
-    more = ", without the sample answers" if without_samples else ""
+    more = ", without the sample answers" if has_samples else ""
     shorten = f" Lower “{TITLES['max_steps']}” to shorten it." if estimate.seconds > _LONG_SECONDS else ""
     source = f"on this machine, measured on {source}{more}.{shorten}"
     return render("train/start_time", time=about(estimate.seconds), source=source)
@@ -190,7 +191,7 @@ def _show_card(error: FindingsError, values: dict[str, Any]) -> dict[str, Any]:
     if error.has_problems:
         title = "Not started: the run would fail"
     else:
-        title = "Not started yet: accept the warning, or change the settings"
+        title = f"Not started yet: accept the {noun_for(len(found), 'warning')}, or change the settings"
     refusal = Refusal(values, "problem", problems) if problems else Refusal(values, "warning", warnings)
     # Warnings are marked once the settings are to be changed.
     marks = {"field_errors": field_errors(FORM, problems)} if problems else {}

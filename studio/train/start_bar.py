@@ -22,7 +22,7 @@ class StartWidgets:
         card: Shows the findings that stopped a start; `findings`, `anyway` and `change` are in it.
         accept_warnings: Not visible; calls over the API set it.
         refusal: The start that was stopped.
-        last: The last start that was not.
+        last: The last start that has queued a run.
     """
 
     start: gr.Button

@@ -12,6 +12,7 @@ from core.models import catalogue
 from core.runs.event_index import EventIndexes
 from core.runs.store import RunStore
 from core.settings import MAX_SLUG
+from core.system.counting import counted
 from studio.handlers import info
 from studio.train.run_html import format_number
 
@@ -37,7 +38,8 @@ class StepRows:
         rows = found.rows
         # A row may occur twice in a step.
         choices = [(f"row {row:,}", row) for row in dict.fromkeys(rows)]
-        facts = [(f"Step {step}", f"trained on {len(rows)} rows, loss {format_number(found.loss, '.4f')}", False)]
+        loss = format_number(found.loss, ".4f")
+        facts = [(f"Step {step}", f"trained on {counted(len(rows), 'row')}, loss {loss}", False)]
         first = choices[0][1] if choices else None
         return {"row": gr.update(choices=choices, value=first, visible=True), "step": chips_html(facts)}
 

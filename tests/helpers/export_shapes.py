@@ -71,7 +71,7 @@ EXPORT_SHAPES: tuple[Shape, ...] = (
           _rows(lambda i: {"id": i, "subject": _n("The printer", i), "description": ASK, "comments": [
               {"author": {"role": "end-user"}, "body": ASK, "public": True},
               {"author": {"role": "agent"}, "body": ANSWER, "public": True}]}),
-          "undecided", asks=("they may be end-user = user, agent = assistant",)),
+          "undecided", asks=("the roles are end-user = user, agent = assistant",)),
     Shape("Reddit posts with trees of comments",
           _rows(lambda i: {"title": _n(ASK, i), "selftext": _n(LONG, i), "comments": [
               {"body": "No idea.", "score": 1, "replies": []}, {"body": ANSWER, "score": 9, "replies": []}]}),
@@ -115,7 +115,7 @@ EXPORT_SHAPES: tuple[Shape, ...] = (
           _rows(lambda i: {"dialogue_id": f"PMUL{i}.json", "turns": [
               {"turn_id": "0", "speaker": "USER", "utterance": _n(ASK, i)},
               {"turn_id": "1", "speaker": "SYSTEM", "utterance": ANSWER}]}),
-          "undecided", asks=("they may be system = assistant",)),
+          "undecided", asks=("the roles are system = assistant",)),
     Shape("A Zendesk export with numbers of authors",
           _rows(lambda i: {"id": i, "requester_id": 7, "comments": [{"author_id": 7, "body": _n(ASK, i)},
                                                                     {"author_id": 5, "body": ANSWER}]}),

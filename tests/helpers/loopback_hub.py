@@ -40,7 +40,7 @@ class LoopbackHub:
         # Large files by SHA-256.
         self.storage: dict[str, bytes] = {}
         self.requests: list[tuple[str, str]] = []
-        # Of the next answer that is long enough.
+        # Where the next answer that is long enough waits, or breaks off.
         self.gate: Gate | None = None
         # Requests that no route answered.
         self.unknown: list[tuple[str, str]] = []

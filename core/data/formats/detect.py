@@ -23,6 +23,7 @@ from core.data.formats.row_doubts import taken_columns
 from core.data.formats.text_proposals import propose_prompts
 from core.data.formats.values import is_missing, nested
 from core.data.listing import list_some, of_first_rows
+from core.system.counting import noun_for
 
 # A format is chosen only if it fits more than this share of the rows that hold text.
 _MAJORITY_SHARE = 0.5
@@ -191,4 +192,5 @@ def _question(found: dict[str, Column], others: list[Proposal], rows: Sequence[R
         convert = "write one column with the question and one with the answer, such as prompt and completion"
         doubt = f"{doubt}; {convert}, if the file has both" if doubt else f"{convert}, or one list of turns"
     reason = f" {doubt[0].upper()}{doubt[1:]}." if doubt else ""
-    return f"no format is certain for the columns {shown}.{reason} Choose how the rows are read"
+    columns = noun_for(len(names), "column")
+    return f"no format is certain for the {columns} {shown}.{reason} Choose how the rows are read"

@@ -71,7 +71,7 @@ def people_doubt(rows: Rows, turns: str, roles: dict[str, Role]) -> str:
     """
     if roles:
         lines = ", ".join(f"{name} = {role}" for name, role in roles.items())
-        return f"the speakers in {turns!r} have no usual roles; they may be {lines}, as in the export of a helpdesk"
+        return f"the speakers in {turns!r} have no usual roles; in the export of a helpdesk, the roles are {lines}"
     if has_usual_speaker(rows, turns):
         return ""
     people = _speakers(rows, turns)

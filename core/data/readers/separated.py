@@ -197,7 +197,7 @@ def _unreadable(
     """Return the row of a record with an error.
 
     Raises:
-        StudioError: It is the header.
+        StudioError: The record is the header.
     """
     if header is None:
         raise StudioError(

@@ -73,7 +73,7 @@ def find_target(store: EvaluationStore, name: str) -> Target:
 
 
 def check_installed() -> None:
-    """Check that the package is there.
+    """Check that the package lm-eval is installed.
 
     Raises:
         StudioError: It is not there.

@@ -95,7 +95,7 @@ def find_folder(settings: Settings, name: str) -> Path:
     """Return a folder of tasks.
 
     Raises:
-        StudioError: There is none of that name.
+        StudioError: There is no folder of that name.
     """
     folder = inside(settings.harness_dir, name, "folder of tasks", links=True)
     if name == EXAMPLE and not folder.exists():

@@ -28,6 +28,9 @@ def test_chat_answers_in_every_lane(parts, tuned):
     (" ", ["base"], {}, "prompt is empty"),
     ("Hi.", ["none-such"], {}, "none-such"),
     ("Hi.", ["../x"], {}, r"\.\."),
+    ("Hi.", ["base/step 5"], {}, "There is no lane 'base/step 5'"),
+    ("Hi.", [""], {}, "There is no lane ''"),
+    ("Hi.", ["/final"], {}, "There is no lane '/final'"),
     ("Hi.", ["base"], {"temperature": 9}, "Temperature"),
     ("Hi.", ["base"], {"heat": 1}, "heat"),
 ])  # fmt: skip

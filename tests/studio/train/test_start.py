@@ -139,7 +139,7 @@ def test_describe_time_without_a_measurement_offers_the_dry_run(do):
 
 def test_time_html_names_the_run_it_is_derived_from_and_what_differs():
     speed = Speed(QLoRAConfig(), 100, 1, 1, run="an-id", title="my <run>")
-    text = ParsedHtml(time_html(Estimate(200, speed, ("rank 8",)), without_samples=True)).text
+    text = ParsedHtml(time_html(Estimate(200, speed, ("rank 8",)), has_samples=True)).text
     expected = "About 3 min on this machine, measured on my <run> (rank 8), without the sample answers."
     assert text.strip() == expected
     assert "Lower" not in text

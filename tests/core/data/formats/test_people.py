@@ -48,7 +48,7 @@ def test_detect_helpdesk_offers_the_conversation_with_its_roles(rows, as_text):
         rows = [{key: json.dumps(v) if isinstance(v, list) else v for key, v in row.items()} for row in rows]
     found = detect(rows)
     assert found.reading.format == "undecided"
-    assert "they may be" in found.evidence
+    assert "the roles are" in found.evidence
     messages = found.candidates[0].parse(rows[0])
     assert [(m["role"], m["content"]) for m in messages] == [("user", ASKED[0]), ("assistant", GIVEN[0])]
 
