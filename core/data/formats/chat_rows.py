@@ -24,6 +24,11 @@ _TIME_NAMES = (
     "ts", "timestamp", "time", "date", "datetime", "date_time", "created_at", "created", "sent_at", "sent", "posted_at",
     "send_date", "timestamp_ms",
 )  # fmt: skip
+# Columns that only the messages of a chat have: what is attached to them, and how others reacted.
+_CHAT_NAMES = (
+    "attachments", "reactions", "mentions", "stickers", "embeds", "is_bot", "ispinned", "edited_timestamp",
+    "timestamp_edited", "reply_count", "reply_users", "forwarded_from", "media_type", "client_msg_id",
+)  # fmt: skip
 # The speakers of a chat come back; the authors of articles or reviews hardly do, or their texts are longer.
 _MIN_MESSAGES_PER_SPEAKER = 2
 _MAX_CHARACTERS = 400
@@ -40,10 +45,12 @@ def chat_doubt(rows: Rows, found: Columns) -> str:
     messages = [(_name(row[speaker]), str(row[content])) for row in rows if _has(row, speaker) and _has(row, content)]
     speakers = {name for name, _ in messages}
     turns = sum(one[0] != next_one[0] for one, next_one in itertools.pairwise(messages))
+    # Beside such columns, it is enough that one speaker comes back: in a channel many people write once.
+    is_sure = bool(find_column(list(found), _CHAT_NAMES)) and len(messages) > len(speakers)
     if (
         len(speakers) < 2
-        or len(messages) < _MIN_MESSAGES_PER_SPEAKER * len(speakers)
-        or turns < len(speakers)
+        or (not is_sure and len(messages) < _MIN_MESSAGES_PER_SPEAKER * len(speakers))
+        or turns < len(speakers) - is_sure
         or median(len(text) for _, text in messages) > _MAX_CHARACTERS
     ):
         return ""
