@@ -19,6 +19,7 @@ from core.data.formats.envelopes import find_call, spelled_envelope, tools_promp
 from core.data.formats.label_turns import label_turns
 from core.data.formats.marks import parse_guanaco, parse_llama2, parse_marked
 from core.data.formats.paired import pair_turns
+from core.data.formats.transcripts import is_transcript, parse_transcript
 from core.data.formats.turn_columns import read_conversation, read_opened_conversation, turns_of
 from core.data.formats.turns import is_conversation, is_turn, read_turn, read_turns
 from core.data.formats.values import answer_of, is_missing, nested, text_of
@@ -214,7 +215,8 @@ def _llama2(cells: Cells) -> list[Message]:
 
 
 def _marked(cells: Cells) -> list[Message]:
-    messages = parse_marked(text_of(cells.get("text"), "text", cells.note), cells.note, cells.role)
+    text = text_of(cells.get("text"), "text", cells.note)
+    messages = (parse_transcript if is_transcript(text) else parse_marked)(text, cells.note, cells.role)
     return _with_columns_beside_text(messages, cells)
 
 

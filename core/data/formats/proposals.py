@@ -53,7 +53,7 @@ from core.data.formats.rated_proposals import offer_rated, offer_right, verdict_
 from core.data.formats.reading import get_format
 from core.data.formats.reasoning_columns import is_reasoning_name, offer_reasoning, reasoning_columns
 from core.data.formats.row_doubts import question_part_doubt, row_doubt, taken_columns
-from core.data.formats.speaker_proposals import propose_unnamed
+from core.data.formats.speaker_proposals import propose_transcripts, propose_unnamed
 from core.data.formats.text_proposals import propose_labeled, propose_marked, propose_plain
 from core.data.formats.turn_proposals import propose_trees, propose_turns
 from core.data.formats.turns import is_conversation, is_turn
@@ -107,6 +107,7 @@ def _all_proposals(rows: Rows, found: Columns, choices: list[Proposal]) -> Itera
         propose_titled,
         propose_unnamed,
         propose_marked,
+        propose_transcripts,
         propose_labeled_pairs,
         propose_named_pairs,
         propose_labeled,

@@ -7,6 +7,8 @@ import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 
+from core.data.formats.transcripts import is_transcript
+
 _MIN_TEXTS = 3
 # Characters of a text that are judged.
 _SURVEYED_CHARACTERS = 20_000
@@ -60,6 +62,11 @@ def layout_doubt(texts: Sequence[str]) -> str:
         ),
     )
     tests += (
+        (
+            is_transcript,
+            "the texts are transcripts, whose lines begin with their speaker; read them as text with turn marks, and "
+            "name each role under Roles",
+        ),
         (
             lambda text: _GIFT.match(text) is not None or _AIKEN.search(text) is not None,
             "the texts are questions with choices, as in a quiz of Moodle (GIFT or Aiken); write them as columns with "

@@ -50,4 +50,6 @@ def test_other_second_lines_are_rows(tmp_path, name):
 def test_line_that_may_name_the_columns_below_merged_cells_is_quoted(tmp_path):
     rows, notes = read(tmp_path, "Kunde,,,Firma,,\nName,Wert,Sprache,Wert,Autor,Zahl\n" + ROWS)
     assert len(rows) == 3
-    assert any("'Name, Wert, Sprache, Wert, Autor, Zahl'" in note and "4 columns have no name" in note for note in notes)
+    assert any(
+        "'Name, Wert, Sprache, Wert, Autor, Zahl'" in note and "4 columns have no name" in note for note in notes
+    )
