@@ -19,6 +19,7 @@ from core.data.formats.envelopes import find_call, spelled_envelope, tools_promp
 from core.data.formats.label_turns import label_turns
 from core.data.formats.marks import parse_guanaco, parse_llama2, parse_marked
 from core.data.formats.paired import pair_turns
+from core.data.formats.steps import is_method_name, steps_text
 from core.data.formats.transcripts import is_transcript, parse_transcript
 from core.data.formats.turn_columns import read_conversation, read_opened_conversation, turns_of
 from core.data.formats.turns import is_conversation, is_turn, read_turn, read_turns
@@ -70,6 +71,8 @@ def _alpaca(cells: Cells) -> list[Message]:
 
 def _answer(value: Any, slot: str, cells: Cells) -> str:
     """Return the text of an answer: the best one of a list, or the certain text inside an object."""
+    if is_method_name(cells.column(slot) or "") and (steps := steps_text(value, slot, cells.note)) is not None:
+        return steps
     if is_answer_list(value, cells.role):
         value = best_answer(value, slot, cells.note)
     value = _spelled_answers(spelled_envelope(value), slot, cells)

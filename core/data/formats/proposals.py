@@ -25,7 +25,7 @@ from core.data.formats.empty_answers import has_no_answers, is_wrong_name
 from core.data.formats.envelopes import find_text, holds_answer
 from core.data.formats.flag_labels import propose_flags
 from core.data.formats.labeled_pairs import propose_labeled_pairs
-from core.data.formats.list_proposals import paired_doubt, propose_lists, propose_paired
+from core.data.formats.list_proposals import paired_doubt, propose_lists, propose_paired, propose_steps
 from core.data.formats.object_fields import (
     annotated_texts,
     common_fields,
@@ -103,6 +103,7 @@ def _all_proposals(rows: Rows, found: Columns, choices: list[Proposal]) -> Itera
         _pairs,
         _fields,
         _annotated,
+        propose_steps,
         propose_worded,
         propose_titled,
         propose_unnamed,

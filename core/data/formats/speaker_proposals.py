@@ -15,6 +15,7 @@ from core.data.formats.object_fields import unfolded
 from core.data.formats.proposal import Columns, Proposal, Rows, count_filled, make_proposal
 from core.data.formats.row_doubts import taken_columns
 from core.data.formats.speaker_order import POSITION_ROLES, SPEAKER_ROLES, find_author_key, identity_of
+from core.data.formats.steps import has_steps
 from core.data.formats.transcripts import is_transcript, likely_roles
 from core.data.formats.turn_order import order_doubt
 from core.data.formats.turn_proposals import propose_turns
@@ -62,8 +63,9 @@ def _message_lists(rows: Rows, found: Columns) -> list[str]:
     for name in found:
         values = [nested(row[name]) for row in rows if name in row and not is_missing(row[name])]
         if values and 2 * sum(map(is_message_list, values)) > len(values):
-            # Answers with flags or scores are chosen from, and are no turns.
-            paths += [] if any(is_answer_list(value, usual_role) for value in values) else [name]
+            # Answers with flags or scores are chosen from, and steps are one text; both are no turns.
+            is_other = has_steps(found, [name]) or any(is_answer_list(value, usual_role) for value in values)
+            paths += [] if is_other else [name]
         elif values and all(isinstance(value, dict) for value in values):
             lists = {key for value in values for key, part in value.items() if is_message_list(part)}
             others = {key for value in values for key, part in value.items() if isinstance(part, (list, dict)) and part}
