@@ -36,7 +36,7 @@ def current_turns(nodes: dict[str, Any], current: Any, note: Note) -> list[dict[
     Raises:
         UnusableRow: A message has no role.
     """
-    if any(len(node.get("children") or []) > 1 for node in nodes.values()):
+    if any(len(_children(node, nodes)) > 1 for node in nodes.values()):
         note("of the branches of a conversation, only the current one is used")
     turns: list[dict[str, Any]] = []
     thoughts: list[str] = []
@@ -46,9 +46,10 @@ def current_turns(nodes: dict[str, Any], current: Any, note: Note) -> list[dict[
         kind = str(content.get("content_type") or "text")
         value = content.get("parts", content.get("text"))
         if kind == "thoughts":
-            thoughts += [str(thought.get("content") or "") for thought in content.get("thoughts") or []]
+            thoughts += _thoughts(content.get("thoughts"))
             continue
-        if is_missing(value) or kind in _REMARKS or (message.get("metadata") or {}).get(_HIDDEN):
+        metadata = message.get("metadata")
+        if is_missing(value) or kind in _REMARKS or (isinstance(metadata, dict) and metadata.get(_HIDDEN)):
             if not is_missing(value):
                 note("messages that the chat does not show are left out")
             continue
@@ -65,23 +66,40 @@ def current_turns(nodes: dict[str, Any], current: Any, note: Note) -> list[dict[
 
 def _path(nodes: dict[str, Any], current: str | None) -> Iterator[dict[str, Any]]:
     """Yield the messages from the root to a node."""
-    name = current if current in nodes else _last_leaf(nodes)
+    name: str | None = current if current in nodes else _last_leaf(nodes)
     path: list[str] = []
-    while name in nodes and name not in path:
+    while name is not None and name not in path:
         path.append(name)
-        name = nodes[name].get("parent")
+        name = _parent(nodes, name)
     for name in reversed(path):
         if isinstance(message := nodes[name]["message"], dict):
             yield message
 
 
 def _last_leaf(nodes: dict[str, Any]) -> str:
-    name = next((name for name, node in nodes.items() if node.get("parent") not in nodes), next(iter(nodes)))
+    name = next((name for name in nodes if _parent(nodes, name) is None), next(iter(nodes)))
     seen: set[str] = set()
-    while name not in seen and (children := [c for c in nodes[name].get("children") or [] if c in nodes]):
+    while name not in seen and (children := _children(nodes[name], nodes)):
         seen.add(name)
         name = children[-1]
     return name
+
+
+def _thoughts(value: Any) -> list[str]:
+    items = value if isinstance(value, list) else []
+    return [str(item.get("content") or "") for item in items if isinstance(item, dict)]
+
+
+def _parent(nodes: dict[str, Any], name: str) -> str | None:
+    """Return the name of the node above another one, or None."""
+    parent = nodes[name].get("parent")
+    return parent if isinstance(parent, str) and parent in nodes else None
+
+
+def _children(node: dict[str, Any], nodes: dict[str, Any]) -> list[str]:
+    """Return the names of the nodes below a node."""
+    children = node.get("children")
+    return [c for c in children if isinstance(c, str) and c in nodes] if isinstance(children, list) else []
 
 
 def _typed(value: Any) -> Any:

@@ -23,7 +23,7 @@ from core.data.formats.steps import is_method_name, steps_text
 from core.data.formats.transcripts import is_transcript, parse_transcript
 from core.data.formats.turn_columns import read_conversation, read_opened_conversation, turns_of
 from core.data.formats.turns import is_conversation, is_turn, read_turn, read_turns
-from core.data.formats.values import answer_of, is_missing, nested, text_of
+from core.data.formats.values import answer_of, is_missing, nested, number_of_text, text_of
 from core.data.formats.verdicts import verdict_of
 
 
@@ -183,13 +183,19 @@ def _tree(cells: Cells) -> list[Message]:
     while node:
         turn = {key: node.get(key) for key in ("role", "text")}
         messages.append(read_turn(turn, cells.note, cells.think, cells.role))
-        replies = [reply for reply in node.get("replies") or [] if isinstance(reply, dict)]
+        below = node.get("replies")
+        replies = [reply for reply in below if isinstance(reply, dict)] if isinstance(below, list) else []
         usable = [reply for reply in replies if not reply.get("deleted") and reply.get("text")]
         if len(replies) > 1:
             cells.note("only the best-ranked reply to each message is used")
         # Rank 0 is the best one; replies without a rank come last.
-        node = min(usable, key=lambda reply: (reply.get("rank") is None, reply.get("rank") or 0), default=None)
+        node = min(usable, key=_rank, default=None)
     return messages
+
+
+def _rank(reply: dict[str, Any]) -> tuple[bool, float]:
+    rank = number_of_text(reply.get("rank"))
+    return rank is None, rank or 0.0
 
 
 def _paired(cells: Cells) -> list[Message]:
