@@ -29,6 +29,7 @@ from core.data.formats.proposal import (
 )
 from core.data.formats.reading import Reading, get_format
 from core.data.formats.text_layouts import layout_doubt
+from core.data.formats.unused_parts import survey_doubt
 from core.data.formats.values import is_missing, number_of_text
 from core.data.listing import list_some
 
@@ -255,6 +256,8 @@ def _missing_part(rows: Rows, found: Columns) -> str:
     if parent and find_column(every, ("role", "from", "author")):
         return f"each row is one message of a tree (column {parent!r}); the file of whole trees can be read"
     if doubt := message_doubt(rows, found) or message_list_doubt(rows, found):
+        return doubt
+    if doubt := survey_doubt(found):
         return doubt
     if question := find_column(
         every, (*QUESTION_NAMES, "user_input", "user_message", "human_message", "question_text")

@@ -1,0 +1,105 @@
+"""Calls of tools, quoted mails, gaps and questions in the header are asked about, and descriptions are answers."""
+
+import pytest
+
+from core.data.formats.detect import detect
+
+QUESTIONS = ["How do tides come about?", "Who keeps the light?", "Why is the sea so salty?", "Name three birds."]
+ANSWERS = ["The moon pulls the water.", "The keeper does, alone.", "Rivers carry salt there.", "Gull, tern and auk."]
+QUOTES = {
+    "Outlook": "-----Original Message-----\nFrom: Ann\nSent: Monday\n\n{}",
+    "Gmail": "On Mon, 2 Mar 2026 at 10:10, Ann <ann@mail.example> wrote:\n> {}",
+    "Thunderbird in German": "Am 02.03.26 um 10:10 schrieb Ann:\n> {}",
+    "a header": "From: Ann Lee\nSent: Monday, March 2\nTo: Bo\n\n{}",
+}
+
+
+def rows_of(**columns):
+    return [{name: values[i] for name, values in columns.items()} for i in range(4)]
+
+
+def asked(rows):
+    found = detect(rows)
+    assert found.reading.format == "undecided", found.evidence
+    return found.evidence
+
+
+@pytest.mark.parametrize(
+    "calls",
+    [
+        {"function_name": ["tide"] * 4, "function_args": ['{"at": 1}'] * 4, "function_result": ["high", "low"] * 2},
+        {"tool_calls": [[{"name": "tide"}]] * 4},
+        {"API response": ["It is high now, at 3 m.", "It is low now, at 1 m."] * 2},
+        {"toolUsed": ["tide", "search", "tide", "tide"]},
+    ],
+)
+def test_calls_beside_question_and_answer_are_asked_about(calls):
+    assert "may hold calls of tools" in asked(rows_of(question=QUESTIONS, answer=ANSWERS, **calls))
+
+
+@pytest.mark.parametrize("beside", [{"tools": ['[{"name": "tide"}]'] * 4}, {"function": ["clerk", "cook"] * 2}])
+def test_other_columns_are_no_calls(beside):
+    assert "calls of tools" not in detect(rows_of(question=QUESTIONS, answer=ANSWERS, **beside)).evidence
+
+
+@pytest.mark.parametrize("quote", QUOTES.values(), ids=QUOTES)
+def test_answers_with_the_quoted_mail_are_asked_about(quote):
+    replies = [f"{answer}\n\n{quote.format(ask)}" for ask, answer in zip(QUESTIONS, ANSWERS, strict=True)]
+    assert "repeats the mail that it answers" in asked(rows_of(question=QUESTIONS, answer=replies))
+
+
+@pytest.mark.parametrize("end", ["> a quotation", "From: the sea", "He wrote: nothing.", "- original message"])
+def test_other_answers_repeat_no_mail(end):
+    found = detect(rows_of(question=QUESTIONS, answer=[f"{answer}\n{end}" for answer in ANSWERS]))
+    assert found.is_sure, found.evidence
+
+
+@pytest.mark.parametrize("names", [("front", "back"), ("Text", "Back Extra"), ("text", "source")])
+def test_gaps_of_cloze_cards_are_asked_about(names):
+    cards = [f"The {{{{c1::{answer}}}}} is what answers {ask}" for ask, answer in zip(QUESTIONS, ANSWERS, strict=True)]
+    assert "gaps such as '{{c1::The moon pulls the water.}}'" in asked(
+        rows_of(**dict(zip(names, (cards, ANSWERS), strict=True)))
+    )
+
+
+@pytest.mark.parametrize(
+    "names", [("What do you like most?", "What should we change?"), ("¿Qué le gusta más?", "何を直すべきですか？")]
+)
+def test_questions_in_the_header_are_asked_about(names):
+    rows = rows_of(id=[7, 8, 9, 5], **dict(zip(names, (ANSWERS, [f"{one} And more." for one in ANSWERS]), strict=True)))
+    assert f"The names of 2 columns are questions, such as {names[0]!r}" in asked(rows)
+
+
+SHAPES = {
+    "a product": {"brand": ["Kiso", "Halden", "Ferro", "Kiso"], "color": ["black", "sand", "white", "rust"],
+                  "material": ["oak", "steel", "linen", "glass"]},
+    "with a name": {"name": ["Lamp 7", "Chair 2", "Bag 4", "Mug 9"], "color": ["black", "sand", "white", "rust"],
+                    "price": ["19.90", "29.90", "39.90", "49.90"], "material": ["oak", "steel", "linen", "glass"]},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_text_that_names_the_values_beside_it_is_offered_as_their_answer(name):
+    columns = SHAPES[name]
+    texts = [f"Here is {' and '.join(values[i] for values in columns.values())}: for every home." for i in range(4)]
+    rows = rows_of(**columns, description=texts)
+    assert "'description' names the values of" in asked(rows)
+    question, answer = detect(rows).candidates[0].parse(rows[0])
+    assert question["content"] == "\n\n".join(values[0] for values in columns.values())
+    assert answer["content"] == texts[0]
+
+
+def test_summary_of_a_tracker_is_a_title():
+    rows = rows_of(Summary=[f"On {ask}" for ask in QUESTIONS], Priority=["High", "Low"] * 2, Description=QUESTIONS,
+                   Comment=ANSWERS)  # fmt: skip
+    assert "'Summary' and 'Description' may be the question and 'Comment' the answer" in asked(rows)
+    question, answer = detect(rows).candidates[0].parse(rows[0])
+    assert (question["content"], answer["content"]) == (f"On {QUESTIONS[0]}\n\n{QUESTIONS[0]}", ANSWERS[0])
+
+
+@pytest.mark.parametrize("names", [("diff_hunk", "comment_body"), ("patch", "review"), ("code", "review_text")])
+def test_review_of_a_change_is_offered_as_its_answer(names):
+    changes = [f"+ tide({i}) # {ask}" for i, ask in enumerate(QUESTIONS)]
+    rows = rows_of(path=["a/b.py"] * 4, **dict(zip(names, (changes, ANSWERS), strict=True)))
+    asked(rows)
+    assert detect(rows).candidates[0].columns == {"prompt": names[0], "completion": names[1]}
