@@ -22,13 +22,15 @@ _REPLY_NAMES = (
 )  # fmt: skip
 _TIME_NAMES = (
     "ts", "timestamp", "time", "date", "datetime", "date_time", "created_at", "created", "sent_at", "sent", "posted_at",
-    "send_date", "timestamp_ms",
+    "send_date", "timestamp_ms", "start_time", "start", "begin", "start_ms", "timecode", "offset", "end_time",
 )  # fmt: skip
 # Columns that only the messages of a chat have: what is attached to them, and how others reacted.
 _CHAT_NAMES = (
     "attachments", "reactions", "mentions", "stickers", "embeds", "is_bot", "ispinned", "edited_timestamp",
     "timestamp_edited", "reply_count", "reply_users", "forwarded_from", "media_type", "client_msg_id",
 )  # fmt: skip
+# Names of a speaker that nothing but a conversation has, so that it needs no time.
+_SURE_SPEAKER_NAMES = ("speaker", "speaker_name", "speaker_id", "speaker_role", "speaker_label")
 # The speakers of a chat come back; the authors of articles or reviews hardly do, or their texts are longer.
 _MIN_MESSAGES_PER_SPEAKER = 2
 _MAX_CHARACTERS = 400
@@ -40,7 +42,9 @@ def chat_doubt(rows: Rows, found: Columns) -> str:
     content = find_column(filled, _TEXT_NAMES)
     speaker = find_column([name for name in filled if name != content], _SPEAKER_NAMES)
     rest = [name for name in filled if name not in (content, speaker)]
-    if not content or not speaker or not find_column(rest, _REPLY_NAMES + _TIME_NAMES):
+    if not content or not speaker:
+        return ""
+    if not find_column([speaker], _SURE_SPEAKER_NAMES) and not find_column(rest, _REPLY_NAMES + _TIME_NAMES):
         return ""
     messages = [(_name(row[speaker]), str(row[content])) for row in rows if _has(row, speaker) and _has(row, content)]
     speakers = {name for name, _ in messages}

@@ -29,7 +29,7 @@ from core.data.formats.proposal import (
 )
 from core.data.formats.reading import Reading, get_format
 from core.data.formats.text_layouts import layout_doubt
-from core.data.formats.unused_parts import survey_doubt
+from core.data.formats.unused_parts import numbered_turns_doubt, survey_doubt
 from core.data.formats.values import is_missing, number_of_text
 from core.data.listing import list_some
 
@@ -50,6 +50,12 @@ _MIN_SENTENCE_WORDS = 3
 _RATING_WORDS = frozenset(("rating", "ratings", "stars", "star"))
 _GRADE_WORDS = frozenset(("score", "grade", "overall"))
 _MAX_RATING, _MAX_RATINGS = 10, 11
+# Words of a column that counts or measures something of the row, and is no label of its text.
+_COUNT_WORDS = frozenset(
+    ("count", "counts", "num", "number", "total", "changed", "insertions", "deletions", "additions", "size", "length",
+     "words", "tokens", "lines", "line", "views", "likes", "votes", "upvotes", "minutes", "seconds", "duration", "year",
+     "position", "page", "pages", "rank", "age", "answers", "comments", "replies")
+)  # fmt: skip
 # A usual text column with at least this share of all characters is the text to train on, whatever columns there are.
 _TEXT_SHARE = 0.8
 # Words before a colon at the start of a line, and special tokens: marks of turns in styles that are not listed above.
@@ -132,6 +138,7 @@ def propose_labeled(rows: Rows, found: Columns) -> Iterator[Proposal]:
             doubt = f"{name!r} may be a rating of the text, or a remark"
         elif several:
             doubt = f"{text!r} and {several[0]!r} may both belong to the question"
+        doubt = doubt or _marks_doubt([row[text] for row in rows if isinstance(row.get(text), str)])
         if doubt and message_doubt(rows, found):
             # A column beside the messages of a chat is no label of them.
             continue
@@ -175,8 +182,9 @@ def _labels(rows: Rows, name: str, named: bool) -> Counter[str]:
     cells = [_only_label(row.get(name)) for row in rows]
     values = [value for value in cells if isinstance(value, (str, int, float)) and not is_missing(value)]
     several = Counter(map(str, values))
-    if any(isinstance(value, float) for value in values) and not _is_rating(rows, name):
-        return Counter()
+    are_numbers = all(number_of_text(value) is not None for value in values)
+    if are_numbers and (_COUNT_WORDS & set(name_words(name)) or any(isinstance(value, float) for value in values)):
+        return Counter() if not _is_rating(rows, name) else several
     if _UNNAMED.fullmatch(name) and all(str(value).lstrip("-").isdigit() for value in values):
         few = 1 <= len(several) <= _MAX_UNNAMED_NUMBERS
     elif find_column([name], names.SURE_LABEL_NAMES):
@@ -208,17 +216,22 @@ def propose_plain(rows: Rows, found: Columns) -> Iterator[Proposal]:
         if not doubt and len(open_kinds) > 1 and not (name == usual and found[name].characters >= _TEXT_SHARE * total):
             doubt = f"{len(open_kinds)} columns may hold the text to train on"
         cells = [row[name] for row in rows if isinstance(row.get(name), str)]
-        doubt = doubt or layout_doubt(cells)
-        if not doubt and (marks := _find_unlisted_marks(cells)):
-            doubt = (
-                f"{marks[0]!r} and {marks[1]!r} may mark turns; rewrite them as columns or as one of the marks known"
-            )
+        doubt = doubt or _marks_doubt(cells)
         if not doubt and name != usual and (answer := label or next((n for n in found if _is_rating(rows, n)), "")):
             doubt = f"the column {answer!r} may be the answer about the text"
         doubt = doubt or flags_doubt(rows, found) or objects_doubt(rows, name) or _unnamed_doubt(found, name)
         evidence = f"no marks of turns; the column {name!r} is read as plain text"
         filled = count_filled(rows, name, lambda value: isinstance(value, str))
         yield make_proposal(found, "text", {"text": name}, evidence, filled, doubt)
+
+
+def _marks_doubt(cells: Sequence[str]) -> str:
+    """Return the doubt that texts are in the layout of another tool or have marks of turns; "" if not."""
+    if doubt := layout_doubt(cells):
+        return doubt
+    marks = _find_unlisted_marks(cells)
+    shown = f"{marks[0]!r} and {marks[1]!r}" if marks else ""
+    return f"{shown} may mark turns; rewrite them as columns or as one of the marks known" if marks else ""
 
 
 def _unnamed_doubt(found: Columns, name: str) -> str:
@@ -257,7 +270,7 @@ def _missing_part(rows: Rows, found: Columns) -> str:
         return f"each row is one message of a tree (column {parent!r}); the file of whole trees can be read"
     if doubt := message_doubt(rows, found) or message_list_doubt(rows, found):
         return doubt
-    if doubt := survey_doubt(found):
+    if doubt := survey_doubt(found) or numbered_turns_doubt(found):
         return doubt
     if question := find_column(
         every, (*QUESTION_NAMES, "user_input", "user_message", "human_message", "question_text")

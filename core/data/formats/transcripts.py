@@ -16,8 +16,10 @@ from core.data.formats.values import Note
 _HEADINGS = frozenset(
     ("contact", "lead", "member", "service", "team", "staff", "incoming", "outgoing", "rep", "consumer")
 )
-_MORE_ASKING = frozenset(("interviewer", "learner", "host", "user", "human"))
-_MORE_ANSWERING = frozenset(("interviewee", "candidate", "nurse", "counsel", "assistant", "bot", "chatbot", "ai"))
+_MORE_ASKING = frozenset(("interviewer", "learner", "host", "user", "human", "q", "question"))
+_MORE_ANSWERING = frozenset(
+    ("interviewee", "candidate", "nurse", "counsel", "assistant", "bot", "chatbot", "ai", "a", "answer")
+)
 _ASKING = (ASKING | _MORE_ASKING) - _HEADINGS
 _ANSWERING = (ANSWERING | _MORE_ANSWERING) - _HEADINGS
 # Diarization numbers its speakers.

@@ -26,6 +26,10 @@ _QUOTED = re.compile(
     r"(?:from|von|de): [^\n]{1,200}\n[ \t]{0,4}(?:sent|date|gesendet|to|enviado|envoyé): )",
     re.IGNORECASE | re.MULTILINE,
 )
+# Words of numbered columns of turns, and how many there are at least.
+_TURN_WORDS = frozenset(("turn", "turns", "message", "msg", "utterance", "utt", "line", "speech", "dialog", "dialogue"))
+_NUMBER = re.compile(r"([^\d]*)\d{1,3}([^\d]*)")
+_MIN_TURNS = 3
 _MIN_QUOTED = 0.2
 _MIN_QUESTIONS = 2
 _MIN_QUESTION_WORDS = 3
@@ -85,6 +89,22 @@ def survey_doubt(found: Columns) -> str:
     return (
         f"the names of {len(asked)} columns are questions, such as {asked[0]!r}, which their cells answer; write each "
         "answer as a row of its own"
+    )
+
+
+def numbered_turns_doubt(found: Columns) -> str:
+    """Return the doubt that numbered columns, such as turn1_text, are the turns of a conversation; "" if not."""
+    groups: dict[tuple[str, str], list[str]] = {}
+    for name, column in found.items():
+        parts = _NUMBER.fullmatch(name)
+        if parts and column.kind in ("prose", "short") and _TURN_WORDS & set(name_words(f"{parts[1]} {parts[2]}")):
+            groups.setdefault((parts[1], parts[2]), []).append(name)
+    several = next((names for names in groups.values() if len(names) >= _MIN_TURNS), None)
+    if several is None:
+        return ""
+    return (
+        f"{several[0]!r}, {several[1]!r} and those that follow may be the turns of one conversation; write them as one "
+        "list of objects with role and content"
     )
 
 

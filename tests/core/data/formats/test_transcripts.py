@@ -18,6 +18,7 @@ MARKS = {
     "no times": ("{}: ", "CUSTOMER", "AGENT"),
     "bold": ("**{}:** ", "Interviewer", "Candidate"),
     "names in brackets": ("{} (Mia K.): ", "Customer", "Agent"),
+    "letters of a card": ("{}: ", "Q", "A"),
     "numbers": ("[0:07] {}: ", "SPEAKER_00", "SPEAKER_01"),
 }
 

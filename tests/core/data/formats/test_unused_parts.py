@@ -103,3 +103,55 @@ def test_review_of_a_change_is_offered_as_its_answer(names):
     rows = rows_of(path=["a/b.py"] * 4, **dict(zip(names, (changes, ANSWERS), strict=True)))
     asked(rows)
     assert detect(rows).candidates[0].columns == {"prompt": names[0], "completion": names[1]}
+
+
+def test_topic_beside_cards_of_questions_and_answers_is_no_certain_label():
+    pairs = zip(QUESTIONS, ANSWERS, strict=True)
+    rows = rows_of(topic=["sea", "birds"] * 2, card=[f"Q: {question}\nA: {answer}" for question, answer in pairs])
+    assert "q = user, a = assistant" in asked(rows * 3)
+    marked = rows_of(topic=["sea", "birds"] * 2, text=[f"Asked: {one}\nGiven: {one}" for one in ANSWERS])
+    assert "'Asked:' and 'Given:' may mark turns" in asked(marked * 3)
+
+
+@pytest.mark.parametrize("name", ["deletions", "files_changed", "view_count", "numLikes"])
+def test_counts_beside_a_text_are_no_labels(name):
+    rows = rows_of(**{name: [1, 2, 1, 2]}, body=ANSWERS, note=[f"I wonder: {one}" for one in QUESTIONS]) * 20
+    assert all(one.format != "label" for one in detect(rows).candidates)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [("question", "SQL"), ("utterance", "sql_text"), ("Symptom", "Maßnahme"), ("Fehler", "Behebung"),
+     ("diff", "subject"), ("original_clause", "revised_clause"), ("Störung", "Lösung")],
+)  # fmt: skip
+def test_cases_of_further_trades_are_offered_first(names):
+    rows = rows_of(
+        **dict(zip(names, (QUESTIONS, ANSWERS), strict=True)), remark=[f"I wonder: {one}" for one in ANSWERS]
+    )
+    asked(rows)
+    assert [m["content"] for m in detect(rows).candidates[0].parse(rows[0])] == [QUESTIONS[0], ANSWERS[0]]
+
+
+def test_question_that_comes_back_stands_before_the_answer_of_a_student():
+    remarks = [f"Rather: {one}" for one in ANSWERS]
+    rows = [
+        row | {"question": f"What of the sea {i % 2}?"}
+        for i, row in enumerate(rows_of(given=ANSWERS, remark=remarks) * 3)
+    ]
+    assert "comes back in several rows" in asked(rows)
+    question, answer = detect(rows).candidates[0].parse(rows[0])
+    assert (question["content"], answer["content"]) == (f"What of the sea 0?\n\n{ANSWERS[0]}", remarks[0])
+
+
+@pytest.mark.parametrize("name", ["turn{}_text", "Message {}", "utt_{}"])
+def test_numbered_turns_are_asked_about(name):
+    texts = (QUESTIONS, ANSWERS, [f"And {one}" for one in QUESTIONS])
+    rows = rows_of(**{name.format(number): text for number, text in enumerate(texts, 1)}, dialog=[7, 8, 9, 5])
+    assert "may be the turns of one conversation" in asked(rows)
+
+
+def test_fields_with_their_values_are_no_messages():
+    actions = [[{"field": "comment_value", "value": one}, {"field": "status", "value": "solved"}] for one in ANSWERS]
+    found = detect(rows_of(title=["Refund", "Delay", "Locked", "Thanks"], actions=actions))
+    assert all(one.format != "messages" for one in found.candidates)
+    assert "messages" not in found.evidence
