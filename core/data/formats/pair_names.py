@@ -65,6 +65,10 @@ def propose_named_pairs(rows: Rows, found: Columns) -> Iterator[Proposal]:
         doubt = f"{positive!r} may be the answer to {asked!r}, as in a dataset for search; the negatives are not used"
         yield _pair(rows, found, asked, positive, doubt)
     texts = [name for name, column in found.items() if column.kind in ("prose", "short")]
+    prose = [name for name in texts if found[name].kind == "prose"]
+    yield from _middle(rows, found)
+    if len(texts) != 2 and len(prose) == 2:
+        yield from _asked(rows, found, prose)
     if len(texts) == 2:
         yield from _repeated(rows, found, texts)
         yield from _asked(rows, found, texts)
@@ -89,6 +93,17 @@ def _asked(rows: Rows, found: Columns, texts: list[str]) -> Iterator[Proposal]:
         if not is_other and _are_questions(rows, question) and not _are_questions(rows, answer):
             doubt = f"the texts in {question!r} are questions, which {answer!r} may answer"
             yield _pair(rows, found, question, answer, doubt)
+
+
+def _middle(rows: Rows, found: Columns) -> Iterator[Proposal]:
+    """Propose the middle of a text between its beginning and its end, as code models learn to fill it in."""
+    parts = [find_column(list(found), (word,)) for word in ("prefix", "suffix", "middle")]
+    if all(name and found[name].kind not in ("empty", "nested") for name in parts):
+        prefix, suffix, middle = map(str, parts)
+        doubt = f"{middle!r} may be the text between {prefix!r} and {suffix!r}, which are then the question"
+        slots = {"prompt": prefix, "context": suffix, "completion": middle}
+        evidence = f"a beginning in {prefix!r}, an end in {suffix!r} and the text between them in {middle!r}"
+        yield make_proposal(found, "prompt_completion", slots, evidence, count_present(rows, *slots.values()), doubt)
 
 
 def _repeated(rows: Rows, found: Columns, texts: list[str]) -> Iterator[Proposal]:

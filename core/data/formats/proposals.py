@@ -12,7 +12,7 @@ from core.data.formats import columns as names
 from core.data.formats.answer_choice import are_flags
 from core.data.formats.answer_doubts import REFERENCE_NAMES, other_answers, rank_doubt
 from core.data.formats.answer_lists import holds_rated_answers
-from core.data.formats.attribute_proposals import propose_described
+from core.data.formats.attribute_proposals import propose_described, propose_in_order
 from core.data.formats.choice_proposals import choices_doubt, propose_choices, propose_inner_choices
 from core.data.formats.columns import find_column
 from core.data.formats.context_columns import with_and_without_context
@@ -117,6 +117,7 @@ def _all_proposals(rows: Rows, found: Columns, choices: list[Proposal]) -> Itera
         propose_labeled,
         propose_flags,
         propose_plain,
+        propose_in_order,
         _two_texts,
         propose_lists,
     ):

@@ -26,7 +26,7 @@ from core.data.formats.ratings import rating_doubt
 from core.data.formats.reading import Reading, get_format
 from core.data.formats.reasoning_columns import reasoning_columns
 from core.data.formats.turns import is_conversation, is_message_list
-from core.data.formats.unused_parts import call_doubt, gap_doubt, quoted_doubt
+from core.data.formats.unused_parts import call_doubt, gap_doubt, media_doubt, quoted_doubt
 from core.data.formats.values import is_missing, nested, unfold
 from core.data.formats.verdicts import is_bad_flag
 from core.data.formats.withdrawn import withdrawn_doubt
@@ -74,6 +74,7 @@ def _doubts(rows: Rows, found: Columns, reading: Reading, taken: dict[str, str])
             # A label may be the word "none".
             yield empty_answers_doubt(rows, taken[slot]) if slot != "label" else ""
     yield gap_doubt(rows, taken.values())
+    yield media_doubt(rows, found, columns) if reading.format != "text" else ""
     yield call_doubt(found, columns) if reading.format in ("prompt_completion", "alpaca") else ""
     yield annotation_doubt(rows, found, columns) if reading.format == "text" else ""
     yield rating_doubt(rows, found, reading.format, columns)

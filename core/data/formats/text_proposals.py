@@ -31,6 +31,7 @@ from core.data.formats.reading import Reading, get_format
 from core.data.formats.text_layouts import layout_doubt
 from core.data.formats.unused_parts import numbered_turns_doubt, survey_doubt
 from core.data.formats.values import is_missing, number_of_text
+from core.data.formats.worded_pairs import propose_worded
 from core.data.listing import list_some
 
 # Different values of a column that may be a label although its name does not say so.
@@ -139,6 +140,9 @@ def propose_labeled(rows: Rows, found: Columns) -> Iterator[Proposal]:
         elif several:
             doubt = f"{text!r} and {several[0]!r} may both belong to the question"
         doubt = doubt or _marks_doubt([row[text] for row in rows if isinstance(row.get(text), str)])
+        if not doubt and (pair := next(propose_worded(rows, found), None)):
+            # The intent of a message beside its answer is a remark.
+            doubt = pair.doubt or f"{name!r} may be a label or a remark, beside {pair.evidence}"
         if doubt and message_doubt(rows, found):
             # A column beside the messages of a chat is no label of them.
             continue
@@ -254,10 +258,11 @@ def _find_unlisted_marks(texts: Sequence[str]) -> list[str]:
     counts: Counter[str] = Counter()
     for text in texts:
         head = text[:_MARK_CHARACTERS]
-        labels = {
+        labels = [
             found.strip().capitalize() + ":" for found in _LINE_LABEL.findall(head) + _SPEAKER_LABEL.findall(head)
-        }
-        counts.update(labels | set(_TOKEN.findall(head)))
+        ]
+        # In the order of the text, so that marks that are equally frequent are named in the same order every time.
+        counts.update(dict.fromkeys(labels + _TOKEN.findall(head)).keys())
     frequent = [mark for mark, count in counts.most_common() if 2 * count > len(texts)]
     return frequent if len(texts) > 1 and len(frequent) > 1 else []
 

@@ -17,6 +17,15 @@ _CALL_WORDS = frozenset(
     ("call", "calls", "called", "name", "args", "arguments", "params", "parameters", "input", "inputs", "result",
      "results", "response", "responses", "output", "outputs", "invocation", "invocations", "used")
 )  # fmt: skip
+# Words of a column of pictures, recordings or films, and the ends of their files.
+_MEDIA_WORDS = frozenset(
+    ("image", "images", "img", "picture", "pictures", "photo", "photos", "audio", "video", "videos", "media", "figure",
+     "screenshot", "screenshots", "wav", "clip", "imgs", "pixel", "bild")
+)  # fmt: skip
+_MEDIUM = re.compile(
+    r"\.(?:jpe?g|png|gif|webp|bmp|tiff?|svg|wav|mp3|flac|ogg|m4a|mp4|webm|avi|mov|mkv)\b|\Adata:(?:image|audio|video)/",
+    re.IGNORECASE,
+)
 # The gaps of a cloze card of Anki: {{c1::hidden words::hint}}.
 _GAP = re.compile(r"\{\{c\d{1,2}::[^{}\n]{1,400}\}\}")
 # The lines above the mail that another one answers.
@@ -54,6 +63,30 @@ def call_doubt(found: Columns, taken: Iterable[str]) -> str:
 def _is_call(name: str) -> bool:
     words = name_words(name)
     return bool(_TOOL_WORDS & set(words)) and bool(_CALL_WORDS & set(words))
+
+
+def media_doubt(rows: Rows, found: Columns, taken: Iterable[str]) -> str:
+    """Return the doubt that the rows are about pictures or recordings in an unused column; "" if not."""
+    used = set(taken)
+    for name in found:
+        if name in used or not _MEDIA_WORDS & set(name_words(name)):
+            continue
+        values = [row[name] for row in rows if not is_missing(row.get(name))]
+        if values and 2 * sum(map(_is_medium, values)) > len(values):
+            return (
+                f"the rows may be about what is in {name!r}, such as pictures, which a model of texts does not get; "
+                "leave rows out that cannot be answered without it"
+            )
+    return ""
+
+
+def _is_medium(value: object) -> bool:
+    """Return whether a value is a file of a picture, a sound or a film, as a path or as an object with its bytes."""
+    if isinstance(value, list):
+        return bool(value) and all(map(_is_medium, value))
+    if isinstance(value, dict):
+        return bool({"bytes", "path", "url"} & value.keys())
+    return _MEDIUM.search(str(value)) is not None
 
 
 def gap_doubt(rows: Rows, taken: Iterable[str]) -> str:

@@ -47,7 +47,7 @@ _CASES = (
     ("error", "fix"), ("problem", "fix"), ("issue", "fix"), ("complaint", "response"), ("symptoms", "diagnosis"),
     ("symptoms", "treatment"), ("review", "reply"), ("email", "reply"), 
     ("email", "response"), ("docstring", "code"), ("description", "code"), ("nl", "code"),
-    ("question", "sql"), ("question", "cypher"), ("question", "sparql"), ("question", "query"), ("utterance", "sql"),
+    ("question", "sql"), ("question", "cypher"), ("question", "sparql"), ("utterance", "sql"),
     ("nl", "sql"), ("nl", "bash"), ("question", "code"), ("symptom", "fix"), ("symptom", "cause"),
     ("symptom", "solution"), ("error", "solution"), ("error", "resolution"), ("diff", "subject"), ("patch", "subject"),
     ("hunk", "comment"), ("diff", "comment"), ("patch", "comment"), ("diff", "review"), ("patch", "review"),

@@ -1,10 +1,17 @@
-"""Calls of tools, quoted mails, gaps and questions in the header are asked about, and descriptions are answers."""
+"""Columns that no reading uses are asked about: calls of tools, pictures, quoted mails; and offers that use them."""
+
+import json
 
 import pytest
 
 from core.data.formats.detect import detect
 
-QUESTIONS = ["How do tides come about?", "Who keeps the light?", "Why is the sea so salty?", "Name three birds."]
+QUESTIONS = [
+    "How do tides come about?",
+    "Who keeps the light?",
+    "Why is the sea so salty?",
+    "How many birds are there?",
+]
 ANSWERS = ["The moon pulls the water.", "The keeper does, alone.", "Rivers carry salt there.", "Gull, tern and auk."]
 QUOTES = {
     "Outlook": "-----Original Message-----\nFrom: Ann\nSent: Monday\n\n{}",
@@ -155,3 +162,62 @@ def test_fields_with_their_values_are_no_messages():
     found = detect(rows_of(title=["Refund", "Delay", "Locked", "Thanks"], actions=actions))
     assert all(one.format != "messages" for one in found.candidates)
     assert "messages" not in found.evidence
+
+
+@pytest.mark.parametrize("names", [("User Message", "Bot Reply"), ("patient", "doctor"), ("Symptom", "Maßnahme")])
+def test_intent_beside_a_pair_is_no_certain_label(names):
+    rows = rows_of(**dict(zip(names, (["hi", "thanks a lot", "human", "bye"], ANSWERS), strict=True)),
+                   Intent=["greet", "thanks", "other", "other"])  # fmt: skip
+    asked(rows * 2)
+    assert detect(rows * 2).candidates[0].columns == {"prompt": names[0], "completion": names[1]}
+
+
+MEDIA = {
+    "paths": {"image": [f"images/train/{i}.jpg" for i in range(4)]},
+    "an address": {"image_url": [f"https://img.example/{i}.png?w=640" for i in range(4)]},
+    "lists": {"images": [[f"{i}.webp"] for i in range(4)]},
+    "bytes": {"audio": [{"bytes": "UklGR", "path": None}] * 4},
+    "data": {"picture": ["data:image/png;base64,iVBORw0"] * 4},
+    "a film": {"video_path": [f"clips/{i}.mp4" for i in range(4)]},
+}
+
+
+@pytest.mark.parametrize("name", MEDIA)
+def test_questions_about_pictures_and_recordings_are_asked_about(name):
+    assert "a model of texts does not get" in asked(rows_of(question=QUESTIONS, answer=ANSWERS, **MEDIA[name]))
+
+
+@pytest.mark.parametrize("beside", [{"image": ["of a sailor", "of a fish"] * 2}, {"file": ["a.jpg"] * 4}])
+def test_other_columns_are_no_pictures(beside):
+    assert detect(rows_of(question=QUESTIONS, answer=ANSWERS, **beside)).is_sure
+
+
+@pytest.mark.parametrize("write", [lambda value: value, json.dumps])
+def test_object_whose_values_stand_in_a_text_is_offered_first_as_extracted(write):
+    texts = ["Hafenstr. 1, 24103 Kiel", "Main St 2, 02108 Boston", "Rue de Lyon 3, 75012 Paris", "Torget 4, 0159 Oslo"]
+    parsed = [{"zip": text.split()[-2], "city": text.split()[-1]} for text in texts]
+    rows = rows_of(raw=texts, parsed=[write(one) for one in parsed], country=["DE", "US", "FR", "NO"])
+    assert "from which it may be extracted" in asked(rows)
+    assert detect(rows).candidates[0].parse(rows[0])[1]["content"] == '{"zip": "24103", "city": "Kiel"}'
+
+
+def test_middle_between_prefix_and_suffix_is_offered_first():
+    rows = rows_of(prefix=["def a():", "def b():", "def c():", "x = ("], middle=["\n  x = 1", "y", "z = 2", "7"],
+                   suffix=["\n  return x", "()", "\n", ")"])  # fmt: skip
+    assert "may be the text between" in asked(rows)
+    assert detect(rows).candidates[0].columns == {"prompt": "prefix", "context": "suffix", "completion": "middle"}
+
+
+def test_last_of_several_texts_is_offered_as_the_answer_to_the_others():
+    notes = {name: [f"{name}: {one}" for one in ANSWERS] for name in ("subjective", "objective", "assessment")}
+    rows = rows_of(**notes, plan=QUESTIONS)
+    asked(rows)
+    [offer] = [one for one in detect(rows).candidates if one.format == "prompt_completion"]
+    assert offer.columns == {"prompt": "subjective", "completion": "plan"}
+    assert offer.extra == {"objective": "context", "assessment": "context"}
+
+
+def test_questions_beside_sparse_categories_are_offered_first():
+    rows = rows_of(Category=["Sea", "", "Birds", ""], **{"Customer asks": QUESTIONS, "We say": ANSWERS})
+    asked(rows)
+    assert detect(rows).candidates[0].columns == {"prompt": "Customer asks", "completion": "We say"}
