@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from core.data.formats.columns import COMPLETION_NAMES, find_column
+from core.data.formats.columns import COMPLETION_NAMES, SURE_LABEL_NAMES, find_column
 from core.data.formats.empty_answers import is_wrong_name
 from core.data.formats.proposal import QUESTION_NAMES, Columns, Proposal, Rows, count_present, make_proposal
+from core.data.formats.unused_parts import numbered_turns_doubt
 from core.data.formats.values import is_missing, nested
 from core.data.listing import list_some
 
@@ -21,6 +22,8 @@ _MIN_ATTRIBUTES = 3
 _MIN_CHARACTERS, _MAX_CHARACTERS = 2, 60
 _SHOWN = 4
 _MIN_EXTRACTED = 2
+# Columns that other proposals read.
+_OTHER_NAMES = (*QUESTION_NAMES, *COMPLETION_NAMES, *SURE_LABEL_NAMES)
 _MIN_PROSE, _MAX_PROSE = 3, 5
 
 
@@ -96,10 +99,10 @@ def _is_extracted(value: Any, text: Any) -> bool:
 def propose_in_order(rows: Rows, found: Columns) -> Iterator[Proposal]:
     """Propose the last of a few columns of prose as the answer to those before it, always with doubt."""
     prose = [name for name, column in found.items() if column.kind == "prose"]
-    if not _MIN_PROSE <= len(prose) <= _MAX_PROSE or find_column(prose, (*QUESTION_NAMES, *COMPLETION_NAMES)):
+    if not _MIN_PROSE <= len(prose) <= _MAX_PROSE or find_column(prose, _OTHER_NAMES):
         return
     *asked, answer = prose
-    if is_wrong_name(answer) or "?" in "".join(prose):
+    if is_wrong_name(answer) or "?" in "".join(prose) or numbered_turns_doubt(found):
         return
     shown = list_some(map(repr, asked), _SHOWN)
     doubt = f"{answer!r} may be the answer to {shown}"

@@ -39,7 +39,10 @@ _MAX_CHARACTERS = 400
 def chat_doubt(rows: Rows, found: Columns) -> str:
     """Return the doubt that each row is one message of a chat export; "" where it is not."""
     filled = [name for name in found if found[name].kind != "empty"]
+    prose = [name for name in filled if found[name].kind == "prose"]
     content = find_column(filled, _TEXT_NAMES)
+    if not content and len(prose) == 1 and find_column(filled, _SURE_SPEAKER_NAMES):
+        content = prose[0]
     speaker = find_column([name for name in filled if name != content], _SPEAKER_NAMES)
     rest = [name for name in filled if name not in (content, speaker)]
     if not content or not speaker:

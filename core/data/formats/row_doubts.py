@@ -62,6 +62,8 @@ def judgment_column(rows: Rows, found: Columns, reading: Reading) -> str | None:
 def _doubts(rows: Rows, found: Columns, reading: Reading, taken: dict[str, str]) -> Iterator[str]:
     columns = set(taken.values())
     is_text = reading.format in ("text", "label")
+    has_pair = reading.format in ("prompt_completion", "alpaca") or (reading.format == "rated" and "prompt" in taken)
+    yield call_doubt(rows, found, columns) if has_pair else ""
     judged = _judgment(rows, found, columns, is_text)
     yield f"{judged!r} may say which answers are good" if judged else ""
     yield failure_doubt(rows, found, columns)
@@ -75,7 +77,6 @@ def _doubts(rows: Rows, found: Columns, reading: Reading, taken: dict[str, str])
             yield empty_answers_doubt(rows, taken[slot]) if slot != "label" else ""
     yield gap_doubt(rows, taken.values())
     yield media_doubt(rows, found, columns) if reading.format != "text" else ""
-    yield call_doubt(found, columns) if reading.format in ("prompt_completion", "alpaca") else ""
     yield annotation_doubt(rows, found, columns) if reading.format == "text" else ""
     yield rating_doubt(rows, found, reading.format, columns)
     yield _other_answer_doubt(rows, found, taken)

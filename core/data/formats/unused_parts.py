@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from core.data.formats.columns import name_words
 from core.data.formats.proposal import Columns, Rows
-from core.data.formats.values import is_missing
+from core.data.formats.values import is_missing, nested
 from core.data.listing import list_some
 
 # Words of a column of calls of tools, and of what it has of them.
@@ -17,6 +17,7 @@ _CALL_WORDS = frozenset(
     ("call", "calls", "called", "name", "args", "arguments", "params", "parameters", "input", "inputs", "result",
      "results", "response", "responses", "output", "outputs", "invocation", "invocations", "used")
 )  # fmt: skip
+_ACTION_KEYS = frozenset(("action", "observation"))
 # Words of a column of pictures, recordings or films, and the ends of their files.
 _MEDIA_WORDS = frozenset(
     ("image", "images", "img", "picture", "pictures", "photo", "photos", "audio", "video", "videos", "media", "figure",
@@ -47,10 +48,11 @@ _KINDS = ("prose", "short", "category", "number", "nested")
 _SHOWN = 2
 
 
-def call_doubt(found: Columns, taken: Iterable[str]) -> str:
+def call_doubt(rows: Rows, found: Columns, taken: Iterable[str]) -> str:
     """Return the doubt that columns hold the calls of tools between a question and its answer; "" where none do."""
     used = set(taken)
-    calls = [name for name, column in found.items() if name not in used and column.kind != "empty" and _is_call(name)]
+    free = [name for name, column in found.items() if name not in used and column.kind != "empty"]
+    calls = [name for name in free if _is_call(name) or any(_holds_actions(row.get(name)) for row in rows)]
     if not calls:
         return ""
     shown = list_some(map(repr, calls), _SHOWN)
@@ -58,6 +60,12 @@ def call_doubt(found: Columns, taken: Iterable[str]) -> str:
         f"{shown} may hold calls of tools and their results, without which the answers could not be known; write them "
         "as turns between question and answer, or leave such rows out"
     )
+
+
+def _holds_actions(value: object) -> bool:
+    """Return whether a value is a list of the actions of an agent with what it saw."""
+    steps = nested(value)
+    return isinstance(steps, list) and any(isinstance(step, dict) and step.keys() >= _ACTION_KEYS for step in steps)
 
 
 def _is_call(name: str) -> bool:

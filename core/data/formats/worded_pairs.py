@@ -26,7 +26,17 @@ _MIN_SENTENCE_WORDS = 6
 _REMARK_WORDS = frozenset(("status", "user", "users", "id", "ids", "score", "date"))
 _TITLE_NAMES = ("title", "subject", "headline", "topic")
 # Columns of a tracker such as Jira.
-_TRACKER_NAMES = ("issue_key", "issue_id", "issue_type", "bug_id", "priority", "assignee", "assigned_to", "component")
+_TRACKER_NAMES = (
+    "issue_key",
+    "issue_id",
+    "issue_type",
+    "bug_id",
+    "priority",
+    "assignee",
+    "assigned_to",
+    "component",
+    "assignment_group",
+)
 _BODY_NAMES = ("body", "description", "text", "content", "post", "details", "selftext")
 # Words that do not change what a column holds.
 _FILLERS = frozenset(("text", "body", "content", "string", "str", "value", "full", "raw", "clean", "cleaned", "en"))
@@ -50,6 +60,7 @@ _CASES = (
     ("question", "sql"), ("question", "cypher"), ("question", "sparql"), ("utterance", "sql"),
     ("nl", "sql"), ("nl", "bash"), ("question", "code"), ("symptom", "fix"), ("symptom", "cause"),
     ("symptom", "solution"), ("error", "solution"), ("error", "resolution"), ("diff", "subject"), ("patch", "subject"),
+    ("description", "close_notes"), ("description", "resolution_notes"), ("description", "closure_notes"),
     ("hunk", "comment"), ("diff", "comment"), ("patch", "comment"), ("diff", "review"), ("patch", "review"),
     ("code", "review"), ("diff", "message"), ("patch", "message"), ("code", "docstring"), ("code", "comment"),
 )  # fmt: skip
@@ -94,7 +105,9 @@ def propose_worded(rows: Rows, found: Columns) -> Iterator[Proposal]:
 def _last_word(texts: list[str], word: str) -> str | None:
     words = {name: name_words(name) for name in texts}
     last = {name: [one for one in words[name] if one not in _FILLERS] or words[name] or [""] for name in texts}
-    return next((name for name in texts if last[name][-1] == word), None)
+    named = [name for name in texts if f"_{'_'.join(last[name])}".endswith(f"_{word}")]
+    # The shortest name is the plainest: description before short_description.
+    return min(named, key=len, default=None)
 
 
 def title_column(columns: Sequence[str], beside: Iterable[str]) -> str | None:
@@ -106,7 +119,9 @@ def title_column(columns: Sequence[str], beside: Iterable[str]) -> str | None:
     """
     every = list(beside)
     is_tracker = find_column(every, _TRACKER_NAMES) and find_column(every, ("description", "details"))
-    return find_column(columns, _TITLE_NAMES) or (find_column(columns, ("summary",)) if is_tracker else None)
+    return find_column(columns, _TITLE_NAMES) or (
+        find_column(columns, ("summary", "short_description")) if is_tracker else None
+    )
 
 
 def propose_titled(rows: Rows, found: Columns) -> Iterator[Proposal]:
@@ -114,6 +129,7 @@ def propose_titled(rows: Rows, found: Columns) -> Iterator[Proposal]:
     texts = [name for name, column in found.items() if column.kind in ("prose", "short")]
     title, body = title_column(texts, found), find_column(texts, _BODY_NAMES)
     answers = [name for name in texts if _is_answer(name) or "comment" in name_words(name)]
+    answers += [name for name in texts if find_column([name], ("close_notes", "resolution_notes", "closure_notes"))]
     answers = [name for name in found if holds_rated_answers(rows, name)] + answers
     for answer in answers if title or body else []:
         if answer in (title, body):

@@ -37,6 +37,7 @@ CHATS = {
     "speakers without a time": rows_of(speaker=PAIR, text=TEXTS, scene=[1, 2] * 4),
     "a channel in which most write once": rows_of(Author=["Ann", "Bo", "Cy", "Ann", "Di", "Ed", "Fi", "Gus"],
                                                   Date=TIMES, Content=TEXTS, Attachments=[""] * 8),
+    "speeches": rows_of(speaker=["Ms Berg", "Mr Lund"] * 4, party=["Left", "Right"] * 4, speech=TEXTS),
     "a room": rows_of(sender=PAIR, message=TEXTS, room=["general"] * 8),
 }  # fmt: skip
 

@@ -221,3 +221,26 @@ def test_questions_beside_sparse_categories_are_offered_first():
     rows = rows_of(Category=["Sea", "", "Birds", ""], **{"Customer asks": QUESTIONS, "We say": ANSWERS})
     asked(rows)
     assert detect(rows).candidates[0].columns == {"prompt": "Customer asks", "completion": "We say"}
+
+
+def test_lines_of_questions_and_answers_in_turn_are_asked_about():
+    lines = [line for pair in zip(QUESTIONS, ANSWERS, strict=True) for line in pair]
+    assert "Every second text is a question" in asked([{"text": line} for line in lines])
+    assert detect([{"text": line} for line in (*ANSWERS, *ANSWERS, QUESTIONS[0])]).is_sure
+
+
+def test_actions_of_an_agent_beside_its_answer_are_asked_about():
+    steps = [[{"thought": "Search.", "action": "search", "observation": one}] for one in ANSWERS]
+    assert "'trajectory' may hold calls of tools" in asked(rows_of(task=QUESTIONS, trajectory=steps, answer=ANSWERS))
+
+
+def test_close_notes_of_a_ticket_are_offered_as_the_answer_to_it():
+    rows = rows_of(short_description=[f"On {one}" for one in ANSWERS], description=QUESTIONS, close_notes=ANSWERS,
+                   work_notes=[f"Rather: {one}" for one in ANSWERS], assignment_group=["Desk"] * 4)  # fmt: skip
+    asked(rows)
+    slots = {"instruction": "short_description", "input": "description", "output": "close_notes"}
+    offers = [
+        one.read_columns(rows[0]) for one in detect(rows).candidates if one.format in ("alpaca", "prompt_completion")
+    ]
+    assert {"prompt": "description", "completion": "close_notes"} in offers
+    assert any(slots.items() <= one.items() for one in offers)
