@@ -83,11 +83,11 @@ def layout_doubt(texts: Sequence[str]) -> str:
         ),
     )
     found = next((doubt for test, doubt in tests if 2 * sum(map(test, texts)) > len(texts)), "")
-    return _turns_doubt(texts) or _beginning_doubt(texts) or found or _chat_doubt(texts) or _cells_doubt(texts)
+    return _beginning_doubt(texts) or found or _chat_doubt(texts) or _cells_doubt(texts)
 
 
-def _turns_doubt(texts: Sequence[str]) -> str:
-    """Return the doubt that every second text is a question, which the one below it answers; "" if not."""
+def alternation_doubt(texts: Sequence[str]) -> str:
+    """Return the doubt that every second text of a file is a question, which the one below it answers; "" if not."""
     pairs = list(itertools.pairwise(text.rstrip().endswith(_QUESTION_MARKS) for text in texts))
     turns = sum(first != second for first, second in pairs)
     if len(texts) < _MIN_ALTERNATING or turns < _MIN_SHARE * len(pairs):

@@ -28,7 +28,8 @@ from core.data.formats.proposal import (
     make_proposal,
 )
 from core.data.formats.reading import Reading, get_format
-from core.data.formats.text_layouts import layout_doubt
+from core.data.formats.text_layouts import alternation_doubt
+from core.data.formats.unlisted_marks import marks_doubt
 from core.data.formats.unused_parts import numbered_turns_doubt, survey_doubt
 from core.data.formats.values import is_missing, number_of_text
 from core.data.formats.worded_pairs import propose_worded
@@ -59,15 +60,6 @@ _COUNT_WORDS = frozenset(
 )  # fmt: skip
 # A usual text column with at least this share of all characters is the text to train on, whatever columns there are.
 _TEXT_SHARE = 0.8
-# Words before a colon at the start of a line, and special tokens: marks of turns in styles that are not listed above.
-# A label may be in any script, and its colon a full-width one; Person1 may be between two #.
-_LINE_LABEL = re.compile(r"^[ \t#*>|\[(<-]{0,6}([^\W\d_][\w ]{0,23}?)[\])>|*# ]{0,4}[:：]", re.MULTILINE)
-_SPEAKER_LABEL = re.compile(r"(?<!\w)(question|answer|q|a|user|assistant|bot|human|prompt|response)\s?:", re.IGNORECASE)
-_TOKEN = re.compile(
-    r"<\|[^|<>\s]{1,40}\|>|<｜[^｜<>\s]{1,40}｜>|\[/?[A-Z_]{2,20}\]|</?(?:user|assistant|human|bot|system|question|answer|prompt|response|instruction|input|output|query|completion)>"
-)
-# Characters of a text in which marks are looked for.
-_MARK_CHARACTERS = 20_000
 
 
 def propose_marked(rows: Rows, found: Columns) -> Iterator[Proposal]:
@@ -130,19 +122,9 @@ def propose_labeled(rows: Rows, found: Columns) -> Iterator[Proposal]:
             continue
         shown = list_some([label for label, _ in labels.most_common()], 4)
         several = [other for other in (*_prose(found), *_sentences(rows, found)) if other not in (text, name)]
-        doubt = "" if folded_name(name) in usual else f"{name!r} may be a label or a remark"
-        if any(isinstance(row.get(name), list) for row in rows):
-            doubt = f"{name!r} may hold several labels, of which the first would be the answer"
+        doubt = _label_doubt(rows, found, Reading(format="label", columns={"text": text, "label": name}), several)
         if is_short:
             doubt = f"the texts in {text!r} are hardly longer than the labels in {name!r}, which may be answers"
-        elif is_rating:
-            doubt = f"{name!r} may be a rating of the text, or a remark"
-        elif several:
-            doubt = f"{text!r} and {several[0]!r} may both belong to the question"
-        doubt = doubt or _marks_doubt([row[text] for row in rows if isinstance(row.get(text), str)])
-        if not doubt and (pair := next(propose_worded(rows, found), None)):
-            # The intent of a message beside its answer is a remark.
-            doubt = pair.doubt or f"{name!r} may be a label or a remark, beside {pair.evidence}"
         if doubt and message_doubt(rows, found):
             # A column beside the messages of a chat is no label of them.
             continue
@@ -152,6 +134,32 @@ def propose_labeled(rows: Rows, found: Columns) -> Iterator[Proposal]:
         if several:
             both = reading.model_copy(update={"extra": {several[0]: "context"}})
             yield Proposal(both, f"{evidence} and {several[0]!r}", count_present(rows, text, name, several[0]), doubt)
+
+
+def _label_doubt(rows: Rows, found: Columns, reading: Reading, several: Sequence[str]) -> str:
+    """Return why a column may be no label of a text; "" for no reason.
+
+    Args:
+        rows: The rows.
+        found: Properties of the columns by name.
+        reading: The text with its label.
+        several: Other columns of sentences.
+    """
+    text, name = reading.columns["text"], reading.columns["label"]
+    is_usual = folded_name(name) in set(map(folded_name, names.LABEL_NAMES))
+    if not is_usual and _is_rating(rows, name):
+        return f"{name!r} may be a rating of the text, or a remark"
+    if several:
+        return f"{text!r} and {several[0]!r} may both belong to the question"
+    if any(isinstance(row.get(name), list) for row in rows):
+        return f"{name!r} may hold several labels, of which the first would be the answer"
+    if not is_usual:
+        return f"{name!r} may be a label or a remark"
+    if doubt := marks_doubt([row[text] for row in rows if isinstance(row.get(text), str)]):
+        return doubt
+    # The intent of a message beside its answer is a remark.
+    pair = next(propose_worded(rows, found), None)
+    return pair.doubt or f"{name!r} may be a label or a remark, beside {pair.evidence}" if pair else ""
 
 
 def _is_only_category(found: Columns, name: str) -> bool:
@@ -220,7 +228,7 @@ def propose_plain(rows: Rows, found: Columns) -> Iterator[Proposal]:
         if not doubt and len(open_kinds) > 1 and not (name == usual and found[name].characters >= _TEXT_SHARE * total):
             doubt = f"{len(open_kinds)} columns may hold the text to train on"
         cells = [row[name] for row in rows if isinstance(row.get(name), str)]
-        doubt = doubt or _marks_doubt(cells)
+        doubt = doubt or marks_doubt(cells) or (alternation_doubt(cells) if len(found) == 1 else "")
         if not doubt and name != usual and (answer := label or next((n for n in found if _is_rating(rows, n)), "")):
             doubt = f"the column {answer!r} may be the answer about the text"
         doubt = doubt or flags_doubt(rows, found) or objects_doubt(rows, name) or _unnamed_doubt(found, name)
@@ -229,42 +237,12 @@ def propose_plain(rows: Rows, found: Columns) -> Iterator[Proposal]:
         yield make_proposal(found, "text", {"text": name}, evidence, filled, doubt)
 
 
-def _marks_doubt(cells: Sequence[str]) -> str:
-    """Return the doubt that texts are in the layout of another tool or have marks of turns; "" if not."""
-    if doubt := layout_doubt(cells):
-        return doubt
-    marks = _find_unlisted_marks(cells)
-    shown = f"{marks[0]!r} and {marks[1]!r}" if marks else ""
-    return f"{shown} may mark turns; rewrite them as columns or as one of the marks known" if marks else ""
-
-
 def _unnamed_doubt(found: Columns, name: str) -> str:
     """Return the doubt that a column of a table without a header has its label in another one; "" if not."""
     filled = [other for other in found if found[other].kind != "empty" and _UNNAMED.fullmatch(other)]
     if not _UNNAMED.fullmatch(name) or len(filled) < 2:
         return ""
     return f"the columns have no names, and {len(filled)} of them hold values; {name!r} may belong to a label"
-
-
-def _find_unlisted_marks(texts: Sequence[str]) -> list[str]:
-    """Return what may mark turns in a style that is not in MARK_STYLES: marks that most of the texts contain.
-
-    Args:
-        texts: Texts of several rows.
-
-    Returns:
-        The marks, the most frequent first; empty where there are not two different ones, as a conversation needs.
-    """
-    counts: Counter[str] = Counter()
-    for text in texts:
-        head = text[:_MARK_CHARACTERS]
-        labels = [
-            found.strip().capitalize() + ":" for found in _LINE_LABEL.findall(head) + _SPEAKER_LABEL.findall(head)
-        ]
-        # In the order of the text, so that marks that are equally frequent are named in the same order every time.
-        counts.update(dict.fromkeys(labels + _TOKEN.findall(head)).keys())
-    frequent = [mark for mark, count in counts.most_common() if 2 * count > len(texts)]
-    return frequent if len(texts) > 1 and len(frequent) > 1 else []
 
 
 def _missing_part(rows: Rows, found: Columns) -> str:
