@@ -34,6 +34,8 @@ _ASKER_NAMES = (
     "created_by", "customer_id", "customer", "contact", "from", "sender", "op",
 )  # fmt: skip
 _SHOWN_SPEAKERS = 4
+# Characters of a text in which speakers are looked for.
+_SURVEYED_CHARACTERS = 20_000
 
 
 def propose_unnamed(rows: Rows, found: Columns) -> Iterator[Proposal]:
@@ -146,8 +148,9 @@ def _asks(rows: Rows, name: str, asker: str) -> bool:
 def propose_transcripts(rows: Rows, found: Columns) -> Iterator[Proposal]:
     """Propose columns of transcripts with the likely role of each speaker, always with doubt."""
     for name, column in found.items():
-        texts = [row[name] for row in rows if isinstance(row.get(name), str) and is_transcript(row[name])]
-        if column.kind != "prose" or 2 * len(texts) <= count_filled(rows, name, lambda value: True):
+        heads = [row[name][:_SURVEYED_CHARACTERS] for row in rows if isinstance(row.get(name), str)]
+        texts = [text for text in heads if column.kind == "prose" and is_transcript(text)]
+        if not texts or 2 * len(texts) <= count_filled(rows, name, lambda value: True):
             continue
         roles = likely_roles(texts)
         shown = list_some([f"{speaker} = {role}" for speaker, role in roles.items()], _SHOWN_SPEAKERS)
