@@ -11,7 +11,7 @@ from core.errors import StudioError
 MIN_TEMPERATURE = 1e-3
 # Number of the most likely tokens that top-p looks at first; they mostly hold the whole share.
 _TOP_P_CANDIDATES = 1000
-# What `most_likely` returns in place of a token where the logits are no numbers.
+# Returned by `most_likely` in place of a token where the logits are no numbers.
 NO_TOKEN = -1
 
 

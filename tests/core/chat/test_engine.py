@@ -8,8 +8,6 @@ import weakref
 
 import psutil
 import pytest
-import torch
-from safetensors.torch import load_file, save_file
 
 from core.access.roles import STUDIO, Caller, Role, acting
 from core.chat import loaded_model
@@ -274,21 +272,6 @@ def test_engine_failure_of_one_sequence_reaches_its_asker_alone(engine, store, m
     *_, entry = stream
     assert entry.generations[0].end in ("length", "end")
     assert engine.loaded is not None
-
-
-def test_engine_run_that_has_diverged_fails_alone_with_a_sentence(engine, store, tuned):
-    run = tuned()
-    weights = run.adapter / "adapter_model.safetensors"
-    save_file({name: torch.full_like(value, torch.nan) for name, value in load_file(weights).items()}, weights)
-    stream = engine.ask(questions(store, "Hi.", sampling=LONG))
-    while not next(stream).generations[0].tokens:
-        pass
-    for sampling in (GREEDY, Sampling(max_new_tokens=8)):
-        lanes = [LaneRequest(ask("Hi."), sampling, adapter_key(run.id, "final"))]
-        with pytest.raises(StudioError, match="computes no numbers any more"):
-            texts(engine, QueueEntry(resolve_lanes(store, lanes)))
-    *_, entry = stream
-    assert entry.generations[0].end in ("length", "end")
 
 
 @pytest.mark.parametrize(("status", "free", "leaves"), [
