@@ -84,12 +84,12 @@ def read_adapter(folder: Path, dtype: torch.dtype, device: torch.device) -> Adap
     config = peft_model.read_config(folder)
     tensors = {key.removeprefix(_PREFIX): tensor for key, tensor in peft_model.read_tensors(folder, config).items()}
     names = [key.removesuffix(_A) for key in tensors if key.endswith(_A) and key.removesuffix(_A) + _B in tensors]
-    patterns = Patterns(folder.name)
+    scales = _scales(config, names, folder.name)
     lora = {
         name: LoraWeights(
             tensors[name + _A].to(device, dtype),
             # Scaled in float32: the product is rounded once.
-            (tensors[name + _B].float() * _scale(config, name, patterns)).to(device, dtype),
+            (tensors[name + _B].float() * scales[name]).to(device, dtype),
         )
         for name in names
     }
@@ -100,12 +100,16 @@ def read_adapter(folder: Path, dtype: torch.dtype, device: torch.device) -> Adap
     return Adapter({} if special else lora, ", ".join(special), folder)
 
 
-def _scale(config: LoraConfig, name: str, patterns: Patterns) -> float:
-    """Return alpha / rank of one module, or alpha / sqrt(rank) with rank-stabilized scaling."""
+def _scales(config: LoraConfig, names: list[str], adapter: str) -> dict[str, float]:
+    """Return alpha / rank of each module, or alpha / sqrt(rank) with rank-stabilized scaling."""
     ranks, alphas = config.rank_pattern or {}, config.alpha_pattern or {}
-    rank = ranks.get(patterns.find(ranks, name), config.r)
-    alpha = alphas.get(patterns.find(alphas, name), config.lora_alpha)
-    return alpha / math.sqrt(rank) if config.use_rslora else alpha / rank
+    patterns = Patterns(adapter, names, [*ranks, *alphas])
+    of_rank, of_alpha = patterns.find(ranks), patterns.find(alphas)
+    scales = {}
+    for name in names:
+        rank, alpha = ranks.get(of_rank.get(name), config.r), alphas.get(of_alpha.get(name), config.lora_alpha)
+        scales[name] = alpha / math.sqrt(rank) if config.use_rslora else alpha / rank
+    return scales
 
 
 class RowAdapters:

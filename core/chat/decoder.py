@@ -21,7 +21,7 @@ from transformers import Cache
 
 from core.chat.adapters import RowAdapters
 from core.chat.growing_cache import make_growing_cache
-from core.chat.sampler import TokenSampler
+from core.chat.sampler import TokenSampler, most_likely
 
 # Tokens of a prompt that are read between two decode steps.
 CHUNK_TOKENS = 512
@@ -43,8 +43,8 @@ class TokenSequence:
         adapter: Key of the adapter in `RowAdapters`; None for the base.
         on_logits: Chooses the next token from the logits (vocabulary,).
         is_cancelled: Asked before every step; once it is true, the sequence is dropped.
-        on_argmax: If given, takes the most likely token in place of `on_logits`. The argmax is computed for all such
-            sequences at once, and no logits leave the device.
+        on_argmax: If given, takes the most likely token in place of `on_logits`, or NO_TOKEN. The argmax is computed
+            for all such sequences at once, and no logits leave the device.
         sampler: If given together with `on_token`, the CUDA decoder samples on the GPU, with this sampler's settings
             and random numbers.
         on_token: Takes the sampled token and its log-probability; only the CUDA decoder calls it, in place of
@@ -270,7 +270,7 @@ class Decoder:
             logits: (B, vocabulary).
         """
         # One argmax and one transfer for the whole batch.
-        argmax = logits.argmax(dim=-1).tolist() if any(one.on_argmax for one in batch.sequences) else []
+        argmax = most_likely(logits).tolist() if any(one.on_argmax for one in batch.sequences) else []
 
         def choose(at: int, sequence: TokenSequence) -> int | None:
             if sequence.is_cancelled():

@@ -6,8 +6,7 @@
 - by the batched PyTorch decoder (`core.chat.decoder`) where a probe has shown that a batch gives the right logits;
 - one at a time by transformers' generate (`core.chat.plain`) for everything else.
 
-Each lane has a random generator of its own, seeded by its settings, so two lanes of one model with the same settings
-give the same text.
+Each lane has a random generator that its settings seed: two lanes with the same model and settings give the same text.
 """
 
 import sys
@@ -25,7 +24,7 @@ from core.chat.decoder import OFFLINE_GROUP_TOKENS, Decoder, TokenSequence
 from core.chat.generation_writer import GenerationWriter
 from core.chat.plain import PlainDecoder
 from core.chat.routing import RoutedDecoder
-from core.chat.sampler import TokenSampler
+from core.chat.sampler import TokenSampler, check_finite
 from core.chat.stops import StopConditions
 from core.chat.types import Generation, LaneRequest, Prompt
 from core.data.formats import Message
@@ -278,6 +277,7 @@ def _callbacks(
 
     def on_token(token: int, logprob: float) -> int | None:
         try:
+            check_finite(logprob)
             return writer.add(token, logprob)
         except Exception as error:
             generation.error, generation.end = error, "failed"

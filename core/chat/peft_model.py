@@ -18,10 +18,9 @@ from peft.utils.save_and_load import set_peft_model_state_dict
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from core.chat import adapter_patterns
-from core.errors import StudioError
+from core.chat import adapter_patterns, adapter_settings
+from core.errors import StudioError, shorten_value
 from core.system.counting import counted
-from core.system.files import read_json
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 _PREFIX = "base_model.model."
@@ -44,17 +43,13 @@ def read_config(folder: Path) -> LoraConfig:
     """
     if not (folder / CONFIG).is_file() or not (folder / WEIGHTS).is_file():
         raise StudioError(f"{folder.name!r} holds no adapter ({CONFIG} and {WEIGHTS}).")
-    found = read_json(folder / CONFIG)
-    kind = found.get("peft_type")
-    if kind != "LORA":
-        raise StudioError(f"The adapter {folder.name!r} is {kind}. Chat answers with LoRA and its variants.")
+    found = adapter_settings.read_settings(folder / CONFIG, folder.name)
     known = {field.name for field in dataclasses.fields(LoraConfig)}
     if unknown := sorted(key for key, value in found.items() if key not in known | _DESCRIPTIVE and value):
         raise StudioError(
-            f"The adapter {folder.name!r} has the setting {unknown[0]!r}, which this version of PEFT does not know. "
-            "Update PEFT, or train the adapter without it."
+            f"The adapter {folder.name!r} has the setting {shorten_value(unknown[0])}, which this version of PEFT "
+            "does not know. Update PEFT, or train the adapter without it."
         )
-    adapter_patterns.check_settings(found, folder.name)
     init = found.get("init_lora_weights", True)
     if init not in _KEEPS_BASE:
         raise StudioError(
@@ -66,7 +61,8 @@ def read_config(folder: Path) -> LoraConfig:
     try:
         return LoraConfig(**(read | {"init_lora_weights": True, "inference_mode": True, "lora_dropout": 0.0}))
     except (TypeError, ValueError) as error:
-        raise StudioError(f"PEFT refuses the configuration of the adapter {folder.name!r}: {error}") from error
+        reason = str(error)[:300]
+        raise StudioError(f"PEFT refuses the configuration of the adapter {folder.name!r}: {reason}") from error
 
 
 def read_tensors(folder: Path, config: LoraConfig) -> dict[str, torch.Tensor]:
@@ -133,7 +129,8 @@ def load(
             tuned = kind(_shared_tree(base), config, _ADAPTER_NAME, autocast_adapter_dtype=False).eval()
             _clone_overwritten(tuned, base, set(tensors))
             result = set_peft_model_state_dict(tuned, tensors)
-    except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
+    # PEFT applies settings and tensors unchecked, so any error of it is one of the adapter.
+    except Exception as error:
         raise StudioError(
             f"The adapter {name!r} belongs to another model, or cannot be applied to this one: {_first_line(error)}"
         ) from error
@@ -227,4 +224,4 @@ def _clone_overwritten(tuned: PeftModel, base: torch.nn.Module, file_keys: set[s
 
 
 def _first_line(error: Exception) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)[:300]

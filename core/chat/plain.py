@@ -17,6 +17,7 @@ from peft.tuners.lora.variants import get_alora_offsets_for_generate
 
 from core.chat.adapters import RowAdapters
 from core.chat.decoder import TokenSequence
+from core.chat.sampler import most_likely
 
 # Length limit of an answer whose length is not known, in tokens.
 _UNLIMITED_TOKENS = 1 << 20
@@ -202,7 +203,7 @@ class PlainDecoder:
         sequence = active.sequence
         logits = active.answer.next(active.last)  # (vocabulary,)
         if sequence.on_argmax:
-            active.last = sequence.on_argmax(int(logits.argmax()))
+            active.last = sequence.on_argmax(int(most_likely(logits)))
         else:
             active.last = sequence.on_logits(logits)
         return active.last is not None

@@ -1,13 +1,18 @@
 """Sampling of one token from one row of logits, by the settings of a lane."""
 
+import math
+
 import torch
 
 from core.chat.sampling import Sampling
+from core.errors import StudioError
 
 # A smaller temperature takes the most likely token: dividing by it would overflow.
 MIN_TEMPERATURE = 1e-3
 # Number of the most likely tokens that top-p looks at first; they mostly hold the whole share.
 _TOP_P_CANDIDATES = 1000
+# Returned by `most_likely` in place of a token where the logits are no numbers.
+NO_TOKEN = -1
 
 
 class TokenSampler:
@@ -40,12 +45,17 @@ class TokenSampler:
 
         Args:
             logits: (vocabulary,), any dtype and device.
+
+        Raises:
+            StudioError: The logits are no numbers.
         """
         # On the CPU in float32, so that an answer does not depend on the device.
         logits = logits.float().cpu()
+        logprobs = torch.log_softmax(logits, dim=-1)
+        check_finite(float(logprobs.max()))
         token = self._sample(logits)
         self.seen_ids.add(token)
-        return token, float(torch.log_softmax(logits, dim=-1)[token])
+        return token, float(logprobs[token])
 
     def _sample(self, scores: torch.Tensor) -> int:
         settings = self.sampling
@@ -63,6 +73,32 @@ class TokenSampler:
         scores, seen, penalty = scores.clone(), torch.tensor(sorted(self.seen_ids)), self.sampling.repetition_penalty
         scores[seen] = torch.where(scores[seen] < 0, scores[seen] * penalty, scores[seen] / penalty)
         return scores
+
+
+def most_likely(logits: torch.Tensor) -> torch.Tensor:
+    """Return the most likely tokens, (...), int64; NO_TOKEN where the logits are no numbers.
+
+    Args:
+        logits: (..., vocabulary).
+    """
+    highest = logits.max(dim=-1)
+    return torch.where(highest.values.isfinite(), highest.indices, NO_TOKEN)
+
+
+def check_finite(value: float) -> None:
+    """Check a value that was computed from all logits of a step.
+
+    Args:
+        value: NaN or infinite if one logit is NaN or infinity, or if all are minus infinity.
+
+    Raises:
+        StudioError: It is no finite number.
+    """
+    if not math.isfinite(value):
+        raise StudioError(
+            "The model computes no numbers any more (NaN or infinity), so it has no next token. The run has probably "
+            "diverged: choose an earlier checkpoint, or another compute dtype."
+        )
 
 
 def sample_inverse_cdf(probabilities: torch.Tensor, uniform: torch.Tensor | float) -> torch.Tensor:

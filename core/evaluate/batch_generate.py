@@ -6,6 +6,7 @@ the start. The number of concurrent sequences is limited by the memory that thei
 """
 
 import hashlib
+import math
 import sys
 import traceback
 from collections import deque
@@ -197,7 +198,7 @@ class BatchGenerator:
     def _make_sequence(self, missing: MissingAnswer, ended: list[Line]) -> "TokenSequence":
         """Return the sequence of an answer; its line is appended to `ended` when it ends."""
         from core.chat.decoder import TokenSequence
-        from core.chat.sampler import TokenSampler
+        from core.chat.sampler import NO_TOKEN, TokenSampler, most_likely
 
         prompt, request = self.prompts[missing.prompt], self.requests[missing.lane]
         sampling = request.sampling.model_copy(update={"seed": prompt_seed(request.sampling.seed, missing.prompt)})
@@ -210,26 +211,35 @@ class BatchGenerator:
                 prompt_ids, request.adapter, _reject_logits, on_argmax=take, max_new_tokens=sampling.max_new_tokens
             )
         sampler = TokenSampler(sampling, prompt_ids)
+
+        def take_from(logits: "torch.Tensor") -> int | None:
+            return take(*sampler.sample(logits)) if most_likely(logits) != NO_TOKEN else take(NO_TOKEN)
+
         return TokenSequence(
-            prompt_ids, request.adapter, lambda logits: take(sampler.sample(logits)[0]), sampler=sampler,
-            on_token=lambda token, _: take(token), max_new_tokens=sampling.max_new_tokens,
+            prompt_ids, request.adapter, take_from, sampler=sampler, on_token=take,
+            max_new_tokens=sampling.max_new_tokens,
         )  # fmt: skip
 
     def _make_callback(
         self, missing: MissingAnswer, prompt: Prompt, request: LaneRequest, generation: Generation, ended: list[Line]
     ) -> Callable[[int], int | None]:
         """Return the callback that adds a token to a missing answer, and returns None once the answer has ended."""
+        from core.chat.sampler import NO_TOKEN, check_finite
+
         writer = self.lanes.writer(request, generation, is_streamed=False)
 
-        def take(token: int) -> int | None:
+        def take(token: int, logprob: float = 0.0) -> int | None:
             self.begun += not generation.tokens
             try:
+                check_finite(math.nan if token == NO_TOKEN else logprob)
                 next_token = writer.add(token)
             except Exception as error:
                 # Only this answer fails; the other sequences of the batch continue.
-                traceback.print_exc(file=sys.stderr)
                 next_token, generation.text, generation.end = None, "", "failed"
-                generation.note = f"The answer could not be decoded ({type(error).__name__}: {error})."
+                generation.note = str(error)
+                if not isinstance(error, StudioError):
+                    traceback.print_exc(file=sys.stderr)
+                    generation.note = f"The answer could not be decoded ({type(error).__name__}: {error})."
             if next_token is None:
                 ended.append(_make_line(missing.prompt, missing.lane, generation, prompt))
             return next_token

@@ -39,6 +39,8 @@ _TEXT_METHODS = """
 """
 # Methods of a text whose result may be much longer than the text.
 _GROWING = frozenset(("center", "ljust", "rjust", "zfill", "replace", "join"))
+# Python searches from the right, and for characters to strip, by comparing each with each; from the left it does not.
+_SEARCHING = frozenset(("strip", "lstrip", "rstrip", "rfind", "rindex", "rsplit", "rpartition"))
 _METHODS: dict[type, frozenset[str]] = {
     str: frozenset(_TEXT_METHODS.split()),
     dict: frozenset(("get", "items", "keys", "values", "copy")),
@@ -135,6 +137,8 @@ class _BoundedEnvironment(ImmutableSandboxedEnvironment):
         # Markup, which the filter `safe` gives, is a text.
         if name not in _METHODS.get(str if isinstance(owner, str) else type(owner), ()):
             raise SecurityError(f"it calls {type(owner).__name__}.{name}, which chat templates may not")
+        if name in _SEARCHING:
+            self.budget.search(owner, *args, *kwargs.values())
         if name not in _GROWING or not isinstance(owner, str):
             return args
         if name == "replace":
@@ -168,7 +172,7 @@ class _BoundedEnvironment(ImmutableSandboxedEnvironment):
         return bounded
 
     def _check_filter(self, name: str, value: Any, others: list[Any], kwargs: dict[str, Any]) -> None:
-        """Check the filters whose result may be much larger than their input."""
+        """Check the filters that take much longer, or whose result may be much larger, than what they are given."""
         if name == "format":
             self.budget.percent(str(value), [*others, kwargs])
         elif name == "replace":
@@ -178,6 +182,8 @@ class _BoundedEnvironment(ImmutableSandboxedEnvironment):
             width = [*others, kwargs.get("width", 4)][0]
             size = len(width) if isinstance(width, str) else int(width)
             self.budget.check_weight((str(value).count("\n") + 1) * max(size, 0))
+        elif name == "trim":
+            self.budget.search(str(value), *others, *kwargs.values())
         elif name == "tojson":
             self.budget.indent(others[1] if len(others) > 1 else kwargs.get("indent"))
         elif name == "sum" and not isinstance(kwargs.get("start", [*others, 0, 0][1]), int | float):

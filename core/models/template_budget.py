@@ -23,6 +23,8 @@ _TOTAL, _TOTAL_PER_CHARACTER = 2**26, 256
 # CPU seconds of a rendering. The templates of the families in the tests take 5 to 70 microseconds per turn (measured).
 _SECONDS, _SECONDS_PER_TURN, _SECONDS_PER_CHARACTER = 0.5, 1e-3, 2e-6
 _MAX_BITS, _MAX_DEPTH = 4096, 32
+# Steps of one search whose time grows with the product of both lengths; they take 50 ms (measured).
+_MAX_STEPS = 10**8
 # Widths, precisions and counts. An indentation occurs once per level and line.
 _MAX_COUNT, _MAX_INDENT = 999, 8
 # A width in a format of `%` that has more digits than _MAX_COUNT, or that is computed (`*`).
@@ -162,6 +164,12 @@ class Budget:
     def replace(self, text: str, old: str, new: str) -> None:
         """Check a replacement before it is done."""
         self.check_weight(len(text) + (text.count(old) if old else len(text) + 1) * len(new))
+
+    def search(self, text: str, *wanted: Any) -> None:
+        """Check a search in a text, or a removal of characters from it, that takes the product of both lengths."""
+        longest = max((len(each) for each in wanted if isinstance(each, str)), default=0)
+        if len(text) * longest > _MAX_STEPS:
+            raise TooCostly(f"it searches a text of {len(text):,} characters for one of {longest:,}")
 
     def count(self, *values: Any) -> None:
         """Check widths, precisions and counts."""

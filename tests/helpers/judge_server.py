@@ -1,6 +1,7 @@
 """An OpenAI-compatible server on loopback whose model is a function of the test."""
 
 import json
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -53,3 +54,43 @@ def judge_server(answer: Callable[[dict], Reply]) -> Iterator[ThreadingHTTPServe
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+@contextmanager
+def dripping_server(head: bytes, tail: bytes, seconds: float = 0.02) -> Iterator[str]:
+    """Serve raw bytes until the block ends, and yield the base address.
+
+    Args:
+        head: What is sent at once to each connection.
+        tail: What is sent after it, again and again, until the client has left.
+        seconds: Time before each tail.
+    """
+    has_ended = threading.Event()
+
+    def drip(connection: socket.socket) -> None:
+        with connection:
+            try:
+                connection.sendall(head)
+                while not has_ended.wait(seconds):
+                    connection.sendall(tail)
+            except OSError:
+                # The client has left.
+                return
+
+    def accept(listening: socket.socket) -> None:
+        while not has_ended.is_set():
+            try:
+                connection, _ = listening.accept()
+            except TimeoutError:
+                continue
+            threading.Thread(target=drip, args=(connection,), daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.settimeout(0.1)
+        thread = threading.Thread(target=accept, args=(listening,), daemon=True)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}/v1"
+        finally:
+            has_ended.set()
+            thread.join()

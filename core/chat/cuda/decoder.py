@@ -9,6 +9,7 @@ Sequences that choose their token from the logits on the host (`on_logits`) cann
 with one of them. Sequences whose adapters are more than LoRA go to the batched PyTorch decoder, beside the others.
 """
 
+import math
 from collections import deque
 from dataclasses import dataclass
 
@@ -19,6 +20,7 @@ from core.chat.cuda.prefill import Segment
 from core.chat.cuda.runtime import CudaRuntime, StepResult
 from core.chat.cuda.support import is_plain_lora
 from core.chat.decoder import Decoder, TokenSequence
+from core.chat.sampler import NO_TOKEN
 
 # Tokens of prompts that are read between two decode steps.
 CHUNK_TOKENS = 1024
@@ -217,7 +219,7 @@ class CudaDecoder:
         if sequence.is_cancelled():
             following = None
         elif sequence.on_argmax:
-            following = sequence.on_argmax(token)
+            following = sequence.on_argmax(token if math.isfinite(logprob) else NO_TOKEN)
         elif sequence.on_token:
             following = sequence.on_token(token, logprob)
         else:

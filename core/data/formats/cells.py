@@ -13,6 +13,7 @@ from core.data.formats.columns import find_column
 from core.data.formats.conversation import Message, Role, usual_role
 from core.data.formats.options import ExtraUse, FormatName, ReadingOptions
 from core.data.formats.passages import passages_text
+from core.data.formats.steps import is_step_name, steps_text
 from core.data.formats.values import is_missing, nested, optional_text, unfold
 
 Row = Mapping[str, Any]
@@ -127,8 +128,13 @@ class Cells:
     def extra(self, use: ExtraUse) -> list[str]:
         """Return the texts of the columns that the user chose for `use`, in the user's order."""
         names = self.extra_columns(use)
-        texts = (self._context(self.row[name], use, f"the column {name!r}") for name in names)
-        return [text for text in texts if text]
+        return [text for name in names if (text := self._extra_text(name, use))]
+
+    def _extra_text(self, name: str, use: ExtraUse) -> str:
+        """Return the text of a column chosen for `use`; the steps of a solution are one text."""
+        where = f"the column {name!r}"
+        steps = steps_text(self.row[name], where, self.note) if use == "reasoning" and is_step_name(name) else None
+        return self._context(self.row[name], use, where) if steps is None else steps
 
     def unread(self) -> list[str]:
         """Return the non-empty columns that were not read and that the user did not choose to ignore."""

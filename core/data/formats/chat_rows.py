@@ -22,8 +22,15 @@ _REPLY_NAMES = (
 )  # fmt: skip
 _TIME_NAMES = (
     "ts", "timestamp", "time", "date", "datetime", "date_time", "created_at", "created", "sent_at", "sent", "posted_at",
-    "send_date", "timestamp_ms",
+    "send_date", "timestamp_ms", "start_time", "start", "begin", "start_ms", "timecode", "offset", "end_time",
 )  # fmt: skip
+# Columns that only the messages of a chat have: what is attached to them, and how others reacted.
+_CHAT_NAMES = (
+    "attachments", "reactions", "mentions", "stickers", "embeds", "is_bot", "ispinned", "edited_timestamp",
+    "timestamp_edited", "reply_count", "reply_users", "forwarded_from", "media_type", "client_msg_id",
+)  # fmt: skip
+# Names of a speaker that nothing but a conversation has, so that it needs no time.
+_SURE_SPEAKER_NAMES = ("speaker", "speaker_name", "speaker_id", "speaker_role", "speaker_label")
 # The speakers of a chat come back; the authors of articles or reviews hardly do, or their texts are longer.
 _MIN_MESSAGES_PER_SPEAKER = 2
 _MAX_CHARACTERS = 400
@@ -32,18 +39,25 @@ _MAX_CHARACTERS = 400
 def chat_doubt(rows: Rows, found: Columns) -> str:
     """Return the doubt that each row is one message of a chat export; "" where it is not."""
     filled = [name for name in found if found[name].kind != "empty"]
+    prose = [name for name in filled if found[name].kind == "prose"]
     content = find_column(filled, _TEXT_NAMES)
+    if not content and len(prose) == 1 and find_column(filled, _SURE_SPEAKER_NAMES):
+        content = prose[0]
     speaker = find_column([name for name in filled if name != content], _SPEAKER_NAMES)
     rest = [name for name in filled if name not in (content, speaker)]
-    if not content or not speaker or not find_column(rest, _REPLY_NAMES + _TIME_NAMES):
+    if not content or not speaker:
+        return ""
+    if not find_column([speaker], _SURE_SPEAKER_NAMES) and not find_column(rest, _REPLY_NAMES + _TIME_NAMES):
         return ""
     messages = [(_name(row[speaker]), str(row[content])) for row in rows if _has(row, speaker) and _has(row, content)]
     speakers = {name for name, _ in messages}
     turns = sum(one[0] != next_one[0] for one, next_one in itertools.pairwise(messages))
+    # Beside such columns, it is enough that one speaker comes back: in a channel many people write once.
+    is_sure = bool(find_column(list(found), _CHAT_NAMES)) and len(messages) > len(speakers)
     if (
         len(speakers) < 2
-        or len(messages) < _MIN_MESSAGES_PER_SPEAKER * len(speakers)
-        or turns < len(speakers)
+        or (not is_sure and len(messages) < _MIN_MESSAGES_PER_SPEAKER * len(speakers))
+        or turns < len(speakers) - is_sure
         or median(len(text) for _, text in messages) > _MAX_CHARACTERS
     ):
         return ""

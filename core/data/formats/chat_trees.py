@@ -36,7 +36,7 @@ def current_turns(nodes: dict[str, Any], current: Any, note: Note) -> list[dict[
     Raises:
         UnusableRow: A message has no role.
     """
-    if any(len(_children(nodes, node)) > 1 for node in nodes.values()):
+    if any(len(_children(node, nodes)) > 1 for node in nodes.values()):
         note("of the branches of a conversation, only the current one is used")
     turns: list[dict[str, Any]] = []
     thoughts: list[str] = []
@@ -46,11 +46,10 @@ def current_turns(nodes: dict[str, Any], current: Any, note: Note) -> list[dict[
         kind = str(content.get("content_type") or "text")
         value = content.get("parts", content.get("text"))
         if kind == "thoughts":
-            thoughts += _thoughts(content)
+            thoughts += _thoughts(content.get("thoughts"))
             continue
         metadata = message.get("metadata")
-        is_hidden = isinstance(metadata, dict) and bool(metadata.get(_HIDDEN))
-        if is_missing(value) or kind in _REMARKS or is_hidden:
+        if is_missing(value) or kind in _REMARKS or (isinstance(metadata, dict) and metadata.get(_HIDDEN)):
             if not is_missing(value):
                 note("messages that the chat does not show are left out")
             continue
@@ -67,40 +66,40 @@ def current_turns(nodes: dict[str, Any], current: Any, note: Note) -> list[dict[
 
 def _path(nodes: dict[str, Any], current: str | None) -> Iterator[dict[str, Any]]:
     """Yield the messages from the root to a node."""
-    name = current if current in nodes else _last_leaf(nodes)
+    name: str | None = current if current in nodes else _last_leaf(nodes)
     path: list[str] = []
-    while name in nodes and name not in path:
+    while name is not None and name not in path:
         path.append(name)
-        name = _parent(nodes[name])
+        name = _parent(nodes, name)
     for name in reversed(path):
         if isinstance(message := nodes[name]["message"], dict):
             yield message
 
 
 def _last_leaf(nodes: dict[str, Any]) -> str:
-    name = next((name for name, node in nodes.items() if _parent(node) not in nodes), next(iter(nodes)))
+    name = next((name for name in nodes if _parent(nodes, name) is None), next(iter(nodes)))
     seen: set[str] = set()
-    while name not in seen and (children := _children(nodes, nodes[name])):
+    while name not in seen and (children := _children(nodes[name], nodes)):
         seen.add(name)
         name = children[-1]
     return name
 
 
-def _parent(node: dict[str, Any]) -> str | None:
-    parent = node.get("parent")
-    return parent if isinstance(parent, str) else None
+def _thoughts(value: Any) -> list[str]:
+    items = value if isinstance(value, list) else []
+    return [str(item.get("content") or "") for item in items if isinstance(item, dict)]
 
 
-def _children(nodes: dict[str, Any], node: dict[str, Any]) -> list[str]:
-    """Return the ids of the children of a node that are nodes of the map."""
-    listed = node.get("children")
-    return [name for name in listed if isinstance(name, str) and name in nodes] if isinstance(listed, list) else []
+def _parent(nodes: dict[str, Any], name: str) -> str | None:
+    """Return the name of the node above another one, or None."""
+    parent = nodes[name].get("parent")
+    return parent if isinstance(parent, str) and parent in nodes else None
 
 
-def _thoughts(content: dict[str, Any]) -> list[str]:
-    listed = content.get("thoughts")
-    thoughts = listed if isinstance(listed, list) else []
-    return [str(thought.get("content") or "") for thought in thoughts if isinstance(thought, dict)]
+def _children(node: dict[str, Any], nodes: dict[str, Any]) -> list[str]:
+    """Return the names of the nodes below a node."""
+    children = node.get("children")
+    return [c for c in children if isinstance(c, str) and c in nodes] if isinstance(children, list) else []
 
 
 def _typed(value: Any) -> Any:

@@ -137,7 +137,7 @@ def name_words(name: str) -> list[str]:
     """Return the words of a column's name in lower case and English: those of "questionText" are question and text."""
     spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", unicodedata.normalize("NFC", name))
     words = (word.lower() for word in re.findall(r"[^\W\d_]+", spaced))
-    return [_ENGLISH.get(word, word) for word in words]
+    return [_ENGLISH.get(word.casefold(), word) for word in words]
 
 
 def find_column(names: Sequence[str], wanted: Sequence[str]) -> str | None:

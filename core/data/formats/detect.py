@@ -130,7 +130,7 @@ def _unlikely_last(others: Sequence[Proposal], found: dict[str, Column], rows: S
 
     def rank(proposal: Proposal) -> tuple[int, bool, bool]:
         form = proposal.reading.format
-        is_text, is_json = form == "text", _writes_json(proposal, rows)
+        is_text, is_json = form == "text", not proposal.means_json and _writes_json(proposal, rows)
         return (2 if is_text and is_json else has_questions and is_text, is_json, form != "multiple_choice")
 
     return sorted(others, key=rank)

@@ -23,7 +23,7 @@ from core.data.formats.proposal import (
 )
 from core.data.formats.reading import Reading
 from core.data.formats.reply_rows import reply_doubt
-from core.data.formats.turns import CONTENT_KEYS, ROLE_KEYS, is_conversation
+from core.data.formats.turns import CONTENT_KEYS, ROLE_KEYS, are_entries, is_conversation
 from core.data.formats.values import is_absent, nested
 
 # Values that name one of several answers, such as 1, "B", "response_2" or "model_a".
@@ -182,7 +182,8 @@ def message_list_doubt(rows: Rows, found: Columns) -> str:
         values = [nested(row[name]) for row in rows if name in row and not is_absent(row[name])]
         messages = [item for value in values if isinstance(value, list) for item in value if isinstance(item, dict)]
         fields = [find_column(list(message), CONTENT_KEYS) for message in messages]
-        if len(messages) > len(values) and all(fields) and not any(map(is_conversation, values)):
+        is_other = any(map(is_conversation, values)) or are_entries(messages)
+        if len(messages) > len(values) and all(fields) and not is_other:
             return (
                 f"{name!r} holds lists of messages with their text in {fields[0]!r}, and no field says who asks and "
                 "who answers; give each message the field role, user or assistant"

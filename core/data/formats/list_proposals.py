@@ -24,6 +24,7 @@ from core.data.formats.proposal import (
 )
 from core.data.formats.reasoning_columns import is_reasoning_name
 from core.data.formats.row_doubts import taken_columns
+from core.data.formats.steps import has_steps, is_method_name
 from core.data.formats.values import is_missing, nested
 
 _QUESTION_WORDS = frozenset(
@@ -40,7 +41,12 @@ _NUMBERED = (
     (frozenset(("user", "human", "customer", "client", "patient", "student")),
      frozenset(("bot", "assistant", "chatbot", "agent", "ai", "gpt", "model", "doctor", "tutor", "system"))),
 )  # fmt: skip
-_NO_TURNS = (*names.CONTEXT_NAMES, *names.OPTION_NAMES)
+_NO_TURNS = (*names.CONTEXT_NAMES, *names.OPTION_NAMES, "ingredients", "materials", "keywords", "tags")
+# Columns that name what the steps of a recipe or an instruction make, and the question of the steps of a solution.
+_TASK_NAMES = (
+    *QUESTION_NAMES, "task", "exercise", "goal", "title", "name", "recipe", "recipe_name", "recipe_title", "dish",
+)  # fmt: skip
+_PARTS_NAMES = ("ingredients", "ingredient", "materials", "given", "context")
 _STORY_NAMES = (*names.CONTEXT_NAMES, "story", "article", "document", "text")
 # A list of the words of a sentence has hardly a text of several words.
 _MIN_SHARE_OF_PHRASES = 0.2
@@ -57,6 +63,7 @@ def propose_lists(rows: Rows, found: Columns) -> Iterator[Proposal]:
     """Propose the other lists of texts: the first text as the answer to a question, then alternating turns."""
     lists = [name for name in found if not find_column([name], (*names.TURN_NAMES, "data", *_NO_TURNS))]
     lists = [name for name in lists if count_filled(rows, name, _is_several) and _are_phrases(rows, name)]
+    lists = [name for name in lists if not has_steps(found, [name])]
     lists = [name for name in lists if not is_wrong_name(name) and not has_no_answers(rows, name)]
     for name in lists:
         texts = [other for other in found if found[other].kind in ("prose", "short")]
@@ -72,6 +79,22 @@ def propose_lists(rows: Rows, found: Columns) -> Iterator[Proposal]:
             continue
         doubt = f"the column {name!r} is a list of texts; they may be turns or answers to choose from"
         yield from _alternating(rows, found, name, rank_doubt(rows, found, name) or doubt)
+
+
+def propose_steps(rows: Rows, found: Columns) -> Iterator[Proposal]:
+    """Propose the steps of a recipe, an instruction or a solution as the answer to what they make; with doubt."""
+    steps = [name for name, column in found.items() if is_method_name(name) and column.kind in ("prose", "nested")]
+    texts = [name for name in found if found[name].kind in ("prose", "short") and name not in steps]
+    task = find_column(texts, _TASK_NAMES)
+    parts = find_column([name for name in found if name != task], _PARTS_NAMES)
+    for name in steps if task else []:
+        if not has_steps(found, [name]) and not parts:
+            continue
+        slots = {"prompt": task, "context": parts, "completion": name}
+        shown = " and ".join(repr(part) for part in (task, parts) if part)
+        doubt = f"the steps in {name!r} may be the answer to {shown}"
+        evidence = f"a question in {shown} and its steps in {name!r}"
+        yield make_proposal(found, "prompt_completion", slots, evidence, count_present(rows, task, name), doubt)
 
 
 def _only_prose(found: Columns) -> str | None:
@@ -94,6 +117,9 @@ def propose_paired(rows: Rows, found: Columns) -> Iterator[Proposal]:
         if found[name].kind in ("nested", "prose", "short") and 2 * count_filled(rows, name, _has_texts) > len(rows)
     ]
     lists = [name for name in lists if not has_flags(rows, name)]
+    if has_steps(found, lists):
+        # The parts and the steps of a recipe are one text each.
+        lists = []
     asked = [name for name in lists if _is_worded(name, _QUESTION_WORDS)]
     answers = [name for name in lists if _is_worded(name, _ANSWER_WORDS)]
     if not (asked and answers) and len(lists) == 2 and all(_are_phrases(rows, name) for name in lists):

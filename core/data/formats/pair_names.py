@@ -37,7 +37,9 @@ _SIDE_WORDS = frozenset(word for pair in _SIDES for word in pair)
 _REWRITES = (
     ("incorrect", "correct"), ("incorrect", "corrected"), ("wrong", "right"), ("wrong", "correct"), ("bad", "good"),
     ("noisy", "clean"), ("dirty", "clean"), ("original", "corrected"), ("original", "edited"),
-    ("original", "rewritten"), ("original", "simplified"), ("original", "paraphrase"), ("original", "paraphrased"),
+    ("original", "rewritten"), ("original", "revised"), ("original", "proposed"), ("original", "improved"),
+    ("old", "revised"), ("draft", "revised"), ("before", "edited"),
+    ("original", "simplified"), ("original", "paraphrase"), ("original", "paraphrased"),
     ("complex", "simple"), ("complex", "simplified"), ("normal", "simple"), ("informal", "formal"),
     ("toxic", "neutral"), ("toxic", "civil"), ("toxic", "detoxified"), ("buggy", "fixed"), ("buggy", "correct"),
     ("before", "after"), ("old", "new"), ("biased", "neutral"), ("raw", "clean"), ("draft", "final"),
@@ -53,6 +55,7 @@ _ASKING_NAMES = (*QUESTION_NAMES, "anchor", "claim", "search_query")
 _OTHER_NAMES = (*QUESTION_NAMES, *names.CHOSEN_NAMES, *names.REJECTED_NAMES)
 _QUESTION_MARKS = ("?", "？", "؟")
 _MAX_PAIRS = 6
+_MIN_QUESTION_WORDS = 3
 
 
 def propose_named_pairs(rows: Rows, found: Columns) -> Iterator[Proposal]:
@@ -62,7 +65,12 @@ def propose_named_pairs(rows: Rows, found: Columns) -> Iterator[Proposal]:
         doubt = f"{positive!r} may be the answer to {asked!r}, as in a dataset for search; the negatives are not used"
         yield _pair(rows, found, asked, positive, doubt)
     texts = [name for name, column in found.items() if column.kind in ("prose", "short")]
+    prose = [name for name in texts if found[name].kind == "prose"]
+    yield from _middle(rows, found)
+    if len(texts) != 2 and len(prose) == 2:
+        yield from _asked(rows, found, prose)
     if len(texts) == 2:
+        yield from _repeated(rows, found, texts)
         yield from _asked(rows, found, texts)
     for first, second in permutations(texts, 2):
         if _differ_by(first, second, _REWRITES):
@@ -85,6 +93,33 @@ def _asked(rows: Rows, found: Columns, texts: list[str]) -> Iterator[Proposal]:
         if not is_other and _are_questions(rows, question) and not _are_questions(rows, answer):
             doubt = f"the texts in {question!r} are questions, which {answer!r} may answer"
             yield _pair(rows, found, question, answer, doubt)
+
+
+def _middle(rows: Rows, found: Columns) -> Iterator[Proposal]:
+    """Propose the middle of a text between its beginning and its end, as code models learn to fill it in."""
+    parts = [find_column(list(found), (word,)) for word in ("prefix", "suffix", "middle")]
+    if all(name and found[name].kind not in ("empty", "nested") for name in parts):
+        prefix, suffix, middle = map(str, parts)
+        doubt = f"{middle!r} may be the text between {prefix!r} and {suffix!r}, which are then the question"
+        slots = {"prompt": prefix, "context": suffix, "completion": middle}
+        evidence = f"a beginning in {prefix!r}, an end in {suffix!r} and the text between them in {middle!r}"
+        yield make_proposal(found, "prompt_completion", slots, evidence, count_present(rows, *slots.values()), doubt)
+
+
+def _repeated(rows: Rows, found: Columns, texts: list[str]) -> Iterator[Proposal]:
+    """Propose a question that comes back in several rows with the first text, which the second one answers.
+
+    So it is with the answers of students and the remarks of their teacher.
+    """
+    asked = find_column([name for name in found if found[name].kind == "category"], QUESTION_NAMES)
+    values = [str(row[asked]) for row in rows if asked and not is_missing(row.get(asked))]
+    if asked is None or all(len(value.split()) < _MIN_QUESTION_WORDS for value in values):
+        return
+    first, second = texts
+    doubt = f"{asked!r}, which comes back in several rows, with {first!r} may be the question that {second!r} answers"
+    evidence = f"a question in {asked!r} and {first!r}, and an answer in {second!r}"
+    slots = {"prompt": asked, "context": first, "completion": second}
+    yield make_proposal(found, "prompt_completion", slots, evidence, count_present(rows, asked, *texts), doubt)
 
 
 def _are_questions(rows: Rows, name: str) -> bool:

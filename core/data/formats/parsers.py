@@ -19,9 +19,11 @@ from core.data.formats.envelopes import find_call, spelled_envelope, tools_promp
 from core.data.formats.label_turns import label_turns
 from core.data.formats.marks import parse_guanaco, parse_llama2, parse_marked
 from core.data.formats.paired import pair_turns
+from core.data.formats.steps import is_method_name, steps_text
+from core.data.formats.transcripts import is_transcript, parse_transcript
 from core.data.formats.turn_columns import read_conversation, read_opened_conversation, turns_of
 from core.data.formats.turns import is_conversation, is_turn, read_turn, read_turns
-from core.data.formats.values import answer_of, is_missing, nested, text_of
+from core.data.formats.values import answer_of, is_missing, nested, number_of_text, text_of
 from core.data.formats.verdicts import verdict_of
 
 
@@ -69,6 +71,8 @@ def _alpaca(cells: Cells) -> list[Message]:
 
 def _answer(value: Any, slot: str, cells: Cells) -> str:
     """Return the text of an answer: the best one of a list, or the certain text inside an object."""
+    if is_method_name(cells.column(slot) or "") and (steps := steps_text(value, slot, cells.note)) is not None:
+        return steps
     if is_answer_list(value, cells.role):
         value = best_answer(value, slot, cells.note)
     value = _spelled_answers(spelled_envelope(value), slot, cells)
@@ -179,20 +183,19 @@ def _tree(cells: Cells) -> list[Message]:
     while node:
         turn = {key: node.get(key) for key in ("role", "text")}
         messages.append(read_turn(turn, cells.note, cells.think, cells.role))
-        listed = node.get("replies")
-        replies = [reply for reply in listed if isinstance(reply, dict)] if isinstance(listed, list) else []
+        below = node.get("replies")
+        replies = [reply for reply in below if isinstance(reply, dict)] if isinstance(below, list) else []
         usable = [reply for reply in replies if not reply.get("deleted") and reply.get("text")]
         if len(replies) > 1:
             cells.note("only the best-ranked reply to each message is used")
+        # Rank 0 is the best one; replies without a rank come last.
         node = min(usable, key=_rank, default=None)
     return messages
 
 
 def _rank(reply: dict[str, Any]) -> tuple[bool, float]:
-    """Return the key by which the best reply comes first: rank 0 is the best one, replies without a rank are last."""
-    rank = reply.get("rank")
-    is_known = isinstance(rank, int | float) and not is_missing(rank)
-    return not is_known, rank if is_known else 0.0
+    rank = number_of_text(reply.get("rank"))
+    return rank is None, rank or 0.0
 
 
 def _paired(cells: Cells) -> list[Message]:
@@ -221,7 +224,8 @@ def _llama2(cells: Cells) -> list[Message]:
 
 
 def _marked(cells: Cells) -> list[Message]:
-    messages = parse_marked(text_of(cells.get("text"), "text", cells.note), cells.note, cells.role)
+    text = text_of(cells.get("text"), "text", cells.note)
+    messages = (parse_transcript if is_transcript(text) else parse_marked)(text, cells.note, cells.role)
     return _with_columns_beside_text(messages, cells)
 
 

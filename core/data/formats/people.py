@@ -2,22 +2,11 @@
 
 from core.data.formats.conversation import Role, usual_role
 from core.data.formats.proposal import Rows
+from core.data.formats.sides import ANSWERING, ASKING
 from core.data.formats.turns import has_usual_speaker, is_conversation, pair_keys, speaker_of
 from core.data.formats.values import nested
 from core.data.listing import list_some
 
-# Words for the side that asks, and for the side that answers. Only the reader of a file can be sure of its sides.
-ASKING = frozenset(
-    ("customer", "client", "end-user", "end_user", "enduser", "end user", "requester", "visitor", "caller", "patient",
-     "student", "seeker", "guest", "buyer", "contact", "lead", "consumer", "shopper", "member", "citizen", "incoming",
-     "inbound", "usuario", "cliente", "kunde", "client_message", "用户", "客户", "顧客", "고객", "клиент")
-)  # fmt: skip
-ANSWERING = frozenset(
-    ("agent", "operator", "support", "staff", "admin", "representative", "rep", "advisor", "adviser", "doctor",
-     "therapist", "teacher", "tutor", "counselor", "counsellor", "service", "seller", "employee", "moderator",
-     "helpdesk", "team", "expert", "salesperson", "outgoing", "outbound", "customer service", "support agent", "agente",
-     "asistente", "berater", "客服", "助手", "상담원", "оператор")
-)  # fmt: skip
 _SHOWN = 4
 
 

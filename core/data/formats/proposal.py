@@ -33,12 +33,14 @@ class Proposal:
         evidence: What supports it.
         rows: Number of the first rows that support it.
         doubt: Why the user should decide; "" if there is no doubt.
+        means_json: Whether an answer in JSON is meant, as for objects that are extracted from texts.
     """
 
     reading: Reading
     evidence: str
     rows: int
     doubt: str = ""
+    means_json: bool = False
 
     @property
     def is_certain(self) -> bool:

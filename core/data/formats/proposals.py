@@ -12,6 +12,7 @@ from core.data.formats import columns as names
 from core.data.formats.answer_choice import are_flags
 from core.data.formats.answer_doubts import REFERENCE_NAMES, other_answers, rank_doubt
 from core.data.formats.answer_lists import holds_rated_answers
+from core.data.formats.attribute_proposals import propose_described, propose_in_order
 from core.data.formats.choice_proposals import choices_doubt, propose_choices, propose_inner_choices
 from core.data.formats.columns import find_column
 from core.data.formats.context_columns import with_and_without_context
@@ -25,7 +26,7 @@ from core.data.formats.empty_answers import has_no_answers, is_wrong_name
 from core.data.formats.envelopes import find_text, holds_answer
 from core.data.formats.flag_labels import propose_flags
 from core.data.formats.labeled_pairs import propose_labeled_pairs
-from core.data.formats.list_proposals import paired_doubt, propose_lists, propose_paired
+from core.data.formats.list_proposals import paired_doubt, propose_lists, propose_paired, propose_steps
 from core.data.formats.object_fields import (
     annotated_texts,
     common_fields,
@@ -53,12 +54,13 @@ from core.data.formats.rated_proposals import offer_rated, offer_right, verdict_
 from core.data.formats.reading import get_format
 from core.data.formats.reasoning_columns import is_reasoning_name, offer_reasoning, reasoning_columns
 from core.data.formats.row_doubts import question_part_doubt, row_doubt, taken_columns
-from core.data.formats.speaker_proposals import propose_unnamed
+from core.data.formats.speaker_proposals import propose_transcripts, propose_unnamed
 from core.data.formats.text_proposals import propose_labeled, propose_marked, propose_plain
 from core.data.formats.turn_proposals import propose_trees, propose_turns
 from core.data.formats.turns import is_conversation, is_turn
 from core.data.formats.values import is_missing, nested
-from core.data.formats.worded_pairs import TITLE_NAMES, propose_titled, propose_worded
+from core.data.formats.verdicts import verdict_doubt
+from core.data.formats.worded_pairs import propose_titled, propose_worded, title_column
 from core.data.listing import list_some
 
 _INPUT_NAMES = ("input", "inputs", *names.CONTEXT_NAMES)
@@ -103,15 +105,19 @@ def _all_proposals(rows: Rows, found: Columns, choices: list[Proposal]) -> Itera
         _pairs,
         _fields,
         _annotated,
+        propose_steps,
         propose_worded,
         propose_titled,
         propose_unnamed,
         propose_marked,
+        propose_transcripts,
         propose_labeled_pairs,
+        propose_described,
         propose_named_pairs,
         propose_labeled,
         propose_flags,
         propose_plain,
+        propose_in_order,
         _two_texts,
         propose_lists,
     ):
@@ -134,10 +140,12 @@ def _present(rows: Rows, name: str) -> list[Any]:
 def _answers(rows: Rows, found: Columns) -> list[str]:
     """Return the columns that may hold the answers, the likeliest first."""
     filled = [name for name, column in found.items() if column.kind != "empty"]
+    title = title_column(filled, filled)
     answers = [name for want in names.COMPLETION_NAMES if (name := find_column(filled, (want,)))]
+    answers = [name for name in answers if name != title]
     answers += [other for name in answers for other in other_answers(rows, found, name)]
     # The comments of a post with a title are read by `propose_titled`.
-    if not find_column(filled, TITLE_NAMES):
+    if not title:
         answers += [name for name in filled if holds_rated_answers(rows, name)]
     return answers
 
@@ -165,7 +173,7 @@ def _pairs(rows: Rows, found: Columns) -> Iterator[Proposal]:
         doubts = [
             f"{longest!r} may be the text of which {answer!r} is the answer" if longest else "",
             f"both {answer!r} and {others[0]!r} may hold the answer" if others else "",
-            "" if asks(prompt, answer) else _verdict_doubt(rows, answer) or f"{prompt!r} may be the question",
+            "" if asks(prompt, answer) else verdict_doubt(rows, answer) or f"{prompt!r} may be the question",
             _kind_doubt(rows, found, prompt, answer),
             rank_doubt(rows, found, answer),
         ]
@@ -224,12 +232,6 @@ def _text_of_objects(rows: Rows, found: Columns, prompt: str, answer: str) -> tu
         is_certain = all(find_text(nested(value)) for value in _present(rows, name))
         columns.append(name if field is None or is_certain else f"{name}.{field}")
     return (columns[0], columns[1]) if columns != [prompt, answer] else None
-
-
-def _verdict_doubt(rows: Rows, answer: str) -> str:
-    """Return the doubt that a column named like an answer judges the rows, as in Prodigy; "" where it does not."""
-    values = {str(value).strip().lower() for value in _present(rows, answer)}
-    return f"{answer!r} may say which answers are good" if values <= names.JUDGMENT_WORDS else ""
 
 
 def _two_texts(rows: Rows, found: Columns) -> Iterator[Proposal]:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from core.data.formats.columns import name_words
 from core.data.formats.doubts import texts_in
 from core.data.formats.proposal import Columns, Proposal, Rows
+from core.data.formats.steps import is_step_name, steps_text
 from core.data.formats.values import is_missing, nested
 
 _WORDS = frozenset(
@@ -40,7 +41,8 @@ def reasoning_columns(rows: Rows, found: Columns, taken: Iterable[str]) -> list[
     used = set(taken)
     free = [name for name in found if name not in used and found[name].kind in ("prose", "short", "nested")]
     lists = [name for name in used if any(_size(row.get(name)) > 1 for row in rows)]
-    named = [name for name in free if is_reasoning_name(name) and not _is_per_answer(rows, name, lists)]
+    named = [name for name in free if is_reasoning_name(name) or _are_steps(rows, name)]
+    named = [name for name in named if not _is_per_answer(rows, name, lists)]
     known = [_words([row.get(name) for name in used]) for row in rows] if named else []
     columns = []
     for name in named:
@@ -49,6 +51,11 @@ def reasoning_columns(rows: Rows, found: Columns, taken: Iterable[str]) -> list[
         if 2 * sum(reasoning not in text for reasoning, text in filled) > len(filled):
             columns.append(name)
     return columns
+
+
+def _are_steps(rows: Rows, name: str) -> bool:
+    """Return whether a column holds lists of the steps of a solution."""
+    return is_step_name(name) and any(steps_text(row.get(name), name, lambda words: None) for row in rows)
 
 
 def _is_per_answer(rows: Rows, name: str, lists: Iterable[str]) -> bool:

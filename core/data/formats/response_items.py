@@ -12,9 +12,10 @@ from core.data.formats.values import is_missing
 
 _CALLS = ("function_call", "custom_tool_call", "mcp_call")
 _RESULTS = ("function_call_output", "custom_tool_call_output")
-_TYPES = frozenset(
-    ("message", "reasoning", *_CALLS, *_RESULTS, "web_search_call", "file_search_call", "computer_call",
-     "computer_call_output", "code_interpreter_call", "image_generation_call", "local_shell_call")
+# A tuple: the type of a foreign object may be a list, which no set can be asked for.
+_TYPES = (
+    "message", "reasoning", *_CALLS, *_RESULTS, "web_search_call", "file_search_call", "computer_call",
+    "computer_call_output", "code_interpreter_call", "image_generation_call", "local_shell_call",
 )  # fmt: skip
 _CALL_FIELDS = ("name", "arguments", "input")
 

@@ -26,6 +26,7 @@ from core.data.formats.ratings import rating_doubt
 from core.data.formats.reading import Reading, get_format
 from core.data.formats.reasoning_columns import reasoning_columns
 from core.data.formats.turns import is_conversation, is_message_list
+from core.data.formats.unused_parts import call_doubt, gap_doubt, media_doubt, quoted_doubt
 from core.data.formats.values import is_missing, nested, unfold
 from core.data.formats.verdicts import is_bad_flag
 from core.data.formats.withdrawn import withdrawn_doubt
@@ -61,6 +62,8 @@ def judgment_column(rows: Rows, found: Columns, reading: Reading) -> str | None:
 def _doubts(rows: Rows, found: Columns, reading: Reading, taken: dict[str, str]) -> Iterator[str]:
     columns = set(taken.values())
     is_text = reading.format in ("text", "label")
+    has_pair = reading.format in ("prompt_completion", "alpaca") or (reading.format == "rated" and "prompt" in taken)
+    yield call_doubt(rows, found, columns) if has_pair else ""
     judged = _judgment(rows, found, columns, is_text)
     yield f"{judged!r} may say which answers are good" if judged else ""
     yield failure_doubt(rows, found, columns)
@@ -69,8 +72,11 @@ def _doubts(rows: Rows, found: Columns, reading: Reading, taken: dict[str, str])
     for slot in _ANSWER_SLOTS:
         if reading.format != "text" and slot in taken:
             yield rank_doubt(rows, found, taken[slot])
+            yield quoted_doubt(rows, taken[slot])
             # A label may be the word "none".
             yield empty_answers_doubt(rows, taken[slot]) if slot != "label" else ""
+    yield gap_doubt(rows, taken.values())
+    yield media_doubt(rows, found, columns) if reading.format != "text" else ""
     yield annotation_doubt(rows, found, columns) if reading.format == "text" else ""
     yield rating_doubt(rows, found, reading.format, columns)
     yield _other_answer_doubt(rows, found, taken)

@@ -1,4 +1,4 @@
-"""Proposals for lists of messages whose authors have no roles, and for conversations whose first message is elsewhere.
+"""Proposals for messages whose authors have no roles: in lists, in transcripts, with the first message elsewhere.
 
 The export of a helpdesk or a forum names authors by numbers, or keeps the first message in a column of its own; a
 dialogue dataset may name no speakers. All of these proposals have a doubt, so that the page asks.
@@ -15,10 +15,13 @@ from core.data.formats.object_fields import unfolded
 from core.data.formats.proposal import Columns, Proposal, Rows, count_filled, make_proposal
 from core.data.formats.row_doubts import taken_columns
 from core.data.formats.speaker_order import POSITION_ROLES, SPEAKER_ROLES, find_author_key, identity_of
+from core.data.formats.steps import has_steps
+from core.data.formats.transcripts import is_transcript, likely_roles
 from core.data.formats.turn_order import order_doubt
 from core.data.formats.turn_proposals import propose_turns
 from core.data.formats.turns import is_message_list, speaker_of, text_in_turn
 from core.data.formats.values import is_missing, nested
+from core.data.listing import list_some
 
 # Columns of the first message, and of the author of it.
 _OPENING_NAMES = (
@@ -30,6 +33,9 @@ _ASKER_NAMES = (
     "requester_id", "requester", "submitter_id", "author_id", "author", "user", "user_id", "reporter", "creator",
     "created_by", "customer_id", "customer", "contact", "from", "sender", "op",
 )  # fmt: skip
+_SHOWN_SPEAKERS = 4
+# Characters of a text in which speakers are looked for.
+_SURVEYED_CHARACTERS = 20_000
 
 
 def propose_unnamed(rows: Rows, found: Columns) -> Iterator[Proposal]:
@@ -59,8 +65,9 @@ def _message_lists(rows: Rows, found: Columns) -> list[str]:
     for name in found:
         values = [nested(row[name]) for row in rows if name in row and not is_missing(row[name])]
         if values and 2 * sum(map(is_message_list, values)) > len(values):
-            # Answers with flags or scores are chosen from, and are no turns.
-            paths += [] if any(is_answer_list(value, usual_role) for value in values) else [name]
+            # Answers with flags or scores are chosen from, and steps are one text; both are no turns.
+            is_other = has_steps(found, [name]) or any(is_answer_list(value, usual_role) for value in values)
+            paths += [] if is_other else [name]
         elif values and all(isinstance(value, dict) for value in values):
             lists = {key for value in values for key, part in value.items() if is_message_list(part)}
             others = {key for value in values for key, part in value.items() if isinstance(part, (list, dict)) and part}
@@ -136,3 +143,18 @@ def _asks(rows: Rows, name: str, asker: str) -> bool:
         if who and any(who == identity_of(turn[key]) for turn in turns if (key := find_author_key(turn))):
             return True
     return False
+
+
+def propose_transcripts(rows: Rows, found: Columns) -> Iterator[Proposal]:
+    """Propose columns of transcripts with the likely role of each speaker, always with doubt."""
+    for name, column in found.items():
+        heads = [row[name][:_SURVEYED_CHARACTERS] for row in rows if isinstance(row.get(name), str)]
+        texts = [text for text in heads if column.kind == "prose" and is_transcript(text)]
+        if not texts or 2 * len(texts) <= count_filled(rows, name, lambda value: True):
+            continue
+        roles = likely_roles(texts)
+        shown = list_some([f"{speaker} = {role}" for speaker, role in roles.items()], _SHOWN_SPEAKERS)
+        evidence = f"lines that begin with their speaker, as in a transcript, in the column {name!r}"
+        doubt = f"the lines in {name!r} begin with their speaker, as in a transcript; the roles may be {shown}"
+        proposal = make_proposal(found, "marked", {"text": name}, evidence, len(texts), doubt)
+        yield replace(proposal, reading=proposal.reading.model_copy(update={"roles": roles}))

@@ -3,11 +3,17 @@
 Trained as they are, such lines teach a model their layout. So the page asks, and the doubt says how to convert them.
 """
 
+import itertools
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 
+from core.data.formats.transcripts import is_transcript
+
 _MIN_TEXTS = 3
+# Texts of which every second one is a question, and the signs at the end of one.
+_MIN_ALTERNATING = 6
+_QUESTION_MARKS = ("?", "？", "؟")
 # Characters of a text that are judged.
 _SURVEYED_CHARACTERS = 20_000
 # Share of the texts that must have the same number of cells.
@@ -61,6 +67,11 @@ def layout_doubt(texts: Sequence[str]) -> str:
     )
     tests += (
         (
+            is_transcript,
+            "the texts are transcripts, whose lines begin with their speaker; read them as text with turn marks, and "
+            "name each role under Roles",
+        ),
+        (
             lambda text: _GIFT.match(text) is not None or _AIKEN.search(text) is not None,
             "the texts are questions with choices, as in a quiz of Moodle (GIFT or Aiken); write them as columns with "
             "the question, the choices and the right one",
@@ -73,6 +84,18 @@ def layout_doubt(texts: Sequence[str]) -> str:
     )
     found = next((doubt for test, doubt in tests if 2 * sum(map(test, texts)) > len(texts)), "")
     return _beginning_doubt(texts) or found or _chat_doubt(texts) or _cells_doubt(texts)
+
+
+def alternation_doubt(texts: Sequence[str]) -> str:
+    """Return the doubt that every second text of a file is a question, which the one below it answers; "" if not."""
+    pairs = list(itertools.pairwise(text.rstrip().endswith(_QUESTION_MARKS) for text in texts))
+    turns = sum(first != second for first, second in pairs)
+    if len(texts) < _MIN_ALTERNATING or turns < _MIN_SHARE * len(pairs):
+        return ""
+    return (
+        "every second text is a question, which the one below it may answer; write each pair as one row with a column "
+        "prompt and a column completion"
+    )
 
 
 def _beginning_doubt(texts: Sequence[str]) -> str:

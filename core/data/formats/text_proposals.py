@@ -28,8 +28,11 @@ from core.data.formats.proposal import (
     make_proposal,
 )
 from core.data.formats.reading import Reading, get_format
-from core.data.formats.text_layouts import layout_doubt
+from core.data.formats.text_layouts import alternation_doubt
+from core.data.formats.unlisted_marks import marks_doubt
+from core.data.formats.unused_parts import numbered_turns_doubt, survey_doubt
 from core.data.formats.values import is_missing, number_of_text
+from core.data.formats.worded_pairs import propose_worded
 from core.data.listing import list_some
 from core.system.counting import counted
 
@@ -50,17 +53,14 @@ _MIN_SENTENCE_WORDS = 3
 _RATING_WORDS = frozenset(("rating", "ratings", "stars", "star"))
 _GRADE_WORDS = frozenset(("score", "grade", "overall"))
 _MAX_RATING, _MAX_RATINGS = 10, 11
+# Words of a column that counts or measures something of the row, and is no label of its text.
+_COUNT_WORDS = frozenset(
+    ("count", "counts", "num", "number", "total", "changed", "insertions", "deletions", "additions", "size", "length",
+     "words", "tokens", "lines", "line", "views", "likes", "votes", "upvotes", "minutes", "seconds", "duration", "year",
+     "position", "page", "pages", "rank", "age", "answers", "comments", "replies")
+)  # fmt: skip
 # A usual text column with at least this share of all characters is the text to train on, whatever columns there are.
 _TEXT_SHARE = 0.8
-# Words before a colon at the start of a line, and special tokens: marks of turns in styles that are not listed above.
-# A label may be in any script, and its colon a full-width one; Person1 may be between two #.
-_LINE_LABEL = re.compile(r"^[ \t#*>|\[(<-]{0,6}([^\W\d_][\w ]{0,23}?)[\])>|*# ]{0,4}[:：]", re.MULTILINE)
-_SPEAKER_LABEL = re.compile(r"(?<!\w)(question|answer|q|a|user|assistant|bot|human|prompt|response)\s?:", re.IGNORECASE)
-_TOKEN = re.compile(
-    r"<\|[^|<>\s]{1,40}\|>|<｜[^｜<>\s]{1,40}｜>|\[/?[A-Z_]{2,20}\]|</?(?:user|assistant|human|bot|system|question|answer|prompt|response|instruction|input|output|query|completion)>"
-)
-# Characters of a text in which marks are looked for.
-_MARK_CHARACTERS = 20_000
 
 
 def propose_marked(rows: Rows, found: Columns) -> Iterator[Proposal]:
@@ -122,15 +122,9 @@ def propose_labeled(rows: Rows, found: Columns) -> Iterator[Proposal]:
         if is_short and not find_column([name], names.SURE_LABEL_NAMES):
             continue
         several = [other for other in (*_prose(found), *_sentences(rows, found)) if other not in (text, name)]
-        doubt = "" if folded_name(name) in usual else f"{name!r} may be a label or a remark"
-        if any(isinstance(row.get(name), list) for row in rows):
-            doubt = f"{name!r} may hold several labels, of which the first would be the answer"
+        doubt = _label_doubt(rows, found, Reading(format="label", columns={"text": text, "label": name}), several)
         if is_short:
             doubt = f"the texts in {text!r} are hardly longer than the labels in {name!r}, which may be answers"
-        elif is_rating:
-            doubt = f"{name!r} may be a rating of the text, or a remark"
-        elif several:
-            doubt = f"{text!r} and {several[0]!r} may both belong to the question"
         if doubt and message_doubt(rows, found):
             # A column beside the messages of a chat is no label of them.
             continue
@@ -145,6 +139,32 @@ def propose_labeled(rows: Rows, found: Columns) -> Iterator[Proposal]:
 def _describe_labels(labels: Counter[str], name: str) -> str:
     shown = list_some([label for label, _ in labels.most_common()], 4)
     return f"{counted(len(labels), 'different value')} in the column {name!r} ({shown})"
+
+
+def _label_doubt(rows: Rows, found: Columns, reading: Reading, several: Sequence[str]) -> str:
+    """Return why a column may be no label of a text; "" for no reason.
+
+    Args:
+        rows: The rows.
+        found: Properties of the columns by name.
+        reading: The text with its label.
+        several: Other columns of sentences.
+    """
+    text, name = reading.columns["text"], reading.columns["label"]
+    is_usual = folded_name(name) in set(map(folded_name, names.LABEL_NAMES))
+    if not is_usual and _is_rating(rows, name):
+        return f"{name!r} may be a rating of the text, or a remark"
+    if several:
+        return f"{text!r} and {several[0]!r} may both belong to the question"
+    if any(isinstance(row.get(name), list) for row in rows):
+        return f"{name!r} may hold several labels, of which the first would be the answer"
+    if not is_usual:
+        return f"{name!r} may be a label or a remark"
+    if doubt := marks_doubt([row[text] for row in rows if isinstance(row.get(text), str)]):
+        return doubt
+    # The intent of a message beside its answer is a remark.
+    pair = next(propose_worded(rows, found), None)
+    return pair.doubt or f"{name!r} may be a label or a remark, beside {pair.evidence}" if pair else ""
 
 
 def _is_only_category(found: Columns, name: str) -> bool:
@@ -179,8 +199,9 @@ def _labels(rows: Rows, name: str, named: bool) -> Counter[str]:
     cells = [_only_label(row.get(name)) for row in rows]
     values = [value for value in cells if isinstance(value, (str, int, float)) and not is_missing(value)]
     several = Counter(map(str, values))
-    if any(isinstance(value, float) for value in values) and not _is_rating(rows, name):
-        return Counter()
+    are_numbers = all(number_of_text(value) is not None for value in values)
+    if are_numbers and (_COUNT_WORDS & set(name_words(name)) or any(isinstance(value, float) for value in values)):
+        return Counter() if not _is_rating(rows, name) else several
     if _UNNAMED.fullmatch(name) and all(str(value).lstrip("-").isdigit() for value in values):
         few = 1 <= len(several) <= _MAX_UNNAMED_NUMBERS
     elif find_column([name], names.SURE_LABEL_NAMES):
@@ -212,11 +233,7 @@ def propose_plain(rows: Rows, found: Columns) -> Iterator[Proposal]:
         if not doubt and len(open_kinds) > 1 and not (name == usual and found[name].characters >= _TEXT_SHARE * total):
             doubt = f"{len(open_kinds)} columns may hold the text to train on"
         cells = [row[name] for row in rows if isinstance(row.get(name), str)]
-        doubt = doubt or layout_doubt(cells)
-        if not doubt and (marks := _find_unlisted_marks(cells)):
-            doubt = (
-                f"{marks[0]!r} and {marks[1]!r} may mark turns; rewrite them as columns or as one of the marks known"
-            )
+        doubt = doubt or marks_doubt(cells) or (alternation_doubt(cells) if len(found) == 1 else "")
         if not doubt and name != usual and (answer := label or next((n for n in found if _is_rating(rows, n)), "")):
             doubt = f"the column {answer!r} may be the answer about the text"
         doubt = doubt or flags_doubt(rows, found) or objects_doubt(rows, name) or _unnamed_doubt(found, name)
@@ -233,26 +250,6 @@ def _unnamed_doubt(found: Columns, name: str) -> str:
     return f"the columns have no names, and {len(filled)} of them hold values; {name!r} may belong to a label"
 
 
-def _find_unlisted_marks(texts: Sequence[str]) -> list[str]:
-    """Return marks that most of the texts contain, which may mark turns in a style that is not in MARK_STYLES.
-
-    Args:
-        texts: Texts of several rows.
-
-    Returns:
-        The marks, the most frequent first; empty where there are not two different ones, as a conversation needs.
-    """
-    counts: Counter[str] = Counter()
-    for text in texts:
-        head = text[:_MARK_CHARACTERS]
-        labels = {
-            found.strip().capitalize() + ":" for found in _LINE_LABEL.findall(head) + _SPEAKER_LABEL.findall(head)
-        }
-        counts.update(labels | set(_TOKEN.findall(head)))
-    frequent = [mark for mark, count in counts.most_common() if 2 * count > len(texts)]
-    return frequent if len(texts) > 1 and len(frequent) > 1 else []
-
-
 def _missing_part(rows: Rows, found: Columns) -> str:
     """Return why rows with text may not be plain text although no format with turns fits; "" for no reason."""
     every = list(found)
@@ -260,6 +257,8 @@ def _missing_part(rows: Rows, found: Columns) -> str:
     if parent and find_column(every, ("role", "from", "author")):
         return f"each row is one message of a tree (column {parent!r}); the file of whole trees can be read"
     if doubt := message_doubt(rows, found) or message_list_doubt(rows, found):
+        return doubt
+    if doubt := survey_doubt(found) or numbered_turns_doubt(found):
         return doubt
     if question := find_column(
         every, (*QUESTION_NAMES, "user_input", "user_message", "human_message", "question_text")

@@ -37,6 +37,9 @@ _NAMES: dict[str, str] = {
     "definition": "definición definicion definição definicao définition definizione 定义 定義 정의 определение",
     "solution": "lösung loesung solución solucion solução solucao soluzione oplossing rozwiązanie решение рішення "
     "解决方案",
+    "fix": "maßnahme maßnahmen abhilfe behebung fehlerbehebung",
+    "cause": "ursache causa oorzaak причина 原因 원인",
+    "error": "fehler störung stoerung fehlermeldung ошибка 错误 エラー",
     "quality": "qualität calidad qualidade qualité qualità kwaliteit jakość качество 质量 品質",
     "premise": "前提 전제 prämisse premisa premissa prémisse premessa посылка premis",
     "hypothesis": "假设 假設 仮説 가설 hypothese hipótesis hipotesis hipótese hypothèse ipotesi гипотеза",

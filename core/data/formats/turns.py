@@ -104,6 +104,10 @@ def text_in_turn(turn: Any) -> str:
     return content.strip() if isinstance(content, str) else ""
 
 
+# Names of a value in a list of fields.
+_ENTRY_KEYS = frozenset(("field", "key", "property", "attribute", "param", "parameter"))
+
+
 def is_message_list(value: Any) -> bool:
     """Return whether a value is a list of objects, most of which hold the text of a message.
 
@@ -114,10 +118,17 @@ def is_message_list(value: Any) -> bool:
         return False
     if any(_PART_KEYS & {str(key).lower() for key in item} for item in value):
         return False
+    if are_entries(value):
+        return False
     texts = [text for item in value if (text := text_in_turn(item))]
     # U+2E80 is the start of the CJK blocks, whose texts have no words to count.
     words = sum(len(text.split()) + sum(ord(c) > 0x2E80 for c in text[:200]) for text in texts)
     return 2 * len(texts) >= len(value) and words >= _MIN_MESSAGE_WORDS * len(texts) > 0
+
+
+def are_entries(items: Iterable[dict[str, Any]]) -> bool:
+    """Return whether objects are fields with their values, such as {"field": "status", "value": "solved"}."""
+    return all("value" in item and _ENTRY_KEYS & {str(key).lower() for key in item} for item in items)
 
 
 def has_usual_speaker(rows: Iterable[Mapping[str, Any]], name: str) -> bool:

@@ -1,8 +1,11 @@
 """Values of a flag or a status that say whether an answer is good."""
 
+from collections.abc import Sequence
 from typing import Any
 
-from core.data.formats.columns import name_words
+from core.data.formats import columns as names
+from core.data.formats.columns import Row, name_words
+from core.data.formats.values import is_missing
 
 _GOOD = frozenset(
     ("true", "1", "1.0", "good", "desirable", "yes", "accept", "accepted", "approve", "approved", "keep", "correct",
@@ -31,3 +34,10 @@ def verdict_of(value: Any) -> bool | None:
     """Return whether a value of a flag names a good answer, or None if it says neither good nor bad."""
     word = str(value).strip().lower()
     return True if word in _GOOD else False if word in _BAD else None
+
+
+def verdict_doubt(rows: Sequence[Row], answer: str) -> str:
+    """Return the doubt that a column named like an answer judges the rows, as in Prodigy; "" where it does not."""
+    filled = (row[answer] for row in rows if answer in row and not is_missing(row[answer]))
+    values = {str(value).strip().lower() for value in filled}
+    return f"{answer!r} may say which answers are good" if values <= names.JUDGMENT_WORDS else ""

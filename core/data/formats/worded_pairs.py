@@ -5,7 +5,7 @@ as Patient and Doctor, only makes a candidate.
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from core.data.formats import columns as names
 from core.data.formats.answer_lists import holds_rated_answers
@@ -24,7 +24,19 @@ _ITEM = re.compile(r"\.\d+(?=\.)|\[\d+\]")
 _MIN_SENTENCE_WORDS = 6
 # Words of a column about the answer.
 _REMARK_WORDS = frozenset(("status", "user", "users", "id", "ids", "score", "date"))
-TITLE_NAMES = ("title", "subject", "headline", "topic")
+_TITLE_NAMES = ("title", "subject", "headline", "topic")
+# Columns of a tracker such as Jira.
+_TRACKER_NAMES = (
+    "issue_key",
+    "issue_id",
+    "issue_type",
+    "bug_id",
+    "priority",
+    "assignee",
+    "assigned_to",
+    "component",
+    "assignment_group",
+)
 _BODY_NAMES = ("body", "description", "text", "content", "post", "details", "selftext")
 # Words that do not change what a column holds.
 _FILLERS = frozenset(("text", "body", "content", "string", "str", "value", "full", "raw", "clean", "cleaned", "en"))
@@ -45,6 +57,12 @@ _CASES = (
     ("error", "fix"), ("problem", "fix"), ("issue", "fix"), ("complaint", "response"), ("symptoms", "diagnosis"),
     ("symptoms", "treatment"), ("review", "reply"), ("email", "reply"),
     ("email", "response"), ("docstring", "code"), ("description", "code"), ("nl", "code"),
+    ("question", "sql"), ("question", "cypher"), ("question", "sparql"), ("utterance", "sql"),
+    ("nl", "sql"), ("nl", "bash"), ("question", "code"), ("symptom", "fix"), ("symptom", "cause"),
+    ("symptom", "solution"), ("error", "solution"), ("error", "resolution"), ("diff", "subject"), ("patch", "subject"),
+    ("description", "close_notes"), ("description", "resolution_notes"), ("description", "closure_notes"),
+    ("hunk", "comment"), ("diff", "comment"), ("patch", "comment"), ("diff", "review"), ("patch", "review"),
+    ("code", "review"), ("diff", "message"), ("patch", "message"), ("code", "docstring"), ("code", "comment"),
 )  # fmt: skip
 
 
@@ -85,14 +103,33 @@ def propose_worded(rows: Rows, found: Columns) -> Iterator[Proposal]:
 
 
 def _last_word(texts: list[str], word: str) -> str | None:
-    return next((name for name in texts if (name_words(name) or [""])[-1] == word), None)
+    words = {name: name_words(name) for name in texts}
+    last = {name: [one for one in words[name] if one not in _FILLERS] or words[name] or [""] for name in texts}
+    named = [name for name in texts if f"_{'_'.join(last[name])}".endswith(f"_{word}")]
+    # The shortest name is the plainest: description before short_description.
+    return min(named, key=len, default=None)
+
+
+def title_column(columns: Sequence[str], beside: Iterable[str]) -> str | None:
+    """Return the column of titles; a tracker of issues calls the title a summary, which is no answer there.
+
+    Args:
+        columns: The columns to choose from.
+        beside: All columns.
+    """
+    every = list(beside)
+    is_tracker = find_column(every, _TRACKER_NAMES) and find_column(every, ("description", "details"))
+    return find_column(columns, _TITLE_NAMES) or (
+        find_column(columns, ("summary", "short_description")) if is_tracker else None
+    )
 
 
 def propose_titled(rows: Rows, found: Columns) -> Iterator[Proposal]:
     """Propose a title with its text as the question of an answer, as in a forum; always with doubt."""
     texts = [name for name, column in found.items() if column.kind in ("prose", "short")]
-    title, body = find_column(texts, TITLE_NAMES), find_column(texts, _BODY_NAMES)
+    title, body = title_column(texts, found), find_column(texts, _BODY_NAMES)
     answers = [name for name in texts if _is_answer(name) or "comment" in name_words(name)]
+    answers += [name for name in texts if find_column([name], ("close_notes", "resolution_notes", "closure_notes"))]
     answers = [name for name in found if holds_rated_answers(rows, name)] + answers
     for answer in answers if title or body else []:
         if answer in (title, body):

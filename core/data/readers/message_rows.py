@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from core.data.formats.columns import find_column
 from core.data.formats.conversation import usual_role
 from core.data.formats.doubts import CONVERSATION_NAMES, POSITION_NAMES
-from core.data.formats.people import ANSWERING, ASKING
+from core.data.formats.sides import ANSWERING, ASKING
 from core.data.formats.turns import CONTENT_KEYS, ROLE_KEYS
 from core.data.formats.values import is_missing, number_of_text
 from core.data.readers.lines import ROW_LIMIT, SourceRow

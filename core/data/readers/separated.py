@@ -22,7 +22,7 @@ from core.data.readers.header import (
     count_titles,
     has_known_name,
 )
-from core.data.readers.header_groups import names_below_groups
+from core.data.readers.header_groups import describe_line_below, names_below_groups
 from core.data.readers.line_feed import LineFeed, TooLong
 from core.data.readers.lines import MARK, ROW_LIMIT, LineSource, SourceRow
 from core.data.readers.quotes import USUAL, quotes_of, quoting_of_tabs
@@ -141,8 +141,9 @@ def _header(
     if sample and (grouped := names_below_groups(record, sample[0], sample[1:])):
         return column_names(grouped, sample[1:], source.name), record, (1, _GROUPED)
     if not is_row(record, sample):
-        if not are_certain_names(record, sample):
-            source.note(describe_first_line(record))
+        words = describe_line_below(record, sample[0], sample[1:]) if sample else ""
+        if words or not are_certain_names(record, sample):
+            source.note(words or describe_first_line(record))
         return column_names(record, sample, source.name), record, (count_remarks(sample), _BELOW)
     source.note("the first line looks like a row, not like names of columns; the columns are numbered")
     numbered = [f"column_{number}" for number in range(1, len(record) + 1)]

@@ -30,6 +30,8 @@ MAX_TOKENS = 2**32 - 2
 _BLOCK = 1_000_000
 # Maximum number of positions with the same first DEPTH tokens that are compared beyond these tokens.
 _MAX_EXTENDED = 256
+# Tokens of them that are compared at once; the first step decides about their keys, so at least DEPTH.
+_STEP = 64
 _FILES = ("tokens", "starts", "rows", "suffixes", "firsts")
 
 
@@ -188,7 +190,10 @@ class TokenIndex:
             lengths[better] = common[better]
             rows[better] = self._rows_of(positions[better])
         for index in np.flatnonzero(lengths == DEPTH):
-            lengths[index], rows[index] = self._extend(wanted[index], ids[index:])
+            # The match of the position before goes on here.
+            least = int(lengths[index - 1]) - 1 if index else 0
+            lengths[index], row = self._extend(int(at[index]), ids[index:], max(0, least))
+            rows[index] = row if row >= 0 else rows[index - 1]
         return lengths, rows
 
     def _insert(self, wanted: np.ndarray) -> np.ndarray:
@@ -201,19 +206,33 @@ class TokenIndex:
             low, high = np.where(smaller, middle + 1, low), np.where(smaller | (low >= high), high, middle)
         return low
 
-    def _extend(self, key: np.bytes_, ids: np.ndarray) -> tuple[int, int]:
-        """Return the longest match among suffixes with the same key; of very many only some are compared."""
-        low = int(self._insert(np.array([key]))[0])
-        best, row = DEPTH, -1
-        for position in self._suffixes[low : min(self._size, low + _MAX_EXTENDED)]:
-            shown = self._tokens[int(position) : int(position) + len(ids)]
-            differs = np.flatnonzero(shown != ids[: len(shown)])
-            length = int(differs[0]) if len(differs) else len(shown)
-            if length < DEPTH:
+    def _extend(self, low: int, ids: np.ndarray, least: int) -> tuple[int, int]:
+        """Return the longest match among suffixes with the same key; of very many only some are compared.
+
+        Args:
+            low: Index of the first suffix with the key.
+            ids: The rest of the answer, which begins with the key.
+            least: Length of a match that is known, or 0. An answer that repeats one word has as many suffixes as there
+                may be at each of its positions, and only those that can be longer are compared.
+
+        Returns:
+            The length and the row; (`least`, -1) if no match is longer.
+        """
+        positions = self._suffixes[low : min(self._size, low + _MAX_EXTENDED)].astype(np.int64)
+        ends = self._starts[np.searchsorted(self._starts, positions, side="right")] - 1
+        positions, length = positions[ends - positions > least], 0
+        while length < len(ids) > least and len(positions):
+            # Those of a greater key, behind the others, drop out in the first step; the steps grow as the others do.
+            part = ids[length : max(2 * length, _STEP)]
+            at = positions[:, None] + np.arange(length, length + len(part))  # (suffixes, part)
+            # The last token is a separator.
+            equal = self._tokens[np.minimum(at, len(self._tokens) - 1)] == part
+            common = np.where(equal.all(axis=1), len(part), equal.argmin(axis=1))
+            furthest = int(common.max())
+            positions, length = positions[common == furthest], length + furthest
+            if furthest < len(part):
                 break
-            if length > best or row < 0:
-                best, row = length, int(self._rows_of(np.array([position]))[0])
-        return best, row
+        return (length, int(self._rows_of(positions[:1])[0])) if length > least else (least, -1)
 
     def _rows_of(self, positions: np.ndarray) -> np.ndarray:
         return self._rows[np.searchsorted(self._starts, positions, side="right") - 1]

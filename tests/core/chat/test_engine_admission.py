@@ -1,8 +1,10 @@
-"""Admission of questions by the engine: prompts are rendered once, and clocks start when answers do."""
+"""Admission of questions by the engine: prompts are rendered once, clocks start with answers, failures stay alone."""
 
 import time
 
 import pytest
+import torch
+from safetensors.torch import load_file, save_file
 
 from core.chat import loaded_model
 from core.chat.engine import Engine
@@ -11,6 +13,7 @@ from core.chat.queue_entry import WAITING, QueueEntry
 from core.chat.requests import resolve_lanes
 from core.chat.sampling import Sampling
 from core.chat.types import BaseIdentity, LaneRequest, adapter_key
+from core.errors import StudioError
 
 BASE = BaseIdentity("tiny", quantization="none", compute_dtype="float32")
 
@@ -61,3 +64,18 @@ def test_engine_seconds_of_an_answer_begin_after_its_adapter_is_loaded(engine, t
     *_, entry = engine.ask(made)
     answer = entry.generations[0]
     assert 0 < answer.first_token_seconds <= answer.seconds <= time.perf_counter() - began - seconds[0]
+
+
+@pytest.mark.parametrize("temperature", [0, 1])
+def test_engine_run_that_has_diverged_fails_alone_with_a_sentence(engine, tuned, temperature):
+    run = tuned()
+    weights = run.adapter / "adapter_model.safetensors"
+    save_file({name: torch.full_like(value, torch.nan) for name, value in load_file(weights).items()}, weights)
+    stream = engine.ask(question(engine, "Hi.", tokens=400))
+    next(entry for entry in stream if entry.generations[0].tokens)
+    sampling = Sampling(temperature=temperature, max_new_tokens=8)
+    lane = LaneRequest([{"role": "user", "content": "Hi."}], sampling, adapter_key(run.id, "final"))
+    with pytest.raises(StudioError, match="computes no numbers any more"):
+        list(engine.ask(QueueEntry(resolve_lanes(engine.store, [lane]))))
+    *_, entry = stream
+    assert entry.generations[0].end in ("length", "end")

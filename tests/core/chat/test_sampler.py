@@ -13,8 +13,9 @@ from transformers import (
 )  # fmt: skip
 
 from core.chat.cuda.batch_sampler import BatchSampler
-from core.chat.sampler import TokenSampler, filtered_probabilities
+from core.chat.sampler import NO_TOKEN, TokenSampler, filtered_probabilities, most_likely
 from core.chat.sampling import Sampling
+from core.errors import StudioError
 
 LOGITS = torch.tensor([2.0, 1.0, 0.5, -1.0, -3.0])
 SETTINGS = st.builds(
@@ -89,6 +90,26 @@ def test_sampler_tiny_temperature_takes_the_argmax(temperature):
 def test_sampler_any_valid_settings_sample_a_token(temperature, top_p, top_k, min_p, penalty):
     settings = Sampling(temperature=temperature, top_p=top_p, top_k=top_k, min_p=min_p, repetition_penalty=penalty)
     assert 0 <= TokenSampler(settings, [0, 3]).sample(LOGITS)[0] < len(LOGITS)
+
+
+NAN, INFINITY = float("nan"), float("inf")
+# Logits of a model that has diverged; one of minus infinity is none.
+NO_NUMBERS = {"all": [NAN] * 5, "one": [1, 2, NAN, 0, 1], "infinity": [1, INFINITY, 0, 0, 0], "none": [-INFINITY] * 5}
+
+
+@pytest.mark.parametrize("name", NO_NUMBERS)
+@pytest.mark.parametrize("change", [{}, {"temperature": 0}, {"top_k": 2}, {"top_p": 1}, {"repetition_penalty": 1.2}])
+def test_sampler_logits_that_are_no_numbers_are_an_error(name, change):
+    logits = torch.tensor(NO_NUMBERS[name])
+    with pytest.raises(StudioError, match="computes no numbers any more"):
+        TokenSampler(Sampling(**change), [0]).sample(logits)
+    assert most_likely(torch.stack([LOGITS, logits])).tolist() == [0, NO_TOKEN]
+
+
+def test_sampler_token_without_probability_is_no_error():
+    logits = torch.tensor([-INFINITY, 1.0, -INFINITY])
+    assert TokenSampler(Sampling(), []).sample(logits) == (1, 0.0)
+    assert int(most_likely(logits)) == 1
 
 
 # Logits with ties, settings, and the tokens that they leave.

@@ -116,6 +116,15 @@ def test_batch_generator_any_batch_size_gives_the_answers_of_the_chat(make_gener
         assert (line["text"], line["tokens"], line["end"]) == (chat.text, chat.tokens, chat.end)
 
 
+@pytest.mark.parametrize("temperature", [0, 1])
+def test_batch_generator_model_without_numbers_fails_each_answer_with_the_reason(make_generator, temperature):
+    generator = make_generator(Sampling(temperature=temperature, max_new_tokens=8), prompts=3)
+    generator.lanes.model.lm_head.weight.data.fill_(torch.nan)
+    found = generate_all(generator, rows=3)
+    assert [line["end"] for line in found.values()] == ["failed"] * 3
+    assert all(line["note"].startswith("The model computes no numbers any more") for line in found.values())
+
+
 def test_list_missing_skips_answered_prompts_and_lists_too_long_ones_as_failures(make_generator):
     generator = make_generator(
         Sampling(temperature=0, max_new_tokens=4), Sampling(temperature=0, max_new_tokens=5), long=True

@@ -30,6 +30,21 @@ WITHOUT_END = {
     "sorts": "{% for i in range(99999) %}{% if range(99999)|sort|first %}{% endif %}{% endfor %}",
     "includes itself": "{% for i in range(99999) %}{% for c in 'a'*9999 %}{{ c|upper|lower }}{% endfor %}{% endfor %}",
 }  # fmt: skip
+# Each takes the product of both lengths: minutes, in which no thread of the server runs.
+NEEDLE = "{% set n = 'ab' ~ 'a' * 300000 %}"
+SEARCHES = {
+    name: MILLION + NEEDLE + "{{ " + call + " }}"
+    for name, call in {
+        "trim": "s|trim('b' * 900000 ~ 'a')", "trim by name": "s|trim(chars='b' * 900000 ~ 'a')",
+        "mapped trim": "[s]|map('trim', 'b' * 900000 ~ 'a')|list", "strip": "s.strip('b' * 900000 ~ 'a')",
+        "lstrip": "s.lstrip('b' * 900000 ~ 'a')", "rstrip": "s.rstrip('b' * 900000 ~ 'a')", "rfind": "s.rfind(n)",
+        "rindex": "s.rindex(n)", "rsplit": "s.rsplit(n)", "rsplit by name": "s.rsplit(sep=n)",
+        "rpartition": "s.rpartition(n)", "of a safe text": "(s|safe).rfind(n)",
+    }.items()
+}  # fmt: skip
+# These search from the left, which Python does in linear time.
+FAST = ["s.find(n)", "s.count(n)", "s.index('a' * 400000)", "n in s", "s|replace(n, '')", "s.split(n)|length",
+        "s.partition(n)|length", "s.rfind('<think>')", "s.strip()|length", "s|trim|length"]  # fmt: skip
 WITHOUT_BOUND = {
     "product": "{{ 'a' * 10**9 }}", "product of a list": "{{ [0] * 10**9 }}", "mirrored": "{{ 10**9 * 'a' }}",
     "constants": "{{ ('a' * 10**5) * 10**5 }}", "power": "{{ 10 ** (10 ** 9) }}", "powers": "{{ 9**999 * 9**999 }}",
@@ -106,6 +121,21 @@ def test_template_without_an_end_is_refused_in_time(name, monkeypatch):
     before = time.thread_time()
     with pytest.raises((TooCostly, RecursionError)):
         render(WITHOUT_END[name])
+    assert time.thread_time() - before < 1.5
+
+
+@pytest.mark.parametrize("name", SEARCHES)
+def test_search_that_takes_minutes_is_refused_before_it_begins(name):
+    before = time.thread_time()
+    with pytest.raises(TooCostly, match="searches a text"):
+        render(SEARCHES[name])
+    assert time.thread_time() - before < 1.5
+
+
+@pytest.mark.parametrize("call", FAST)
+def test_search_in_linear_time_is_done(call):
+    before = time.thread_time()
+    render(MILLION + NEEDLE + "{{ " + call + " }}")
     assert time.thread_time() - before < 1.5
 
 

@@ -118,7 +118,7 @@ def test_load_base_of_damaged_files_is_refused(folder, file, content):
         load_base(named(folder), Precision("none"))
 
 
-# A normalizer and a pre-tokenizer on which the tokenizers library panics, and a pattern that is none.
+# A normalizer and a pre-tokenizer on which the tokenizers library panics, and an invalid pattern.
 @pytest.mark.parametrize(
     "change",
     [

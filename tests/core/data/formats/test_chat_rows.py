@@ -33,6 +33,11 @@ CHATS = {
         | ({"reference": {"messageId": "1"}} if i % 2 else {"isPinned": False}) for i in range(8)],
     "IRC": rows_of(time=TIMES, nick=["ann", "ann", "bob", "cleo", "bob", "ann", "cleo", "cleo"], msg=TEXTS),
     "Teams": rows_of(from_name=PAIR, body=TEXTS, reply_to_id=[None, *range(7)]),
+    "lines of a recording": rows_of(start_time=TIMES, end_time=TIMES, speaker=["host", "guest"] * 4, text=TEXTS),
+    "speakers without a time": rows_of(speaker=PAIR, text=TEXTS, scene=[1, 2] * 4),
+    "a channel in which most write once": rows_of(Author=["Ann", "Bo", "Cy", "Ann", "Di", "Ed", "Fi", "Gus"],
+                                                  Date=TIMES, Content=TEXTS, Attachments=[""] * 8),
+    "speeches": rows_of(speaker=["Ms Berg", "Mr Lund"] * 4, party=["Left", "Right"] * 4, speech=TEXTS),
     "a room": rows_of(sender=PAIR, message=TEXTS, room=["general"] * 8),
 }  # fmt: skip
 

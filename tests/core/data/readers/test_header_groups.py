@@ -13,6 +13,9 @@ GROUPS = {
     "one name per group": ("en,,de,,fr,\nQ,A,Q,A,Q,A\n", ["en Q", "en A", "de Q", "de A", "fr Q", "fr A"]),
     "an index before them": (",en,,de,,\nid,Question,Answer,Question,Answer,Answer 2\n",
                              ["id", "en Question", "en Answer", "de Question", "de Answer", "de Answer 2"]),
+    "a name in some groups": ("Request,,,Reply,,\nBy,Text,Language,Text,Agent,Score\n",
+                              ["Request By", "Request Text", "Request Language", "Reply Text", "Reply Agent",
+                               "Reply Score"]),
 }  # fmt: skip
 
 
@@ -42,3 +45,11 @@ def test_other_second_lines_are_rows(tmp_path, name):
     header, first = OTHERS[name]
     rows, _ = read(tmp_path, header + first + ROWS)
     assert len(rows) == 3
+
+
+def test_line_that_may_name_the_columns_below_merged_cells_is_quoted(tmp_path):
+    rows, notes = read(tmp_path, "Kunde,,,Firma,,\nName,Wert,Sprache,Wert,Autor,Zahl\n" + ROWS)
+    assert len(rows) == 3
+    assert any(
+        "'Name, Wert, Sprache, Wert, Autor, Zahl'" in note and "4 columns have no name" in note for note in notes
+    )

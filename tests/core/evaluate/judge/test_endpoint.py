@@ -4,15 +4,13 @@ import itertools
 import threading
 import time
 
-import httpx
 import pytest
 
 from core.errors import StudioError
-from core.evaluate.judge.bounded_http import UnboundedReply, make_client
 from core.evaluate.judge.endpoint import KEY_VARIABLE, EndpointJudge, JudgeError
 from core.evaluate.judge.judging import Pair, judge, judgments_file, read_judgments
 from core.evaluate.judge.summary import summarize
-from tests.helpers.judge_server import judge_server
+from tests.helpers.judge_server import dripping_server, judge_server
 from tests.helpers.judged_evaluation import PROMPTS
 
 SECRET = "secret-key-of-the-judge"
@@ -84,17 +82,47 @@ def test_half_of_a_character_in_a_reply_is_replaced_because_no_file_can_hold_it(
         assert EndpointJudge(server.url, "m").ask([{"role": "user", "content": "?"}]) == "\ufffdA"
 
 
-def test_a_reply_whose_parts_arrive_for_ever_is_left_after_the_time_limit():
-    def drip():
-        while True:
-            time.sleep(0.02)
-            yield b" "
+OK = b"HTTP/1.1 200 OK\r\n"
+# By name: what a server sends at once, and what it then sends for ever.
+DRIPS = {
+    "status": (b"HTTP/1.1 2", b"0"),
+    "header": (OK + b"X: ", b"a"),
+    "early replies": (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+    "headers of an early reply": (b"HTTP/1.1 103 Early Hints\r\n", b"A: b\r\n"),
+    "body": (OK + b"Content-Length: 900000\r\n\r\n", b" "),
+    "chunks": (OK + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\n \r\n"),
+    "trailer": (OK + b"Transfer-Encoding: chunked\r\n\r\n0\r\n", b"A: b\r\n"),
+    "body without an end": (OK + b"\r\n", b" "),
+    "body of an error": (b"HTTP/1.1 500 Busy\r\nContent-Length: 900000\r\n\r\n", b" "),
+}
 
-    stream = httpx.Response(200, content=drip())
-    bound = make_client(0.2).event_hooks["response"][0]
-    bound(stream)
-    with pytest.raises(UnboundedReply, match=r"did not end within 0\.2 seconds"):
-        stream.read()
+
+@pytest.mark.parametrize("name", DRIPS)
+def test_a_reply_whose_parts_arrive_for_ever_is_left_after_the_time_limit(monkeypatch, name):
+    monkeypatch.setattr("core.evaluate.judge.endpoint._MAX_RETRIES", 0)
+    began = time.monotonic()
+    with dripping_server(*DRIPS[name]) as url, pytest.raises(JudgeError, match="no reply within the time limit"):
+        EndpointJudge(url, "m", timeout=0.3).ask([{"role": "user", "content": "?"}])
+    # Without a limit of all parts together, the shortest of these would take hours.
+    assert time.monotonic() - began < 10
+
+
+def test_each_request_of_a_connection_has_the_whole_time():
+    def waits(body):
+        time.sleep(0.3)
+        return "A"
+
+    with judge_server(waits) as server:
+        client = EndpointJudge(server.url, "m", timeout=0.9)
+        assert [client.ask([{"role": "user", "content": "?"}]) for _ in range(4)] == ["A"] * 4
+
+
+def test_proxy_of_the_environment_has_the_time_limit_too(monkeypatch):
+    monkeypatch.setattr("core.evaluate.judge.endpoint._MAX_RETRIES", 0)
+    with dripping_server(*DRIPS["header"]) as proxy:
+        monkeypatch.setenv("HTTP_PROXY", proxy.removesuffix("/v1"))
+        with pytest.raises(JudgeError, match="no reply within the time limit"):
+            EndpointJudge("http://judge.invalid/v1", "m", timeout=0.3).ask([{"role": "user", "content": "?"}])
 
 
 def test_a_slow_server_is_left_after_the_time_limit(monkeypatch):

@@ -1,5 +1,6 @@
 """Tests of core.evaluate.memorization.token_index and spans, against a search by brute force."""
 
+import time
 import tracemalloc
 
 import numpy as np
@@ -52,6 +53,29 @@ def test_longest_match_equals_brute_force(tmp_path_factory, texts, ids, block):
         rest = ids[start:]
         assert length == max(n for n in range(len(rest) + 1) if n == 0 or _occurs(texts, rest[:n]))
         assert row == -1 if length == 0 else _occurs([texts[row]], rest[:length])
+
+
+# By name: the training texts, and the part that the answer repeats.
+REPEATED = {
+    "one long text": ([[5] * 200_000], [5]), "texts as long as the answer": ([[5] * 4_096] * 50, [5]),
+    "shorter texts": ([[5] * 1_000] * 300, [5]), "two words": ([[5, 6] * 2_000] * 50, [5, 6]),
+    "a sentence": ([list(range(17)) * 60] * 100, list(range(17))),
+    "one row often": ([list(range(999))] * 300, list(range(999))),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REPEATED)
+def test_answer_that_repeats_itself_is_traced_in_time(make_index, name):
+    texts, part = REPEATED[name]
+    answer = (part * 4_096)[:4_096]
+    index = make_index(texts)
+    began = time.thread_time()
+    lengths, rows = index.longest_matches(np.array(answer, np.uint32))
+    # Compared one by one, these took nine seconds.
+    assert time.thread_time() - began < 4
+    assert lengths[0] == min(len(texts[0]), len(answer))
+    assert lengths[-1] == 1
+    assert set(rows.tolist()) <= set(range(len(texts)))
 
 
 def test_a_match_longer_than_the_depth_and_at_the_end_of_the_file(make_index):
