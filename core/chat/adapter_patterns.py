@@ -50,7 +50,7 @@ class Patterns:
             wholes: Patterns of a whole name, as for target modules.
 
         Raises:
-            StudioError: A pattern is none, or too long, or they are too many or take too much time or memory.
+            StudioError: A pattern is invalid or too long, or the patterns are too many or take too much time or memory.
         """
         self._modules = list(modules)
         # By expression: the pattern that it was made of.
