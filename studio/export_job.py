@@ -39,7 +39,9 @@ class ExportJobs:
             "download": gr.update(visible=is_adapter),
             "start": gr.update(visible=not is_adapter),
             "result": "", "file": gr.update(visible=False), "about": gr.update(visible=is_adapter),
-            "form_text": "" if is_adapter else render("export_form", label=about.label, text=about.text),
+            "form_text": "" if is_adapter else render(
+                "export_form", label=about.label, text=about.text, is_merged="base" in about.settings
+            ),
         }  # fmt: skip
 
     def start(self, run_id: str | None, adapter: str | None, form: str, **values: Any) -> Iterator[dict[str, Any]]:
@@ -52,7 +54,8 @@ class ExportJobs:
             raise StudioError(sentences(error, lambda name: titles.get(name, name))) from error
         run = self.runs.run(run_id or "")
         title = f"Exporting {run.title} as {FORMS[config.form].label}"
-        job = self.jobs.start(f"export/{run.id}", title, export, self.settings, run.id, adapter or "final", config)
+        kind = f"export/{config.file_name(f'{run.id}-{adapter}')}"
+        job = self.jobs.start(kind, title, export, self.settings, run.id, adapter or "final", config)
         yield {"result": "", "file": gr.update(visible=False)}
         yield from follow(job, lambda done: _show(done, config), _KEPT)
 

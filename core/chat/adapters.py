@@ -102,13 +102,12 @@ def read_adapter(folder: Path, dtype: torch.dtype, device: torch.device) -> Adap
 
 def _scales(config: LoraConfig, names: list[str], adapter: str) -> dict[str, float]:
     """Return alpha / rank of each module, or alpha / sqrt(rank) with rank-stabilized scaling."""
-    ranks, alphas = config.rank_pattern or {}, config.alpha_pattern or {}
+    ranks, alphas, scales = config.rank_pattern or {}, config.alpha_pattern or {}, {}
     patterns = Patterns(adapter, names, [*ranks, *alphas])
     of_rank, of_alpha = patterns.find(ranks), patterns.find(alphas)
-    scales = {}
     for name in names:
         rank, alpha = ranks.get(of_rank.get(name), config.r), alphas.get(of_alpha.get(name), config.lora_alpha)
-        scales[name] = alpha / math.sqrt(rank) if config.use_rslora else alpha / rank
+        scales[name] = alpha / (math.sqrt(rank) if config.use_rslora else rank)
     return scales
 
 

@@ -5,7 +5,7 @@ from pydantic_settings import CliPositionalArg
 
 from core.cli.reading import print_progress
 from core.export.adapter import base_name
-from core.export.config import ExportConfig
+from core.export.config import FORMS, ExportConfig
 from core.export.tasks import export
 from core.runs.store import RunStore
 from core.settings import Settings
@@ -24,7 +24,7 @@ class Export(ExportConfig):
         config = ExportConfig(**self.model_dump(exclude={"run", "adapter"}))
         base = base_name(RunStore(settings).run(self.run))
         written = export(settings, self.run, self.adapter, config, print_progress)
-        kind = "an adapter for" if config.form == "adapter" else "merged into"
+        kind = "merged into" if "base" in FORMS[config.form].settings else "an adapter for"
         print(f"{written.path} ({format_size(written.size)}), {kind} {base}")
         for note in written.notes:
             print(note)

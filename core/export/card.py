@@ -19,6 +19,9 @@ def usage(config: ExportConfig, name: str) -> tuple[str, str]:
         config: The form and its settings.
         name: Name of the file without its suffix, which is also the folder in a zip.
     """
+    if config.form == "gguf-adapter":
+        command = f"llama-cli -m BASE.gguf --lora {name}.gguf -p {json.dumps(_QUESTION)}"
+        return "With llama.cpp, and a GGUF file of the base model in place of BASE.gguf:", command
     if config.form == "gguf":
         return "With llama.cpp, in the file's folder:", f"llama-cli -m {name}.gguf -p {json.dumps(_QUESTION)}"
     if config.form == "ollama":

@@ -5,7 +5,7 @@ from typing import Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Form = Literal["adapter", "merged", "gguf", "ollama"]
+Form = Literal["adapter", "gguf-adapter", "merged", "gguf", "ollama"]
 BaseWeights = Literal["as trained", "original"]
 DType = Literal["bfloat16", "float16", "float32"]
 GGUFType = Literal["F16", "BF16", "Q8_0", "Q5_1", "Q5_0", "Q4_0"]
@@ -29,6 +29,9 @@ class FormAbout:
 
 FORMS: dict[Form, FormAbout] = {
     "adapter": FormAbout("Adapter (PEFT)", "A few megabytes, for PEFT beside the base model.", ()),
+    "gguf-adapter": FormAbout(
+        "Adapter (GGUF)", "A few megabytes, for llama.cpp beside a GGUF file of the base model (--lora).", ("strength",)
+    ),
     "merged": FormAbout(
         "Merged model (safetensors)", "One model for transformers, vLLM, SGLang and TGI.",
         ("base", "dtype", "strength", "check_rows"),
@@ -75,13 +78,17 @@ class ExportConfig(BaseModel):
         Args:
             stem: Names the run and the adapter.
         """
-        parts = [stem]
-        if self.form != "adapter":
-            parts.append(self.dtype if self.form == "merged" else self.quantization)
-        if self.form == "ollama":
-            parts.append("ollama")
-        if self.form != "adapter" and self.base == "original":
+        used, parts = FORMS[self.form].settings, [stem]
+        parts += [str(getattr(self, name)) for name in ("dtype", "quantization") if name in used]
+        if self.form in ("gguf-adapter", "ollama"):
+            parts.append(self.form.removeprefix("gguf-"))
+        if "base" in used and self.base == "original":
             parts.append("original")
-        if self.form != "adapter" and self.strength != 1:
+        if "strength" in used and self.strength != 1:
             parts.append(f"x{self.strength:g}")
-        return f"{'-'.join(parts)}.{'gguf' if self.form == 'gguf' else 'zip'}"
+        return f"{'-'.join(parts)}.{'gguf' if self.is_one_file else 'zip'}"
+
+    @property
+    def is_one_file(self) -> bool:
+        """Return whether the export is a GGUF file and no zip."""
+        return self.form in ("gguf", "gguf-adapter")

@@ -9,13 +9,19 @@ has the values of the exported file. Both are computed in float32, so that only 
 """
 
 from collections.abc import Iterable, Iterator
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import psutil
 
 from core.export.merge import MergedModel
 from core.export.result import Fidelity
+from core.hardware import gpu
 from core.system.jobs import Progress
+
+# Bytes per parameter: its value in float32, and a part for activations.
+_MEMORY_FACTOR = 5
 
 if TYPE_CHECKING:
     import torch
@@ -94,6 +100,16 @@ def _fill(model: Any, tensors: Iterable[tuple[str, "torch.Tensor"]]) -> None:
     for name, tensor in tensors:
         parameter = model.get_parameter(name)
         parameter.data.copy_(tensor)
+
+
+def memory_problem(merged: MergedModel) -> str:
+    """Return why a model cannot be compared, as the rest of a sentence; "" if its weights in float32 fit."""
+    card = gpu.memory()
+    free = card.free if card else psutil.virtual_memory().available
+    needed = _MEMORY_FACTOR * sum(prod(merged.shape(name)) for name in merged.names)
+    if needed <= free:
+        return ""
+    return f"that needs {needed / 2**30:.1f} GiB of memory, and {free / 2**30:.1f} GiB are free"
 
 
 def held_out_rows(renderer: "Renderer", rows: list[Any], limit: int, max_length: int) -> list[dict[str, Any]]:

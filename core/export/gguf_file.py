@@ -8,7 +8,7 @@ output layer have Q8_0: they decide every token, and llama.cpp keeps them in mor
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from core.errors import StudioError
 from core.export.config import GGUFType
@@ -83,13 +83,22 @@ def write_gguf(
     writer.close()
 
 
-def _plan(merged: MergedModel, kind: GGUFType) -> list[_PlannedTensor]:
-    """Return the tensors of the file, in the order of the model's files."""
+def name_map(config: Any) -> "gguf.TensorNameMap":
+    """Return the names of GGUF by those of transformers.
+
+    Args:
+        config: The model's `PretrainedConfig`.
+    """
     import gguf
 
-    config = merged.source.config
-    architecture = next(one for one, name in gguf.MODEL_ARCH_NAMES.items() if name == find_family(config).architecture)
-    names = gguf.get_tensor_name_map(architecture, config.num_hidden_layers)
+    name = find_family(config).architecture
+    architecture = next(one for one, known in gguf.MODEL_ARCH_NAMES.items() if known == name)
+    return gguf.get_tensor_name_map(architecture, config.num_hidden_layers)
+
+
+def _plan(merged: MergedModel, kind: GGUFType) -> list[_PlannedTensor]:
+    """Return the tensors of the file, in the order of the model's files."""
+    names = name_map(merged.source.config)
     planned = []
     for source in merged.names:
         name = names.get_name(source, try_suffixes=(".weight", ".bias"))

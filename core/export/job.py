@@ -19,15 +19,16 @@ from filelock import FileLock, Timeout
 from core.data import subset
 from core.data.table import HELD_OUT
 from core.errors import StudioError
-from core.export import adapter, card, fidelity, gguf_file, ollama, safetensors_folder
+from core.export import adapter, card, fidelity, gguf_adapter, gguf_file, ollama, safetensors_folder
 from core.export.base_weights import WeightFiles
-from core.export.config import ExportConfig
+from core.export.config import FORMS, ExportConfig
 from core.export.merge import MergedModel
 from core.export.result import Exported, Fidelity
 from core.models import catalogue, support
+from core.models.download import fetch
 from core.models.loading import Precision, load_tokenizer
-from core.models.shape import ModelShape
 from core.runs.adapters import adapter_folder
+from core.runs.holdout import hold_out
 from core.runs.store import Run, RunStore
 from core.settings import Settings
 from core.system.jobs import Progress, ignore_progress
@@ -86,11 +87,10 @@ class _Export:
         self._check_disk(merged)
         with _scratch(target) as folder:
             content = self._write(merged, renderer, folder)
-            self.progress(_PACKED, "Comparing it with the model as trained")
             found = self._compare(merged, renderer, content, folder)
             text = card.readme(self.run, self.name, self.config, found, self.notes, target.stem)
             (folder / "README.md").write_text(text, encoding="utf-8")
-            packed = content if self.config.form == "gguf" else _zip(folder, target.stem)
+            packed = content if self.config.is_one_file else _zip(folder, target.stem)
             with packed.open("rb") as file:
                 # Without the flush, a crash after the rename could leave an incomplete file.
                 os.fsync(file.fileno())
@@ -103,6 +103,7 @@ class _Export:
 
         run = self.run.config()
         model = catalogue.find(self.settings, run.model, run.revision)
+        fetch(model, lambda stage: self.progress(0, stage))
         precision = Precision(run.quantization, run.double_quantization, run.compute_dtype)
         if run.quantization == "int8" and self.config.base == "as trained":
             raise StudioError(
@@ -111,8 +112,10 @@ class _Export:
             )
         source = WeightFiles(model, precision, self.config.base)
         merged = MergedModel(source, adapter_folder(self.run, self.name), self.config.strength)
-        renderer = Renderer(load_tokenizer(model), run.chat_template, ModelShape.from_config(source.config).vocabulary)
-        return merged, renderer
+        # Read before anything is written: an adapter that cannot be merged is refused here.
+        _ = merged.adapter
+        vocabulary = source.config.get_text_config().vocab_size
+        return merged, Renderer(load_tokenizer(model), run.chat_template, vocabulary)
 
     def _write(self, merged: MergedModel, renderer: "Renderer", folder: Path) -> Path:
         """Write the weights and the files beside them; return the file or folder of the weights."""
@@ -125,6 +128,9 @@ class _Export:
             safetensors_folder.write_weights(merged, self.config.dtype, folder, advance)
             return folder
         path = folder / ollama.GGUF_NAME
+        if self.config.form == "gguf-adapter":
+            gguf_adapter.write_adapter(merged, path, self.run.title)
+            return path
         gguf_file.write_gguf(merged, self.config.quantization, path, self.run.title, advance, renderer.template)
         if self.config.form == "ollama":
             text, notes = ollama.write_modelfile(renderer, support.context_of(merged.source.config))
@@ -133,13 +139,20 @@ class _Export:
         return path
 
     def _compare(self, merged: MergedModel, renderer: "Renderer", content: Path, folder: Path) -> Fidelity | None:
-        """Return the comparison on held-out rows; None if none is wanted or there are none."""
+        """Return the comparison on held-out rows; None, with a note, if none is possible."""
+        if not self.config.check_rows or "check_rows" not in FORMS[self.config.form].settings:
+            return None
+        self.progress(_PACKED, "Comparing it with the model as trained")
         run = self.run.config()
-        rows = subset.load(self.settings, run.subset)[HELD_OUT] if self.config.check_rows else []
-        tokenized = fidelity.held_out_rows(renderer, rows, self.config.check_rows, run.max_length)
+        rows = subset.load(self.settings, run.subset)
+        # If the subset has no held-out rows, the run chose some itself; the same settings choose the same rows again.
+        hold_out(run, rows)
+        tokenized = fidelity.held_out_rows(renderer, rows[HELD_OUT], self.config.check_rows, run.max_length)
         if not tokenized:
-            if self.config.check_rows:
-                self.notes.append(f"Nothing was compared: the subset {run.subset!r} has no held-out rows.")
+            self.notes.append(f"Nothing was compared: the run has no held-out rows of the subset {run.subset!r}.")
+            return None
+        if reason := fidelity.memory_problem(merged):
+            self.notes.append(f"Nothing was compared: {reason}.")
             return None
         # Of another base and strength, the model as trained stays the measure.
         trained = MergedModel(self._source_as_trained(merged), merged.adapter_folder)
@@ -163,7 +176,7 @@ class _Export:
     def _check_disk(self, merged: MergedModel) -> None:
         """Check that the file and what is written before it fit on the disk."""
         size = safetensors_folder.size_of(merged, self.config.dtype if self.config.form == "merged" else "float16")
-        needed = (size if self.config.form == "gguf" else 2 * size) + _MARGIN_BYTES
+        needed = (size if self.config.is_one_file else 2 * size) + _MARGIN_BYTES
         free = shutil.disk_usage(self.settings.exports_dir).free
         if needed > free:
             raise StudioError(

@@ -72,11 +72,11 @@ class MergedModel:
     @property
     def names(self) -> list[str]:
         """Return the names of all tensors, in the order of the base's files."""
-        return list(self.source.files) if self._is_plain else list(self._whole)
+        return list(self.source.files)
 
     def shape(self, name: str) -> list[int]:
         """Return the shape of a tensor."""
-        return self.source.shape(name) if self._is_plain else list(self._whole[name].shape)
+        return self.source.shape(name)
 
     def read(self, name: str) -> "torch.Tensor":
         """Return a merged tensor: in float32 where the adapter changes it, and else in the data type of the base."""

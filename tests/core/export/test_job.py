@@ -3,16 +3,28 @@
 import time
 import zipfile
 
+import gguf
 import pytest
 import torch
 from filelock import FileLock
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from core.data import subset
+from core.data.recipe import Recipe
 from core.errors import StudioError
-from core.export import job
+from core.export import fidelity, job
+from core.export.base_weights import WeightFiles
 from core.export.config import FORMS, ExportConfig
+from core.export.gguf_families import to_gguf_rows
 from core.export.job import export
+from core.export.merge import MergedModel
+from core.models import catalogue
+from core.models.loading import Precision
+from core.system.files import read_json, write_json
+from tests.helpers.datasets import dialog, open_dialogs
 from tests.helpers.exports import CHATML, write_tiny_run
+
+NAMES = {"q_proj": "blk.1.attn_q.weight", "k_proj": "blk.1.attn_k.weight", "o_proj": "blk.1.attn_output.weight"}
 
 
 @pytest.fixture
@@ -63,6 +75,31 @@ def test_gguf_and_ollama_hold_the_same_model(settings, run, tmp_path):
     assert 0 < file.fidelity.mean_kl < 0.01
 
 
+def test_adapter_as_gguf_gives_the_merged_weights(settings, run):
+    done = export(settings, run.id, "final", ExportConfig(form="gguf-adapter", strength=0.5))
+    assert done.path.name.endswith("-final-adapter-x0.5.gguf")
+    assert done.fidelity is None
+    reader = gguf.GGUFReader(done.path)
+    assert reader.fields["general.type"].contents() == "adapter"
+    assert reader.fields["adapter.lora.alpha"].contents() == 0
+    tensors = {tensor.name: torch.tensor(tensor.data) for tensor in reader.tensors}
+    source = WeightFiles(catalogue.find(settings, "tiny"), Precision("none", compute_dtype="float32"), "original")
+    merged = MergedModel(source, run.adapter, 0.5)
+    for name in ("q_proj", "k_proj", "o_proj"):
+        weight, target = f"model.layers.1.self_attn.{name}.weight", NAMES[name]
+        change = tensors[f"{target}.lora_b"] @ tensors[f"{target}.lora_a"]
+        expected = to_gguf_rows(merged.read(weight) - source.read(weight), weight, source.config)
+        torch.testing.assert_close(change, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_adapter_that_is_no_plain_lora_is_refused_as_gguf(settings, small_tokenizer):
+    run = write_tiny_run(settings, small_tokenizer, targets=["q_proj"])
+    config = read_json(run.adapter / "adapter_config.json")
+    write_json(run.adapter / "adapter_config.json", config | {"use_dora": True})
+    with pytest.raises(StudioError, match="plain LoRA only"):
+        export(settings, run.id, "final", ExportConfig(form="gguf-adapter"))
+
+
 def test_original_base_is_told_from_the_base_as_trained(settings, run):
     trained, original = (
         export(settings, run.id, "final", ExportConfig(form="merged", base=base, dtype="float32", check_rows=2))
@@ -77,6 +114,21 @@ def test_checkpoint_without_held_out_rows_is_not_compared(settings, small_tokeni
     done = export(settings, run.id, "final", ExportConfig(form="gguf", check_rows=0))
     assert done.fidelity is None
     assert done.notes == []
+
+
+def test_run_that_held_rows_out_itself_is_compared_on_them(settings, small_tokenizer, tmp_path):
+    data = open_dialogs(settings, tmp_path, [dialog(f"Question {n}?", f"Answer {n}.") for n in range(10)])
+    subset.create(settings, "all", Recipe(dataset=data.id, held_out_share=0))
+    run = write_tiny_run(settings, small_tokenizer, subset="all", held_out_share=0.2)
+    done = export(settings, run.id, "final", ExportConfig(form="gguf", check_rows=16))
+    assert done.fidelity.rows == 2
+
+
+def test_too_little_memory_leaves_the_comparison_out_with_a_note(settings, run, monkeypatch):
+    monkeypatch.setattr(fidelity, "_MEMORY_FACTOR", 10**9)
+    done = export(settings, run.id, "final", ExportConfig(form="gguf"))
+    assert done.fidelity is None
+    assert "Nothing was compared: that needs" in done.notes[0]
 
 
 def test_adapter_is_written_at_once(settings, run):
@@ -131,4 +183,4 @@ def test_name_of_a_file_tells_the_settings_apart():
             configs += [ExportConfig(form=form, **{name: changes[name]})]
         configs += [ExportConfig(form=form)] * bool(about.settings)
     names = [config.file_name("run-final") for config in configs]
-    assert len(set(names)) == len(names) == 1 + 3 * 4
+    assert len(set(names)) == len(names) == 1 + 2 + 3 * 4

@@ -61,7 +61,7 @@ def test_merge_of_other_variants_equals_pefts_own(settings, small_tokenizer, tmp
     for name in merged.names:
         torch.testing.assert_close(merged.read(name), expected[name], rtol=0, atol=1e-5)
     with pytest.raises(StudioError, match="Set the strength to 1"):
-        _ = open_merged(settings, tmp_path / "adapter", strength=0.5).names
+        _ = open_merged(settings, tmp_path / "adapter", strength=0.5).adapter
 
 
 def test_base_as_trained_has_the_weights_of_a_quantized_model(settings):
@@ -90,7 +90,7 @@ def test_change_of_tied_embeddings_is_refused(settings, tmp_path, options):
     config = LoraConfig(r=4, init_lora_weights=False, **({"target_modules": ["q_proj"]} | options))
     get_peft_model(save_model(settings), config).save_pretrained(tmp_path / "adapter")
     with pytest.raises(StudioError, match="share one tensor"):
-        _ = open_merged(settings, tmp_path / "adapter").names
+        _ = open_merged(settings, tmp_path / "adapter").adapter
 
 
 def test_base_of_an_int8_run_as_trained_is_refused(settings):
