@@ -1,5 +1,7 @@
 """A run of a tiny model with a random adapter, to be exported."""
 
+import copy
+
 from core.runs.config import QLoRAConfig
 from core.runs.store import RunStore
 from tests.helpers.datasets import copy_bundled
@@ -18,8 +20,10 @@ def write_tiny_run(settings, tokenizer, model=None, targets="all-linear", **conf
     if not folder.exists():
         model = model or tiny_llama(vocab_size=len(tokenizer), intermediate_size=96)
         model.save_pretrained(folder)
-        tokenizer.chat_template = CHATML
-        tokenizer.save_pretrained(folder)
+        # A copy, because tests share the tokenizer.
+        own = copy.deepcopy(tokenizer)
+        own.chat_template = CHATML
+        own.save_pretrained(folder)
         make_adapter(model, settings.home / "adapter", 4, 1, targets)
     options = {"model": "tiny", "quantization": "nf4", "compute_dtype": "float32", "max_length": 128} | config
     run = RunStore(settings).create(QLoRAConfig(**options))

@@ -1,5 +1,6 @@
 """Modelfiles: the template is found by what a model's own template writes, and the ends of an answer are stop words."""
 
+import copy
 import re
 
 import pytest
@@ -33,8 +34,10 @@ def test_llama_2s_template_is_found(llama2_tokenizer):
 
 
 def test_other_template_is_left_to_ollama_with_a_note(small_tokenizer):
-    small_tokenizer.chat_template = OWN
-    text, (note,) = write_modelfile(Renderer(small_tokenizer), None)
+    # A copy, because tests share the tokenizer.
+    own = copy.deepcopy(small_tokenizer)
+    own.chat_template = OWN
+    text, (note,) = write_modelfile(Renderer(own), None)
     assert "TEMPLATE" not in text
     assert "Ollama chooses one" in note
 

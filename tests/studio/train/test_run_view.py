@@ -76,7 +76,7 @@ def test_charts_show_finite_values_within_the_zoom(do, a_run):
     assert [series["points"][0][0] for series in zoomed["loss_chart"]["series"]] == [1, 2]
     assert zoomed["loss_chart"]["zoomed"]
     assert zoomed["metric_chart"]["zoomed"]
-    assert "not a number since step 2" in shown["alerts"]
+    assert "has not been a number since step 2" in shown["alerts"]
 
 
 def test_previous_run_on_the_same_subset_can_be_overlaid(do, runs, a_run):

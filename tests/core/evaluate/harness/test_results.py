@@ -59,6 +59,6 @@ def test_origin_names_packages_tasks_and_limits():
     lines = describe_origin(task_result(config=HarnessConfig(tasks="mine", limit=40), notes=["A note."]))
     assert lines[0] == (
         "Measured by lm-eval 0.4.13, with weights in none, float32. Tasks: colors version 2.0, 3 examples. "
-        "Limited to the first 40 rows of each task."
+        "The first 40 rows of each task were asked."
     )
     assert lines[2] == "A note."
