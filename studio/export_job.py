@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from components.model_form import build_field, non_empty_values
 from core.errors import StudioError, sentences
 from core.export.card import usage
-from core.export.config import FORMS, ExportConfig
+from core.export.config import FORMS, SETTINGS, ExportConfig
 from core.export.result import Exported
 from core.export.tasks import export
 from core.runs.store import RunStore
@@ -19,7 +19,6 @@ from studio.html import render
 from studio.job_progress import follow
 
 FORM = "export"
-SETTINGS = tuple(name for name in ExportConfig.model_fields if name != "form")
 _KEPT = "No file was written."
 
 

@@ -1,9 +1,9 @@
 """Settings of an export; the form, the command line and the documents are derived from them."""
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Form = Literal["adapter", "gguf-adapter", "merged", "gguf", "ollama"]
 BaseWeights = Literal["as trained", "original"]
@@ -72,6 +72,15 @@ class ExportConfig(BaseModel):
         description="Held-out rows on which the exported model is compared with the one here; 0 compares nothing.",
     )  # fmt: skip
 
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        """Refuse a setting that the form does not use."""
+        for name in SETTINGS:
+            field = ExportConfig.model_fields[name]
+            if name not in FORMS[self.form].settings and getattr(self, name) != field.default:
+                raise ValueError(f"{field.title} does not apply to the form {self.form}: leave it out")
+        return self
+
     def file_name(self, stem: str) -> str:
         """Return the name of the file.
 
@@ -92,3 +101,7 @@ class ExportConfig(BaseModel):
     def is_one_file(self) -> bool:
         """Return whether the export is a GGUF file and no zip."""
         return self.form in ("gguf", "gguf-adapter")
+
+
+# Names of the settings beside the form.
+SETTINGS = tuple(name for name in ExportConfig.model_fields if name != "form")

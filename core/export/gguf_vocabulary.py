@@ -65,7 +65,7 @@ def write_vocabulary(
     for name in _SPECIAL:
         if (token := getattr(tokenizer, f"{name}_token_id")) is not None:
             getattr(writer, f"add_{name}_token_id")(token)
-    # The chat template writes the first token itself, and a second one would change every answer.
+    # As the tokenizer itself begins and ends a text.
     starts_with = tokenizer("a").input_ids[:1]
     writer.add_add_bos_token(starts_with == [tokenizer.bos_token_id] and tokenizer.bos_token_id is not None)
     writer.add_add_eos_token(False)

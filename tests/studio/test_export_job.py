@@ -3,9 +3,9 @@
 import pytest
 
 from core.errors import StudioError
-from core.export.config import FORMS, ExportConfig
+from core.export.config import FORMS, SETTINGS, ExportConfig
 from core.system.jobs import Jobs
-from studio.export_job import SETTINGS, ExportJobs
+from studio.export_job import ExportJobs
 from tests.helpers.exports import write_tiny_run
 
 VALUES = {name: ExportConfig.model_fields[name].default for name in SETTINGS}

@@ -7,6 +7,7 @@ import gguf
 import pytest
 import torch
 from filelock import FileLock
+from pydantic import ValidationError
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from core.data import subset
@@ -173,6 +174,16 @@ def test_killed_export_leaves_no_file_and_the_next_one_succeeds(settings, run, f
     done = export(settings, run.id, "final", ExportConfig(form="merged", check_rows=0))
     assert zipfile.ZipFile(done.path).testzip() is None
     assert left_over(settings) == []
+
+
+@pytest.mark.parametrize(
+    ("form", "setting", "title"),
+    [("adapter", {"strength": 2}, "Adapter strength"), ("gguf", {"dtype": "float32"}, "Number format"),
+     ("merged", {"quantization": "Q4_0"}, "GGUF type"), ("gguf-adapter", {"check_rows": 3}, "Compared rows")],
+)  # fmt: skip
+def test_setting_that_a_form_does_not_use_is_refused(form, setting, title):
+    with pytest.raises(ValidationError, match=f"{title} does not apply to the form {form}"):
+        ExportConfig(form=form, **setting)
 
 
 def test_name_of_a_file_tells_the_settings_apart():
