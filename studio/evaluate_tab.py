@@ -101,7 +101,7 @@ def build_evaluate_tab(
     connect_board(BoardView(store), board, widgets.evaluation, changes)
     training_rows = TrainingRows(store)
     connect_training_rows(training_rows, rows, widgets.evaluation, widgets.table)
-    timer = _connect_polling(view, widgets, drawer, changes)
+    timer = _connect_polling(view, widgets, changes)
     return EvaluateTab(timer, form.fields["run"], widgets.evaluation, panels.trace.row_wanted, training_rows, rows)
 
 
@@ -170,6 +170,9 @@ def _connect_drawer(do: PromptDrawer, drawer: DrawerWidgets, widgets: Evaluation
     def show_prompt(event: gr.EventData, **chosen: Any) -> dict[str, Any]:
         return do.show(number=str(event.value), **chosen)
 
+    # By itself and at once: with the view of the other evaluation, which takes longer, it could come after a click on a
+    # row of that view, and empty the drawer again.
+    connect(widgets.evaluation.change, do.clear, outputs=drawer.outputs, **UNLIMITED)
     connect(widgets.table.open_row, show_prompt, chosen, drawer.outputs, **UNLIMITED)
     connect(drawer.marks.input, do.show, {**chosen, "number": drawer.shown}, drawer.outputs, **UNLIMITED)
 
@@ -203,9 +206,7 @@ def _connect_verdict(do: EvaluationView, widgets: EvaluationViewWidgets) -> None
     connect(widgets.group_filter.click, drop_group, seen, table, **UNLIMITED)
 
 
-def _connect_polling(
-    do: EvaluationView, widgets: EvaluationViewWidgets, drawer: DrawerWidgets, changes: list[Callable[..., Any]]
-) -> gr.Timer:
+def _connect_polling(do: EvaluationView, widgets: EvaluationViewWidgets, changes: list[Callable[..., Any]]) -> gr.Timer:
     timer = gr.Timer(_POLL_SECONDS, active=False)
     seen = {"fingerprint": gr.State(""), "list_fingerprint": gr.State("")}
     evaluation, rows = {"evaluation_id": widgets.evaluation}, {"rows": widgets.pager.size}
@@ -225,7 +226,6 @@ def _connect_polling(
         {
             "fingerprint": seen["fingerprint"],
             **widgets.outputs,
-            **drawer.outputs,
             "selection": widgets.selection,
         },
         trigger_mode="always_last",

@@ -19,7 +19,7 @@ from core.runs.names import make_distinct
 from core.system.counting import counted
 from core.system.files import file_size, modified_ns
 from studio.evaluate.answers_page import page_of_answers
-from studio.evaluate.evaluation_html import NO_PROMPT, first_html, metrics_html, notes_html, status_html
+from studio.evaluate.evaluation_html import first_html, metrics_html, notes_html, status_html
 from studio.evaluate.row_selection import SelectedRows, Selection
 from studio.evaluate.verdict_view import NAMES, Comparison, VerdictView, hidden
 
@@ -127,9 +127,6 @@ class EvaluationView:
             "fingerprint": self.fingerprint(evaluation_id),
             **self.render(evaluation_id, 1, rows),
             "selection": {},
-            "prompt": empty_html(NO_PROMPT),
-            "shown": "",
-            "marks": gr.update(visible=False),
         }
 
     def render(

@@ -66,6 +66,11 @@ class PromptDrawer:
         self.view, self.store = view, view.store
         self._lenses: dict[str, LensReader] = {}
 
+    @staticmethod
+    def clear() -> dict[str, Any]:
+        """Return the drawer without a prompt."""
+        return {"prompt": empty_html(NO_PROMPT), "shown": "", "marks": gr.update(visible=False)}
+
     def show(self, evaluation_id: str | None, number: str, marks: str = TEXT, **comparison: Any) -> dict[str, Any]:
         """Return one prompt in full, with its reference and each lane's answer, and the ways to show the answers.
 
@@ -77,7 +82,7 @@ class PromptDrawer:
         """
         index = parse_index(number)
         if not evaluation_id or index is None:
-            return {"prompt": empty_html(NO_PROMPT), "shown": "", "marks": gr.update(visible=False)}
+            return self.clear()
         evaluation = self.store.find(evaluation_id)
         answers, asked = self.view.read(evaluation)
         if index >= len(asked):

@@ -40,7 +40,8 @@ def test_show_prompt_shows_the_answers_in_full(store, evaluated):
     assert "cut short" in shown["prompt"]
     assert (shown["shown"], shown["marks"]["visible"], shown["marks"]["value"]) == ("1", False, TEXT)
     assert "<img" not in do.show(evaluated.id, "3")["prompt"]
-    assert "Click a row" in do.show(evaluated.id, "no number")["prompt"]
+    assert do.show(evaluated.id, "no number") == do.clear()
+    assert "Click a row" in do.clear()["prompt"]
     with pytest.raises(StudioError, match="Expected 0 to 4"):
         do.show(evaluated.id, "5")
     # Marks of another evaluation.
