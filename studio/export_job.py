@@ -6,20 +6,24 @@ from typing import Any
 import gradio as gr
 from pydantic import ValidationError
 
-from components.model_form import build_field, non_empty_values
+from components.model_form import build_field
 from core.errors import StudioError, sentences
 from core.export.card import usage
 from core.export.config import FORMS, SETTINGS, ExportConfig
 from core.export.result import Exported
+from core.export.scratch import remove_leftovers
 from core.export.tasks import export
 from core.runs.store import RunStore
 from core.system.jobs import Job, Jobs
 from core.system.sizes import format_size
 from studio.html import render
-from studio.job_progress import follow
+from studio.job_progress import cancel, follow
 
 FORM = "export"
-_KEPT = "No file was written."
+_KEPT = "The file that it was writing is removed."
+_KIND = "export-run"
+# A cancelled process ends at once.
+_END_SECONDS = 5
 
 
 class ExportJobs:
@@ -47,16 +51,38 @@ class ExportJobs:
         """Write an adapter in the chosen form, show the progress, and then the file and the comparison."""
         titles = {name: field.title or name for name, field in ExportConfig.model_fields.items()}
         used = {name: value for name, value in values.items() if name in FORMS[_form(form)].settings}
+        if empty := [titles[name] for name, value in used.items() if value is None]:
+            raise StudioError(f"{empty[0]} is empty or no number. Type a number.")
         try:
-            config = ExportConfig(form=_form(form), **non_empty_values(used))
+            config = ExportConfig(form=_form(form), **used)
         except ValidationError as error:
             raise StudioError(sentences(error, lambda name: titles.get(name, name))) from error
         run = self.runs.run(run_id or "")
         title = f"Exporting {run.title} as {FORMS[config.form].label}"
-        kind = f"export/{config.file_name(f'{run.id}-{adapter}')}"
-        job = self.jobs.start(kind, title, export, self.settings, run.id, adapter or "final", config)
-        yield {"result": "", "file": gr.update(visible=False)}
-        yield from follow(job, lambda done: _show(done, config), _KEPT)
+        kind = f"{_KIND}/{config.file_name(f'{run.id}-{adapter}')}"
+        yield from self._follow(self.jobs.start(kind, title, export, self.settings, run.id, adapter or "final", config))
+
+    def watch(self) -> Iterator[dict[str, Any]]:
+        """Show the newest export that runs, on a page that was opened or loaded again meanwhile."""
+        if job := self.jobs.running(_KIND):
+            yield from self._follow(job)
+
+    def cancel(self, job: int | None) -> None:
+        """Cancel an export, and remove what it has written."""
+        cancel(self.jobs, job)
+        if found := self.jobs.find(job):
+            found.ended.wait(_END_SECONDS)
+        remove_leftovers(self.settings.exports_dir)
+
+    def _follow(self, job: Job) -> Iterator[dict[str, Any]]:
+        """Yield the updates of a job; the form and its button are locked until it ends."""
+        yield {"result": "", "file": gr.update(visible=False), **_locked(True)}
+        for updates in follow(job, _show, _KEPT):
+            yield updates | _locked(updates.get("job") is not None)
+
+
+def _locked(is_locked: bool) -> dict[str, Any]:
+    return {name: gr.update(interactive=not is_locked) for name in ("form", "start")}
 
 
 def _form(form: str) -> Any:
@@ -65,14 +91,14 @@ def _form(form: str) -> Any:
     return form
 
 
-def _show(job: Job, config: ExportConfig) -> dict[str, Any]:
+def _show(job: Job) -> dict[str, Any]:
     """Return the updates that show a written file."""
     done: Exported = job.result
-    sentence, code = usage(config, done.path.stem)
+    sentence, code = usage(done.form, done.path.stem)
     found = done.fidelity
     html = render(
-        "export_result", name=done.path.name, size=format_size(done.size), sentence=sentence, code=code,
-        notes=done.notes, fidelity=found, tone=_tone(done),
+        "export_result", name=done.path.name, size=format_size(done.size), folder=done.path.parent, sentence=sentence,
+        code=code, notes=done.notes, fidelity=found, tone=_tone(done),
     )  # fmt: skip
     label = f"Download {done.path.name} ({format_size(done.size)})"
     return {"result": html, "file": gr.update(value=str(done.path), label=label, visible=True)}

@@ -19,7 +19,7 @@ from core.system.sizes import format_size
 from studio.export_job import ExportJobs, build_settings
 from studio.handlers import event_handler, info
 from studio.html import read_static, render
-from studio.job_progress import cancel, job_outputs
+from studio.job_progress import job_outputs
 from studio.wiring import HEAVY, PRIVATE, UNLIMITED, connect
 
 _NO_RUN = "No run has an adapter yet. Train one first; its adapter can then be downloaded here."
@@ -130,7 +130,7 @@ def build_export_tab(runs: RunStore, jobs: Jobs, demo: gr.Blocks, changes: list[
     """
     widgets = _build_widgets()
     _connect_adapters(ExportActions(runs), widgets, [demo.load, *changes])
-    _connect_forms(ExportJobs(runs, jobs), widgets)
+    _connect_forms(ExportJobs(runs, jobs), widgets, demo)
     return widgets.run
 
 
@@ -180,7 +180,7 @@ def _connect_adapters(do: ExportActions, widgets: ExportWidgets, changes: list[A
     widgets.download.makes(event_handler(do.write), [run, adapter], **options, **HEAVY)
 
 
-def _connect_forms(do: ExportJobs, widgets: ExportWidgets) -> None:
+def _connect_forms(do: ExportJobs, widgets: ExportWidgets, demo: gr.Blocks) -> None:
     """Connect the choice of a form, and the export of a merged model."""
     shown = {"result": widgets.result, "file": widgets.file}
     of_form = {
@@ -190,8 +190,7 @@ def _connect_forms(do: ExportJobs, widgets: ExportWidgets) -> None:
     connect(widgets.form.input, do.choose_form, {"form": widgets.form}, of_form, visitor=True, **UNLIMITED)
     job = gr.State(None)
     chosen = {"run_id": widgets.run, "adapter": widgets.adapter, "form": widgets.form, **widgets.settings}
-    connect(
-        widgets.start.click, do.start, chosen, {**job_outputs(widgets.bar, job), **shown},
-        show_progress="hidden", api_name="export_run",
-    )  # fmt: skip
-    connect(widgets.bar.cancel.click, lambda job: cancel(do.jobs, job), {"job": job}, **UNLIMITED)
+    followed = {**job_outputs(widgets.bar, job), **shown, "start": widgets.start, "form": widgets.form}
+    connect(widgets.start.click, do.start, chosen, followed, show_progress="hidden", api_name="export_run")
+    connect(demo.load, do.watch, outputs=followed, **UNLIMITED)
+    connect(widgets.bar.cancel.click, do.cancel, {"job": job}, **UNLIMITED)

@@ -35,6 +35,8 @@ FILE_KINDS = tuple(FILE_LABELS)
 _SCORED_SHARE = 0.5
 # Prefix of the columns with the answers of a lane.
 _ANSWER = "answer of "
+# Answers from which the remaining time is estimated.
+_MIN_ANSWERS = 8
 # Begins the name of each result's file, and so of the dataset that it is opened as.
 NAME_PREFIX = "answers-"
 
@@ -192,4 +194,6 @@ def measure_rate(evaluation: Evaluation, answered: int, now: float) -> tuple[flo
     # At least a tenth of a second, so that a clock that was set back gives no negative rate.
     seconds = max(0.1, (ended or now) - state.answering_since)
     remaining = evaluation.saved_state().prompts * len(evaluation.config().lanes) - answered
-    return 60 * new / seconds, remaining * seconds / new if state.status in ACTIVE else None
+    # The first answers end together, so the speed until the first of them says little.
+    is_known = state.status in ACTIVE and new >= _MIN_ANSWERS
+    return 60 * new / seconds, remaining * seconds / new if is_known else None

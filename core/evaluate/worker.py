@@ -106,7 +106,9 @@ class Worker:
             Whether an answer has ended.
         """
         if not has_ended and not lines:
-            self._report(f"Reading the first prompts: {generator.begun:,} of {generator.joined:,}")
+            is_read = generator.begun == generator.joined
+            reading = f"Reading the first prompts: {generator.begun:,} of {generator.joined:,}"
+            self._report("Writing the first answers" if is_read else reading)
         elif not has_ended:
             self._stage("")
         return has_ended or bool(lines)

@@ -141,9 +141,14 @@ text = tokenizer(
 print(labels[model(**text).logits.argmax().item()])"""
 
 
-def describe_result(run: Run) -> str:
+def describe_result(run: Run, adapter: str) -> str:
     """Return the held-out loss before and after the training, as an item of a list."""
-    reached = progress(run.events())
+    events = run.events()
+    if adapter != "final":
+        # Of a checkpoint, what was known at its step.
+        last = int(adapter.removeprefix("step "))
+        events = [event for event in events if getattr(event, "step", 0) <= last]
+    reached = progress(events)
     base, tuned = reached.base_loss, reached.held_out_loss
     if not isinstance(base, float) or not isinstance(tuned, float):
         return "Result: no held-out loss was computed"
@@ -191,7 +196,7 @@ def _readme(run: Run, adapter: str, folder: Path) -> str:
 {kind} for `{base_name(run)}`, trained with QLoRA Studio on {created}.
 
 - Training data: {plain(describe_rows(run))}
-- {describe_result(run)}
+- {describe_result(run, adapter)}
 - {base_note(run)}
 - All settings: `settings.yaml`
 {labels}

@@ -4,7 +4,7 @@ import json
 import time
 
 from core.export.adapter import base_name, describe_result, describe_rows
-from core.export.config import FORMS, ExportConfig
+from core.export.config import FORMS, ExportConfig, Form
 from core.export.result import Fidelity
 from core.runs.store import Run
 from core.system.markdown import plain
@@ -12,19 +12,19 @@ from core.system.markdown import plain
 _QUESTION = "What should I cook with eggs and rice?"
 
 
-def usage(config: ExportConfig, name: str) -> tuple[str, str]:
+def usage(form: Form, name: str) -> tuple[str, str]:
     """Return how to ask an exported model a question: a sentence, and the commands or the program.
 
     Args:
-        config: The form and its settings.
+        form: The form.
         name: Name of the file without its suffix, which is also the folder in a zip.
     """
-    if config.form == "gguf-adapter":
+    if form == "gguf-adapter":
         command = f"llama-cli -m BASE.gguf --lora {name}.gguf -p {json.dumps(_QUESTION)}"
         return "With llama.cpp, and a GGUF file of the base model in place of BASE.gguf:", command
-    if config.form == "gguf":
+    if form == "gguf":
         return "With llama.cpp, in the file's folder:", f"llama-cli -m {name}.gguf -p {json.dumps(_QUESTION)}"
-    if config.form == "ollama":
+    if form == "ollama":
         model = name.lower()
         return "Unpack the ZIP, and run beside the folder:", (
             f"ollama create {model} -f {name}/Modelfile\nollama run {model} {json.dumps(_QUESTION)}"
@@ -52,7 +52,7 @@ def readme(run: Run, adapter: str, config: ExportConfig, found: Fidelity | None,
         name: Name of the folder.
     """
     is_merged = config.form == "merged"
-    sentence, code = usage(config, name)
+    sentence, code = usage(config.form, name)
     created = time.strftime("%Y-%m-%d", time.gmtime(run.state().created))
     return f"""---
 base_model: {base_name(run)}
@@ -65,7 +65,7 @@ tags: [qlora]
 
 {FORMS[config.form].label}: a LoRA adapter merged into its base model, trained with QLoRA Studio on {created}.
 
-{_facts(run, config, found, notes)}
+{_facts(run, adapter, config, found, notes)}
 
 {sentence}
 
@@ -75,13 +75,13 @@ tags: [qlora]
 """
 
 
-def _facts(run: Run, config: ExportConfig, found: Fidelity | None, notes: list[str]) -> str:
+def _facts(run: Run, adapter: str, config: ExportConfig, found: Fidelity | None, notes: list[str]) -> str:
     """Return the facts about an exported model as a list of Markdown."""
     weights = "as the run saw them, quantized and dequantized" if config.base == "as trained" else "the original ones"
     facts = [
         f"Base model: `{base_name(run)}`; its weights are {weights}",
         f"Training data: {plain(describe_rows(run))}",
-        describe_result(run),
+        describe_result(run, adapter),
         f"Adapter strength: {config.strength:g}",
         f"Compared with the model in the studio: {found.describe() if found else 'no'}",
         *notes,

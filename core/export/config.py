@@ -40,7 +40,7 @@ FORMS: dict[Form, FormAbout] = {
         "GGUF", "One file for llama.cpp, LM Studio and others.", ("base", "quantization", "strength", "check_rows")
     ),
     "ollama": FormAbout(
-        "Ollama (GGUF and Modelfile)", "A ZIP that `ollama create` takes once it is unpacked.",
+        "Ollama (GGUF and Modelfile)", "A ZIP with a GGUF file and the Modelfile from which Ollama creates a model.",
         ("base", "quantization", "strength", "check_rows"),
     ),
 }  # fmt: skip

@@ -1,20 +1,15 @@
 """An export as a job: the adapter, a merged model, GGUF or files for Ollama, and the comparison with the model here.
 
-A file appears under its name when it is complete. A killed job leaves a folder beginning with a dot, which the next
-export of the same file removes; a lock keeps two exports of one file apart.
+A file appears under its name when it is complete (`core.export.scratch`).
 """
 
 import os
 import shutil
-import tempfile
 import zipfile
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-from filelock import FileLock, Timeout
 
 from core.data import subset
 from core.data.table import HELD_OUT
@@ -24,6 +19,7 @@ from core.export.base_weights import WeightFiles
 from core.export.config import FORMS, ExportConfig
 from core.export.merge import MergedModel
 from core.export.result import Exported, Fidelity
+from core.export.scratch import scratch_folder
 from core.models import catalogue, support
 from core.models.download import fetch
 from core.models.loading import Precision, load_tokenizer
@@ -62,7 +58,7 @@ def export(
     run = RunStore(settings).run(run_id)
     if config.form == "adapter":
         written = adapter.write_adapter(settings, run, name)
-        return Exported(path=written.path, size=written.size)
+        return Exported(path=written.path, size=written.size, form=config.form)
     if run.config().classifies:
         raise StudioError("A classifier has a head beside its adapter. Export it as an adapter for PEFT.")
     return _Export(settings, run, name, config, progress).work()
@@ -85,9 +81,10 @@ class _Export:
         merged, renderer = self._open()
         target = self.settings.exports_dir / self.config.file_name(adapter.folder_name(self.run, self.name))
         self._check_disk(merged)
-        with _scratch(target) as folder:
+        with scratch_folder(target) as folder:
             content = self._write(merged, renderer, folder)
             found = self._compare(merged, renderer, content, folder)
+            self._advise(found)
             text = card.readme(self.run, self.name, self.config, found, self.notes, target.stem)
             (folder / "README.md").write_text(text, encoding="utf-8")
             packed = content if self.config.is_one_file else _zip(folder, target.stem)
@@ -96,7 +93,8 @@ class _Export:
                 os.fsync(file.fileno())
             packed.replace(target)
         self.progress(1, "Done")
-        return Exported(path=target, size=target.stat().st_size, notes=self.notes, fidelity=found)
+        size = target.stat().st_size
+        return Exported(path=target, size=size, form=self.config.form, notes=self.notes, fidelity=found)
 
     def _open(self) -> tuple[MergedModel, "Renderer"]:
         from core.data.tokens import Renderer
@@ -140,7 +138,10 @@ class _Export:
 
     def _compare(self, merged: MergedModel, renderer: "Renderer", content: Path, folder: Path) -> Fidelity | None:
         """Return the comparison on held-out rows; None, with a note, if none is possible."""
-        if not self.config.check_rows or "check_rows" not in FORMS[self.config.form].settings:
+        if "check_rows" not in FORMS[self.config.form].settings:
+            return None
+        if not self.config.check_rows:
+            self.notes.append("Nothing was compared, because Compared rows is 0.")
             return None
         self.progress(_PACKED, "Comparing it with the model as trained")
         run = self.run.config()
@@ -161,6 +162,15 @@ class _Export:
             trained, self._read_back(merged, content, folder), tokenized,
             lambda done, stage: self.progress(_PACKED + share * done, stage),
         )  # fmt: skip
+
+    def _advise(self, found: Fidelity | None) -> None:
+        """Note what would come closer to the model as trained."""
+        if found is None or found.grade == "same":
+            return
+        if self.config.base == "original":
+            self.notes.append("Base weights as trained would come closer.")
+        elif "quantization" in FORMS[self.config.form].settings and self.config.quantization not in ("F16", "BF16"):
+            self.notes.append("A GGUF type with more bits would come closer.")
 
     def _source_as_trained(self, merged: MergedModel) -> WeightFiles:
         is_int8 = merged.source.precision.quantization == "int8"
@@ -183,26 +193,6 @@ class _Export:
                 f"The export needs up to {format_size(needed)} of disk, and {format_size(free)} are free. Delete files "
                 "in exports/, or choose fewer bits."
             )
-
-
-@contextmanager
-def _scratch(target: Path) -> Iterator[Path]:
-    """Yield an empty folder beside the target; one of a killed export of the same file is removed.
-
-    Raises:
-        StudioError: Another process exports the same file.
-    """
-    prefix = f".{target.name}."
-    lock = FileLock(target.parent / f".{target.name}.lock")
-    try:
-        with lock.acquire(timeout=0):
-            for old in target.parent.glob(f"{prefix}*"):
-                if old.is_dir():
-                    shutil.rmtree(old)
-            with tempfile.TemporaryDirectory(prefix=prefix, dir=target.parent) as folder:
-                yield Path(folder)
-    except Timeout as error:
-        raise StudioError(f"{target.name} is being exported already. Wait for it to end.") from error
 
 
 def _zip(folder: Path, name: str) -> Path:

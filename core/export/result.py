@@ -5,6 +5,7 @@ from typing import Literal
 
 from pydantic import BaseModel
 
+from core.export.config import Form
 from core.system.counting import counted
 
 # Below both, the verdict is that the answers are the same for all purposes.
@@ -14,7 +15,7 @@ Grade = Literal["same", "close", "different"]
 _VERDICTS: dict[Grade, str] = {
     "same": "It answers as it did here.",
     "close": "It is close to the model here; some answers take another turn.",
-    "different": "It differs from the model here; expect other answers. Choose more bits, or the base as trained.",
+    "different": "It differs from the model here; expect other answers.",
 }
 
 
@@ -67,11 +68,13 @@ class Exported(BaseModel):
     Attributes:
         path: The file, below STUDIO_HOME/exports.
         size: Its bytes.
+        form: The form that was chosen.
         notes: Decisions that were made, each with its reason.
         fidelity: The comparison with the model as trained; None if there was none.
     """
 
     path: Path
     size: int
+    form: Form
     notes: list[str] = []
     fidelity: Fidelity | None = None

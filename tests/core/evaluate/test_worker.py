@@ -76,6 +76,9 @@ def test_answers_that_have_begun_are_reported_until_one_ends(runs, monkeypatch):
     generator = SimpleNamespace(begun=3, joined=64)
     assert not one._report_begun(generator, has_ended=False, lines=[])
     assert one.evaluation.saved_state().stage == "Reading the first prompts: 3 of 64"
+    generator.begun = 64
+    assert not one._report_begun(generator, has_ended=False, lines=[])
+    assert one.evaluation.saved_state().stage == "Writing the first answers"
     assert one._report_begun(generator, has_ended=False, lines=[{"prompt": 0}])
     assert one.evaluation.saved_state().stage == ""
     assert one._report_begun(generator, has_ended=True, lines=[])

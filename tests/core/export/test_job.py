@@ -45,6 +45,10 @@ def left_over(settings):
     return [path.name for path in settings.exports_dir.iterdir() if path.name.startswith(".") and path.is_dir()]
 
 
+def locks(settings):
+    return list(settings.exports_dir.glob("*lock"))
+
+
 def test_merged_model_loads_without_the_studio(settings, run, tmp_path):
     stages = []
     done = export(
@@ -114,7 +118,7 @@ def test_checkpoint_without_held_out_rows_is_not_compared(settings, small_tokeni
     run = write_tiny_run(settings, small_tokenizer)
     done = export(settings, run.id, "final", ExportConfig(form="gguf", check_rows=0))
     assert done.fidelity is None
-    assert done.notes == []
+    assert done.notes == ["Nothing was compared, because Compared rows is 0."]
 
 
 def test_run_that_held_rows_out_itself_is_compared_on_them(settings, small_tokenizer, tmp_path):
@@ -139,7 +143,7 @@ def test_adapter_is_written_at_once(settings, run):
 def test_second_export_of_a_file_is_refused_while_the_first_runs(settings, run):
     config = ExportConfig(form="gguf", check_rows=0)
     name = export(settings, run.id, "final", config).path.name
-    with FileLock(settings.exports_dir / f".{name}.lock"), pytest.raises(StudioError, match="exported already"):
+    with FileLock(settings.exports_dir / f".{name}.export-lock"), pytest.raises(StudioError, match="exported already"):
         export(settings, run.id, "final", config)
 
 
@@ -174,6 +178,7 @@ def test_killed_export_leaves_no_file_and_the_next_one_succeeds(settings, run, f
     done = export(settings, run.id, "final", ExportConfig(form="merged", check_rows=0))
     assert zipfile.ZipFile(done.path).testzip() is None
     assert left_over(settings) == []
+    assert locks(settings) == []
 
 
 @pytest.mark.parametrize(

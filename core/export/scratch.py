@@ -1,0 +1,61 @@
+"""Folders in which exports are written, and their removal after a job was killed.
+
+Each file has a lock, which a process holds while it writes the file. A killed process loses its locks, so a folder
+whose lock is free belongs to nobody.
+"""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from core.errors import StudioError
+
+_LOCK = ".export-lock"
+
+
+@contextmanager
+def scratch_folder(target: Path) -> Iterator[Path]:
+    """Yield an empty folder beside the target; what killed exports have left is removed before.
+
+    Args:
+        target: The file that will be written.
+
+    Raises:
+        StudioError: Another process exports the same file.
+    """
+    remove_leftovers(target.parent)
+    lock = FileLock(_lock_of(target.parent, target.name))
+    made = tempfile.TemporaryDirectory
+    try:
+        with lock.acquire(timeout=0), made(prefix=f".{target.name}.", dir=target.parent) as folder:
+            yield Path(folder)
+    except Timeout as error:
+        raise StudioError(f"{target.name} is being exported already. Wait for it to end.") from error
+    finally:
+        remove_leftovers(target.parent)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove the folders and locks of exports that no process writes any more.
+
+    Args:
+        folder: The folder of exports.
+    """
+    for path in folder.glob(f".*{_LOCK}"):
+        try:
+            with FileLock(path).acquire(timeout=0):
+                for old in folder.glob(f"{path.name.removesuffix(_LOCK)}.*"):
+                    if old.is_dir():
+                        shutil.rmtree(old)
+                path.unlink(missing_ok=True)
+        except Timeout:
+            # This one is being written.
+            continue
+
+
+def _lock_of(folder: Path, name: str) -> Path:
+    return folder / f".{name}{_LOCK}"
