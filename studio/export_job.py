@@ -75,14 +75,10 @@ class ExportJobs:
         remove_leftovers(self.settings.exports_dir)
 
     def _follow(self, job: Job) -> Iterator[dict[str, Any]]:
-        """Yield the updates of a job; the form and its button are locked until it ends."""
-        yield {"result": "", "file": gr.update(visible=False), **_locked(True)}
+        """Yield the updates of a job; the form is locked until it ends, as its result belongs to it."""
+        yield {"result": "", "file": gr.update(visible=False), "form": gr.update(interactive=False)}
         for updates in follow(job, _show, _KEPT):
-            yield updates | _locked(updates.get("job") is not None)
-
-
-def _locked(is_locked: bool) -> dict[str, Any]:
-    return {name: gr.update(interactive=not is_locked) for name in ("form", "start")}
+            yield updates | {"form": gr.update(interactive=updates.get("job") is None)}
 
 
 def _form(form: str) -> Any:

@@ -190,7 +190,7 @@ def _connect_forms(do: ExportJobs, widgets: ExportWidgets, demo: gr.Blocks) -> N
     connect(widgets.form.input, do.choose_form, {"form": widgets.form}, of_form, visitor=True, **UNLIMITED)
     job = gr.State(None)
     chosen = {"run_id": widgets.run, "adapter": widgets.adapter, "form": widgets.form, **widgets.settings}
-    followed = {**job_outputs(widgets.bar, job), **shown, "start": widgets.start, "form": widgets.form}
+    followed = {**job_outputs(widgets.bar, job), **shown, "form": widgets.form}
     connect(widgets.start.click, do.start, chosen, followed, show_progress="hidden", api_name="export_run")
     connect(demo.load, do.watch, outputs=followed, **UNLIMITED)
     connect(widgets.bar.cancel.click, do.cancel, {"job": job}, **UNLIMITED)

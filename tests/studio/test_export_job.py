@@ -45,9 +45,7 @@ def test_export_ends_with_a_file_and_the_comparison(do, settings):
     assert "KL divergence, mean" in last["result"]
     assert "llama-cli -m" in last["result"]
     assert last["progress_row"]["visible"] is False
-    assert updates[0]["start"]["interactive"] is False
     assert updates[0]["form"]["interactive"] is False
-    assert last["start"]["interactive"]
     assert last["form"]["interactive"]
     assert list(do.watch()) == [], "no export runs"
 
@@ -56,11 +54,11 @@ def test_export_that_runs_is_shown_on_another_page_and_cancelled_without_a_trace
     first = do.start(do.run.id, "final", "merged", **VALUES)
     next(first)
     other = do.watch()
-    assert next(other)["start"]["interactive"] is False
+    assert next(other)["form"]["interactive"] is False
     number = next(updates["job"] for updates in first if updates.get("job"))
     do.cancel(number)
     assert do.jobs.find(number).status == "cancelled"
-    assert list(other)[-1]["start"]["interactive"]
+    assert list(other)[-1]["form"]["interactive"]
     assert [path.name for path in settings.exports_dir.iterdir() if "merged" in path.name or "lock" in path.name] == []
 
 
