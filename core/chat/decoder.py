@@ -25,7 +25,7 @@ from core.chat.sampler import TokenSampler, most_likely
 
 # Tokens of a prompt that are read between two decode steps.
 CHUNK_TOKENS = 512
-# Tokens of prompts that are read together when many wait and nobody watches, padding included: enough for products at
+# Tokens of prompts that are read together in an evaluation, padding included: enough for matrix products to run at
 # full speed, and few enough that a step ends within seconds on a CPU, and that prompts of one group have similar
 # lengths.
 OFFLINE_GROUP_TOKENS = 2048

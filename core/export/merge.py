@@ -49,7 +49,7 @@ class MergedModel:
         """Return the adapter, with its factors in float32.
 
         Raises:
-            StudioError: It cannot be read or cannot be merged.
+            StudioError: The adapter cannot be read or merged.
         """
         import torch
 

@@ -1,7 +1,7 @@
 """Folders in which exports are written, and their removal after a job was killed.
 
 Each file has a lock, which a process holds while it writes the file. A killed process loses its locks, so a folder
-whose lock is free belongs to nobody.
+whose lock is free can be removed.
 """
 
 import shutil
