@@ -1,11 +1,13 @@
-"""Folders in which exports are written, and their removal after a job was killed.
+"""Folders in which exports are written, how a file gets its name, and what happens after a job was killed.
 
 Each file has a lock, which a process holds while it writes the file. A killed process loses its locks, so a folder
 whose lock is free can be removed.
 """
 
+import os
 import shutil
 import tempfile
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -55,6 +57,25 @@ def remove_leftovers(folder: Path) -> None:
         except Timeout:
             # This one is being written.
             continue
+
+
+def publish(path: Path, target: Path) -> None:
+    """Give a file its final name."""
+    with path.open("rb") as file:
+        # Without the flush, a crash after the rename could leave an incomplete file.
+        os.fsync(file.fileno())
+    path.replace(target)
+
+
+def pack(folder: Path, name: str) -> Path:
+    """Pack the files of a folder into a zip beside them, and remove each once it is packed."""
+    path = folder / ".zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        for file in sorted(folder.iterdir()):
+            if file != path:
+                archive.write(file, f"{name}/{file.name}")
+                file.unlink()
+    return path
 
 
 def _lock_of(folder: Path, name: str) -> Path:

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from core.export.base_weights import WeightFiles
-from core.export.fidelity import compare
+from core.export.fidelity import Comparison
+from core.export.float_model import FloatModel
 from core.export.merge import MergedModel
 from core.export.result import Fidelity
 from core.models import catalogue
@@ -33,7 +34,8 @@ def logits(merged, tensors, ids):
 
 def run_compare(trained, exported, rows):
     seen = []
-    found = compare(trained, exported.items(), rows, lambda share, stage: seen.append(share))
+    comparison = Comparison(FloatModel(trained.source.model), trained, rows)
+    found = comparison.compare(exported.items(), lambda share, stage: seen.append(share))
     assert seen == sorted(seen)
     assert seen[-1] == 1
     return found
@@ -48,6 +50,28 @@ def test_same_weights_have_no_divergence(trained):
     assert found.loss == pytest.approx(found.exported_loss)
     assert found.grade == "same"
     assert found.verdict == "It answers as it did here."
+
+
+def test_second_model_is_compared_with_the_same_distributions(trained):
+    rows, seen = random_rows([12, 9] * 10), []
+    comparison = Comparison(FloatModel(trained.source.model), trained, rows)
+    other = {name: tensor + 0.02 * torch.randn_like(tensor) for name, tensor in tensors_of(trained).items()}
+    first = comparison.compare(other.items(), lambda share, stage: None)
+    again = comparison.compare(tensors_of(trained).items(), lambda share, stage: seen.append(share))
+    assert seen == sorted(seen)
+    assert seen[-1] == 1
+    assert again.mean_kl == pytest.approx(0, abs=1e-6)
+    assert first.mean_kl > 1e-3
+    assert first.loss == again.loss
+    # 20 rows are enough for an interval of the difference.
+    low, high = first.difference
+    assert low < first.exported_loss - first.loss < high
+
+
+def test_few_rows_have_no_interval_and_no_file_is_alike(trained):
+    found = run_compare(trained, tensors_of(trained), random_rows([9, 12]))
+    assert found.difference is None
+    assert not found.is_alike
 
 
 def test_divergence_and_losses_equal_a_direct_computation(trained):

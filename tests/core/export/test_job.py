@@ -13,17 +13,19 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from core.data import subset
 from core.data.recipe import Recipe
 from core.errors import StudioError
-from core.export import fidelity, job
+from core.export import curve, float_model, importance_file, job
 from core.export.base_weights import WeightFiles
 from core.export.config import FORMS, ExportConfig
 from core.export.gguf_families import to_gguf_rows
 from core.export.job import export
+from core.export.llama_quantize import is_installed
 from core.export.merge import MergedModel
 from core.models import catalogue
 from core.models.loading import Precision
 from core.system.files import read_json, write_json
 from tests.helpers.datasets import dialog, open_dialogs
 from tests.helpers.exports import CHATML, write_tiny_run
+from tests.helpers.gguf_models import build
 
 NAMES = {"q_proj": "blk.1.attn_q.weight", "k_proj": "blk.1.attn_k.weight", "o_proj": "blk.1.attn_output.weight"}
 
@@ -130,7 +132,7 @@ def test_run_that_held_rows_out_itself_is_compared_on_them(settings, small_token
 
 
 def test_too_little_memory_leaves_the_comparison_out_with_a_note(settings, run, monkeypatch):
-    monkeypatch.setattr(fidelity, "_MEMORY_FACTOR", 10**9)
+    monkeypatch.setattr(float_model, "_MEMORY_FACTOR", 10**9)
     done = export(settings, run.id, "final", ExportConfig(form="gguf"))
     assert done.fidelity is None
     assert "Nothing was compared: that needs" in done.notes[0]
@@ -192,11 +194,70 @@ def test_setting_that_a_form_does_not_use_is_refused(form, setting, title):
 
 
 def test_name_of_a_file_tells_the_settings_apart():
-    changes = {"base": "original", "strength": 0.5, "dtype": "float32", "quantization": "Q4_0"}
+    changes = {"base": "original", "strength": 0.5, "dtype": "float32", "quantization": ["Q4_0"]}
     configs = [ExportConfig()]
     for form, about in FORMS.items():
         for name in set(about.settings) & set(changes):
             configs += [ExportConfig(form=form, **{name: changes[name]})]
         configs += [ExportConfig(form=form)] * bool(about.settings)
+    configs += [
+        ExportConfig(form="gguf", quantization="Q4_K_M", importance_rows=rows) for rows in (0, 64)
+    ]  # fmt: skip
+    configs += [ExportConfig(form=form, quantization=["Q8_0", "Q4_0"]) for form in ("gguf", "ollama")]
     names = [config.file_name("run-final") for config in configs]
-    assert len(set(names)) == len(names) == 1 + 2 + 3 * 4
+    assert len(set(names)) == len(names) == 1 + 2 + 3 * 4 + 4
+
+
+def test_several_types_are_written_in_one_job_with_their_comparison(settings, run, tmp_path):
+    shares = []
+    config = ExportConfig(form="gguf", quantization=["Q4_0", "F16", "Q8_0"], check_rows=24)
+    done = export(settings, run.id, "final", config, lambda share, stage: shares.append(share))
+    assert shares == sorted(shares)
+    assert [one.quantization for one in done.types] == ["Q4_0", "F16", "Q8_0"]
+    for one in done.types:
+        assert one.path.name.endswith(f"-final-{one.quantization}.gguf")
+        assert one.path.stat().st_size == one.size
+        assert one.fidelity.rows == 24
+    divergences = {one.quantization: one.fidelity.mean_kl for one in done.types}
+    assert divergences["F16"] < divergences["Q8_0"] < divergences["Q4_0"]
+    # Of types that are alike, the smallest is the result.
+    smallest = curve.find_smallest(done.types)
+    assert done.path == smallest.path
+    folder = unpack(done.report, tmp_path)
+    assert sorted(path.name for path in folder.iterdir()) == ["README.md", "types.json", "types.png"]
+    readme = (folder / "README.md").read_text()
+    assert f"| **{smallest.quantization}** |" in readme
+    assert curve.describe_choice(done.types) in readme
+    assert "![Size, KL divergence and loss of each type](types.png)" in readme
+    assert [one["quantization"] for one in read_json(folder / "types.json")] == ["Q4_0", "F16", "Q8_0"]
+    assert left_over(settings) == locks(settings) == []
+
+
+def test_several_types_for_ollama_are_zips_of_their_own(settings, run):
+    done = export(settings, run.id, "final", ExportConfig(form="ollama", quantization=["Q4_0", "Q8_0"], check_rows=0))
+    assert [zipfile.ZipFile(one.path).testzip() for one in done.types] == [None, None]
+    assert zipfile.ZipFile(done.report).testzip() is None
+    assert done.notes[0] == "Nothing was compared, because Compared rows is 0."
+    assert curve.describe_choice(done.types) == "The files were not compared, so none is marked."
+
+
+@pytest.mark.skipif(not is_installed(), reason="llama-cpp-python is optional: it compiles for minutes")
+def test_type_of_llama_cpp_is_exported_with_its_matrix(settings, small_tokenizer, tmp_path):
+    run = write_tiny_run(settings, small_tokenizer, build("wide", len(small_tokenizer)))
+    config = ExportConfig(form="gguf", quantization=["Q8_0", "Q4_K_M"], check_rows=4, importance_rows=6)
+    done = export(settings, run.id, "final", config)
+    assert done.notes[0].startswith("K-quants and IQ types are rounded by an importance matrix of ")
+    assert "in 6 held-out rows of the subset" in done.notes[0]
+    assert [one.fidelity.rows for one in done.types] == [4, 4]
+    folder = unpack(done.report, tmp_path)
+    assert importance_file.read(folder / "imatrix.gguf")
+    fields = gguf.GGUFReader(done.types[1].path).fields
+    assert fields["quantize.imatrix.dataset"].contents().startswith("6 held-out rows")
+
+
+@pytest.mark.parametrize(
+    ("kinds", "reason"), [(["Q8_0", "Q8_0"], "lists Q8_0 twice"), ([], "at least 1 item"), (["Q9"], "Input should be")]
+)
+def test_list_of_types_is_checked(kinds, reason):
+    with pytest.raises(ValidationError, match=reason):
+        ExportConfig(form="gguf", quantization=kinds)
