@@ -1,6 +1,7 @@
 """Verdicts of runs whose outcome is known beforehand: one that helps, harms, does nothing, and forgets.
 
-    python bench/planted.py LABELED.tsv [--seeds 0 1 2 3 4] [--at-once 1] [--cases helps harms nothing forgets] [--rows 200]
+    python bench/planted.py LABELED.tsv [--seeds 0 1 2 3 4] [--at-once 1]
+                            [--cases helps harms nothing forgets] [--rows 200]
 
 The file has a text and a label, 0 or 1, in its first two columns. Of each seed, four runs of the embedded model are
 trained by `python -m core` as a user would: on the labels (helps), on the labels exchanged (harms), with a learning
