@@ -149,10 +149,11 @@ def _build_widgets() -> ExportWidgets:
             min_width=200,
         )  # fmt: skip
         download = build_download("Download adapter (ZIP)", "export-download", variant="primary", size="lg")
-        start = gr.Button("Export", variant="primary", size="lg", elem_id="export-start", visible=False)
     form_text = gr.HTML(elem_id="export-form-text", padding=False)
     with gr.Row(elem_id="export-settings", elem_classes="qs-even", visible=False) as settings_row:
         settings = build_settings()
+    # Below the settings, so that the progress and the result appear at the button, also on a phone.
+    start = gr.Button("Export", variant="primary", size="lg", elem_id="export-start", visible=False)
     bar = build_progress_bar("export-progress")
     file = gr.DownloadButton("Download", elem_id="export-file", visible=False, variant="primary")
     result = gr.HTML(elem_id="export-result", padding=False, js_on_load=read_static("copy_code.js"))
@@ -191,6 +192,9 @@ def _connect_forms(do: ExportJobs, widgets: ExportWidgets, demo: gr.Blocks) -> N
     job = gr.State(None)
     chosen = {"run_id": widgets.run, "adapter": widgets.adapter, "form": widgets.form, **widgets.settings}
     followed = {**job_outputs(widgets.bar, job), **shown, "form": widgets.form}
-    connect(widgets.start.click, do.start, chosen, followed, show_progress="hidden", api_name="export_run")
-    connect(demo.load, do.watch, outputs=followed, **UNLIMITED)
+    started = connect(widgets.start.click, do.start, chosen, followed, show_progress="hidden", api_name="export_run")
+    watched = connect(demo.load, do.watch, outputs=followed, **UNLIMITED)
+    for ended in (started, watched):
+        # Only the page knows what is in sight.
+        ended.success(None, js=read_static("show_verdict.js"))
     connect(widgets.bar.cancel.click, do.cancel, {"job": job}, **UNLIMITED)
