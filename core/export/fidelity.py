@@ -15,13 +15,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import psutil
 
+from core.export.countdown import count_down
 from core.export.merge import MergedModel
 from core.export.result import Fidelity
 from core.hardware import gpu
-from core.system.jobs import Progress
+from core.system.jobs import Progress, part_of
 
 # Bytes per parameter: its value in float32, and a part for activations.
 _MEMORY_FACTOR = 5
+# Share of the comparison that each reading of all tensors takes.
+_FILLED = 0.1
 
 if TYPE_CHECKING:
     import torch
@@ -38,37 +41,41 @@ def compare(
         trained: The model as trained.
         exported: The tensors of the exported file, by their names in transformers.
         rows: Tokenized rows with "input_ids" and "labels".
-        progress: Called at each row.
+        progress: Called at each tensor and each row.
     """
     import tempfile
 
     from core.models.loading import Precision, load_base
 
+    progress(0, "Loading the model to compare with")
     model = load_base(trained.source.model, Precision("none", compute_dtype="float32")).model
-    _fill(model, ((name, trained.read(name)) for name in trained.names))
+    merged, tensors = ((name, trained.read(name)) for name in trained.names), len(trained.names)
+    _fill(model, count_down(merged, tensors, part_of(progress, 0, _FILLED), "Reading tensors as trained"))
     with tempfile.TemporaryFile() as scratch:
         spans = []
-        for number, (log_p, _) in enumerate(_distributions(model, rows), 1):
+        read = _distributions(model, rows)
+        text = "Reading compared rows with the model as trained"
+        for log_p, _ in count_down(read, len(rows), part_of(progress, _FILLED, 0.5), text):
             spans.append((scratch.tell(), log_p.shape))
             scratch.write(log_p.numpy().tobytes())
-            progress(0.5 * number / len(rows), f"Reading row {number:,} of {len(rows):,} with the model as trained")
-        _fill(model, exported)
-        return _summarize(model, rows, scratch, spans, progress)
+        _fill(model, count_down(exported, tensors, part_of(progress, 0.5, 0.5 + _FILLED), "Reading exported tensors"))
+        return _summarize(model, rows, scratch, spans, part_of(progress, 0.5 + _FILLED, 1))
 
 
 def _summarize(model: Any, rows: list[dict[str, Any]], scratch: Any, spans: list[Any], progress: Progress) -> Fidelity:
     import torch
 
     kl, same, losses = [], [], ([], [])
-    for number, (log_q, labels) in enumerate(_distributions(model, rows), 1):
-        place, shape = spans[number - 1]
+    read = _distributions(model, rows)
+    text = "Reading compared rows with the exported model"
+    for number, (log_q, labels) in enumerate(count_down(read, len(rows), progress, text)):
+        place, shape = spans[number]
         scratch.seek(place)
         log_p = torch.from_numpy(np.frombuffer(scratch.read(4 * shape[0] * shape[1]), np.float32).reshape(shape).copy())
         kl.append((log_p.exp() * (log_p - log_q)).sum(-1).numpy())
         same.append((log_p.argmax(-1) == log_q.argmax(-1)).numpy())
         for found, log in zip(losses, (log_p, log_q), strict=True):
             found.append(-log.gather(1, labels[:, None])[:, 0].numpy())
-        progress(0.5 + 0.5 * number / len(rows), f"Reading row {number:,} of {len(rows):,} with the exported model")
     # Rounding may give a divergence just below zero.
     divergences = np.maximum(np.concatenate(kl), 0)
     return Fidelity(

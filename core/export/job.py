@@ -143,7 +143,7 @@ class _Export:
         if not self.config.check_rows:
             self.notes.append("Nothing was compared, because Compared rows is 0.")
             return None
-        self.progress(_PACKED, "Comparing it with the model as trained")
+        self.progress(_PACKED, "Reading the held-out rows")
         run = self.run.config()
         rows = subset.load(self.settings, run.subset)
         # If the subset has no held-out rows, the run chose some itself; the same settings choose the same rows again.

@@ -37,6 +37,11 @@ def ignore_progress(share: float, stage: str) -> None:
     """Do nothing; the default of functions that report their progress."""
 
 
+def part_of(progress: Progress, start: float, end: float) -> Progress:
+    """Return a callback for a part of the work, which reports its shares between two shares of the whole."""
+    return lambda share, stage: progress(start + (end - start) * share, stage)
+
+
 def ignore_stage(text: str) -> None:
     """Do nothing; the default of functions that report their stages."""
 
