@@ -73,7 +73,8 @@ class ExportActions:
     def write(self, run_id: str | None, adapter: str | None) -> str:
         """Write the chosen adapter as a zip, and return the file's path."""
         run = self.runs.run(run_id or "")
-        written = write_adapter(self.settings, run, adapter or "")
+        with run.notice_deletion(run.title, "exported"):
+            written = write_adapter(self.settings, run, adapter or "")
         info(f"{format_size(written.size)}. Its README shows how to ask it a question.", title=f"Exported {run.title}")
         return str(written.path)
 
