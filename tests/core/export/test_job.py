@@ -138,7 +138,7 @@ def test_too_little_memory_leaves_the_comparison_out_with_a_note(settings, run, 
 
 
 def test_adapter_is_written_at_once(settings, run):
-    assert export(settings, run.id, "final", ExportConfig()).path.name.endswith("-final.zip")
+    assert export(settings, run.id, "final", ExportConfig()).path.name.endswith("-final-adapter.zip")
 
 
 def test_second_export_of_a_file_is_refused_while_the_first_runs(settings, run):
