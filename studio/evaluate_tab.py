@@ -32,6 +32,7 @@ from studio.evaluate.training_rows import (
     connect_training_rows,
 )
 from studio.handlers import event_handler
+from studio.html import read_static
 from studio.job_progress import cancel, job_outputs
 from studio.wiring import LATEST_ONLY, UNLIMITED, connect
 
@@ -129,6 +130,8 @@ def _connect_form(
 
     marked = {"field_errors": form.errors, "more": form.more, "status": widgets.status}
     checked = connect(form.start.click, check, inputs, marked, **UNLIMITED)
+    # Only the page knows what is in sight.
+    checked.success(None, js=read_static("show_part.js").replace("PART", "evaluate-status"))
     start = connect(checked.success, do.start, inputs, {"evaluation": widgets.evaluation}, api_name="answers_start")
     shown = {**_seen(widgets), "page": widgets.pager.page}
     connect(start.failure, view.render, shown, widgets.outputs, **UNLIMITED)

@@ -51,7 +51,11 @@ class ExportJobs:
         }  # fmt: skip
 
     def start(self, run_id: str | None, adapter: str | None, form: str, **values: Any) -> Iterator[dict[str, Any]]:
-        """Write an adapter in the chosen form, show the progress, and then the file and the comparison."""
+        """Write an adapter in the chosen form, show the progress, and then the file and the comparison.
+
+        Raises:
+            StudioError: A setting is invalid, another export runs, or the export failed.
+        """
         titles = {name: field.title or name for name, field in ExportConfig.model_fields.items()}
         used = {name: value for name, value in values.items() if name in FORMS[_form(form)].settings}
         if empty := [titles[name] for name, value in used.items() if value is None]:
@@ -63,14 +67,37 @@ class ExportJobs:
         except ValidationError as error:
             raise StudioError(sentences(error, lambda name: titles.get(name, name))) from error
         run = self.runs.run(run_id or "")
+        if running := self.jobs.running(_KIND):
+            raise StudioError(
+                f"{running.title} is running ({running.share:.0%} done), and two exports would slow each other down. "
+                "Wait until it has ended, or press Cancel beside its progress. Then press Export again."
+            )
         title = f"Exporting {run.title} as {FORMS[config.form].label}"
         kind = f"{_KIND}/{config.file_name(f'{run.id}-{adapter}')}"
         yield from self._follow(self.jobs.start(kind, title, export, self.settings, run.id, adapter or "final", config))
 
-    def watch(self) -> Iterator[dict[str, Any]]:
-        """Show the newest export that runs, on a page that was opened or loaded again meanwhile."""
-        if job := self.jobs.running(_KIND):
-            yield from self._follow(job)
+    def watch(self, job: int | None = None) -> Iterator[dict[str, Any]]:
+        """Show the export that runs and what it was started with, on a page that did not start it or was loaded again.
+
+        Args:
+            job: The export that the page shows already.
+        """
+        running = self.jobs.running(_KIND)
+        if running is not None and running.id != job:
+            yield self._choose(running)
+            yield from self._follow(running)
+
+    def _choose(self, job: Job) -> dict[str, Any]:
+        """Return the updates that choose the run, the adapter, the form and the settings of an export."""
+        _, run_id, adapter, config = job.arguments
+        form = self.choose_form(config.form)
+        settings = {name: form[name] | {"value": getattr(config, name)} for name in SETTINGS}
+        chosen = {**form, **settings, "form": gr.update(value=config.form)}
+        # A run that was deleted meanwhile is not in the lists; the export reports it.
+        if run := next((run for run in self.runs.runs() if run.id == run_id), None):
+            adapters = gr.update(choices=list(run.adapters()), value=adapter)
+            chosen |= {"run": gr.update(value=run_id), "proposed": "", "adapter": adapters}
+        return chosen
 
     def cancel(self, job: int | None) -> None:
         """Cancel an export, and remove what it has written."""

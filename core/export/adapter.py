@@ -14,6 +14,7 @@ from core.data.listing import list_some
 from core.models import embedded
 from core.runs import classifier, yaml_io
 from core.runs.adapters import adapter_folder
+from core.runs.names import file_stem
 from core.runs.progress import progress
 from core.runs.store import Run
 from core.settings import Settings, slug
@@ -78,7 +79,7 @@ def write_adapter(settings: Settings, run: Run, adapter: str = "final") -> Adapt
     Raises:
         StudioError: The run has no such adapter.
     """
-    name = folder_name(run, adapter)
+    name = _zip_folder(run, adapter)
     target = settings.exports_dir / f"{name}.zip"
     files = _contents(run, adapter)
     with replacing(target) as scratch, zipfile.ZipFile(scratch, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -104,7 +105,7 @@ tokenizer.chat_template = template.read()
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 base = {json.dumps(base_name(run))}
-folder = {json.dumps(folder_name(run, adapter))}
+folder = {json.dumps(_zip_folder(run, adapter))}
 tokenizer = AutoTokenizer.from_pretrained(base)
 {template}model = AutoModelForCausalLM.from_pretrained(base)
 model = PeftModel.from_pretrained(model, folder)
@@ -125,7 +126,7 @@ from peft import PeftModel
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 base = {json.dumps(base_name(run))}
-folder = {json.dumps(folder_name(run, adapter))}
+folder = {json.dumps(_zip_folder(run, adapter))}
 about = json.load(open(f"{{folder}}/{classifier.FILE}", encoding="utf-8"))
 labels = {{int(number): label for number, label in about["id2label"].items()}}
 model = AutoModelForSequenceClassification.from_pretrained(
@@ -166,7 +167,12 @@ def describe_rows(run: Run) -> str:
 
 def folder_name(run: Run, adapter: str) -> str:
     """Return the name of an adapter's exported files, without their suffix."""
-    return f"{slug(run.id)}-{slug(adapter)}"
+    return f"{file_stem(run.title, run.id)}-{slug(adapter)}"
+
+
+def _zip_folder(run: Run, adapter: str) -> str:
+    """Return the name of the folder in an adapter's zip."""
+    return f"{folder_name(run, adapter)}-adapter"
 
 
 def _contents(run: Run, adapter: str) -> dict[str, bytes | Path]:

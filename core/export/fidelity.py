@@ -16,17 +16,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from core.evaluate.statistics import paired
+from core.export.countdown import count_down
 from core.export.float_model import FloatModel
 from core.export.merge import MergedModel
 from core.export.result import Fidelity
-from core.system.jobs import Progress
+from core.system.jobs import Progress, part_of
 
 if TYPE_CHECKING:
     import torch
 
-    from core.data.tokens import Renderer
-
 _SEED = 0
+# Share of reading a model that filling in its tensors takes.
+_FILLED = 0.2
 
 
 class Comparison:
@@ -48,21 +49,24 @@ class Comparison:
 
         Args:
             exported: The tensors of the exported file, by their names in transformers.
-            progress: Called at each row.
+            progress: Called at each tensor and each row.
         """
         start = 0.0 if self._spans else 0.5
         if not self._spans:
-            self._read_trained(lambda share, stage: progress(share / 2, stage))
-        self._model.fill(exported)
-        return self._summarize(lambda share, stage: progress(start + (1 - start) * share, stage))
+            self._read_trained(part_of(progress, 0, 0.5))
+        rest, tensors = part_of(progress, start, 1), len(self._trained.names)
+        self._model.fill(count_down(exported, tensors, part_of(rest, 0, _FILLED), "Reading exported tensors"))
+        return self._summarize(part_of(rest, _FILLED, 1))
 
     def _read_trained(self, progress: Progress) -> None:
-        self._model.fill_merged(self._trained)
-        total = len(self._rows)
-        for number, (log_p, _) in enumerate(self._model.distributions(self._rows), 1):
+        progress(0, "Loading the model to compare with")
+        trained = ((name, self._trained.read(name)) for name in self._trained.names)
+        tensors, rows = len(self._trained.names), len(self._rows)
+        self._model.fill(count_down(trained, tensors, part_of(progress, 0, _FILLED), "Reading tensors as trained"))
+        read, text = self._model.distributions(self._rows), "Reading compared rows with the model as trained"
+        for log_p, _ in count_down(read, rows, part_of(progress, _FILLED, 1), text):
             self._spans.append((self._file.tell(), tuple(log_p.shape)))
             self._file.write(log_p.numpy().tobytes())
-            progress(number / total, f"Reading row {number:,} of {total:,} with the model as trained")
 
     def _distribution(self, number: int) -> "torch.Tensor":
         """Return the log-probabilities of the model as trained for a row, (tokens, vocabulary)."""
@@ -75,15 +79,15 @@ class Comparison:
 
     def _summarize(self, progress: Progress) -> Fidelity:
         divergences, same, losses, rows = [], [], ([], []), []
-        total = len(self._rows)
-        for number, (log_q, labels) in enumerate(self._model.distributions(self._rows)):
+        read, total = self._model.distributions(self._rows), len(self._rows)
+        text = "Reading compared rows with the exported model"
+        for number, (log_q, labels) in enumerate(count_down(read, total, progress, text)):
             log_p = self._distribution(number)
             divergences.append((log_p.exp() * (log_p - log_q)).sum(-1).numpy())
             same.append((log_p.argmax(-1) == log_q.argmax(-1)).numpy())
             for found, log in zip(losses, (log_p, log_q), strict=True):
                 found.append(-log.gather(1, labels[:, None])[:, 0].numpy())
             rows.append(np.full(len(labels), number))
-            progress((number + 1) / total, f"Reading row {number + 1:,} of {total:,} with the exported model")
         # Rounding may give a divergence just below zero.
         kl = np.maximum(np.concatenate(divergences), 0)
         first, second = (np.concatenate(found).astype(np.float64) for found in losses)
@@ -100,16 +104,3 @@ def _interval(found: paired.PairedDifference) -> tuple[float, float] | None:
     if found.problem == "identical":
         return 0.0, 0.0
     return (found.low, found.high) if np.isfinite(found.low) else None
-
-
-def tokenize_rows(renderer: "Renderer", rows: list[Any], max_length: int) -> list[dict[str, Any]]:
-    """Return rows as tokens, with labels at their answers; rows that cannot be rendered are left out.
-
-    Args:
-        renderer: The renderer with the run's template.
-        rows: Numbers and conversations.
-        max_length: Tokens at which a row is truncated.
-    """
-    from core.train.batches import tokenize
-
-    return tokenize(renderer, rows, max_length, answers_only=True).rows

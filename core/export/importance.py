@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from core.export.countdown import count_down
 from core.export.float_model import FloatModel
 from core.export.gguf_file import name_map
 from core.export.importance_file import Importance
@@ -33,9 +34,8 @@ def collect(model: FloatModel, rows: list[dict[str, Any]], dataset: str, progres
 
     last = torch.tensor([0])
     with _summing(model.model) as sums:
-        for number, row in enumerate(rows, 1):
+        for row in count_down(rows, len(rows), progress, "Reading rows for the importance matrix"):
             model.logits(row, last)
-            progress(number / len(rows), f"Reading row {number:,} of {len(rows):,} for the importance matrix")
     tokens = sum(len(row["input_ids"]) for row in rows)
     return Importance({name: total.cpu().numpy() for name, total in sums.items()}, len(rows), tokens, dataset)
 

@@ -187,7 +187,7 @@ class _Export:
         """Write one file, compare it, and give it its name."""
         target = self._target(config)
         content = self._write(config, folder, writer, part_of(progress, 0, _WRITTEN))
-        progress(_PACKED, "Comparing it with the model as trained")
+        progress(_PACKED, "Reading the held-out rows")
         found = self._compare(config, content, folder, part_of(progress, _PACKED, 1))
         self._advise(config, found)
         text = card.readme(self.run, self.name, config, found, self.notes, target.stem)

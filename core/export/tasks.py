@@ -2,6 +2,7 @@
 
 from core.export.config import ExportConfig
 from core.export.result import Exported
+from core.runs.store import RunStore
 from core.settings import Settings
 from core.system.jobs import Progress, ignore_progress
 
@@ -12,4 +13,6 @@ def export(
     """Write an adapter of a run in the chosen form; see `core.export.job.export`."""
     from core.export import job
 
-    return job.export(settings, run_id, name, config, progress)
+    run = RunStore(settings).run(run_id)
+    with run.notice_deletion(run.title, "exported"):
+        return job.export(settings, run_id, name, config, progress)

@@ -133,7 +133,7 @@ class Run(WorkFolder[RunState]):
         try:
             saved = dict(read_json(self.folder / "config.json"))
         except (OSError, ValueError, TypeError) as error:
-            raise StudioError(f"The run {self.id} has no readable config.json ({error}).") from error
+            raise self.explain_unreadable("config.json", error) from error
         version = saved.pop("schema_version", None)
         if version not in READABLE_VERSIONS:
             raise StudioError(

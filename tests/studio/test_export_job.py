@@ -72,11 +72,20 @@ def test_types_of_llama_cpp_are_offered_where_it_is_installed(monkeypatch, found
 
 
 def test_export_that_runs_is_shown_on_another_page_and_cancelled_without_a_trace(do, settings):
-    first = do.start(do.run.id, "final", "merged", **VALUES)
+    first = do.start(do.run.id, "final", "merged", **(VALUES | {"strength": 2}))
     next(first)
     other = do.watch()
+    chosen = next(other)
+    assert (chosen["form"]["value"], chosen["run"]["value"], chosen["adapter"]["value"]) == (
+        "merged", do.run.id, "final",
+    )  # fmt: skip
+    assert (chosen["strength"]["value"], chosen["quantization"]["visible"]) == (2, False)
+    assert (chosen["start"]["visible"], chosen["about"]["visible"]) == (True, False)
     assert next(other)["form"]["interactive"] is False
     number = next(updates["job"] for updates in first if updates.get("job"))
+    assert list(do.watch(number)) == [], "the page shows it already"
+    with pytest.raises(StudioError, match=r"Exporting .* as Merged model .* is running .*press Cancel"):
+        list(do.start(do.run.id, "final", "gguf", **VALUES))
     do.cancel(number)
     assert do.jobs.find(number).status == "cancelled"
     assert list(other)[-1]["form"]["interactive"]

@@ -13,6 +13,7 @@ from core.errors import StudioError
 from core.export.adapter import INSTALL, base_note, example_code, write_adapter
 from core.models import embedded
 from core.runs import example
+from core.runs.names import file_stem
 from core.runs.store import RunStore
 from core.runs.yaml_io import from_yaml
 from core.settings import Settings
@@ -77,5 +78,5 @@ def test_command_prints_the_file_and_the_base(settings, run, monkeypatch, capsys
     monkeypatch.setenv("STUDIO_HOME", str(settings.home))
     assert main(["export", run.id, "--adapter", "step 128"]) == 0
     printed = capsys.readouterr().out
-    assert f"{run.id}-step-128.zip" in printed
+    assert f"{file_stem(run.title, run.id)}-step-128-adapter.zip" in printed
     assert embedded.HUB_ID in printed

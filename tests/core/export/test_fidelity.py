@@ -1,5 +1,7 @@
 """The comparison of an exported model: exact for the same weights, and equal to a direct computation for others."""
 
+import itertools
+
 import pytest
 import torch
 
@@ -39,6 +41,22 @@ def run_compare(trained, exported, rows):
     assert seen == sorted(seen)
     assert seen[-1] == 1
     return found
+
+
+def test_comparison_counts_its_tensors_and_rows_with_the_share_and_the_time_left(trained, monkeypatch):
+    clock, seen = itertools.count(), []
+    monkeypatch.setattr("core.export.countdown.time.monotonic", lambda: 2.0 * next(clock))
+    comparison = Comparison(FloatModel(trained.source.model), trained, random_rows([9, 9, 9]))
+    comparison.compare(tensors_of(trained).items(), lambda *stage: seen.append(stage))
+    rows = [(share, stage) for share, stage in seen if "rows with the exported" in stage]
+    text = "Reading compared rows with the exported model"
+    assert [stage for _, stage in rows] == [
+        f"{text}, 0 of 3", f"{text}, 1 of 3, about 4 s left", f"{text}, 2 of 3, about 2 s left", f"{text}, 3 of 3",
+    ]  # fmt: skip
+    assert [share for share, _ in rows] == pytest.approx([0.6, 0.6 + 0.4 / 3, 0.6 + 0.8 / 3, 1])
+    counted = len(trained.names)
+    assert any(stage.startswith(f"Reading tensors as trained, 1 of {counted}") for _, stage in seen)
+    assert any(stage == f"Reading exported tensors, {counted} of {counted}" for _, stage in seen)
 
 
 def test_same_weights_have_no_divergence(trained):

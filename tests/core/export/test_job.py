@@ -1,5 +1,6 @@
 """Exports as jobs: files that load elsewhere, killed jobs that leave nothing under their name, and refusals."""
 
+import shutil
 import time
 import zipfile
 
@@ -13,7 +14,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from core.data import subset
 from core.data.recipe import Recipe
 from core.errors import StudioError
-from core.export import curve, float_model, importance_file, job
+from core.export import curve, float_model, importance_file, job, tasks
 from core.export.base_weights import WeightFiles
 from core.export.config import FORMS, ExportConfig
 from core.export.gguf_families import to_gguf_rows
@@ -139,7 +140,7 @@ def test_too_little_memory_leaves_the_comparison_out_with_a_note(settings, run, 
 
 
 def test_adapter_is_written_at_once(settings, run):
-    assert export(settings, run.id, "final", ExportConfig()).path.name.endswith("-final.zip")
+    assert export(settings, run.id, "final", ExportConfig()).path.name.endswith("-final-adapter.zip")
 
 
 def test_second_export_of_a_file_is_refused_while_the_first_runs(settings, run):
@@ -261,3 +262,25 @@ def test_type_of_llama_cpp_is_exported_with_its_matrix(settings, small_tokenizer
 def test_list_of_types_is_checked(kinds, reason):
     with pytest.raises(ValidationError, match=reason):
         ExportConfig(form="gguf", quantization=kinds)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("at", [1, 4])
+def test_export_of_a_run_that_is_deleted_meanwhile_says_so(settings, run, monkeypatch, form, at):
+    """At whichever read of the run's files it is deleted."""
+    title, reads, read_config = run.title, 0, type(run).config
+
+    def read(self):
+        nonlocal reads
+        reads += 1
+        if reads == at:
+            shutil.rmtree(run.folder)
+        return read_config(self)
+
+    monkeypatch.setattr(type(run), "config", read)
+    monkeypatch.setattr(type(run), "title", title)
+    with pytest.raises(StudioError, match="was deleted while it was exported, so nothing was written") as raised:
+        tasks.export(settings, run.id, "final", ExportConfig(form=form))
+    assert title in str(raised.value)
+    assert "Errno" not in str(raised.value)
+    assert [path.name for path in settings.exports_dir.iterdir()] == []
