@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from components.model_form import build_field
 from core.errors import StudioError, sentences
-from core.export.card import usage
+from core.export.card.loading import usage
 from core.export.config import FORMS, SETTINGS, ExportConfig
 from core.export.result import Exported
 from core.export.scratch import remove_leftovers
@@ -95,6 +95,7 @@ def _show(job: Job) -> dict[str, Any]:
     html = render(
         "export_result", name=done.path.name, size=format_size(done.size), folder=done.path.parent, sentence=sentence,
         code=code, notes=done.notes, fidelity=found, tone=_tone(done),
+        card=done.card and done.card.name,
     )  # fmt: skip
     label = f"Download {done.path.name} ({format_size(done.size)})"
     return {"result": html, "file": gr.update(value=str(done.path), label=label, visible=True)}

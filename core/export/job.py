@@ -7,6 +7,7 @@ import os
 import shutil
 import zipfile
 from collections.abc import Iterable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,12 +15,14 @@ from typing import TYPE_CHECKING
 from core.data import subset
 from core.data.table import HELD_OUT
 from core.errors import StudioError
-from core.export import adapter, card, fidelity, gguf_adapter, gguf_file, ollama, safetensors_folder
+from core.export import adapter, fidelity, gguf_adapter, gguf_file, ollama, safetensors_folder
 from core.export.base_weights import WeightFiles
+from core.export.card.facts import folder_name
+from core.export.card.writing import Subject, write_card
 from core.export.config import FORMS, ExportConfig
 from core.export.merge import MergedModel
 from core.export.result import Exported, Fidelity
-from core.export.scratch import scratch_folder
+from core.export.scratch import card_folder, scratch_folder
 from core.models import catalogue, support
 from core.models.download import fetch
 from core.models.loading import Precision, load_tokenizer
@@ -79,14 +82,16 @@ class _Export:
         """Write the file, and compare it."""
         self.progress(0, "Loading the base model")
         merged, renderer = self._open()
-        target = self.settings.exports_dir / self.config.file_name(adapter.folder_name(self.run, self.name))
+        target = self.settings.exports_dir / self.config.file_name(folder_name(self.run, self.name))
         self._check_disk(merged)
         with scratch_folder(target) as folder:
             content = self._write(merged, renderer, folder)
             found = self._compare(merged, renderer, content, folder)
             self._advise(found)
-            text = card.readme(self.run, self.name, self.config, found, self.notes, target.stem)
-            (folder / "README.md").write_text(text, encoding="utf-8")
+            subject = Subject(self.settings, self.run, self.name, self.config, target.stem, found, self.notes)
+            # A GGUF file holds no other files, so its card lies in a folder beside it.
+            with card_folder(target) if self.config.is_one_file else nullcontext(folder) as place:
+                write_card(subject, place)
             packed = content if self.config.is_one_file else _zip(folder, target.stem)
             with packed.open("rb") as file:
                 # Without the flush, a crash after the rename could leave an incomplete file.

@@ -62,8 +62,13 @@ class Fidelity(BaseModel):
         )
 
 
+def card_place(file: Path) -> Path:
+    """Return the folder of the card of a GGUF file, which lies beside it; other forms have their card inside."""
+    return file.with_name(f"{file.stem}-card")
+
+
 class Exported(BaseModel):
-    """A file that was written.
+    """A file that was written, with its card.
 
     Attributes:
         path: The file, below STUDIO_HOME/exports.
@@ -78,3 +83,9 @@ class Exported(BaseModel):
     form: Form
     notes: list[str] = []
     fidelity: Fidelity | None = None
+
+    @property
+    def card(self) -> Path | None:
+        """Return the folder with the card of a file that holds none; None if the card is in the file."""
+        place = card_place(self.path)
+        return place if self.path.suffix == ".gguf" and place.is_dir() else None
