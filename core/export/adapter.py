@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.export.card.facts import base_name, folder_name
-from core.export.card.writing import RECEIPT, Subject, card_files, card_names
+from core.export.card.writing import Subject, card_files, card_names
 from core.export.config import ExportConfig
-from core.runs import classifier, yaml_io
+from core.runs import classifier, receipt, yaml_io
 from core.runs.adapters import adapter_folder
 from core.runs.store import Run
 from core.settings import Settings
@@ -78,7 +78,7 @@ def _contents(run: Run, adapter: str) -> dict[str, bytes | Path]:
     config["base_model_name_or_path"] = base
     found: dict[str, bytes | Path] = {"adapter_config.json": json.dumps(config, indent=2).encode()}
     # A classifier reads texts without the template, and needs its labels.
-    files = (_FILES[0], classifier.FILE, RECEIPT) if run.config().classifies else (*_FILES, RECEIPT)
+    files = (_FILES[0], classifier.FILE, receipt.FILE) if run.config().classifies else (*_FILES, receipt.FILE)
     found |= {file: folder / file for file in files if (folder / file).is_file()}
     found["settings.yaml"] = yaml_io.to_yaml(run.config()).encode()
     return found

@@ -9,7 +9,7 @@ runs/<id>/events.jsonl   one flushed line per event (core/runs/events.py)
 runs/<id>/worker.log     the worker's own output
 runs/<id>/control/       requests to the worker: stop
 runs/<id>/checkpoints/   resumable (core/runs/checkpoints.py)
-runs/<id>/adapter/       the finished adapter
+runs/<id>/adapter/       the finished adapter, with its receipt (core/runs/receipt.py)
 runs/<id>/classifier.json   the labels of a classifier, also in each adapter's folder (core/runs/classifier.py)
 runs/<id>/tensorboard/   TensorBoard's own files, if metrics are reported to it
 runs/<id>/report/        report.md and its plots (core/runs/report.py)

@@ -19,13 +19,13 @@ from core.export.card.measured import (
 from core.export.config import FORMS, ExportConfig
 from core.export.result import Fidelity
 from core.models.licence import BaseLicence, read_licence
-from core.runs import classifier, plots, yaml_io
+from core.runs import classifier, plots, receipt, yaml_io
 from core.runs.metrics_series import Timeline
 from core.runs.store import Run
 from core.settings import Settings
 from core.system.markdown import code_span, fenced, plain
 
-README, NOTICE, RECEIPT = "README.md", "NOTICE", "receipt.json"
+README, NOTICE = "README.md", "NOTICE"
 _SHOWN_LABELS = 20
 
 
@@ -220,10 +220,11 @@ def _made_with(run: Run, adapter: str) -> list[str]:
             f"- {plain(made.hardware)}",
         ]
     lines += [f"- {plain(choice)}" for choice in prepared.choices] if prepared else []
-    if (run.adapter / RECEIPT).is_file() and adapter == "final":
+    if (run.adapter / receipt.FILE).is_file() and adapter == "final":
+        command = f"python -m core verify {run.id}"
         lines.append(
-            f"- `{RECEIPT}` has the hashes of base, rows, settings, code and losses; `python -m core verify {run.id}` "
-            "checks them and repeats steps"
+            f"- `{receipt.FILE}` has the hashes of base, rows, settings, code and losses; `{command}` checks them and "
+            "repeats steps"
         )
     return ["## Made with", "", *lines] if lines else []
 
