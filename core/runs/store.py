@@ -14,6 +14,7 @@ runs/<id>/classifier.json   the labels of a classifier, also in each adapter's f
 runs/<id>/tensorboard/   TensorBoard's own files, if metrics are reported to it
 runs/<id>/report/        report.md and its plots (core/runs/report.py)
 runs/<id>/token_index/   index of the training texts, if answers were traced (core/evaluate/memorization/run_index.py)
+runs/<id>/publish/       results of the check before publishing, if it was used (core/export/publish/check.py)
 runs/<id>/harness/       results of lm-evaluation-harness, if it was used (core/evaluate/harness/results.py)
 """
 

@@ -17,6 +17,7 @@ from core.export.card.measured import (
     find_comparison,
 )
 from core.export.config import FORMS, ExportConfig
+from core.export.publish.check import read_check
 from core.export.result import Fidelity
 from core.models.licence import BaseLicence, read_licence
 from core.runs import classifier, plots, receipt, yaml_io
@@ -114,6 +115,7 @@ def write_readme(subject: Subject, licence: BaseLicence, has_curves: bool = Fals
         _data(subject),
         _results(subject, found, has_curves),
         _licence(subject, licence),
+        _checked(run, adapter),
         _made_with(run, adapter),
         _settings(run),
     ]
@@ -207,6 +209,14 @@ def _licence(subject: Subject, licence: BaseLicence) -> list[str]:
     if terms and terms.prefix:
         lines.append(f"The name of a model made from it must begin with “{terms.prefix}”.")
     return lines
+
+
+def _checked(run: Run, adapter: str) -> list[str]:
+    """Return what the check before publishing has found, in numbers."""
+    if (found := read_check(run, adapter)) is None:
+        return ["## Checked before publishing", "", "Personal data, secrets and verbatim extraction were not checked."]
+    day = time.strftime("%Y-%m-%d", time.gmtime(found.created))
+    return ["## Checked before publishing", "", f"On {day}:", "", *(f"- {plain(text)}" for text in found.describe())]
 
 
 def _made_with(run: Run, adapter: str) -> list[str]:
