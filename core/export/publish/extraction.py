@@ -130,7 +130,8 @@ def measure(store: RunStore, run: Run, adapter: str, rows: int, progress: Progre
         beginnings = _choose(lanes, run, data[split], rows)
         if not beginnings:
             least = BEGINNING_TOKENS + MIN_CONTINUATION_TOKENS
-            result.notes.append(f"No {split} row has an answer of {least} tokens, so none was continued.")
+            kind = "training" if split == TRAIN else "held-out"
+            result.notes.append(f"No {kind} row has an answer of {least} tokens, so none was continued.")
         for name, key in zip(names, keys, strict=True):
             progress(_LOADED + (1 - _LOADED) * done / 4, f"Continuing {counted(len(beginnings), f'{split} row')}")
             setattr(result, name, _continue(lanes, key, beginnings, index if split == HELD_OUT else None))
