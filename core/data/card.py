@@ -2,7 +2,7 @@
 
 from core.data.formats import EXPORT_LABELS, ExportFormat
 from core.data.subset import Subset
-from core.hub.licences import licence_fields
+from core.hub.licenses import license_fields
 from core.system.counting import counted
 from core.system.markdown import plain
 
@@ -31,7 +31,7 @@ def data_card(
     ending = next((ending for kind, ending in _HUB_KINDS.items() if kind in kinds), None)
     files = [{"split": split, "path": f"{split}.{ending}"} for split in counts]
     front = DatasetCardData(
-        **licence_fields(subset.source.licence),
+        **license_fields(subset.source.licence),
         language=languages or None,
         task_categories=["text-generation"],
         pretty_name=subset.name,

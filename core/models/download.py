@@ -1,7 +1,7 @@
 """Download of a Hub model before it is loaded, so that its progress is shown and it can be cancelled.
 
 transformers would download the same files into the same cache, without a sign of progress. It still downloads the
-other files that it needs, such as generation_config.json: they are small. The README and the files with the licence
+other files that it needs, such as generation_config.json: they are small. The README and the files with the license
 come along, because models made from this one are exported with them.
 """
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from core.hub import client
 from core.hub.download import download, silent_bars
 from core.models.catalogue import Model
-from core.models.licence import README, TERMS_FILES
+from core.models.license import README, TERMS_FILES
 from core.models.loading import readable
 from core.system.files import read_json
 from core.system.jobs import ignore_stage

@@ -15,8 +15,8 @@ from core.export.card.facts import base_name, folder_name, reached
 from core.export.card.measured import Comparison
 from core.export.config import Form
 from core.hub import client
-from core.hub.licences import licence_fields
-from core.models.licence import BaseLicence
+from core.hub.licenses import license_fields
+from core.models.license import BaseLicense
 from core.runs.store import Run
 from core.settings import Settings
 
@@ -27,7 +27,7 @@ _DIGITS = 6
 
 
 def front_matter(
-    settings: Settings, run: Run, adapter: str, form: Form, licence: BaseLicence, found: Comparison | None,
+    settings: Settings, run: Run, adapter: str, form: Form, license: BaseLicense, found: Comparison | None,
     merged_with: tuple[str, ...] = (),
 ) -> str:  # fmt: skip
     """Return the front matter of a model card as YAML, without the lines around it.
@@ -37,7 +37,7 @@ def front_matter(
         run: The run.
         adapter: "final", or "step N".
         form: The form of the export.
-        licence: The licence of the base model.
+        license: The license of the base model.
         found: The newest evaluation beside the base; None if there is none.
         merged_with: Further models that were merged into this one, by their ids on the Hub.
     """
@@ -53,9 +53,9 @@ def front_matter(
         library_name=_LIBRARIES.get(form, "gguf"),
         pipeline_tag=task,
         tags=_tags(form, run),
-        model_name=licence.model_name(folder_name(run, adapter)),
+        model_name=license.model_name(folder_name(run, adapter)),
         eval_results=_results(run, adapter, task, subset, found) or None,
-        **licence_fields(licence.id, licence.name, licence.link),
+        **license_fields(license.id, license.name, license.link),
     )
     if data.eval_results is None:
         # Without results the name belongs to no model-index, and the Hub knows no such field.

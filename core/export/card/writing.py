@@ -1,4 +1,4 @@
-"""The files of a card: README.md, the curves, and the licence with its notice."""
+"""The files of a card: README.md, the curves, and the license with its notice."""
 
 import io
 import time
@@ -19,7 +19,7 @@ from core.export.card.measured import (
 from core.export.config import FORMS, ExportConfig
 from core.export.publish.check import read_check
 from core.export.result import Fidelity
-from core.models.licence import BaseLicence, read_licence
+from core.models.license import BaseLicense, read_license
 from core.runs import classifier, plots, receipt, yaml_io
 from core.runs.metrics_series import Timeline
 from core.runs.store import Run
@@ -58,28 +58,28 @@ class Subject:
 def card_files(subject: Subject) -> dict[str, bytes]:
     """Return the files of a card by their names, README.md first; they lie beside the model."""
     config, files = subject.run.config(), {}
-    licence = read_licence(subject.settings, config.model, config.revision)
+    license = read_license(subject.settings, config.model, config.revision)
     curves = _plot(subject)
-    files[README] = write_readme(subject, licence, has_curves=bool(curves)).encode()
+    files[README] = write_readme(subject, license, has_curves=bool(curves)).encode()
     if curves:
         files[plots.LOSS_FILE] = curves
-    return files | {name: path.read_bytes() for name, path in licence.files.items()} | _notice(licence)
+    return files | {name: path.read_bytes() for name, path in license.files.items()} | _notice(license)
 
 
 def card_names(settings: Settings, run: Run) -> list[str]:
     """Return the names of the files that the card of a run's adapter will have, without making it."""
     config = run.config()
-    licence = read_licence(settings, config.model, config.revision)
+    license = read_license(settings, config.model, config.revision)
     with run.events_file.open("rb") if run.events_file.is_file() else io.BytesIO() as stream:
         has_steps = any(b'"event": "step"' in line for line in stream)
-    return [README, *([plots.LOSS_FILE] if has_steps else []), *licence.files, *_notice(licence)]
+    return [README, *([plots.LOSS_FILE] if has_steps else []), *license.files, *_notice(license)]
 
 
-def _notice(licence: BaseLicence) -> dict[str, bytes]:
-    """Return the file with the notice that a licence demands, unless the base model comes with one."""
-    if licence.terms is None or any(name.upper().startswith(NOTICE) for name in licence.files):
+def _notice(license: BaseLicense) -> dict[str, bytes]:
+    """Return the file with the notice that a license demands, unless the base model comes with one."""
+    if license.terms is None or any(name.upper().startswith(NOTICE) for name in license.files):
         return {}
-    return {NOTICE: f"{licence.terms.notice}\n".encode()}
+    return {NOTICE: f"{license.terms.notice}\n".encode()}
 
 
 def write_card(subject: Subject, folder: Path) -> Path:
@@ -96,25 +96,25 @@ def _plot(subject: Subject) -> bytes:
     return target.getvalue() if plots.plot_loss(timeline, target, last_step(subject.adapter)) else b""
 
 
-def write_readme(subject: Subject, licence: BaseLicence, has_curves: bool = False) -> str:
+def write_readme(subject: Subject, license: BaseLicense, has_curves: bool = False) -> str:
     """Return the README of an exported model, with its front matter.
 
     Args:
         subject: The model.
-        licence: The licence of the base model.
+        license: The license of the base model.
         has_curves: Whether the plot of the losses lies beside it.
     """
     run, adapter = subject.run, subject.adapter
     found = find_comparison(subject.settings, run, adapter)
     front = front_matter(
-        subject.settings, run, adapter, subject.config.form, licence, found, subject.merged_with
+        subject.settings, run, adapter, subject.config.form, license, found, subject.merged_with
     )  # fmt: skip
     parts = [
-        _head(subject, licence),
+        _head(subject, license),
         _load(subject),
         _data(subject),
         _results(subject, found, has_curves),
-        _licence(subject, licence),
+        _license(subject, license),
         _checked(run, adapter),
         _made_with(run, adapter),
         _settings(run),
@@ -123,7 +123,7 @@ def write_readme(subject: Subject, licence: BaseLicence, has_curves: bool = Fals
     return f"---\n{front}\n---\n\n{body}\n"
 
 
-def _head(subject: Subject, licence: BaseLicence) -> list[str]:
+def _head(subject: Subject, license: BaseLicense) -> list[str]:
     run, config = subject.run, subject.config
     created = time.strftime("%Y-%m-%d", time.gmtime(run.state().created))
     kind = {
@@ -135,11 +135,11 @@ def _head(subject: Subject, licence: BaseLicence) -> list[str]:
     facts = [describe_result(run, subject.adapter), *_weights(subject), *map(plain, subject.notes)]
     lines = [
         # Names may come from a stranger's data, and viewers render this file.
-        f"# {plain(licence.model_name(run.title))}, {subject.adapter}", "",
+        f"# {plain(license.model_name(run.title))}, {subject.adapter}", "",
         f"{kind} {link} {code_span(base_name(run))}, trained with QLoRA Studio on {created}.", "",
         *(f"- {fact}" for fact in facts),
     ]  # fmt: skip
-    return [*lines, "", f"**{licence.terms.built_with}**"] if licence.terms and licence.terms.built_with else lines
+    return [*lines, "", f"**{license.terms.built_with}**"] if license.terms and license.terms.built_with else lines
 
 
 def _weights(subject: Subject) -> list[str]:
@@ -176,7 +176,7 @@ def _data(subject: Subject) -> list[str]:
         lines += [
             f"- Recipe: {plain(subset.recipe.describe())}",
             f"- Source: {plain(source.name)}, revision {plain(source.revision or 'SHA-256 ' + source.key)}",
-            f"- Licence of the source: {plain(source.licence or 'not stated by the source')}",
+            f"- License of the source: {plain(source.licence or 'not stated by the source')}",
             f"- SHA-256 of the conversations: {code_span(subset.sha256)}",
         ]
     if run.config().classifies:
@@ -194,18 +194,18 @@ def _results(subject: Subject, found: Comparison | None, has_curves: bool) -> li
     return [*lines, "", f"![{plots.LOSS_TITLE}]({plots.LOSS_FILE})"] if has_curves else lines
 
 
-def _licence(subject: Subject, licence: BaseLicence) -> list[str]:
-    base, terms = code_span(base_name(subject.run)), licence.terms
-    if not licence.id:
-        text = f"The licence of {base} was not found in its files. Look it up before you publish this model."
-        return ["## Licence", "", text]
-    called = terms.title if terms else f"{licence.id} {licence.name}" if licence.name else licence.id
-    stated = f"{base} is licensed under {plain(called)}, as {plain(licence.source)} states, and so is this model."
-    lines = ["## Licence", "", stated]
+def _license(subject: Subject, license: BaseLicense) -> list[str]:
+    base, terms = code_span(base_name(subject.run)), license.terms
+    if not license.id:
+        text = f"The license of {base} was not found in its files. Look it up before you publish this model."
+        return ["## License", "", text]
+    called = terms.title if terms else f"{license.id} {license.name}" if license.name else license.id
+    stated = f"{base} is licensed under {plain(called)}, as {plain(license.source)} states, and so is this model."
+    lines = ["## License", "", stated]
     if terms:
-        has_text = any(name.startswith("LICENSE") for name in licence.files)
+        has_text = any(name.startswith("LICENSE") for name in license.files)
         where = "lies beside this file" if has_text else f"is at <{terms.link}>, and must be passed on with this model"
-        lines += ["", f"> {plain(terms.notice)}", "", f"The text of the licence {where}. {terms.rule}"]
+        lines += ["", f"> {plain(terms.notice)}", "", f"The text of the license {where}. {terms.rule}"]
     if terms and terms.prefix:
         lines.append(f"The name of a model made from it must begin with “{terms.prefix}”.")
     return lines

@@ -1,4 +1,4 @@
-"""Cards of exported models: front matter that the Hub reads, licences, results, and texts that stay inert."""
+"""Cards of exported models: front matter that the Hub reads, licenses, results, and texts that stay inert."""
 
 import json
 import shutil
@@ -17,7 +17,7 @@ from core.export.card.writing import NOTICE, README, Subject, card_files, card_n
 from core.export.config import FORMS, ExportConfig
 from core.export.result import Fidelity
 from core.models import embedded
-from core.models.licence import TERMS
+from core.models.license import TERMS
 from core.runs import example, plots
 from core.runs.config import QLoRAConfig
 from core.runs.store import Label
@@ -52,9 +52,9 @@ def card_of(run, form="adapter", **fields):
     return ModelCard(text), text, files
 
 
-def from_the_hub(run, name="someone/data", licence="MIT", revision="a" * 40):
+def from_the_hub(run, name="someone/data", license="MIT", revision="a" * 40):
     found = read_json(run.folder / "subset.json")
-    found["source"] = Source(kind="hub", name=name, key="k", revision=revision, licence=licence).model_dump()
+    found["source"] = Source(kind="hub", name=name, key="k", revision=revision, licence=license).model_dump()
     write_json(run.folder / "subset.json", found)
 
 
@@ -134,7 +134,7 @@ def write_base(settings, name, files):
         (folder / file).write_text(text)
 
 
-def test_llama_2_brings_its_licence_notice_and_rule(trained):
+def test_llama_2_brings_its_license_notice_and_rule(trained):
     trained.save_config(trained.config().model_copy(update={"model": LLAMA}))
     card, text, files = card_of(trained)
     assert card.data.license == "llama2"
@@ -142,7 +142,7 @@ def test_llama_2_brings_its_licence_notice_and_rule(trained):
     assert TERMS["llama2"].notice in text
     assert "may be used to improve another large language model" in text
     assert TERMS["llama2"].link in text
-    assert "must begin with" not in text, "its licence has no rule for names"
+    assert "must begin with" not in text, "its license has no rule for names"
 
 
 def test_llama_3_brings_the_words_and_the_beginning_of_the_name(trained):
@@ -160,7 +160,7 @@ def test_llama_3_brings_the_words_and_the_beginning_of_the_name(trained):
     assert "lies beside this file" in text
 
 
-def test_unknown_licence_of_the_base_is_stated(trained):
+def test_unknown_license_of_the_base_is_stated(trained):
     write_base(trained_settings(trained), "plain", {})
     trained.save_config(trained.config().model_copy(update={"model": "plain"}))
     card, text, _ = card_of(trained)

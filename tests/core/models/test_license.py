@@ -1,12 +1,12 @@
-"""Licence of a base model: where it is read, what is recognized, and what is not read."""
+"""License of a base model: where it is read, what is recognized, and what is not read."""
 
 import json
 
 import pytest
 
-from core.hub.licences import licence_fields
+from core.hub.licenses import license_fields
 from core.models import embedded
-from core.models.licence import TERMS, read_licence
+from core.models.license import TERMS, read_license
 
 FRONT = "---\nlicense: {}\n---\n# A model\n"
 
@@ -35,40 +35,40 @@ def write(settings, **files):
     ({"README_md": FRONT.format("mit") + "x" * 2**20}, "", ""),
     ({}, "", ""),
 ])  # fmt: skip
-def test_licence_is_read_from_the_files_of_a_model(settings, files, expected, source):
+def test_license_is_read_from_the_files_of_a_model(settings, files, expected, source):
     write(settings, **files)
-    found = read_licence(settings, "base")
+    found = read_license(settings, "base")
     assert found.id == expected
     assert source in found.source
 
 
 def test_embedded_model_and_llama_2_are_known_without_files(settings):
-    assert read_licence(settings, embedded.NAME).id == "apache-2.0"
-    assert read_licence(settings, "meta-llama/Llama-2-13b-hf").id == "llama2"
-    assert read_licence(settings, "a model that is gone").id == ""
+    assert read_license(settings, embedded.NAME).id == "apache-2.0"
+    assert read_license(settings, "meta-llama/Llama-2-13b-hf").id == "llama2"
+    assert read_license(settings, "a model that is gone").id == ""
 
 
 def test_link_to_another_scheme_is_dropped(settings):
     write(settings, README_md=FRONT.format("other\nlicense_name: x\nlicense_link: javascript:alert(1)"))
-    assert read_licence(settings, "base").link == ""
+    assert read_license(settings, "base").link == ""
 
 
 @pytest.mark.parametrize("known", TERMS)
 def test_terms_name_their_notice(known):
     assert "Meta Platforms, Inc. All Rights Reserved." in TERMS[known].notice
-    assert licence_fields(known) == {"license": known}
+    assert license_fields(known) == {"license": known}
 
 
 @pytest.mark.parametrize(("stated", "fields"), [
     (None, {}), ("", {}), (" MIT ", {"license": "mit"}), ("llama2", {"license": "llama2"}),
-    ("My Own Licence!", {"license": "other", "license_name": "my-own-licence"}),
+    ("My Own License!", {"license": "other", "license_name": "my-own-license"}),
     ("<b>", {"license": "other", "license_name": "b"}), ("…", {"license": "other"}),
 ])  # fmt: skip
-def test_licence_fields_are_names_of_the_hub(stated, fields):
-    assert licence_fields(stated) == fields
+def test_license_fields_are_names_of_the_hub(stated, fields):
+    assert license_fields(stated) == fields
 
 
-def test_other_licence_keeps_its_name_and_link():
-    assert licence_fields("other", "Some Name", "https://x") == {
+def test_other_license_keeps_its_name_and_link():
+    assert license_fields("other", "Some Name", "https://x") == {
         "license": "other", "license_name": "some-name", "license_link": "https://x",
     }  # fmt: skip

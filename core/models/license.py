@@ -1,7 +1,7 @@
-"""Licence of a base model, read from its own files, and the terms of Meta's licences for models made from theirs.
+"""License of a base model, read from its own files, and the terms of Meta's licenses for models made from theirs.
 
-A model states its licence in the front matter of its README, as the Hub's models do, or in its config.json; otherwise
-the text of its licence file is recognized. Nothing is downloaded here: of a Hub model the files in the cache are read,
+A model states its license in the front matter of its README, as the Hub's models do, or in its config.json; otherwise
+the text of its license file is recognized. Nothing is downloaded here: of a Hub model the files in the cache are read,
 which `core.models.download` brings there beside the weights.
 """
 
@@ -18,10 +18,10 @@ from core.system.strict_yaml import YAML_ERRORS, parse_yaml
 README = "README.md"
 # Files with terms, which are passed on with a model made from this one.
 TERMS_FILES = ("LICENSE", "LICENSE.txt", "LICENSE.md", "NOTICE", "NOTICE.txt", "Notice", "USE_POLICY.md")
-# More is neither a licence nor the head of a README.
+# More is neither a license nor the head of a README.
 _MAX_BYTES = 2**20
 _HEAD_CHARACTERS = 2_000
-# First words of licence texts, the more specific first.
+# First words of license texts, the more specific first.
 _BEGINNINGS = {
     "LLAMA 2 COMMUNITY LICENSE AGREEMENT": "llama2",
     "META LLAMA 3 COMMUNITY LICENSE AGREEMENT": "llama3",
@@ -36,10 +36,10 @@ _BEGINNINGS = {
 
 @dataclass(frozen=True)
 class Terms:
-    """Duties of a licence towards a model that is made from the licensed one.
+    """Duties of a license towards a model that is made from the licensed one.
 
     Attributes:
-        title: Name of the licence.
+        title: Name of the license.
         link: Address of its text.
         notice: Text that a file NOTICE must hold.
         built_with: Words that must be displayed; "" for none.
@@ -61,7 +61,7 @@ def _llama(version: str, link: str, built_with: str, prefix: str) -> Terms:
     notice = (
         f"{meta}Llama {version} is licensed under the {title}, Copyright © Meta Platforms, Inc. All Rights Reserved."
     )
-    return Terms(title, link, notice, built_with, prefix, "Meta's acceptable use policy is a part of the licence.")
+    return Terms(title, link, notice, built_with, prefix, "Meta's acceptable use policy is a part of the license.")
 
 
 _LLAMA_LINK = "https://www.llama.com/llama{}/license/"
@@ -71,7 +71,7 @@ TERMS: dict[str, Terms] = {
         "LLAMA 2 Community License", "https://ai.meta.com/llama/license/",
         "Llama 2 is licensed under the LLAMA 2 Community License, Copyright (c) Meta Platforms, Inc. All Rights "
         "Reserved.",
-        rule="Meta's acceptable use policy is a part of the licence, and neither the model nor its output may be used "
+        rule="Meta's acceptable use policy is a part of the license, and neither the model nor its output may be used "
         "to improve another large language model, except Llama 2 and models made from it.",
     ),
     # Section 1.b.i of each: the words and the beginning of the name.
@@ -83,8 +83,8 @@ TERMS: dict[str, Terms] = {
 
 
 @dataclass(frozen=True)
-class BaseLicence:
-    """Licence of a base model.
+class BaseLicense:
+    """License of a base model.
 
     Attributes:
         id: Its name on the Hub, or as the model states it; "" if it is not known.
@@ -102,17 +102,17 @@ class BaseLicence:
 
     @property
     def terms(self) -> Terms | None:
-        """Return the duties that are known of this licence."""
+        """Return the duties that are known of this license."""
         return TERMS.get(self.id)
 
     def model_name(self, name: str) -> str:
-        """Return the name of a model made from this one, with the beginning that the licence demands."""
+        """Return the name of a model made from this one, with the beginning that the license demands."""
         prefix = self.terms.prefix if self.terms else ""
         return name if name.lower().startswith(prefix.lower()) else f"{prefix} {name}"
 
 
-def read_licence(settings: Settings, name: str, revision: str = "") -> BaseLicence:
-    """Return the licence of a base model; one without an id if its files state none, or are gone.
+def read_license(settings: Settings, name: str, revision: str = "") -> BaseLicense:
+    """Return the license of a base model; one without an id if its files state none, or are gone.
 
     Args:
         settings: The studio's settings.
@@ -120,18 +120,18 @@ def read_licence(settings: Settings, name: str, revision: str = "") -> BaseLicen
         revision: Branch, tag or commit of a Hub model.
     """
     if name.strip() == embedded.NAME:
-        return BaseLicence("apache-2.0", source=f"the package {embedded.REQUIREMENT}")
+        return BaseLicense("apache-2.0", source=f"the package {embedded.REQUIREMENT}")
     try:
         model = catalogue.locate(settings, name, revision)
     except StudioError:
-        # The folder of the model was removed after the run; nothing states its licence any more.
-        return BaseLicence()
+        # The folder of the model was removed after the run; nothing states its license any more.
+        return BaseLicense()
     files = {file: path for file in TERMS_FILES if (path := _find(model, file))}
     stated = _of_readme(model) or _of_config(model) or _of_text(files)
     if not stated and model.name in catalogue.LLAMA_2:
-        stated = BaseLicence("llama2", source="the list of models of the studio")
-    found = stated or BaseLicence()
-    return BaseLicence(found.id, found.name, found.link, found.source, files)
+        stated = BaseLicense("llama2", source="the list of models of the studio")
+    found = stated or BaseLicense()
+    return BaseLicense(found.id, found.name, found.link, found.source, files)
 
 
 def _find(model: Model, file: str) -> Path | None:
@@ -147,8 +147,8 @@ def _find(model: Model, file: str) -> Path | None:
     return Path(path) if Path(path).stat().st_size <= _MAX_BYTES else None
 
 
-def _of_readme(model: Model) -> BaseLicence | None:
-    """Return the licence in the front matter of a model's README."""
+def _of_readme(model: Model) -> BaseLicense | None:
+    """Return the license in the front matter of a model's README."""
     path = _find(model, README)
     parts = path.read_text(encoding="utf-8", errors="replace").split("---\n", 2) if path else []
     if len(parts) < 3 or parts[0].strip():
@@ -163,26 +163,26 @@ def _of_readme(model: Model) -> BaseLicence | None:
     if not texts.get("license"):
         return None
     link = texts.get("license_link", "")
-    return BaseLicence(
+    return BaseLicense(
         texts["license"].lower(), texts.get("license_name", ""), link if link.startswith("https://") else "",
         "the README of the base model",
     )  # fmt: skip
 
 
-def _of_config(model: Model) -> BaseLicence | None:
-    """Return the licence that a model's config.json names."""
+def _of_config(model: Model) -> BaseLicense | None:
+    """Return the license that a model's config.json names."""
     path = _find(model, "config.json")
     stated = read_json(path).get("license") if path else None
     if not isinstance(stated, str) or not stated.strip():
         return None
-    return BaseLicence(stated.strip().lower(), source="the config.json of the base model")
+    return BaseLicense(stated.strip().lower(), source="the config.json of the base model")
 
 
-def _of_text(files: dict[str, Path]) -> BaseLicence | None:
-    """Return the licence whose text is in a file of a model."""
+def _of_text(files: dict[str, Path]) -> BaseLicense | None:
+    """Return the license whose text is in a file of a model."""
     for file, path in files.items():
         head = " ".join(path.read_text(encoding="utf-8", errors="replace")[:_HEAD_CHARACTERS].split()).upper()
         for words, known in _BEGINNINGS.items():
             if words in head:
-                return BaseLicence(known, source=f"the file {file} of the base model")
+                return BaseLicense(known, source=f"the file {file} of the base model")
     return None

@@ -1,6 +1,6 @@
-"""Names of licences on the Hugging Face Hub.
+"""Names of licenses on the Hugging Face Hub.
 
-A card's front matter is refused if its licence is none of the Hub's names; any other licence is "other", with its name
+A card's front matter is refused if its license is none of the Hub's names; any other license is "other", with its name
 and the address of its text.
 """
 
@@ -23,15 +23,15 @@ NAMES = frozenset([
 _MAX_NAME = 60
 
 
-def licence_fields(licence: str | None, name: str = "", link: str = "") -> dict[str, str]:
-    """Return the fields of a card's front matter for a licence; none if there is no licence.
+def license_fields(license: str | None, name: str = "", link: str = "") -> dict[str, str]:
+    """Return the fields of a card's front matter for a license; none if there is no license.
 
     Args:
-        licence: The licence as its source states it, such as "MIT".
-        name: Its name, if the licence is "other".
-        link: Address or file name of its text, if the licence is "other".
+        license: The license as its source states it, such as "MIT".
+        name: Its name, if the license is "other".
+        link: Address or file name of its text, if the license is "other".
     """
-    known = (licence or "").strip().lower()
+    known = (license or "").strip().lower()
     if not known:
         return {}
     if known in NAMES - {"other"}:
