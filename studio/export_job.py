@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from components.model_form import build_field
 from core.errors import StudioError, sentences
 from core.export import curve
-from core.export.card import usage
+from core.export.card.loading import usage
 from core.export.config import FORMS, GGUF_TYPES, SETTINGS, ExportConfig
 from core.export.llama_quantize import INSTALL, is_installed
 from core.export.result import Exported
@@ -126,7 +126,8 @@ def _show(job: Job) -> dict[str, Any]:
     found = done.fidelity
     html = render(
         "export_result", name=done.path.name, size=format_size(done.size), folder=done.path.parent, sentence=sentence,
-        code=code, notes=done.notes, fidelity=found, tone=_tone(done), **_types(done),
+        code=code, notes=done.notes, fidelity=found, tone=_tone(done), card=done.card and done.card.name,
+        **_types(done),
     )  # fmt: skip
     label = f"Download {done.path.name} ({format_size(done.size)})"
     return {"result": html, "file": gr.update(value=str(done.path), label=label, visible=True)}

@@ -11,12 +11,16 @@ from components.conversation import empty_html, skeleton_html
 from components.download import Download, build_download
 from components.progress_bar import ProgressBar, build_progress_bar
 from core.errors import StudioError
-from core.export.adapter import INSTALL, base_name, base_note, example_code, list_files, write_adapter
+from core.export.adapter import list_files, write_adapter
+from core.export.card.facts import base_name, base_note
+from core.export.card.loading import INSTALL, example_code
 from core.export.config import FORMS
 from core.runs import example
 from core.runs.store import Run, RunStore
+from core.settings import Settings
 from core.system.jobs import Jobs
 from core.system.sizes import format_size
+from studio.export_checks import build_export_checks
 from studio.export_job import ExportJobs, build_settings
 from studio.handlers import event_handler, info
 from studio.html import read_static, render
@@ -64,11 +68,15 @@ class ExportActions:
         # a run in training writes further ones.
         chosen = kept if kept in names[1:] else names[0]
         adapter = gr.update(choices=names, value=chosen)
-        return {"adapter": adapter, "about": _about_html(run, chosen), "download": gr.update(interactive=True)}
+        return {
+            "adapter": adapter,
+            "about": _about_html(self.settings, run, chosen),
+            "download": gr.update(interactive=True),
+        }
 
     def describe(self, run_id: str | None, adapter: str | None) -> dict[str, Any]:
         """Describe the chosen adapter and the files of its zip."""
-        return {"about": _about_html(self.runs.run(run_id or ""), adapter or "")}
+        return {"about": _about_html(self.settings, self.runs.run(run_id or ""), adapter or "")}
 
     def write(self, run_id: str | None, adapter: str | None) -> str:
         """Write the chosen adapter as a zip, and return the file's path."""
@@ -79,8 +87,9 @@ class ExportActions:
         return str(written.path)
 
 
-def _about_html(run: Run, adapter: str) -> str:
-    files = [(name, format_size(size)) for name, size in list_files(run, adapter)]
+def _about_html(settings: Settings, run: Run, adapter: str) -> str:
+    listed = list_files(settings, run, adapter)
+    files = [(name, "made with the ZIP" if size is None else format_size(size)) for name, size in listed]
     return render(
         "export_about", title=run.title, adapter=adapter, base=base_name(run), rank=run.config().lora_rank,
         kind="A classifier with its head, an adapter" if run.config().classifies else "A LoRA adapter",
@@ -133,6 +142,7 @@ def build_export_tab(runs: RunStore, jobs: Jobs, demo: gr.Blocks, changes: list[
     widgets, proposed = _build_widgets(), gr.State("")
     loaded = _connect_adapters(ExportActions(runs), widgets, proposed, [demo.load, *changes])
     _connect_forms(ExportJobs(runs, jobs), widgets, proposed, loaded.then)
+    build_export_checks(runs, jobs, demo, widgets.run, widgets.adapter, widgets.form)
     return widgets.run
 
 

@@ -5,7 +5,7 @@ from pydantic_settings import CliPositionalArg
 
 from core.cli.reading import print_progress
 from core.export import curve
-from core.export.adapter import base_name
+from core.export.card.facts import base_name
 from core.export.config import FORMS, ExportConfig
 from core.export.result import Exported
 from core.export.tasks import export
@@ -28,6 +28,8 @@ class Export(ExportConfig):
         written = export(settings, self.run, self.adapter, config, print_progress)
         kind = "merged into" if "base" in FORMS[config.form].settings else "an adapter for"
         print(f"{written.path} ({format_size(written.size)}), {kind} {base}")
+        if written.card:
+            print(f"{written.card}: its card")
         for note in written.notes:
             print(note)
         if written.types:

@@ -6,6 +6,7 @@ it is complete (`core.export.scratch`).
 
 import shutil
 from collections.abc import Iterable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +15,6 @@ from typing import TYPE_CHECKING
 from core.errors import StudioError
 from core.export import (
     adapter,
-    card,
     curve,
     gguf_adapter,
     gguf_families,
@@ -25,6 +25,8 @@ from core.export import (
     safetensors_folder,
 )
 from core.export.base_weights import WeightFiles
+from core.export.card.facts import folder_name
+from core.export.card.writing import Subject, write_card
 from core.export.config import FORMS, LLAMA_CPP_TYPES, ExportConfig
 from core.export.fidelity import Comparison
 from core.export.float_model import FloatModel, memory_problem
@@ -34,7 +36,7 @@ from core.export.llama_quantize import check_installed
 from core.export.merge import MergedModel
 from core.export.result import Exported, ExportedType, Fidelity
 from core.export.rows import ExportRows
-from core.export.scratch import pack, publish, scratch_folder
+from core.export.scratch import card_folder, pack, publish, scratch_folder
 from core.models import catalogue, support
 from core.models.download import fetch
 from core.models.loading import Precision, load_tokenizer
@@ -181,7 +183,7 @@ class _Export:
         return [self.config.of_type(kind) for kind in self.config.quantization]
 
     def _target(self, config: ExportConfig) -> Path:
-        return self.settings.exports_dir / config.file_name(adapter.folder_name(self.run, self.name))
+        return self.settings.exports_dir / config.file_name(folder_name(self.run, self.name))
 
     def _write_file(self, config: ExportConfig, folder: Path, writer: TypeWriter, progress: Progress) -> ExportedType:
         """Write one file, compare it, and give it its name."""
@@ -190,8 +192,10 @@ class _Export:
         progress(_PACKED, "Reading the held-out rows")
         found = self._compare(config, content, folder, part_of(progress, _PACKED, 1))
         self._advise(config, found)
-        text = card.readme(self.run, self.name, config, found, self.notes, target.stem)
-        (folder / "README.md").write_text(text, encoding="utf-8")
+        subject = Subject(self.settings, self.run, self.name, config, target.stem, found, self.notes)
+        # A GGUF file holds no other files, so its card lies in a folder beside it.
+        with card_folder(target) if config.is_one_file else nullcontext(folder) as place:
+            write_card(subject, place)
         publish(content if config.is_one_file else pack(folder, target.stem), target)
         return ExportedType(
             quantization=config.quantization[0], path=target, size=target.stat().st_size, fidelity=found
@@ -258,8 +262,9 @@ class _Export:
         (inside := folder / "report").mkdir()
         best = _choose(written)
         config = self.config.of_type(best.quantization)
-        text = card.readme(self.run, self.name, config, best.fidelity, self.notes, best.path.stem)
-        (inside / "README.md").write_text(f"{text}\n{curve.to_markdown(written)}\n", encoding="utf-8")
+        subject = Subject(self.settings, self.run, self.name, config, best.path.stem, best.fidelity, self.notes)
+        with write_card(subject, inside).open("a", encoding="utf-8") as readme:
+            readme.write(f"\n{curve.to_markdown(written)}\n")
         write_json(inside / "types.json", [one.model_dump(mode="json", exclude={"path"}) for one in written])
         if any(one.fidelity for one in written):
             (inside / curve.PICTURE).write_bytes(curve.picture(written))

@@ -86,8 +86,13 @@ class ExportedType(BaseModel):
     fidelity: Fidelity | None = None
 
 
+def card_place(file: Path) -> Path:
+    """Return the folder of the card of a GGUF file, which lies beside it; other forms have their card inside."""
+    return file.with_name(f"{file.stem}-card")
+
+
 class Exported(BaseModel):
-    """A file that was written.
+    """A file that was written, with its card.
 
     Attributes:
         path: The file, below STUDIO_HOME/exports. Of several types it is the marked one, or else the closest.
@@ -106,3 +111,9 @@ class Exported(BaseModel):
     fidelity: Fidelity | None = None
     types: list[ExportedType] = []
     report: Path | None = None
+
+    @property
+    def card(self) -> Path | None:
+        """Return the folder with the card of a file that holds none; None if the card is in the file."""
+        place = card_place(self.path)
+        return place if self.path.suffix == ".gguf" and place.is_dir() else None

@@ -15,6 +15,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from core.errors import StudioError
+from core.export.result import card_place
 
 _LOCK = ".export-lock"
 
@@ -39,6 +40,23 @@ def scratch_folder(target: Path) -> Iterator[Path]:
         raise StudioError(f"{target.name} is being exported already. Wait for it to end.") from error
     finally:
         remove_leftovers(target.parent)
+
+
+@contextmanager
+def card_folder(target: Path) -> Iterator[Path]:
+    """Yield an empty folder; it becomes the card of a file, under its name and "-card", when it is filled.
+
+    Args:
+        target: The file, whose lock the caller holds.
+    """
+    place = card_place(target)
+    with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as scratch:
+        made = Path(scratch) / "card"
+        made.mkdir()
+        yield made
+        if place.exists():
+            place.rename(Path(scratch) / "outdated")
+        made.rename(place)
 
 
 def remove_leftovers(folder: Path) -> None:

@@ -10,7 +10,9 @@ from safetensors.numpy import load
 
 from core.cli import main
 from core.errors import StudioError
-from core.export.adapter import INSTALL, base_note, example_code, write_adapter
+from core.export.adapter import write_adapter
+from core.export.card.facts import base_note
+from core.export.card.loading import INSTALL, example_code
 from core.models import embedded
 from core.runs import example
 from core.runs.names import file_stem
@@ -32,6 +34,7 @@ def test_write_adapter_zips_weights_settings_and_readme(settings, run, adapter):
         files = {name.partition("/")[2]: archive.read(name) for name in archive.namelist()}
     assert set(files) == {
         "adapter_config.json", "adapter_model.safetensors", "chat_template.jinja", "settings.yaml", "README.md",
+        "loss.png",
     }  # fmt: skip
     assert files["adapter_model.safetensors"] == (run.adapters()[adapter] / "adapter_model.safetensors").read_bytes()
     assert load(files["adapter_model.safetensors"])

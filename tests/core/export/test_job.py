@@ -67,7 +67,7 @@ def test_merged_model_loads_without_the_studio(settings, run, tmp_path):
     assert done.fidelity.mean_kl == pytest.approx(0, abs=1e-6)
     readme = (folder / "README.md").read_text()
     assert done.fidelity.describe() in readme
-    assert "base_model_relation: merge" in readme
+    assert "base_model_relation: finetune" in readme
     assert [share for share, _ in stages] == sorted(share for share, _ in stages)
     assert left_over(settings) == []
 
@@ -78,6 +78,8 @@ def test_gguf_and_ollama_hold_the_same_model(settings, run, tmp_path):
     assert file.path.suffix == ".gguf"
     folder = unpack(packed.path, tmp_path)
     assert sorted(path.name for path in folder.iterdir()) == ["Modelfile", "README.md", "model.gguf"]
+    assert "base_model_relation: quantized" in (file.card / "README.md").read_text()
+    assert packed.card is None
     assert (folder / "model.gguf").read_bytes() == file.path.read_bytes()
     assert file.fidelity == packed.fidelity
     assert 0 < file.fidelity.mean_kl < 0.01
