@@ -23,10 +23,7 @@ from core.access.roles import CLOSED, Caller, Role, Way
 from core.errors import StudioError
 from core.settings import Settings
 from core.system.secret_masking import log_event, masked
-from studio.authorized_blocks import STATUS_KEY, VISITOR_COOKIE, AuthorizedBlocks
-from studio.call_checks import END_KEY, check_parts, check_result, check_session, check_stop
-from studio.open_pages import NETWORK_KEY
-from studio.origin import (
+from core.web.origin import (
     RefusalError,
     check_length,
     check_origin,
@@ -35,11 +32,14 @@ from studio.origin import (
     path_of,
     use_known_names,
 )
+from core.web.request_limits import RequestLimits, limit_bytes, limit_time
+from core.web.sign_in import SignInThrottle, address_of, network_of
+from studio.authorized_blocks import STATUS_KEY, VISITOR_COOKIE, AuthorizedBlocks
+from studio.call_checks import END_KEY, check_parts, check_result, check_session, check_stop
+from studio.open_pages import NETWORK_KEY
 from studio.page_files import FILE_ROUTES, page_files
-from studio.request_limits import RequestLimits, limit_bytes, limit_time
 from studio.security_headers import SECURITY_HEADERS
 from studio.shared_answers import SharedAnswers, answer_of, in_pieces
-from studio.sign_in import SignInThrottle, address_of, network_of
 
 _PAGE_ROUTES = (
     r"/|/config/?|/theme\.css|/static/.+|/assets/.+|/svelte/.+|/favicon\.ico|/robots\.txt|/manifest\.json|/pwa_icon.*"

@@ -17,13 +17,13 @@ from core.errors import StudioError
 from core.runs.store import RunStore
 from core.settings import Settings, on_space
 from core.system.secret_masking import log_event, mask_logs
+from core.web.slow_connections import close_slow_connections
 from studio.app import build
 from studio.fair_queue import ESTIMATE_SECONDS, share_queue_fairly
 from studio.http_errors import EXCEPTION_HANDLERS
 from studio.middleware import AccessMiddleware
 from studio.sessions import limit_session_memory
 from studio.shared_answers import keep_api_info_by_root
-from studio.slow_connections import close_slow_connections
 from studio.theme import CSS, THEME
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")

@@ -14,7 +14,7 @@ from typing import Any
 
 from uvicorn import Server
 
-from studio.sign_in import network_of
+from core.web.sign_in import network_of
 
 # Seconds in which the headers of a request must have arrived.
 HEADER_SECONDS = 20.0
