@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import sys
 import threading
 import time
@@ -17,6 +16,7 @@ from core.errors import StudioError
 from core.runs.store import RunStore
 from core.settings import Settings, on_space
 from core.system.secret_masking import log_event, mask_logs
+from core.web.listening import LOOPBACK, check_port
 from core.web.slow_connections import close_slow_connections
 from studio.app import build
 from studio.fair_queue import ESTIMATE_SECONDS, share_queue_fairly
@@ -26,7 +26,6 @@ from studio.sessions import limit_session_memory
 from studio.shared_answers import keep_api_info_by_root
 from studio.theme import CSS, THEME
 
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 # A chat request holds a thread while it waits for its answer.
 MAX_THREADS = 200
 # Sessions that Gradio keeps, the latest used. Its default of 10,000 would need 8 GB (studio/sessions.py).
@@ -57,27 +56,6 @@ def check_exposure(host: str, settings: Settings, share: bool = False) -> None:
         "Set STUDIO_PASSWORD to a password (the user name is 'studio'), or serve it as a Hugging Face Space with "
         f"hf_oauth, or {'omit --share' if share else 'keep --host 127.0.0.1'}."
     )
-
-
-def check_port(host: str, port: int) -> None:
-    """Check that this process can listen at `host` and `port`.
-
-    Raises:
-        StudioError: The process cannot listen there, for example because another program does.
-    """
-    if not 0 <= port <= 65535:
-        raise StudioError(f"There is no port {port}. Give one from 1 to 65535 with --port.")
-    try:
-        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        with socket.socket(family, kind) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(address)
-            probe.listen(1)
-    except (OSError, OverflowError, UnicodeError) as error:
-        raise StudioError(
-            f"Cannot listen at {host} port {port}: {error}. Stop the program that uses this port, or choose another "
-            "address with --host or --port."
-        ) from error
 
 
 def serve(settings: Settings, host: str, port: int, share: bool = False) -> None:

@@ -76,7 +76,7 @@ def close_slow_connections(server: Server) -> None:
     """Start the task in the loop of a server that has started, and let the process have more descriptors.
 
     Args:
-        server: Gradio's server.
+        server: uvicorn's server.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, _DESCRIPTORS)
