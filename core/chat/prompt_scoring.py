@@ -1,5 +1,6 @@
 """Log-probabilities of the tokens of programs' prompts, batch by batch, between the steps of other answers."""
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -54,7 +55,13 @@ def _write(entry: QueueEntry, indices: Sequence[int], tokens: list[PromptToken])
 def _describe(
     tokenizer: "PreTrainedTokenizerBase", ids: Sequence[int], scores: "TokenScores | None"
 ) -> list[PromptToken]:
-    """Return the tokens of a prompt with their texts and scores; the first one has no scores."""
+    """Return the tokens of a prompt with their texts and scores; the first one has no scores.
+
+    Raises:
+        StudioError: The scores are no numbers.
+    """
+    from core.chat.sampler import check_finite
+
     decoder = TextDecoder(tokenizer, skip_special_tokens=False)
     pieces = []
     for token in ids:
@@ -63,6 +70,9 @@ def _describe(
     pieces[-1] += decoder.finish()
     found = [PromptToken(ids[0], pieces[0], None, [])]
     if scores is not None:
+        # No logit is a number where one of them is not; a token may well be impossible.
+        if any(map(math.isnan, scores.losses)):
+            check_finite(math.nan)
         logprobs, tops = (-scores.losses).tolist(), zip(scores.top_ids, scores.top_losses, strict=True)
         for token, piece, logprob, (top_ids, top_losses) in zip(ids[1:], pieces[1:], logprobs, tops, strict=True):
             top = name_tokens(tokenizer, top_ids.tolist(), (-top_losses).tolist())

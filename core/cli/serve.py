@@ -24,6 +24,6 @@ class Serve(BaseModel):
         models = ServedModels(engine.store, self.runs)
         models.check()
         server = make_server(settings, engine, models, self.host, self.port)
-        for model in models.list():
+        for model in models.list_all():
             print(f"{model.name}  {model.title or model.base.label}", flush=True)
         server.run()

@@ -95,7 +95,7 @@ class Api:
         raise ApiError(404, _NOTHING_HERE.format(method=request.method, path=path, prefix=API_PREFIX))
 
     async def _list_models(self, request: Request) -> Response:
-        models = await self._in_thread(self._models.list)
+        models = await self._in_thread(self._models.list_all)
         return JSONResponse({"object": "list", "data": [model.describe() for model in models]})
 
     async def _show_model(self, request: Request) -> Response:

@@ -86,10 +86,8 @@ class ChatResponse(_Response):
     def first_chunks(self) -> list[dict[str, Any]]:
         """Return a chunk with the role for each choice."""
         delta = {"role": "assistant", "content": ""}
-        choices = [
-            {"index": at, "delta": delta, "logprobs": None, "finish_reason": None} for at in range(self._asked.n)
-        ]
-        return [self._head | {"choices": [choice]} for choice in choices]
+        empty = {"delta": delta, "logprobs": None, "finish_reason": None}
+        return [self._head | {"choices": [{"index": at} | empty]} for at in range(self._asked.n)]
 
     def _choice(self, index: int, growth: Growth, is_chunk: bool) -> dict[str, Any]:
         logprobs = None

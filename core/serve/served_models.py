@@ -76,7 +76,7 @@ class ServedModels:
             keys += [adapter_key(run.id, name) for name in run.adapters()]
         resolve_lanes(self.store, [LaneRequest(question, Sampling(), key) for key in keys])
 
-    def list(self) -> list[ServedModel]:
+    def list_all(self) -> list[ServedModel]:
         """Return all models: the bases, then the adapters, of the newest run first."""
         found = self._bases()
         for run in self._runs():
@@ -101,7 +101,7 @@ class ServedModels:
         bases = self._bases()
         if found := next((base for base in bases if name in (base.name, base.base.label)), None):
             return found
-        known = [model.name for model in self.list()]
+        known = [model.name for model in self.list_all()]
         more = f" and {len(known) - _MAX_SHOWN} more" if len(known) > _MAX_SHOWN else ""
         raise ApiError(
             404, f"There is no model {name[:_SHOWN_CHARACTERS]!r} here. Ask for one of: "
