@@ -21,6 +21,8 @@ from core.access import quotas
 from core.access.quotas import Quotas
 from core.access.roles import CLOSED, Caller, Role, Way
 from core.errors import StudioError
+from core.serve.api import API_PREFIX, error_response
+from core.serve.errors import to_api_error
 from core.settings import Settings
 from core.system.secret_masking import log_event, masked
 from core.web.origin import (
@@ -54,7 +56,9 @@ _CALL_ROUTES = (
 )
 # Colors and fonts, also of the page that asks for the password; and what Gradio asks of itself when it starts.
 _OPEN_CALLS = re.compile(r"/gradio_api/(theme\.css|startup-events)/?")
-OPEN_ROUTES = re.compile(f"(?:{_PAGE_ROUTES}|{_SIGN_IN_ROUTES}|{_CALL_ROUTES}|{LIVE_PATH})")
+# The API for programs, which checks its key itself.
+_API_ROUTES = f"{API_PREFIX}/.+"
+OPEN_ROUTES = re.compile(f"(?:{_PAGE_ROUTES}|{_SIGN_IN_ROUTES}|{_CALL_ROUTES}|{LIVE_PATH}|{_API_ROUTES})")
 _PASSWORD_ROUTE = re.compile(r"/login/?")
 _FILE_PREFIX, _UPLOAD = "/gradio_api/file=", "/gradio_api/upload"
 _OAUTH_START, _OAUTH_CALLBACK = "/login/huggingface", "/login/callback"
@@ -261,6 +265,8 @@ async def _refuse(refusal: RefusalError, scope: dict, receive: Callable, answer:
     log_event("refused", path=scope["path"][:_LOGGED_CHARACTERS], status=refusal.status, why=refusal.reason)
     # After these it is not clear where the request ends: the rest of its body could be read as the next request.
     headers = {"connection": "close"} if refusal.status in (400, 413) else None
+    if re.fullmatch(_API_ROUTES, path_of(Request(scope))):
+        return await error_response(to_api_error(refusal))(scope, receive, answer)
     await JSONResponse({"error": refusal.reason}, refusal.status, headers)(scope, receive, answer)
 
 

@@ -4,11 +4,11 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from core.chat.program_request import LikelyToken, PromptToken
+from core.chat.likely_tokens import name_tokens
+from core.chat.program_request import PromptToken
 from core.chat.queue_entry import QueueEntry
 from core.chat.text_decoder import TextDecoder
 from core.data.tokens import IGNORE_INDEX
-from core.models.tokenizer import decode
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -78,13 +78,3 @@ def _describe(
             top = name_tokens(tokenizer, top_ids.tolist(), (-top_losses).tolist())
             found.append(PromptToken(token, piece, logprob, top))
     return found
-
-
-def name_tokens(
-    tokenizer: "PreTrainedTokenizerBase", ids: Sequence[int], logprobs: Sequence[float]
-) -> list[LikelyToken]:
-    """Return tokens with their texts."""
-    return [
-        LikelyToken(token, decode(tokenizer, [token], skip_special_tokens=False, clean_up_tokenization_spaces=False), p)
-        for token, p in zip(ids, logprobs, strict=True)
-    ]

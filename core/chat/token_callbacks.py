@@ -4,8 +4,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from core.chat.generation_writer import GenerationWriter
+from core.chat.likely_tokens import name_tokens
 from core.chat.program_request import LikelyToken
-from core.chat.prompt_scoring import name_tokens
 from core.chat.sampler import TokenSampler, check_finite, top_logprobs
 from core.chat.types import Generation
 
