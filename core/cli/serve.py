@@ -1,5 +1,9 @@
 """The command `python -m core serve`: an OpenAI-compatible API of the base model and the adapters of runs."""
 
+import contextlib
+import os
+import sys
+
 from pydantic import BaseModel, Field
 from pydantic_settings import CliPositionalArg
 
@@ -26,4 +30,9 @@ class Serve(BaseModel):
         server = make_server(settings, engine, models, self.host, self.port)
         for model in models.list_all():
             print(f"{model.name}  {model.title or model.base.label}", flush=True)
-        server.run()
+        # Ctrl+C is the way to stop it.
+        with contextlib.suppress(KeyboardInterrupt):
+            server.run()
+        sys.stdout.flush()
+        # Not by returning: the engine's thread may be inside a step of the model, at which an ordinary end aborts.
+        os._exit(0)

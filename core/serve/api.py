@@ -38,6 +38,7 @@ _NOTHING_HERE = (
     "There is nothing at {method} {path}. The API has POST {prefix}/chat/completions, POST {prefix}/completions, "
     "GET {prefix}/models and GET {prefix}/models/NAME."
 )
+_CLOSED = "The server is being stopped, so this answer ends here. Ask again when the server is back."
 _DONE = b"data: [DONE]\n\n"
 _SHOWN_CHARACTERS = 100
 _EVENT_HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no"}
@@ -62,9 +63,13 @@ class Api:
             admit: Checks each request first, and raises ApiError or RefusalError if it is refused.
         """
         self._engine, self._models, self._admit = engine, models, admit
-        self._in_progress = 0
+        self._in_progress, self._is_closed = 0, False
         # Of its own, because the threads of the page must not wait for answers.
         self._threads = CapacityLimiter(MAX_REQUESTS)
+
+    def close(self) -> None:
+        """End all answers that are being written with an error, because the server stops."""
+        self._is_closed = True
 
     def routes(self) -> list[Route]:
         """Return the HTTP routes; all other addresses below the prefix answer 404."""
@@ -137,7 +142,7 @@ class Api:
 
         Raises:
             CallerLeftError: The caller has left.
-            ApiError: Too many requests are in progress.
+            ApiError: Too many requests are in progress, or the server stops.
             StudioError: The question cannot be answered.
         """
         if self._in_progress >= MAX_REQUESTS:
@@ -146,6 +151,8 @@ class Api:
         steps = self._engine.ask(entry)
         try:
             while await self._in_thread(next, steps, None) is not None:
+                if self._is_closed:
+                    raise ApiError(503, _CLOSED)
                 if await request.is_disconnected():
                     raise CallerLeftError
                 if entry.is_admitted or entry.is_done:

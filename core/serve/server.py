@@ -22,7 +22,7 @@ from core.web.slow_connections import close_slow_connections
 
 # A run that is about to load asks for the GPU's memory; the page's server looks as often.
 _SECONDS_BETWEEN_LOOKS = 1.0
-# Answers that are being written when the server is stopped get this long to end.
+# Time for the connections to end when the server is stopped.
 _EXIT_SECONDS = 2
 
 
@@ -54,7 +54,7 @@ def make_server(settings: Settings, engine: Engine, models: ServedModels, host: 
         proxy_headers=settings.behind_proxy, timeout_graceful_shutdown=_EXIT_SECONDS,
     )  # fmt: skip
     mask_logs()
-    return _Server(config, engine)
+    return _Server(config, engine, api)
 
 
 def _make_admit(settings: Settings, key: ApiKey | None) -> Admit:
@@ -77,9 +77,9 @@ async def _answer_probe(request: Request) -> PlainTextResponse:
 class _Server(uvicorn.Server):
     """Server that closes slow connections, and gives the GPU's memory to a run that needs it."""
 
-    def __init__(self, config: uvicorn.Config, engine: Engine):
+    def __init__(self, config: uvicorn.Config, engine: Engine, api: Api):
         super().__init__(config)
-        self._engine, self._has_ended = engine, threading.Event()
+        self._engine, self._api, self._has_ended = engine, api, threading.Event()
 
     async def startup(self, sockets: list | None = None) -> None:
         """Start to listen."""
@@ -90,8 +90,9 @@ class _Server(uvicorn.Server):
         print(f"Listening at http://{host}:{self.config.port}{API_PREFIX}. Press Ctrl+C to stop.", flush=True)
 
     async def shutdown(self, sockets: list | None = None) -> None:
-        """Stop to listen."""
+        """Stop to listen, and end the answers."""
         self._has_ended.set()
+        self._api.close()
         await super().shutdown(sockets)
 
     def _yield_to_runs(self) -> None:

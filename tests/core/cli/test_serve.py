@@ -20,7 +20,10 @@ def run(runs, monkeypatch):
 
 def test_models_are_listed_and_the_server_runs(run, capsys, monkeypatch):
     monkeypatch.setattr(server._Server, "run", lambda self: print(f"runs at port {self.config.port}"))
-    assert main(["serve", run.id, "--port", "20001"]) == 0
+    codes = []
+    monkeypatch.setattr("os._exit", codes.append)
+    main(["serve", run.id, "--port", "20001"])
+    assert codes == [0]
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == [run.config().model, run.id, "runs"]
     assert lines[-1] == "runs at port 20001"

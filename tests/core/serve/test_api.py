@@ -10,6 +10,7 @@ from core.chat.queue_entry import QueueEntry
 from core.chat.requests import resolve_lanes
 from core.chat.sampling import Sampling
 from core.chat.types import BaseIdentity, LaneRequest, adapter_key
+from tests.helpers.api_server import ApiServer
 
 # The model continues these tokens for hundreds of steps.
 LONG = list(range(3, 100))
@@ -175,6 +176,17 @@ def test_caller_who_leaves_before_the_whole_answer_stops_it(api, slow_steps):
     [active] = api.engine._active
     wait_until_idle(api.engine)
     assert {generation.end for generation in active.entry.generations} == {"stopped"}
+
+
+def test_stop_of_the_server_ends_answers_with_an_error(served_store, run_ids, slow_steps):
+    server = ApiServer(served_store.settings, run_ids)
+    with server.client() as client:
+        stream = iter(client.completions.create(model="tiny", prompt=LONG, max_tokens=500, temperature=0, stream=True))
+        next(stream)
+        server.close()
+        with pytest.raises(openai.APIError, match="is being stopped"):
+            list(stream)
+    wait_until_idle(server.engine)
 
 
 def test_failure_of_the_engine_is_an_error_of_the_server(api, client, monkeypatch, capfd):
