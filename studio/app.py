@@ -27,6 +27,7 @@ from studio.header import build_head, connect_header
 from studio.html import read_static
 from studio.journey import JourneyBar
 from studio.journey_bar import build_journey_bar, connect_journey, connect_next_steps
+from studio.mcp_server import is_available
 from studio.owner_tab import build_owner_tab
 from studio.train_tab import TrainTab, build_train_tab
 from studio.wiring import PRIVATE, connect
@@ -71,6 +72,7 @@ def build(settings: Settings) -> AuthorizedBlocks:
 
     _supervise_runs(runs, engine)
     demo.jobs, demo.visitor_tokens = jobs, engine.visitor_quota.tokens
+    demo.api_switch, demo.allows_mcp_changes = switch, switch.allows_changes
     demo.own_routes = [chat.live_answers.route(demo), *switch.routes()]
     return demo
 
@@ -78,7 +80,7 @@ def build(settings: Settings) -> AuthorizedBlocks:
 def _build_owner_tab(settings: Settings, engine: Engine, tab: gr.Tab) -> ApiSwitch:
     """Build the parts of the Owner tab, which are filled when it is opened, and return the switch of the API."""
     owner = build_owner_tab(settings, engine.visitor_quota.quotas, engine.visitor_quota.tokens)
-    switch = ApiSwitch(settings, engine)
+    switch = ApiSwitch(settings, engine, is_available(Access.of(settings).way))
     connect(tab.select, owner.fill, outputs=owner.outputs, **PRIVATE)
     build_api_switch(switch, tab.select)
     return switch

@@ -38,6 +38,7 @@ from core.web.request_limits import RequestLimits, limit_bytes, limit_time
 from core.web.sign_in import SignInThrottle, address_of, network_of
 from studio.authorized_blocks import STATUS_KEY, VISITOR_COOKIE, AuthorizedBlocks
 from studio.call_checks import END_KEY, check_parts, check_result, check_session, check_stop
+from studio.mcp_server import check_mcp, is_mcp
 from studio.open_pages import NETWORK_KEY
 from studio.page_files import FILE_ROUTES, page_files
 from studio.security_headers import SECURITY_HEADERS
@@ -131,7 +132,8 @@ class AccessMiddleware:
             size = declared_bytes(scope)
             if scope["path"] == "/healthz":
                 return await PlainTextResponse("ok")(scope, receive, answer)
-            caller = self._check(Request(scope), size)
+            request = Request(scope)
+            caller = await check_mcp(self.blocks, request, size) if is_mcp(request) else self._check(request, size)
             receive = _receive_limited(receive, scope["method"], size, caller)
             use_known_names(scope, self.access.way, self.settings)
             if tries_password:

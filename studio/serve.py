@@ -21,6 +21,7 @@ from core.web.slow_connections import close_slow_connections
 from studio.app import build
 from studio.fair_queue import ESTIMATE_SECONDS, share_queue_fairly
 from studio.http_errors import EXCEPTION_HANDLERS
+from studio.mcp_server import use_studio_tools
 from studio.middleware import AccessMiddleware
 from studio.sessions import limit_session_memory
 from studio.shared_answers import keep_api_info_by_root
@@ -81,6 +82,8 @@ def serve(settings: Settings, host: str, port: int, share: bool = False) -> None
     # Gradio copies files that it serves to the folder of uploads, where they would count as such, unless they lie here.
     gr.set_static_paths([settings.exports_dir])
     demo.queue(status_update_rate=ESTIMATE_SECONDS, default_concurrency_limit=_CONCURRENT_CALLS)
+    if demo.api_switch.has_mcp:
+        use_studio_tools(settings)
     limit_session_memory(demo)
     share_queue_fairly(demo)
     demo.launch(
@@ -170,6 +173,7 @@ def launch_options(settings: Settings, demo: Any, limits: Quotas) -> dict[str, A
         "root_path": settings.root_path,
         "strict_cors": True,
         "enable_monitoring": False,
+        "mcp_server": demo.api_switch.has_mcp,
         "pwa": False,
         "app_kwargs": {"middleware": [_access_middleware(demo, settings, limits)], "docs_url": None, "redoc_url": None,
                        "openapi_url": None, "exception_handlers": EXCEPTION_HANDLERS, "routes": demo.own_routes},

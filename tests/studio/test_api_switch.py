@@ -1,14 +1,11 @@
 """The switch of the API: off at first, the owner's alone, and a key for every request in every way of serving."""
 
 import asyncio
-import re
-from types import SimpleNamespace
 
 import httpx
 import pytest
 from pydantic import SecretStr
 from starlette.applications import Starlette
-from starlette.requests import Request
 
 from core.access.quotas import Quotas
 from core.access.roles import Access, Caller, Role, Way, acting
@@ -18,12 +15,7 @@ from core.settings import Settings
 from studio.api_switch import ApiSwitch
 from studio.authorized_blocks import AuthorizedBlocks
 from studio.middleware import AccessMiddleware
-
-SCOPE = {
-    "type": "http", "method": "POST", "scheme": "http", "path": "/gradio_api/queue/join", "query_string": b"",
-    "headers": [(b"host", b"localhost:7860")], "server": ("localhost", 7860),
-}  # fmt: skip
-REQUEST = SimpleNamespace(request=Request(SCOPE))
+from tests.helpers.api_switch import REQUEST, key_of
 
 
 def make(settings, way=Way.OWN_MACHINE):
@@ -42,10 +34,6 @@ def make(settings, way=Way.OWN_MACHINE):
         return asyncio.run(send())
 
     return switch, ask
-
-
-def key_of(shown):
-    return re.search(r"sk-studio-[\w-]+", shown["about"]).group()
 
 
 def test_api_is_off_until_the_owner_switches_it_on(runs):
