@@ -72,7 +72,7 @@ def build(settings: Settings) -> AuthorizedBlocks:
 
     _supervise_runs(runs, engine)
     demo.jobs, demo.visitor_tokens = jobs, engine.visitor_quota.tokens
-    demo.api_switch, demo.allows_mcp_changes = switch, switch.allows_changes
+    demo.api_switch = switch
     demo.own_routes = [chat.live_answers.route(demo), *switch.routes()]
     return demo
 

@@ -13,7 +13,6 @@ from starlette.requests import Request
 from core.access.roles import Caller, Role, Way
 from core.serve.api import MAX_BODY_BYTES
 from core.serve.errors import ApiError
-from core.settings import Settings
 from core.web.origin import RefusalError, check_origin, path_of
 
 if TYPE_CHECKING:
@@ -66,65 +65,71 @@ async def check_mcp(blocks: "AuthorizedBlocks", request: Request, size: int | No
     return Caller(Role.OWNER, "an agent with the key")
 
 
-def use_studio_tools(settings: Settings) -> None:
-    """Let Gradio's next app make its MCP server of the class below.
-
-    Args:
-        settings: The studio's settings, with the password that the server's own calls sign in with.
-    """
+def use_studio_tools() -> None:
+    """Let Gradio's next app make its MCP server with the tools below."""
     import gradio.mcp
-    from gradio_client import Client
 
-    class StudioMCPServer(gradio.mcp.GradioMCPServer):
-        """Gradio's MCP server with the tools that the owner allows, named like the calls of docs/api.md."""
+    if not issubclass(gradio.mcp.GradioMCPServer, StudioTools):
+        gradio.mcp.GradioMCPServer = type("StudioMCPServer", (StudioTools, gradio.mcp.GradioMCPServer), {})
 
-        def __init__(self, blocks: "AuthorizedBlocks"):
-            self._all_tools: dict[str, str] = {}
-            self._allows_changes = blocks.allows_mcp_changes
-            super().__init__(blocks)
 
-        @property
-        def tool_to_endpoint(self) -> dict[str, str]:
-            """Return the calls that are tools now, by the names of the tools."""
-            changes = self._allows_changes()
-            return {name: call for name, call in self._all_tools.items() if changes or name in READ_ONLY}
+class StudioTools:
+    """Changes to Gradio's MCP server: the tools that the owner allows, named like the calls of docs/api.md.
 
-        @tool_to_endpoint.setter
-        def tool_to_endpoint(self, tools: dict[str, str]) -> None:
-            self._all_tools = tools
+    Attributes:
+        blocks: The page.
+        api_info: Gradio's description of its calls.
+        local_url: Address of the server on this machine.
+    """
 
-        def get_tool_to_endpoint(self) -> dict[str, str]:
-            """Return all named calls by their names."""
-            return {call.lstrip("/"): call for call in self.api_info["named_endpoints"]}
+    blocks: "AuthorizedBlocks"
+    api_info: dict[str, Any]
+    local_url: str
+    _client_instance: "Client | None"
+    _all_tools: dict[str, str]
 
-        def warn_about_state_inputs(self) -> None:
-            """Warn about nothing: the tools share a session of the server, which keeps its states."""
+    @property
+    def tool_to_endpoint(self) -> dict[str, str]:
+        """Return the calls that are tools now, by the names of the tools."""
+        changes = self.blocks.api_switch.allows_changes()
+        return {name: call for name, call in self._all_tools.items() if changes or name in READ_ONLY}
 
-        def get_input_schema(
-            self, tool_name: str, parameters: dict[str, str] | None = None
-        ) -> tuple[dict[str, Any], list[list[str | int]]]:
-            """Return the schema of a tool's arguments; the entries of lists are examples, because they change."""
-            schema, files = super().get_input_schema(tool_name, parameters)
-            for field in schema["properties"].values():
-                if "enum" in field:
-                    field["examples"] = field.pop("enum")[:_MAX_EXAMPLES]
-            return schema, files
+    @tool_to_endpoint.setter
+    def tool_to_endpoint(self, tools: dict[str, str]) -> None:
+        self._all_tools = tools
 
-        def insert_empty_state(self, inputs: Any, data: list[Any]) -> list[Any]:
-            """Return the arguments as they are: the client adds the states, which would otherwise be there twice."""
-            return data
+    def get_tool_to_endpoint(self) -> dict[str, str]:
+        """Return all named calls by their names."""
+        return {call.lstrip("/"): call for call in self.api_info["named_endpoints"]}
 
-        def pop_returned_state(self, outputs: Any, data: list[Any]) -> list[Any]:
-            """Return the results as they are: the client has left the states out."""
-            return data
+    def warn_about_state_inputs(self) -> None:
+        """Warn about nothing: the tools share a session of the server, which keeps its states."""
 
-        def _get_or_create_client(self) -> "Client":
-            """Return the client that makes the calls, signed in where the server asks for a password."""
-            if self._client_instance is None:
-                password = settings.password.get_secret_value() if settings.password else None
-                options: dict[str, Any] = {"download_files": False, "verbose": False, "analytics_enabled": False}
-                auth = ("studio", password) if password else None
-                self._client_instance = Client(self.local_url, auth=auth, **options)
-            return self._client_instance
+    def get_input_schema(
+        self, tool_name: str, parameters: dict[str, str] | None = None
+    ) -> tuple[dict[str, Any], list[list[str | int]]]:
+        """Return the schema of a tool's arguments; the entries of lists are examples, because they change."""
+        schema, files = super().get_input_schema(tool_name, parameters)
+        for field in schema["properties"].values():
+            if "enum" in field:
+                field["examples"] = field.pop("enum")[:_MAX_EXAMPLES]
+        return schema, files
 
-    gradio.mcp.GradioMCPServer = StudioMCPServer
+    def insert_empty_state(self, inputs: Any, data: list[Any]) -> list[Any]:
+        """Return the arguments as they are: the client adds the states, which would otherwise be there twice."""
+        return data
+
+    def pop_returned_state(self, outputs: Any, data: list[Any]) -> list[Any]:
+        """Return the results as they are: the client has left the states out."""
+        return data
+
+    def _get_or_create_client(self) -> "Client":
+        """Return the client that makes the calls, signed in where the server asks for a password."""
+        from gradio_client import Client
+
+        if self._client_instance is None:
+            password = self.blocks.api_switch.settings.password
+            auth = ("studio", password.get_secret_value()) if password else None
+            options: dict[str, Any] = {"download_files": False, "verbose": False, "analytics_enabled": False}
+            self._client_instance = Client(self.local_url, auth=auth, **options)
+        return self._client_instance

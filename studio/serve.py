@@ -83,7 +83,7 @@ def serve(settings: Settings, host: str, port: int, share: bool = False) -> None
     gr.set_static_paths([settings.exports_dir])
     demo.queue(status_update_rate=ESTIMATE_SECONDS, default_concurrency_limit=_CONCURRENT_CALLS)
     if demo.api_switch.has_mcp:
-        use_studio_tools(settings)
+        use_studio_tools()
     limit_session_memory(demo)
     share_queue_fairly(demo)
     demo.launch(
