@@ -24,6 +24,7 @@ from core.data.formats import EXPORT_FORMATS, ExportFormat, Message, UnwritableR
 from core.data.table import HELD_OUT, TRAIN
 from core.errors import StudioError
 from core.hub.push import push_folder
+from core.hub.target import PushTarget
 from core.settings import Settings
 from core.system.counting import counted
 from core.system.files import replacing, write_json
@@ -93,9 +94,7 @@ def push(
     settings: Settings,
     name: str,
     form: ExportFormat,
-    repo: str,
-    private: bool = True,
-    token: str | None = None,
+    target: PushTarget,
     progress: Progress = ignore_progress,
 ) -> ExportResult:
     """Push a subset to a dataset repository of the Hub as Parquet with its card and recipe.
@@ -104,9 +103,7 @@ def push(
         settings: The studio's settings.
         name: Name of the subset.
         form: The export format.
-        repo: Id of the repository, which is created if it does not exist.
-        private: Whether to create it as a private repository.
-        token: Access token with write permission; None for HF_TOKEN of the environment.
+        target: Where to push.
         progress: Callback for the share that is done, 0 to 1, and the current step.
 
     Raises:
@@ -115,13 +112,13 @@ def push(
     scratch = Path(tempfile.mkdtemp(prefix=".export-", dir=settings.exports_dir))
     try:
         done = write_folder(settings, name, form, ["parquet"], scratch, lambda share, text: progress(share * 0.5, text))
-        url = push_folder(
-            scratch, repo, "dataset", f"{name} from QLoRA Studio: {counted(done.rows, 'row')}", private, token,
-            lambda share, text: progress(0.5 + share * 0.5, text),
-        )  # fmt: skip
+        message = f"{name} from QLoRA Studio: {counted(done.rows, 'row')}"
+        pushed = push_folder(
+            scratch, "dataset", target, message, lambda share, text: progress(0.5 + share * 0.5, text)
+        )
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    return ExportResult(url, done.rows, done.not_written)
+    return ExportResult(pushed.url, done.rows, done.not_written)
 
 
 def write_folder(

@@ -13,6 +13,9 @@ _ADVICE = (
 TOKEN_ADVICE = _ADVICE.format("read")
 WRITE_TOKEN_ADVICE = _ADVICE.format("write")
 
+# HTTP statuses from here on are faults of the server.
+_SERVER_ERROR = 500
+
 # owner/name as the Hub allows it; it forbids "--" and ".." as well.
 _HUB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
 
@@ -20,6 +23,15 @@ _HUB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]
 def is_hub_id(name: str) -> bool:
     """Return whether a name has the form of a Hub id, owner/name."""
     return bool(_HUB_ID.fullmatch(name)) and ".." not in name and "--" not in name
+
+
+# As git allows it, without the names that the Hub gives itself (refs/pr/1).
+_BRANCH = re.compile(r"(?!refs/)[A-Za-z0-9][A-Za-z0-9._-]*(?:/[A-Za-z0-9][A-Za-z0-9._-]*)*")
+
+
+def is_branch(name: str) -> bool:
+    """Return whether a name can be that of a branch."""
+    return bool(_BRANCH.fullmatch(name)) and ".." not in name and not name.endswith((".", ".lock"))
 
 
 @contextlib.contextmanager
@@ -51,15 +63,32 @@ def explanation(error: BaseException, what: str, name: str, advice: str = TOKEN_
         name: Its id.
         advice: How to get a token with the access that is needed.
     """
-    # Chains of exceptions can be circular.
+    return next((found for each in _causes(error) if (found := _sentence(each, what, name, advice))), None)
+
+
+def broken_reason(error: BaseException) -> str | None:
+    """Return why a transfer broke off that may be repeated, as a part of a sentence; None for any other error."""
+    from huggingface_hub.errors import OfflineModeIsEnabled
+
+    for each in _causes(error):
+        if isinstance(each, OfflineModeIsEnabled):
+            return "the Hub is not asked, because HF_HUB_OFFLINE is set"
+        if is_connection(each):
+            return "the Hub cannot be reached, or the connection was lost"
+        status = getattr(getattr(each, "response", None), "status_code", None)
+        if status is not None and status >= _SERVER_ERROR:
+            return f"the Hub answered with status {status}"
+    return None
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield an exception and those that led to it; chains of exceptions can be circular."""
     seen = set()
     current: BaseException | None = error
     while current is not None and id(current) not in seen:
         seen.add(id(current))
-        if sentence := _sentence(current, what, name, advice):
-            return sentence
+        yield current
         current = current.__cause__ or current.__context__
-    return None
 
 
 def _sentence(error: BaseException, what: str, name: str, advice: str) -> str | None:
