@@ -23,6 +23,7 @@ from core.access.roles import CLOSED, Caller, Role, Way
 from core.errors import StudioError
 from core.settings import Settings
 from core.system.secret_masking import log_event, masked
+from studio import hub_tokens
 from studio.authorized_blocks import STATUS_KEY, VISITOR_COOKIE, AuthorizedBlocks
 from studio.call_checks import END_KEY, check_parts, check_result, check_session, check_stop
 from studio.open_pages import NETWORK_KEY
@@ -249,6 +250,7 @@ class AccessMiddleware:
         # Only what is needed of a sign-in stays in the cookie; tokens do not.
         session = scope.get("session") or {}
         if scope["path"] == _OAUTH_CALLBACK and "oauth_info" in session:
+            hub_tokens.keep(self.access, session["oauth_info"])
             session["oauth_info"] = self.access.session_part(session["oauth_info"])
         has_cookie = VISITOR_COOKIE in Headers(scope=scope).get("cookie", "")
         if self.access.way is Way.SPACE and scope["path"] == "/" and not has_cookie:

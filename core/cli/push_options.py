@@ -12,8 +12,8 @@ _FIELDS = PushTarget.model_fields
 class PushOptions(BaseModel):
     """Where to push; the token is HF_TOKEN or that of `hf auth login`, as a command line is seen by other programs."""
 
-    branch: str = Field("", description=_FIELDS["branch"].description)
-    pull_request: bool = Field(False, description=_FIELDS["pull_request"].description)
+    branch: str = Field("", description=f"Branch on the Hub. {_FIELDS['branch'].description}")
+    pull_request: bool = Field(False, description=f"Open a pull request. {_FIELDS['pull_request'].description}")
     public: bool = Field(False, description="Create the repository as a public one; an existing one stays as it is.")
 
     def target(self, repo: str) -> PushTarget:

@@ -96,6 +96,7 @@ def push(
     form: ExportFormat,
     target: PushTarget,
     progress: Progress = ignore_progress,
+    source: str | None = None,
 ) -> ExportResult:
     """Push a subset to a dataset repository of the Hub as Parquet with its card and recipe.
 
@@ -105,6 +106,7 @@ def push(
         form: The export format.
         target: Where to push.
         progress: Callback for the share that is done, 0 to 1, and the current step.
+        source: Where the token of the target is from, if it was not typed.
 
     Raises:
         StudioError: There is no such subset or format, no row can be written, or the Hub refuses the push.
@@ -114,7 +116,7 @@ def push(
         done = write_folder(settings, name, form, ["parquet"], scratch, lambda share, text: progress(share * 0.5, text))
         message = f"{name} from QLoRA Studio: {counted(done.rows, 'row')}"
         pushed = push_folder(
-            scratch, "dataset", target, message, lambda share, text: progress(0.5 + share * 0.5, text)
+            scratch, "dataset", target, message, lambda share, text: progress(0.5 + share * 0.5, text), source
         )
     finally:
         shutil.rmtree(scratch, ignore_errors=True)

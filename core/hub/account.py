@@ -82,7 +82,7 @@ class Account:
         """Raise StudioError if the Hub says that the token may write nowhere."""
         if self.is_read_only:
             raise StudioError(
-                f"The token may not do that: {self.describe()} {client.WRITE_TOKEN_ADVICE}, or type it into the form."
+                f"The token may not do that: {self.describe()} {client.WRITE_TOKEN_ADVICE}, or type it on the page."
             )
 
 
@@ -99,7 +99,7 @@ def find_token(token: str | None) -> tuple[str, str]:
 
     found = token or get_token()
     if not found:
-        raise StudioError(f"A token with write access is needed. {client.WRITE_TOKEN_ADVICE}, or type it into the form.")
+        raise StudioError(f"A token with write access is needed. {client.WRITE_TOKEN_ADVICE}, or type it on the page.")
     secret_masking.mask_value(found)
     return found, "the form" if token else "this machine (HF_TOKEN or a login)"
 

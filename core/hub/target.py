@@ -19,9 +19,7 @@ class PushTarget(BaseModel):
     pull_request: bool = Field(
         False, title="As a pull request", description="Proposes the files, to a repository of others too."
     )
-    private: bool = Field(
-        True, title="Private", description="For a new repository; an existing one stays as it is."
-    )
+    private: bool = Field(True, title="Private", description="For a new repository; an existing one stays as it is.")
     token: SecretStr | None = Field(
         None, title="Token", description="With write access; empty: that of this machine. Used once, never saved."
     )

@@ -1,7 +1,7 @@
 """Masking of secrets in all text that leaves the process: logs, messages, tracebacks.
 
-Masked are the values of environment variables whose names say that they hold a secret, values that a call was given as a
-secret (`mask_value`), and text in the form of a known kind of token.
+Masked are the values of environment variables whose names say that they hold a secret, values that a call was given as
+a secret (`mask_value`), and text in the form of a known kind of token.
 """
 
 import json

@@ -1,13 +1,12 @@
 """A stand-in for the Hugging Face Hub on loopback, so that tests run the real clients without internet.
 
 It answers as the Hub does to reading (repo info, trees, files and ranges of them, large files behind a redirect to
-another host), uploading (`loopback_uploads`) and to callers it must refuse (bad token, private, gated, absent), as far as
-huggingface_hub, datasets and transformers were seen to ask. It has no tags, no deleting or searching, no pages in long
-answers, no Xet or multipart upload, no rules for .gitignore or model cards. For a repo that does not exist the real Hub answers 401 to anonymous
-callers, and this one 404 to all.
+another host), uploading (`loopback_uploads`) and to callers it must refuse (bad token, private, gated, absent), as far
+as huggingface_hub, datasets and transformers were seen to ask. It has no tags, no deleting or searching, no pages in
+long answers, no Xet or multipart upload, no rules for .gitignore or model cards. For a repo that does not exist the
+real Hub answers 401 to anonymous callers, and this one 404 to all.
 """
 
-import base64
 import contextlib
 import json
 import os

@@ -32,8 +32,8 @@ class Uploads:
     def check_write(self, repo_id: str) -> None:
         account, owner = self.account, repo_id.partition("/")[0]
         allowed = account and (
-            account.role == "write" and owner == account.user
-            or account.role == "fineGrained" and (owner in account.scoped or repo_id in account.scoped)
+            (account.role == "write" and owner == account.user)
+            or (account.role == "fineGrained" and (owner in account.scoped or repo_id in account.scoped))
         )  # fmt: skip
         if not allowed:
             raise Refusal(403 if account else 401, f"No permission to write to {repo_id}")

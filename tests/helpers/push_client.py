@@ -1,7 +1,7 @@
 """`python -m tests.helpers.push_client ARGUMENTS`: push a folder to the Hub and print the outcome as JSON.
 
-The arguments are one JSON list: folder, kind, and the fields of the target. The outcome is the address with the reported
-progress, or the message of the error. Pauses between the attempts of the client are left out.
+The arguments are one JSON list: folder, kind, and the fields of the target. The outcome is the address with the
+reported progress, or the message of the error. Pauses between the attempts of the client are left out.
 """
 
 import json
@@ -32,7 +32,9 @@ def main() -> None:
         done = push.push_folder(
             Path(folder), kind, PushTarget(**target), "A test", lambda share, text: reported.append([share, text])
         )
-        print(json.dumps({"url": done.url, "description": done.describe(), "account": done.account, "reported": reported}))
+        print(
+            json.dumps({"url": done.url, "description": done.describe(), "account": done.account, "reported": reported})
+        )
     except ValidationError as error:
         print(json.dumps({"error": sentences(error)}))
     except StudioError as error:

@@ -15,7 +15,6 @@ from tests.helpers.datasets import copy_bundled
 from tests.helpers.fork_server import PROJECT, ForkServer
 from tests.helpers.loopback_hub import Gate, LoopbackHub
 
-
 TOKEN = "hf_" + "w" * 34
 
 
@@ -35,7 +34,9 @@ def world(tmp_path_factory):
 @pytest.fixture(scope="module")
 def clients(world):
     """A process that has imported the client for this Hub: HF_ENDPOINT is read at import."""
-    server = ForkServer(("core.cli", "core.hub.push", "core.hub.upload", "huggingface_hub.hf_api", "datasets"), world.env())
+    server = ForkServer(
+        ("core.cli", "core.hub.push", "core.hub.upload", "huggingface_hub.hf_api", "datasets"), world.env()
+    )
     yield server
     server.close()
 
