@@ -22,6 +22,7 @@ from studio.evaluate.harness_panel import HarnessActions, connect_harness
 from studio.evaluate.judge_panel import JudgeActions, connect_judge
 from studio.evaluate.power_hint import PowerHint
 from studio.evaluate.prompt_drawer import DrawerWidgets, PromptDrawer, build_prompt_drawer
+from studio.evaluate.push_panel import PushActions, build_push_panel, connect_push
 from studio.evaluate.start_form import StartForm
 from studio.evaluate.start_layout import StartFormWidgets, build_start_form
 from studio.evaluate.trace_panel import TraceActions, connect_trace
@@ -85,6 +86,7 @@ def build_evaluate_tab(
             form = build_start_form()
         with gr.Column(scale=4, min_width=340, elem_id="evaluate-view"):
             widgets, panels = build_evaluation_view()
+            push = build_push_panel()
         with build_drawer("The answers", ANSWER_DRAWER):
             drawer = build_prompt_drawer()
             rows = build_training_rows()
@@ -97,6 +99,7 @@ def build_evaluate_tab(
     connect_judge(JudgeActions(view, jobs), panels.judge, widgets.evaluation, compared, demo, changes)
     connect_trace(TraceActions(view, jobs), panels.trace, widgets.evaluation, compared, drawer.prompt)
     connect_harness(HarnessActions(view, jobs), panels.harness, widgets.evaluation, compared, demo, changes)
+    connect_push(PushActions(store, jobs), push, widgets.evaluation)
     _connect_actions(EvaluationActions(view, jobs), widgets, dataset, tabs)
     connect_board(BoardView(store), board, widgets.evaluation, changes)
     training_rows = TrainingRows(store)

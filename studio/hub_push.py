@@ -9,6 +9,7 @@ from pydantic import SecretStr, ValidationError
 from components.model_form import build_field
 from core.errors import StudioError, sentences
 from core.hub.account import find_account
+from core.hub.push import Pushed
 from core.hub.target import PushTarget
 from core.system import secret_masking
 from studio import hub_tokens
@@ -102,12 +103,12 @@ def _find_secret(token: str | None) -> tuple[str | None, str | None]:
     return (signed_in, _SIGNED_IN) if signed_in else (None, None)
 
 
-def result_html(text: str, url: str = "", notes: tuple[str, ...] = ()) -> str:
-    """Return a result of the Hub as HTML.
+def result_html(text: str) -> str:
+    """Return a sentence about the Hub as HTML."""
+    return render("hub_result", text=text, url="", notes=[])
 
-    Args:
-        text: The result.
-        url: Address that is linked.
-        notes: Further sentences.
-    """
-    return render("hub_result", text=text, url=url, notes=notes)
+
+def pushed_html(done: Pushed) -> str:
+    """Return where something was pushed, who can read it, and as whom it was pushed, as HTML."""
+    return render("hub_result", text=f"Pushed to {done.repo}, which is {done.visibility}.", url=done.url,
+                  notes=[done.account])  # fmt: skip

@@ -42,10 +42,14 @@ class Pushed:
     is_private: bool
     account: str
 
+    @property
+    def visibility(self) -> str:
+        """Return who can read it, as a predicate."""
+        return "private" if self.is_private else "public: everybody can read it"
+
     def describe(self) -> str:
-        """Return where it is and who can see it."""
-        who = "private" if self.is_private else "public: everybody can read it"
-        return f"Pushed to {self.url}. The repository is {who}."
+        """Return where it is and who can read it."""
+        return f"Pushed to {self.url}. The repository is {self.visibility}."
 
 
 def push_folder(
@@ -124,13 +128,13 @@ class _Push:
 
     def _send(self) -> list[Any]:
         """Send the large files, and return all of them as parts of a commit."""
-        from core.hub.upload import CountedUpload, SentBytes, counting_xet
+        from core.hub.upload import CountedUpload, SentBytes, counting
 
         paths = sorted(path for path in self.folder.rglob("*") if path.is_file())
         total = sum(path.stat().st_size for path in paths)
         self.sent = SentBytes(total, _Throttle(self._report(total, len(paths))))
         files = []
-        with counting_xet(self.sent):
+        with counting(self.sent):
             for path in paths:
                 file = CountedUpload.of(path, path.relative_to(self.folder).as_posix(), self.sent)
                 # One at a time, so that a push that breaks off has complete files to go on from.

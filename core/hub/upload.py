@@ -15,6 +15,8 @@ from typing import Any, BinaryIO
 
 from huggingface_hub import CommitOperationAdd
 from huggingface_hub.utils import _xet_progress_reporting as xet_reporting
+from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
+from huggingface_hub.utils._runtime import is_xet_available
 
 
 @dataclass
@@ -87,10 +89,11 @@ class CountedUpload(CommitOperationAdd):
 
 
 @contextlib.contextmanager
-def counting_xet(sent: SentBytes) -> Iterator[None]:
-    """Report the progress of hf_xet, within the with statement, to a counter and not as bars on standard error.
+def counting(sent: SentBytes) -> Iterator[None]:
+    """Within the with statement, report the progress to a counter and not as bars on standard error.
 
-    huggingface_hub takes no callback for it; it looks its reporter up in the module when a file is sent.
+    huggingface_hub takes no callback for that of hf_xet; it looks its reporter up in the module when a file is sent,
+    and only while bars are enabled. By HTTP, the files themselves count (`CountedUpload`).
     """
 
     class Reporter:
@@ -101,9 +104,13 @@ def counting_xet(sent: SentBytes) -> Iterator[None]:
 
         def close(self) -> None: ...
 
-    original = xet_reporting.XetUploadProgressReporter
+    original, were_disabled = xet_reporting.XetUploadProgressReporter, are_progress_bars_disabled()
     xet_reporting.XetUploadProgressReporter = Reporter  # type: ignore[assignment,misc]
+    if not is_xet_available():
+        disable_progress_bars()
     try:
         yield
     finally:
         xet_reporting.XetUploadProgressReporter = original  # type: ignore[misc]
+        if not were_disabled:
+            enable_progress_bars()

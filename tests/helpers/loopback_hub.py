@@ -3,7 +3,7 @@
 It answers as the Hub does to reading (repo info, trees, files and ranges of them, large files behind a redirect to
 another host), uploading (`loopback_uploads`) and to callers it must refuse (bad token, private, gated, absent), as far
 as huggingface_hub, datasets and transformers were seen to ask. It has no tags, no deleting or searching, no pages in
-long answers, no Xet or multipart upload, no rules for .gitignore or model cards. For a repo that does not exist the
+long answers, no multipart upload, no rules for .gitignore or model cards. For a repo that does not exist the
 real Hub answers 401 to anonymous callers, and this one 404 to all.
 """
 
@@ -35,6 +35,8 @@ class LoopbackHub:
         self.gate: Gate | None = None
         # The same for a large file that a client sends.
         self.upload_gate: Gate | None = None
+        # Folder that hf_xet stores large files in; None for clients that send them by HTTP.
+        self.xet_folder: Path | None = None
         # Requests that no route answered.
         self.unknown: list[tuple[str, str]] = []
 
@@ -223,6 +225,7 @@ ROUTES = (
     ("POST", f"{API}/preupload/{REVISION}", Handler.preupload),
     ("POST", f"{API}/commit/{REVISION}", Handler.commit),
     ("POST", f"{API}/branch/{REVISION}", Handler.create_branch),
+    ("GET", f"{API}/xet-write-token/{REVISION}", Handler.xet_token),
     ("GET HEAD", f"{PLAIN}/resolve/{REVISION}/(?P<path>.+)", Handler.file),
     ("POST", rf"{PLAIN}\.git/info/lfs/objects/batch", Handler.lfs_batch),
     # `storage` has verified the content already.

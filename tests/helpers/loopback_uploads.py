@@ -96,6 +96,13 @@ class Uploads:
                 wanted["actions"] = {"upload": {"href": f"{self.hub.storage_url}/{wanted['oid']}"}, "verify": verify}
         self.send({"transfer": "basic", "objects": objects})
 
+    def xet_token(self) -> None:
+        """Answer where hf_xet stores files: in a folder, which it takes in place of a server."""
+        if self.hub.xet_folder is None:
+            return self.unknown()
+        self.repo(write=not self._opens_pull_request())
+        return self.send({"casUrl": f"local://{self.hub.xet_folder}", "accessToken": "x", "exp": 4_000_000_000})
+
     def storage(self) -> None:
         if "Authorization" in self.headers:
             raise Refusal(400, "Storage takes no token: this one has leaked to another host")
@@ -116,6 +123,9 @@ class Uploads:
                 files[value["path"]] = base64.b64decode(value["content"])
             elif key == "lfsFile" and value["oid"] in self.hub.storage:
                 files[value["path"]] = self.hub.storage[value["oid"]]
+            elif key == "lfsFile" and self.hub.xet_folder:
+                # Only hf_xet can read what it has stored.
+                files[value["path"]] = value["oid"].encode()
             elif key != "header":
                 raise Refusal(400, f"Cannot commit {key} {value['path']!a}")
         number = 1 + sum(name.startswith("refs/pr/") for name in repo.branches)

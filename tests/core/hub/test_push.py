@@ -62,6 +62,7 @@ def push(world, clients, tmp_path):
             )  # fmt: skip
             assert done.returncode == 0, done.stderr
             out, err = done.stdout, done.stderr
+            assert err == ""
         assert TOKEN not in out + err
         return json.loads(out)
 
@@ -126,6 +127,17 @@ def test_progress_counts_bytes_of_every_file(world, push):
     assert len(stages) > 1
     total = format_size(sum(path.stat().st_size for path in push.folder.iterdir()))
     assert all(text.startswith("Uploading 5 files, ") and text.endswith(f" of {total}") for text in stages)
+
+
+def test_push_by_xet_counts_bytes_and_shows_no_bars(world, push, tmp_path):
+    world.xet_folder = tmp_path / "xet"
+    world.xet_folder.mkdir()
+    done = push("me/xet", environment={"HF_ENDPOINT": world.endpoint, "HF_HUB_DISABLE_XET": "0"})
+    world.xet_folder = None
+    stored = world.repos["dataset", "me/xet"].files["train.parquet"].decode()
+    assert stored == sha256(contents(push.folder)["train.parquet"]).hexdigest()
+    assert any(text.startswith("Uploading 2 files, 97.") for _, text in done["reported"])
+    assert (tmp_path / "xet" / "xet").is_dir()
 
 
 def test_connection_that_breaks_once_is_taken_up_again(world, push):
