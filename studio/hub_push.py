@@ -57,7 +57,7 @@ def build_push(form: str, label: str = "Push to Hub", described: str = "") -> Pu
         check = gr.Button("Show account", size="sm", scale=0, min_width=140, elem_id=f"{form}-account")
         push = gr.Button(label, size="sm", scale=0, min_width=140, elem_id=f"{form}-start", variant="primary")
     account = gr.HTML(elem_id=f"{form}-result", padding=False)
-    connect(check.click, show_account, {"token": token}, {"account": account}, show_progress="minimal", **UNLIMITED)
+    connect(check.click, show_account, {"token": token}, {"account": account}, **UNLIMITED)
     fields = {"repo": repo, "branch": branch, "private": private, "pull_request": pull_request, "token": token}
     return PushWidgets(fields, check, push, account)
 

@@ -85,7 +85,7 @@ class _Push:
         token, known_source = account.find_token(target.secret)
         self.source = source or known_source
         self.api = HfApi(token=token)
-        # What every call about the repository takes.
+        # Arguments of every call about the repository.
         self.repo: dict[str, Any] = {"repo_id": target.repo, "repo_type": kind}
         self.sent: SentBytes | None = None
 
