@@ -17,6 +17,7 @@ from pydantic_settings import (
     SettingsError,
 )
 
+from core.cli.adapters import Adapters
 from core.cli.chat import Chat
 from core.cli.data import Data
 from core.cli.evaluate import Evaluate
@@ -49,6 +50,7 @@ class StudioCommand(BaseSettings):
     chat: CliSubCommand[Chat] = Field(description=Chat.__doc__)
     evaluate: CliSubCommand[Evaluate] = Field(description=Evaluate.__doc__)
     export: CliSubCommand[Export] = Field(description=Export.__doc__)
+    adapters: CliSubCommand[Adapters] = Field(description=Adapters.__doc__)
     push: CliSubCommand[Push] = Field(description=Push.__doc__)
     runs: CliSubCommand[Runs] = Field(description=Runs.__doc__)
     models: CliSubCommand[Models] = Field(description=Models.__doc__)

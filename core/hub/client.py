@@ -35,26 +35,29 @@ def is_branch(name: str) -> bool:
 
 
 @contextlib.contextmanager
-def explained(what: str, name: str, advice: str = TOKEN_ADVICE) -> Iterator[None]:
+def explained(what: str, name: str, advice: str = TOKEN_ADVICE, has_token: bool | None = None) -> Iterator[None]:
     """Convert the Hub's exceptions within the with statement into StudioError.
 
     Args:
         what: Kind of the repository ("dataset", "model"), for the message.
         name: Its id.
         advice: How to get a token with the access that is needed.
+        has_token: Whether a token was sent; None if it is that of the machine, which may have none.
     """
     try:
         yield
     except StudioError:
         raise
     except Exception as error:
-        message = explanation(error, what, name, advice)
+        message = explanation(error, what, name, advice, has_token)
         if message is None:
             raise
         raise StudioError(message) from error
 
 
-def explanation(error: BaseException, what: str, name: str, advice: str = TOKEN_ADVICE) -> str | None:
+def explanation(
+    error: BaseException, what: str, name: str, advice: str = TOKEN_ADVICE, has_token: bool | None = None
+) -> str | None:
     """Return the message for a Hub error in the chain of causes of `error`; None if there is no Hub error.
 
     Args:
@@ -62,8 +65,9 @@ def explanation(error: BaseException, what: str, name: str, advice: str = TOKEN_
         what: Kind of the repository, for the message.
         name: Its id.
         advice: How to get a token with the access that is needed.
+        has_token: Whether a token was sent; None if it is that of the machine, which may have none.
     """
-    return next((found for each in _causes(error) if (found := _sentence(each, what, name, advice))), None)
+    return next((found for each in _causes(error) if (found := _sentence(each, what, name, advice, has_token))), None)
 
 
 def broken_reason(error: BaseException) -> str | None:
@@ -91,15 +95,18 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         current = current.__cause__ or current.__context__
 
 
-def _sentence(error: BaseException, what: str, name: str, advice: str) -> str | None:
-    from huggingface_hub import errors, get_token
+def _sentence(error: BaseException, what: str, name: str, advice: str, has_token: bool | None) -> str | None:
+    from huggingface_hub import constants, errors, get_token
 
-    thing, has_token = f"The {what} {name!r}", get_token() is not None
+    thing = f"The {what} {name!r}"
+    if has_token is None:
+        has_token = get_token() is not None
     status = getattr(getattr(error, "response", None), "status_code", None)
     if isinstance(error, errors.GatedRepoError):
+        page = f"{constants.ENDPOINT}/{'datasets/' if what == 'dataset' else ''}{name}"
         if has_token:
-            return f"{thing} is gated, and the token has no access. Accept its terms on its Hub page, then try again."
-        return f"{thing} is gated, and no token is set. Accept its terms on its Hub page. {advice}."
+            return f"{thing} is gated, and the token has no access. Accept its terms at {page}, then try again."
+        return f"{thing} is gated, and no token is set. Accept its terms at {page}. {advice}."
     if isinstance(error, errors.RepositoryNotFoundError):
         if has_token:
             return f"{thing} was not found on the Hub, or the token may not read it. Check the spelling (owner/name)."

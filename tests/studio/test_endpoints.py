@@ -95,6 +95,8 @@ MISUSES = {
         "model": "m",
         "key": "",
     },
+    "/import_adapter": {"upload": None, "source": "../runs", "base": "", "token": ""},
+    "/remove_adapter": {"name": "../runs"},
     "/answers_push": {"evaluation_id": "no-such-evaluation", "repo": "a/b", "token": ""},
     "/answers_delete": {"evaluation_id": "no-such-evaluation", "typed": "no-such-evaluation"},
     "/list_datasets": {},
