@@ -1,17 +1,19 @@
 """Push of a run's exports, and of its settings and curves, to the Hub: the part of the Export tab and its handlers."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import gradio as gr
 
 from components.progress_bar import build_progress_bar
+from core.access import roles
 from core.errors import StudioError
 from core.export.push import list_exports, push_export, push_run
 from core.export.scratch import remove_leftovers
 from core.runs.store import RunStore
 from core.system.jobs import Job, Jobs
 from core.system.sizes import format_size
+from studio.export_import import build_export_import
 from studio.hub_push import build_push, pushed_html, read_target
 from studio.job_progress import cancel, follow, job_outputs
 from studio.wiring import UNLIMITED, connect
@@ -25,14 +27,14 @@ _END_SECONDS = 5
 
 
 class HubActions:
-    """Event handlers of the part. They hold no widgets, so tests call them directly."""
+    """Event handlers of pushes. They hold no widgets, so tests call them directly."""
 
     def __init__(self, runs: RunStore, jobs: Jobs):
         self.runs, self.settings, self.jobs = runs, runs.settings, jobs
 
     def list_files(self, run_id: str | None, chosen: str | None = None) -> dict[str, Any]:
         """List what can be pushed of a run, and keep what is chosen or propose the newest export."""
-        if not run_id:
+        if not run_id or not roles.caller().is_owner:
             return {"what": gr.update(choices=[], value=None)}
         found = list_exports(self.settings, self.runs.run(run_id))
         choices = [(f"{path.name} ({format_size(path.stat().st_size)})", path.name) for path in found]
@@ -70,30 +72,26 @@ class HubActions:
         yield from follow(job, lambda done: {"account": pushed_html(done.result)}, _NOTHING_CHANGED)
 
 
-def build_export_hub(
-    runs: RunStore, jobs: Jobs, demo: gr.Blocks, run: gr.Dropdown, changes: list[Callable[..., Any]]
-) -> None:
-    """Build the part in the open layout, and connect it.
+def build_hub_parts(runs: RunStore, jobs: Jobs, demo: gr.Blocks, run: gr.Dropdown) -> None:
+    """Build the parts of the Export tab that speak to the Hub, in the open layout, and connect them.
 
     Args:
         runs: All runs.
         jobs: The background jobs.
         demo: The page, for its load event.
-        run: The list of runs.
-        changes: Events after which there may be other exports.
+        run: The tab's list of runs.
     """
-    do = HubActions(runs, jobs)
-    with gr.Accordion("Push to the Hub", open=False, elem_id="hub-box", elem_classes="qs-quiet"):
+    with gr.Accordion("Push to the Hub", open=False, elem_id="hub-box", elem_classes="qs-quiet") as box:
         what = gr.Dropdown(
             label="What", info="A finished export of the run, or its settings, report and curves.", elem_id="hub-what",
             filterable=False,
         )  # fmt: skip
         push = build_push(_FORM)
         bar = build_progress_bar("hub-progress")
-    job = gr.State(None)
-    listed = {"run_id": run, "chosen": what}
-    for event in (run.change, what.focus, *changes):
-        connect(event, do.list_files, listed, {"what": what}, **UNLIMITED)
+    do, job = HubActions(runs, jobs), gr.State(None)
+    # An export that was made meanwhile is listed when the user comes to the list.
+    for event in (run.change, box.expand, what.focus):
+        connect(event, do.list_files, {"run_id": run, "chosen": what}, {"what": what}, visitor=True, **UNLIMITED)
     followed = {**job_outputs(bar, job), "account": push.account}
     connect(
         push.push.click, do.push, {"run_id": run, "what": what, **push.fields}, followed, show_progress="hidden",
@@ -101,3 +99,4 @@ def build_export_hub(
     )  # fmt: skip
     connect(demo.load, do.watch, outputs=followed, **UNLIMITED)
     connect(bar.cancel.click, do.cancel, {"job": job}, **UNLIMITED)
+    build_export_import(runs.settings, jobs, demo)

@@ -1,6 +1,6 @@
 """Import of adapters that were made elsewhere, and their removal: the part of the Export tab and its handlers."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,8 @@ from components.model_form import build_field
 from components.progress_bar import build_progress_bar
 from core.chat.types import BaseIdentity
 from core.errors import StudioError, sentences
-from core.export.import_settings import ImportSettings, import_adapter
+from core.export.import_settings import ImportSettings
+from core.export.tasks import import_adapter
 from core.models import catalogue
 from core.runs.imported import AdapterStore
 from core.settings import Settings
@@ -28,7 +29,7 @@ _TITLES = {name: field.title or name for name, field in ImportSettings.model_fie
 
 
 class ImportActions:
-    """Event handlers of the part. They hold no widgets, so tests call them directly."""
+    """Event handlers of imports. They hold no widgets, so tests call them directly."""
 
     def __init__(self, settings: Settings, jobs: Jobs):
         self.settings, self.jobs, self.store = settings, jobs, AdapterStore(settings)
@@ -85,16 +86,13 @@ def _read(archive: Path | None, values: dict[str, Any]) -> ImportSettings:
         raise StudioError(sentences(error, lambda name: _TITLES.get(name, name))) from error
 
 
-def build_export_import(
-    settings: Settings, jobs: Jobs, demo: gr.Blocks, changes: list[Callable[..., Any]] | None = None
-) -> None:
+def build_export_import(settings: Settings, jobs: Jobs, demo: gr.Blocks) -> None:
     """Build the part in the open layout, and connect it.
 
     Args:
         settings: The studio's settings.
         jobs: The background jobs.
         demo: The page, for its load event.
-        changes: Further events after which there may be other adapters or models.
     """
     do = ImportActions(settings, jobs)
     with gr.Accordion("Import an adapter", open=False, elem_id="import-box", elem_classes="qs-quiet"):
@@ -108,8 +106,9 @@ def build_export_import(
             fields["base"] = build_field(_FORM, ImportSettings, "base", choices=[], min_width=200)
             for name in ("quantization", "compute_dtype"):
                 fields[name] = build_field(_FORM, ImportSettings, name, min_width=140)
-        upload = gr.File(label="Or a ZIP of an adapter's folder", file_types=[".zip"], height=90, elem_id="import-zip")
-        start = gr.Button("Import", size="sm", variant="primary", elem_id="import-start")
+        upload = gr.File(label="Or a ZIP of an adapter's folder", file_types=[".zip"], height=140, elem_id="import-zip")
+        with gr.Row():
+            start = gr.Button("Import", size="sm", variant="primary", scale=0, min_width=140, elem_id="import-start")
         bar = build_progress_bar("import-progress")
         result = gr.HTML(elem_id="import-result", padding=False)
         with gr.Row(equal_height=True):
@@ -117,8 +116,7 @@ def build_export_import(
             remove = gr.Button("Remove", size="sm", variant="stop", scale=0, min_width=100, elem_id="import-remove")
     job = gr.State(None)
     lists = {"imported": imported, "base": fields["base"]}
-    for event in (demo.load, *(changes or [])):
-        connect(event, do.list_adapters, outputs=lists, **UNLIMITED)
+    connect(demo.load, do.list_adapters, outputs=lists, **UNLIMITED)
     followed = {**job_outputs(bar, job), "result": result, **lists}
     connect(
         start.click, do.add, {"upload": upload, **fields}, followed, show_progress="hidden", api_name="import_adapter"

@@ -16,8 +16,6 @@ from core.runs import example
 from core.runs.store import Run, RunStore
 from core.system.jobs import Jobs
 from core.system.sizes import format_size
-from studio.export_hub import build_export_hub
-from studio.export_import import build_export_import
 from studio.export_job import ExportJobs, build_settings
 from studio.handlers import event_handler, info
 from studio.html import read_static, render
@@ -133,8 +131,6 @@ def build_export_tab(runs: RunStore, jobs: Jobs, demo: gr.Blocks, changes: list[
     widgets = _build_widgets()
     _connect_adapters(ExportActions(runs), widgets, [demo.load, *changes])
     _connect_forms(ExportJobs(runs, jobs), widgets, demo)
-    build_export_hub(runs, jobs, demo, widgets.run, [widgets.result.change])
-    build_export_import(runs.settings, jobs, demo)
     return widgets.run
 
 

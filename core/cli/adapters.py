@@ -7,7 +7,8 @@ from pydantic_settings import CliApp, CliPositionalArg, CliSubCommand
 
 from core.chat.types import BaseIdentity
 from core.cli.reading import print_progress, printable
-from core.export.import_settings import ImportSettings, import_adapter
+from core.export.import_settings import ImportSettings
+from core.export.tasks import import_adapter
 from core.runs.config.model import ComputeDType, Quantization
 from core.runs.imported import AdapterStore, ImportedAdapter
 from core.settings import Settings

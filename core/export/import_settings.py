@@ -1,13 +1,9 @@
-"""Settings of an import of an adapter, and the import as the page starts it; what it needs is imported when it runs."""
-
-from pathlib import Path
+"""Settings of an import of an adapter; the form, the command line and the documents are derived from them."""
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from core.runs.config import QLoRAConfig
 from core.runs.config.model import ComputeDType, Quantization
-from core.settings import Settings
-from core.system.jobs import Progress, ignore_progress
 
 _RUN = QLoRAConfig.model_fields
 
@@ -33,12 +29,3 @@ class ImportSettings(BaseModel):
     token: SecretStr | None = Field(
         None, title="Token", description="With read access; empty: that of this machine. Used once, never saved."
     )
-
-
-def import_adapter(
-    settings: Settings, options: ImportSettings, archive: Path | None = None, progress: Progress = ignore_progress
-) -> str:
-    """Import an adapter; see `core.export.import_adapter.import_adapter`."""
-    from core.export import import_adapter as job
-
-    return job.import_adapter(settings, options, archive, progress)

@@ -53,6 +53,8 @@ def test_finished_exports_and_the_run_are_offered(do, settings):
     assert [value for _, value in offered["choices"]] == [written.path.name, "run"]
     assert offered["value"] == written.path.name
     assert do.list_files(None)["what"]["choices"] == []
+    with roles.acting(Caller(Role.VISITOR, "x")):
+        assert do.list_files(do.run.id)["what"]["choices"] == []
 
 
 def test_push_shows_the_repository_and_the_account_and_the_token_is_nowhere(do, settings, hub, capfd, tmp_path):
