@@ -47,6 +47,8 @@ def from_zip(archive: Path, scratch: Path, folder: Path) -> Fetched:
     Raises:
         StudioError: It is no ZIP, is too large, or has no adapter that can be read.
     """
+    if not archive.is_file():
+        raise StudioError(f"There is no file {str(archive)!r}. Name a ZIP of an adapter's folder, or a Hub id.")
     content = scratch / "content"
     content.mkdir()
     paths = unpack(archive, content, min(MAX_BYTES, shutil.disk_usage(scratch).free))

@@ -28,5 +28,9 @@ def test_adapter_is_imported_listed_asked_and_removed(ok, run_command, archive):
     assert "[tuned: 3 tokens" in answers
     ok("adapters", "remove", "lora")
     assert ok("adapters", "list") == ""
+    code, _, err = run_command("adapters", "add", "missing.zip")
+    assert (code, err.strip()) == (
+        2, "There is no file 'missing.zip'. Name a ZIP of an adapter's folder, or a Hub id.",
+    )  # fmt: skip
     code, _, err = run_command("adapters", "remove", "lora")
     assert (code, err.strip()) == (2, "There is no imported adapter 'lora'. There are: none yet.")
