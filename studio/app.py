@@ -21,7 +21,6 @@ from studio.chat_tab import ChatTab, build_chat_tab
 from studio.data.page_state import open_source_row
 from studio.data_tab import DataTab, build_data_tab
 from studio.evaluate_tab import EvaluateTab, build_evaluate_tab
-from studio.export_hub import build_hub_parts
 from studio.export_tab import build_export_tab
 from studio.header import build_head, connect_header
 from studio.html import read_static
@@ -58,7 +57,6 @@ def build(settings: Settings) -> AuthorizedBlocks:
                 evaluate = build_evaluate_tab(evaluations, jobs, demo, changes, data.dataset, tabs)
             with gr.Tab("Export", id="export") as export_tab:
                 exported = build_export_tab(runs, jobs, demo, [train.runs_fingerprint.change, export_tab.select])
-                build_hub_parts(runs, jobs, demo, exported)
             with gr.Tab("Owner", id="owner", visible=demo.access.way is not Way.SPACE) as owner_tab:
                 owner = build_owner_tab(settings, engine.visitor_quota.quotas, engine.visitor_quota.tokens)
         build_api(runs)

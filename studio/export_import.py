@@ -45,7 +45,9 @@ class ImportActions:
         archive = Path(upload) if upload else None
         options = _read(archive, values)
         name = archive.name if archive else options.source
-        job = self.jobs.start("import-adapter", f"Importing {name}", import_adapter, self.settings, options, archive)
+        job = self.jobs.start(
+            f"import-adapter/{name}", f"Importing {name}", import_adapter, self.settings, options, archive
+        )
         yield {"result": ""}
         yield from follow(job, self._show)
 

@@ -16,6 +16,7 @@ from core.runs import example
 from core.runs.store import Run, RunStore
 from core.system.jobs import Jobs
 from core.system.sizes import format_size
+from studio.export_hub import build_hub_parts
 from studio.export_job import ExportJobs, build_settings
 from studio.handlers import event_handler, info
 from studio.html import read_static, render
@@ -131,6 +132,7 @@ def build_export_tab(runs: RunStore, jobs: Jobs, demo: gr.Blocks, changes: list[
     widgets = _build_widgets()
     _connect_adapters(ExportActions(runs), widgets, [demo.load, *changes])
     _connect_forms(ExportJobs(runs, jobs), widgets, demo)
+    build_hub_parts(runs, jobs, demo, widgets.run)
     return widgets.run
 
 

@@ -37,17 +37,14 @@ class PushWidgets:
     account: gr.HTML
 
 
-def build_push(form: str, label: str = "Push to Hub", described: str = "") -> PushWidgets:
+def build_push(form: str) -> PushWidgets:
     """Build the widgets in the open layout, and connect the button that shows the account.
 
     Args:
         form: Name of the form, unique on the page.
-        label: Text of the button that pushes.
-        described: The repository's description, where it differs from that of other pushes.
     """
-    about = {"info": described} if described else {}
     with gr.Row(elem_classes="qs-even"):
-        repo = build_field(form, PushTarget, "repo", placeholder="you/name", min_width=200, **about)
+        repo = build_field(form, PushTarget, "repo", placeholder="you/name", min_width=200)
         branch = build_field(form, PushTarget, "branch", placeholder="main", min_width=140)
         token = build_field(form, PushTarget, "token", type="password", min_width=200)
     with gr.Row(elem_classes="qs-even"):
@@ -55,7 +52,7 @@ def build_push(form: str, label: str = "Push to Hub", described: str = "") -> Pu
         pull_request = build_field(form, PushTarget, "pull_request", min_width=160)
     with gr.Row():
         check = gr.Button("Show account", size="sm", scale=0, min_width=140, elem_id=f"{form}-account")
-        push = gr.Button(label, size="sm", scale=0, min_width=140, elem_id=f"{form}-start", variant="primary")
+        push = gr.Button("Push to Hub", size="sm", scale=0, min_width=140, elem_id=f"{form}-start", variant="primary")
     account = gr.HTML(elem_id=f"{form}-result", padding=False)
     connect(check.click, show_account, {"token": token}, {"account": account}, **UNLIMITED)
     fields = {"repo": repo, "branch": branch, "private": private, "pull_request": pull_request, "token": token}

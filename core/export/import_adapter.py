@@ -43,7 +43,7 @@ def import_adapter(
         StudioError: There is no such adapter or base model, or it cannot be served.
     """
     store = AdapterStore(settings)
-    with store.lock():
+    with store.exclusive():
         store.remove_leftovers()
         scratch = Path(tempfile.mkdtemp(prefix=".import-", dir=store.root))
         try:

@@ -117,5 +117,5 @@ def find_account(token: str | None = None, source: str | None = None) -> Account
     from huggingface_hub import HfApi
 
     found, known_source = find_token(token)
-    with client.explained("account", "of this token", client.WRITE_TOKEN_ADVICE):
+    with client.explained("address", "/api/whoami-v2", client.WRITE_TOKEN_ADVICE):
         return Account.from_answer(HfApi(token=found).whoami(), source or known_source)

@@ -10,8 +10,11 @@ be resumed. `core.export.import_adapter` writes the folder.
 """
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from filelock import Timeout
 from pydantic import BaseModel, ValidationError
 
 from core.access import roles
@@ -103,8 +106,21 @@ class AdapterStore(WorkStore[ImportedAdapter]):
         Raises:
             StudioError: There is none of that name, or a file cannot be deleted.
         """
-        with self.lock():
+        with self.exclusive():
             self.remove(self.find(name))
+
+    @contextmanager
+    def exclusive(self) -> Iterator[None]:
+        """Keep other imports and deletions away within the with statement.
+
+        Raises:
+            StudioError: Another one is going on.
+        """
+        try:
+            with self.lock().acquire(timeout=0):
+                yield
+        except Timeout as error:
+            raise StudioError("Another adapter is being imported. Wait for it to end, or cancel it.") from error
 
     def remove_leftovers(self) -> None:
         """Remove what killed imports and deletions have left; the caller holds the lock."""

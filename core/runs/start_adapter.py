@@ -22,7 +22,7 @@ _SAME = {
     "lora_bias": "bias",
 }  # fmt: skip
 _DEFAULTS: dict[str, Any] = {"r": 8, "lora_alpha": 8, "use_rslora": False, "use_dora": False, "bias": "none"}
-# What no setting of a run says.
+# Settings of single modules, which a run does not have.
 _PER_MODULE = ("rank_pattern", "alpha_pattern", "trainable_token_indices", "target_parameters", "layer_replication")
 
 

@@ -16,7 +16,7 @@ from studio.export_hub import HubActions
 from studio.hub_push import read_target, show_account
 from tests.helpers.exports import write_tiny_run
 from tests.helpers.hub_endpoint import TOKEN, use_hub
-from tests.helpers.loopback_hub import LoopbackHub
+from tests.helpers.loopback_hub import Gate, LoopbackHub
 
 OAUTH = "hf_oauth_" + "o" * 40
 
@@ -75,6 +75,20 @@ def test_push_shows_the_repository_and_the_account_and_the_token_is_nowhere(do, 
         assert not path.is_file() or TOKEN.encode() not in path.read_bytes(), path
     assert all(TOKEN.encode() not in data for repo in hub.repos.values() for data in repo.files.values())
     assert secret_masking.masked(f"x {TOKEN} y") == f"x {secret_masking.MASK} y"
+
+
+def test_cancelled_push_leaves_nothing_and_the_next_one_succeeds(do, settings, hub):
+    name = write_adapter(settings, do.run).path.name
+    gate = hub.upload_gate = Gate(10)
+    first = do.push(do.run.id, name, **values())
+    job = next(updates["job"] for updates in first if updates.get("job"))
+    assert gate.reached.wait(30)
+    do.cancel(job)
+    gate.opened.set()
+    assert do.jobs.find(job).status == "cancelled"
+    assert [path.name for path in settings.exports_dir.iterdir()] == [name]
+    assert list(hub.repos["model", "me/model"].files) == [".gitattributes"]
+    assert "which is private" in list(do.push(do.run.id, name, **values()))[-1]["account"]
 
 
 def test_given_token_of_any_form_is_masked(hub):

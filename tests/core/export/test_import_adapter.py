@@ -128,6 +128,15 @@ def test_imported_adapter_is_a_lane_of_chat_and_evaluate_for_the_owner(home, pla
         AdapterStore(home).delete(name)
 
 
+def test_second_import_at_the_same_time_is_refused(home, plain, tmp_path):
+    path = pack(plain, tmp_path / "x.zip")
+    (home.adapters_dir / ".import-killed").mkdir()
+    with AdapterStore(home).lock(), pytest.raises(StudioError, match="Another adapter is being imported"):
+        add(home, path)
+    add(home, path)
+    assert not (home.adapters_dir / ".import-killed").exists()
+
+
 @pytest.fixture
 def hub(tmp_path, monkeypatch):
     with LoopbackHub(tmp_path / "hub") as made:
