@@ -24,6 +24,7 @@ from core.cli.export import Export
 from core.cli.models import Models
 from core.cli.publish_check import PublishCheckCommand
 from core.cli.runs import Runs, Train
+from core.cli.serve import Serve
 from core.cli.verify import Verify
 from core.errors import StudioError, sentences
 from core.system.fast_imports import disable_compiler
@@ -50,6 +51,7 @@ class StudioCommand(BaseSettings):
     chat: CliSubCommand[Chat] = Field(description=Chat.__doc__)
     evaluate: CliSubCommand[Evaluate] = Field(description=Evaluate.__doc__)
     export: CliSubCommand[Export] = Field(description=Export.__doc__)
+    serve: CliSubCommand[Serve] = Field(description=Serve.__doc__)
     runs: CliSubCommand[Runs] = Field(description=Runs.__doc__)
     verify: CliSubCommand[Verify] = Field(description=Verify.__doc__)
     publish_check: CliSubCommand[PublishCheckCommand] = Field(description=PublishCheckCommand.__doc__)

@@ -110,7 +110,7 @@ class ReferenceLosses:
     def _compute_window(
         self, window: Iterable[tuple[int, int]], may_continue: Callable[[], bool]
     ) -> Iterator[list[Line]]:
-        from core.evaluate.forward import TargetText, token_losses
+        from core.chat.forward import TargetText, token_losses
 
         keys, texts, cut, failures = [], [], [], []
         for index, pairs in itertools.groupby(window, key=lambda pair: pair[0]):

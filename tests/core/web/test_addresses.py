@@ -2,7 +2,7 @@
 
 import pytest
 
-from studio.addresses import group_of, is_private, is_private_address, normal_address
+from core.web.addresses import group_of, is_private, is_private_address, normal_address
 
 # Text, its one spelling, whether it is private, and its group.
 ADDRESSES = [

@@ -14,7 +14,7 @@ from typing import Any
 
 from uvicorn import Server
 
-from studio.sign_in import network_of
+from core.web.sign_in import network_of
 
 # Seconds in which the headers of a request must have arrived.
 HEADER_SECONDS = 20.0
@@ -76,7 +76,7 @@ def close_slow_connections(server: Server) -> None:
     """Start the task in the loop of a server that has started, and let the process have more descriptors.
 
     Args:
-        server: Gradio's server.
+        server: uvicorn's server.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, _DESCRIPTORS)

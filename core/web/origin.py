@@ -8,7 +8,7 @@ from starlette.requests import Request
 
 from core.access.roles import Way
 from core.settings import Settings
-from studio.addresses import is_private_address
+from core.web.addresses import is_private_address
 
 # A name with an optional port. Other characters in `Host` are parsed differently by different programs, so that a
 # check here would say nothing about what Gradio reads.

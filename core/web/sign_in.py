@@ -16,8 +16,8 @@ from dataclasses import dataclass
 
 from starlette.datastructures import Headers
 
-from studio.addresses import group_of, is_private, is_private_address, normal_address
-from studio.origin import RefusalError
+from core.web.addresses import group_of, is_private, is_private_address, normal_address
+from core.web.origin import RefusalError
 
 FREE_FAILURES = 5
 MAX_WAIT_SECONDS = 300.0

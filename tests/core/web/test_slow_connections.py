@@ -10,10 +10,10 @@ from types import SimpleNamespace
 import pytest
 import uvicorn
 
-from studio import request_limits, slow_connections
-from studio.origin import RefusalError
-from studio.request_limits import limit_time
-from studio.slow_connections import HEADER_SECONDS, MAX_WAITING, READ_SECONDS, SlowConnections, close_slow_connections
+from core.web import request_limits, slow_connections
+from core.web.origin import RefusalError
+from core.web.request_limits import limit_time
+from core.web.slow_connections import HEADER_SECONDS, MAX_WAITING, READ_SECONDS, SlowConnections, close_slow_connections
 
 
 @dataclass(eq=False)

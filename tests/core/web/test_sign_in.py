@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from studio.origin import RefusalError
-from studio.sign_in import (
+from core.web.origin import RefusalError
+from core.web.sign_in import (
     FORGET_SECONDS,
     FREE_FAILURES,
     MAX_ADDRESSES,
@@ -161,7 +161,7 @@ def sleeps(monkeypatch):
     async def sleep(seconds):
         slept.append(seconds)
 
-    monkeypatch.setattr("studio.sign_in.asyncio.sleep", sleep)
+    monkeypatch.setattr("core.web.sign_in.asyncio.sleep", sleep)
     return slept
 
 

@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from studio import request_limits
-from studio.origin import RefusalError
-from studio.request_limits import MAX_AT_ONCE, MAX_BODY_BYTES, MAX_WAITING, RequestLimits, read_body
+from core.web import request_limits
+from core.web.origin import RefusalError
+from core.web.request_limits import MAX_AT_ONCE, MAX_BODY_BYTES, MAX_WAITING, RequestLimits, read_body
 
 
 def test_a_few_requests_of_one_caller_are_worked_on_at_once_and_those_of_others_too():

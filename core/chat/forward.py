@@ -1,5 +1,7 @@
 """Loss of given tokens under a base and its adapters, by batched forward passes without generation.
 
+Evaluations need the losses alone; the API server also asks for the most likely tokens at each place.
+
 Texts are padded on the left, as in `core.chat.decoder`, whose probe has compared such batches with transformers'
 generate. All targets therefore stand at the end of a batch, and the texts before them need no logits:
 
@@ -54,6 +56,22 @@ class TargetText:
         return next((at for at, label in enumerate(self.labels) if at and label != IGNORE_INDEX), len(self.labels))
 
 
+@dataclass(frozen=True)
+class TokenScores:
+    """Losses of the targets of one text, with the most likely tokens at their places.
+
+    Attributes:
+        losses: Losses in nats, (targets,), float64.
+        top_ids: The most likely tokens, most likely first, (targets, top), int64.
+        top_losses: Their losses in nats, (targets, top), float64. A target that is the most likely token has the same
+            loss here as in `losses`.
+    """
+
+    losses: np.ndarray
+    top_ids: np.ndarray
+    top_losses: np.ndarray
+
+
 def token_losses(lanes: "Lanes", texts: Sequence[TargetText]) -> Iterator[list[tuple[int, np.ndarray]]]:
     """Yield, batch by batch, the index of each text and the losses of its targets in nats, (targets,), float64.
 
@@ -61,10 +79,22 @@ def token_losses(lanes: "Lanes", texts: Sequence[TargetText]) -> Iterator[list[t
         lanes: The loaded base with its adapters.
         texts: The texts, each with at least one target.
     """
+    for batch in token_scores(lanes, texts):
+        yield [(index, scores.losses) for index, scores in batch]
+
+
+def token_scores(lanes: "Lanes", texts: Sequence[TargetText], top: int = 0) -> Iterator[list[tuple[int, TokenScores]]]:
+    """Yield, batch by batch, the index of each text and the scores of its targets.
+
+    Args:
+        lanes: The loaded base with its adapters.
+        texts: The texts, each with at least one target.
+        top: Number of the most likely tokens that are wanted at each place.
+    """
     batched: list[int] = []
     for index, text in enumerate(texts):
         if lanes.needs_own_pass(text.adapter, len(text.ids)):
-            yield [(index, _losses_alone(lanes, text))]
+            yield [(index, _scores_alone(lanes, text, top))]
         else:
             batched.append(index)
     # Texts of similar length together, so that little is padded; within a length, those of one adapter side by side.
@@ -75,12 +105,12 @@ def token_losses(lanes: "Lanes", texts: Sequence[TargetText]) -> Iterator[list[t
         # Sorted, so that the rows of an adapter are one slice of the batch.
         now = sorted(batched[:rows], key=lambda index: texts[index].adapter or "")
         batched = batched[rows:]
-        yield list(zip(now, _losses_of_batch(lanes, [texts[index] for index in now]), strict=True))
+        yield list(zip(now, _scores_of_batch(lanes, [texts[index] for index in now], top), strict=True))
 
 
 @torch.inference_mode()
-def _losses_of_batch(lanes: "Lanes", texts: list[TargetText]) -> list[np.ndarray]:
-    """Return the losses of the targets of each text, computed as one batch."""
+def _scores_of_batch(lanes: "Lanes", texts: list[TargetText], top: int) -> list[TokenScores]:
+    """Return the scores of the targets of each text, computed as one batch."""
     device = lanes.model.device
     longest = max(len(text.ids) for text in texts)
     # Padding is masked, so any id does.
@@ -93,7 +123,7 @@ def _losses_of_batch(lanes: "Lanes", texts: list[TargetText]) -> list[np.ndarray
     limit = CHUNK_LOGITS.get(device.type, CHUNK_LOGITS["cpu"])
     chunk = max(1, min(_MAX_CHUNK_TOKENS, limit // (vocabulary * len(texts))))
     positions = (mask.cumsum(-1) - 1).clamp(min=0)  # (B, longest)
-    losses = torch.zeros(len(texts), longest, dtype=torch.float64, device=device)  # (B, longest)
+    found = _Scores.empty(len(texts), longest, top, device)
     cache = DynamicCache()
     lanes.adapters.set_rows([text.adapter for text in texts])
     try:
@@ -110,13 +140,10 @@ def _losses_of_batch(lanes: "Lanes", texts: list[TargetText]) -> list[np.ndarray
                 logits_to_keep=kept - start if len(kept) else 1,
             )
             if len(kept):
-                losses[:, kept + 1] = _cross_entropy(out.logits, labels[:, kept + 1])
+                found.put(kept + 1, _score(out.logits, labels[:, kept + 1], top))
     finally:
         lanes.adapters.set_rows([])
-    return [
-        row[longest - len(text.ids) + text.first :].cpu()[_is_target(text)].numpy()
-        for row, text in zip(losses, texts, strict=True)
-    ]
+    return [found.of(at, longest - len(text.ids) + text.first, text) for at, text in enumerate(texts)]
 
 
 def _chunks(first: int, end: int, size: int) -> Iterator[tuple[int, int]]:
@@ -132,8 +159,8 @@ def _chunks(first: int, end: int, size: int) -> Iterator[tuple[int, int]]:
 
 
 @torch.inference_mode()
-def _losses_alone(lanes: "Lanes", text: TargetText) -> np.ndarray:
-    """Return the losses of the targets of a text that runs by itself, by the whole model or PEFT's model."""
+def _scores_alone(lanes: "Lanes", text: TargetText, top: int) -> TokenScores:
+    """Return the scores of the targets of a text that runs by itself, by the whole model or PEFT's model."""
     is_peft = text.adapter is not None and lanes.adapters.unbatched_reason(text.adapter)
     model = lanes.adapters.peft_model(text.adapter) if is_peft else lanes.model
     ids = torch.tensor([list(text.ids)], device=lanes.model.device)  # (1, length)
@@ -145,8 +172,7 @@ def _losses_alone(lanes: "Lanes", text: TargetText) -> np.ndarray:
             logits = model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False).logits
     finally:
         lanes.adapters.set_rows([])
-    losses = _cross_entropy(logits[:, text.first - 1 : -1], labels[:, text.first :])[0]  # (length - first,)
-    return losses.cpu()[_is_target(text)].numpy()
+    return _score(logits[:, text.first - 1 : -1], labels[:, text.first :], top).of(0, 0, text)
 
 
 def _is_target(text: TargetText) -> torch.Tensor:
@@ -154,17 +180,55 @@ def _is_target(text: TargetText) -> torch.Tensor:
     return torch.tensor(list(text.labels[text.first :])) != IGNORE_INDEX
 
 
-def _cross_entropy(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Return the loss of each label, (B, K), float64; 0 where there is none.
+@dataclass
+class _Scores:
+    """Scores of a batch.
+
+    Attributes:
+        losses: Loss of each label, 0 where there is none, (B, K), float64.
+        top_ids: The most likely tokens, (B, K, top), int64.
+        top_losses: Their losses, (B, K, top), float64.
+    """
+
+    losses: torch.Tensor
+    top_ids: torch.Tensor
+    top_losses: torch.Tensor
+
+    @classmethod
+    def empty(cls, rows: int, length: int, top: int, device: torch.device) -> "_Scores":
+        """Return scores that are all 0, (rows, length)."""
+        losses = torch.zeros(rows, length, dtype=torch.float64, device=device)  # (B, length)
+        top_losses = losses.new_zeros(rows, length, top)  # (B, length, top)
+        return cls(losses, top_losses.long(), top_losses)
+
+    def put(self, columns: torch.Tensor, part: "_Scores") -> None:
+        """Write the scores of some columns."""
+        self.losses[:, columns] = part.losses
+        self.top_ids[:, columns], self.top_losses[:, columns] = part.top_ids, part.top_losses
+
+    def of(self, row: int, first: int, text: TargetText) -> TokenScores:
+        """Return the scores of the targets of a text, whose first target is in column `first` of a row."""
+        wanted = _is_target(text)
+        parts = (self.losses, self.top_ids, self.top_losses)
+        return TokenScores(*(part[row, first:].cpu()[wanted].numpy() for part in parts))
+
+
+def _score(logits: torch.Tensor, labels: torch.Tensor, top: int) -> _Scores:
+    """Return the scores of labels.
 
     Args:
         logits: (B, K, vocabulary).
         labels: (B, K).
+        top: Number of the most likely tokens.
     """
+    losses, found = [], []
     # One row at a time: its logits are copied to float32.
-    rows = zip(logits, labels, strict=True)
-    losses = [F.cross_entropy(row.float(), own, ignore_index=IGNORE_INDEX, reduction="none") for row, own in rows]
-    return torch.stack(losses).double()
+    for row, own in zip(logits, labels, strict=True):
+        logprobs = F.log_softmax(row.float(), dim=-1)  # (K, vocabulary)
+        losses.append(F.nll_loss(logprobs, own, ignore_index=IGNORE_INDEX, reduction="none"))
+        found.append(logprobs.topk(top, dim=-1))
+    ids, values = torch.stack([one.indices for one in found]), torch.stack([one.values for one in found])
+    return _Scores(torch.stack(losses).double(), ids, -values.double())
 
 
 def _pad_left(rows: Sequence[Sequence[int]], length: int, value: int, device: torch.device) -> torch.Tensor:

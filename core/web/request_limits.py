@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
-from studio.origin import RefusalError
+from core.web.origin import RefusalError
 
 MAX_AT_ONCE = 4
 MAX_WAITING = 50
