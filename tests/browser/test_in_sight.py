@@ -1,4 +1,4 @@
-"""Scripts that bring into sight what a press has made, and labels that are wrapped: on an empty page, without a server."""
+"""Scripts that bring into sight what a press has made, and wrapped labels: on an empty page, without a server."""
 
 from urllib.parse import quote
 
