@@ -1,4 +1,4 @@
-"""Scripts that bring into sight what a press has made, on an empty page: no server is needed."""
+"""Scripts that bring into sight what a press has made, and wrapped labels: on an empty page, without a server."""
 
 from urllib.parse import quote
 
@@ -6,6 +6,7 @@ import pytest
 
 from components.html import read_static as read_component
 from studio.html import read_static
+from studio.train.controls import TRAIN_FURTHER
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -69,3 +70,12 @@ def test_progress_bar_of_a_page_that_was_only_loaded_stays_where_it_is(page):
 def test_verdict_follows_where_the_progress_was_in_sight(page, above, is_moved):
     assert (scroll_by(page, above, read_static("show_verdict.js")) > 0) is is_moved
     assert (page.evaluate(TOP, ".ex-verdict") < HEIGHT) is (above < HEIGHT)
+
+
+@pytest.mark.parametrize("name", ["resume-with-form", "with-previous", "runs-all"])
+def test_label_of_a_checkbox_is_wrapped_on_a_phone(page, name):
+    label = f'<label style="display: flex"><input type="checkbox"><span>{TRAIN_FURTHER}</span></label>'
+    box = f'<div class="row" style="display: flex; flex-wrap: wrap; width: 200px"><div id="{name}">{label}</div></div>'
+    page.set_content(f"<style>{read_static('train.css')}</style>{box}")
+    assert page.locator("span").bounding_box()["width"] < 200
+    assert page.locator("span").bounding_box()["height"] > 30
