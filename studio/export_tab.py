@@ -21,6 +21,7 @@ from core.settings import Settings
 from core.system.jobs import Jobs
 from core.system.sizes import format_size
 from studio.export_checks import build_export_checks
+from studio.export_hub import build_hub_parts
 from studio.export_job import ExportJobs, build_settings
 from studio.handlers import event_handler, info
 from studio.html import read_static, render
@@ -143,6 +144,7 @@ def build_export_tab(runs: RunStore, jobs: Jobs, demo: gr.Blocks, changes: list[
     loaded = _connect_adapters(ExportActions(runs), widgets, proposed, [demo.load, *changes])
     _connect_forms(ExportJobs(runs, jobs), widgets, proposed, loaded.then)
     build_export_checks(runs, jobs, demo, widgets.run, widgets.adapter, widgets.form)
+    build_hub_parts(runs, jobs, demo, widgets.run)
     return widgets.run
 
 
