@@ -82,7 +82,8 @@ def test_label_of_a_checkbox_is_wrapped_on_a_phone(page, name):
 
 
 TOAST = """<div class="gradio-container"><div class="main">
-<div class="toast-wrap" style="position: fixed; left: 0; right: 0; height: 100px"><div class="toast-body info" data-testid="toast-body"><p>Saved</p>
+<div class="toast-wrap" style="position: fixed; left: 0; right: 0; height: 100px">
+<div class="toast-body info" data-testid="toast-body"><p>Saved</p>
 <button data-testid="toast-close" onclick="this.closest('.toast-body').remove()">x</button></div></div></div></div>"""
 # As Gradio begins the timer of a group of toasts.
 BEGIN = "() => setTimeout(() => { [].forEach(t=>{t.onclose?.()}) }, 9000)"
