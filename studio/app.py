@@ -103,6 +103,7 @@ def _connect_journey(
     """Let the bar and the next steps of a run open the tabs with what they name."""
     chosen = {
         **lists,
+        "bar": bar,
         "dataset": data.dataset,
         "tools": data.tools,
         "subset": train.subset,

@@ -1,6 +1,6 @@
 """Checks of the Export tab: the model card, the verification of a run, and the check before publishing."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import gradio as gr
@@ -46,19 +46,19 @@ class ExportChecks:
     def verify(self, run_id: str | None) -> Iterator[dict[str, Any]]:
         """Compare a run with its receipt, repeat some of its steps, and show both."""
         run = self.runs.run(run_id or "")
-        title = f"Verifying {run.title}"
-        yield from self._follow(self.jobs.start(f"{_KINDS[0]}/{run.id}", title, verify, self.settings, run.id))
+        job = self._start(f"{_KINDS[0]}/{run.id}", f"Verifying {run.title}", verify, run.id)
+        yield from self._follow(job)
 
     def check(self, run_id: str | None, adapter: str | None) -> Iterator[dict[str, Any]]:
         """Search the rows of a run, measure verbatim extraction, and show what was found."""
         run, name = self.runs.run(run_id or ""), adapter or "final"
         adapter_folder(run, name)
         kind, title = f"{_KINDS[1]}/{run.id}-{name}", f"Checking {run.title}, {name}"
-        yield from self._follow(self.jobs.start(kind, title, check_publish, self.settings, run.id, name))
+        yield from self._follow(self._start(kind, title, check_publish, run.id, name))
 
     def watch(self) -> Iterator[dict[str, Any]]:
         """Show a check that runs, on a page that was opened or loaded again meanwhile."""
-        if job := next((job for kind in _KINDS if (job := self.jobs.running(kind))), None):
+        if job := self._running():
             yield from self._follow(job)
 
     def clear(self) -> dict[str, Any]:
@@ -68,6 +68,16 @@ class ExportChecks:
     def cancel(self, job: int | None) -> None:
         """Cancel a check."""
         cancel(self.jobs, job)
+
+    def _running(self) -> Job | None:
+        return next((job for kind in _KINDS if (job := self.jobs.running(kind))), None)
+
+    def _start(self, kind: str, title: str, work: Callable[..., Any], *arguments: str) -> Job:
+        """Start a job, unless another one runs: both would share the bar, and the memory."""
+        other = self._running()
+        if other and other.kind != kind:
+            raise StudioError(f"{other.title} is under way. Wait for it to end, or cancel it.")
+        return self.jobs.start(kind, title, work, self.settings, *arguments)
 
     def _follow(self, job: Job) -> Iterator[dict[str, Any]]:
         yield {"checked": ""}

@@ -22,11 +22,11 @@ class PublishCheckCommand(BaseModel):
         """Print the findings with their rows, the extraction and the verdict."""
         found = check_publish(Settings().prepare(), self.run, self.adapter, self.rows, print_progress)
         for one in found.findings.listed:
-            print(printable(f"row {one.row}, {one.split}, turn {one.turn}: {one.what} {one.shown}"))
+            print(printable(f"row {one.row}, {one.split}, turn {one.turn + 1}: {one.what} {one.shown}"))
         if (more := sum(found.findings.counts.values()) - len(found.findings.listed)) > 0:
             print(f"… and {more:,} more")
         if found.extraction and (rows := found.extraction.more_than_base):
-            print(f"Repeated by the model and not by its base: rows {', '.join(map(str, rows))}")
+            print(f"Training rows that it repeats and its base does not, by number: {', '.join(map(str, rows))}")
         for sentence in found.describe():
             print(printable(sentence))
         print(found.verdict)

@@ -1,14 +1,14 @@
 """Files of one model in several GGUF types: their sizes, how close each is to the model as trained, and the choice.
 
-The smallest file is marked whose loss on the compared rows cannot be told from that of the model as trained. The rule,
-which the page states: the interval of the difference of the losses (95 %, paired over rows) contains 0, and the mean KL
-divergence is below the bound for "close".
+The smallest file is marked that the compared rows hardly tell from the model as trained. By the rule, which the page
+states, the interval of its loss difference (95 %, paired over rows) contains 0 and its KL divergence is close. Or it is
+called the same by its KL divergence and next tokens, where the interval may be so small that it excludes 0.
 """
 
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
-from core.export.result import CLOSE_KL, ExportedType
+from core.export.result import CLOSE_KL, SAME_KL, SAME_SHARE, ExportedType
 from core.system.markdown import table
 from core.system.sizes import format_size
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 RULE = (
-    f"the interval of its loss difference (95 %, paired over rows) contains 0, and its mean KL divergence is below "
-    f"{CLOSE_KL:g}"
+    f"the interval of its loss difference (95 %, paired over rows) contains 0 and its mean KL divergence is below "
+    f"{CLOSE_KL:g}, or that divergence is below {SAME_KL:g} with at least {SAME_SHARE:.0%} equal next tokens"
 )
 HEAD = ["type", "size", "same next token", "KL, mean", "KL, 99th percentile", "loss difference (95 %)"]
 _COLOR, _MARKED_COLOR = "#0f9488", "#d97706"
@@ -34,14 +34,12 @@ def describe_choice(types: list[ExportedType]) -> str:
     compared = [one for one in types if one.fidelity]
     if not compared:
         return "The files were not compared, so none is marked."
+    if smallest := find_smallest(types):
+        name = smallest.quantization
+        return f"{name} is the smallest file that these rows hardly tell from the model as trained: {RULE}."
     if all(one.fidelity.difference is None for one in compared if one.fidelity):
         return "No file is marked: 20 compared rows are needed for an interval of the loss. Set Compared rows to 32."
-    if smallest := find_smallest(types):
-        return (
-            f"{smallest.quantization} is the smallest file whose loss cannot be told from that of the model as trained "
-            f"on these rows: {RULE}."
-        )
-    return f"No file is marked. The smallest one is of which {RULE}; each can be told from the model as trained."
+    return f"No file is marked, because these rows tell each from the model as trained. One is marked if {RULE}."
 
 
 def row(one: ExportedType) -> list[str]:

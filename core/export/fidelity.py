@@ -31,7 +31,7 @@ _FILLED = 0.2
 
 
 class Comparison:
-    """What the model as trained says about held-out rows, and the comparison of exported models with it.
+    """Distributions of the model as trained on held-out rows, and the comparison of exported models with them.
 
     Its distributions are computed once and kept in a file: of a vocabulary of 32,000 tokens, 1,000 answer tokens take
     128 MB.

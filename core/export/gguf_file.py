@@ -73,17 +73,7 @@ def write_gguf(
     import gguf
 
     config = merged.source.config
-    family = find_family(config)
-    writer, tokenizer = gguf.GGUFWriter(path, family.architecture), load_tokenizer(merged.source.model)
-    if strips_as_phi(tokenizer):
-        # llama.cpp knows by the name that spaces after special tokens belong to them.
-        name = f"{name} (Phi-3)"
-    write_settings(writer, config, name)
-    writer.add_file_type(gguf.LlamaFileType[_file_type(kind)])
-    writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
-    for key, value in (metadata or {}).items():
-        writer.add_string(key, value) if isinstance(value, str) else writer.add_uint32(key, value)
-    write_vocabulary(writer, tokenizer, config.vocab_size, template)
+    writer = _open_writer(merged, kind, path, name, template, metadata or {})
     extra = extra_tensors(config)
     planned = [*(_PlannedTensor("", one, gguf.GGMLQuantizationType.F32) for one in extra), *_plan(merged, kind)]
     for tensor in planned:
@@ -96,6 +86,25 @@ def write_gguf(
         writer.write_tensor_data(_encode(to_gguf(values, tensor.source, config), tensor))
         progress(number / len(planned), f"Writing tensor {number:,} of {len(planned):,}")
     writer.close()
+
+
+def _open_writer(
+    merged: MergedModel, kind: FileType, path: Path, name: str, template: str | None, metadata: dict[str, str | int]
+) -> "gguf.GGUFWriter":  # fmt: skip
+    """Return a writer of the file with all fields but the tensors."""
+    import gguf
+
+    config = merged.source.config
+    writer = gguf.GGUFWriter(path, find_family(config).architecture)
+    tokenizer = load_tokenizer(merged.source.model)
+    # llama.cpp knows by the name that spaces after special tokens belong to them.
+    write_settings(writer, config, f"{name} (Phi-3)" if strips_as_phi(tokenizer) else name)
+    writer.add_file_type(gguf.LlamaFileType[_file_type(kind)])
+    writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
+    for key, value in metadata.items():
+        writer.add_string(key, value) if isinstance(value, str) else writer.add_uint32(key, value)
+    write_vocabulary(writer, tokenizer, config.vocab_size, template)
+    return writer
 
 
 def name_map(config: Any) -> "gguf.TensorNameMap":

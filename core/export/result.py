@@ -9,7 +9,7 @@ from core.export.config import Form, GGUFType
 from core.system.counting import counted
 
 # Below both, the verdict is that the answers are the same for all purposes.
-_SAME_KL, _SAME_SHARE = 0.001, 0.99
+SAME_KL, SAME_SHARE = 0.001, 0.99
 CLOSE_KL = 0.02
 Grade = Literal["same", "close", "different"]
 _VERDICTS: dict[Grade, str] = {
@@ -46,14 +46,15 @@ class Fidelity(BaseModel):
     @property
     def grade(self) -> Grade:
         """Return how close the exported model is."""
-        if self.mean_kl < _SAME_KL and self.same_choice >= _SAME_SHARE:
+        if self.mean_kl < SAME_KL and self.same_choice >= SAME_SHARE:
             return "same"
         return "close" if self.mean_kl < CLOSE_KL else "different"
 
     @property
     def is_alike(self) -> bool:
-        """Return whether the losses do not tell it from the model as trained, and it is close; see `curve`."""
-        return self.mean_kl < CLOSE_KL and self.difference is not None and self.difference[0] <= 0 <= self.difference[1]
+        """Return whether the rows hardly tell it from the model as trained, by the rule of `core.export.curve`."""
+        is_unclear = self.difference is not None and self.difference[0] <= 0 <= self.difference[1]
+        return self.grade == "same" or (is_unclear and self.mean_kl < CLOSE_KL)
 
     @property
     def verdict(self) -> str:

@@ -1,5 +1,6 @@
 """Comparison of a run's receipt with what is on disk now, and the verdict of a verification."""
 
+import re
 from typing import Literal
 
 from pydantic import BaseModel
@@ -18,6 +19,8 @@ Outcome = Literal["equal", "within tolerance", "different", "other", "unknown"]
 # Of a loss, relative to it, and of an adapter's weights, relative to their norm: on another processor, GPU or version
 # of a package, sums are added in another order.
 TOLERANCE = 0.005
+# Memory in the reason for a choice, which is another one at any time.
+_FREE = re.compile(r"[\d.,]+ GiB")
 
 
 class Check(BaseModel):
@@ -155,5 +158,6 @@ def _note(name: str, is_equal: bool, other: str) -> Check:
 
 def check_kernels(receipt: Receipt, chosen: list[str]) -> Check:
     """Compare the choices of a repeated preparation with those of the run."""
-    new = [choice for choice in chosen if choice not in receipt.kernels]
+    known = {_FREE.sub("", choice) for choice in receipt.kernels}
+    new = [choice for choice in chosen if _FREE.sub("", choice) not in known]
     return _note("kernels", not new, " ".join(new))

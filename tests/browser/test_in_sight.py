@@ -1,4 +1,4 @@
-"""Scripts that bring into sight what a press has made, on an empty page: no server is needed."""
+"""Scripts that bring into sight what a press has made, and wrapped labels: on an empty page, without a server."""
 
 from urllib.parse import quote
 
@@ -6,6 +6,7 @@ import pytest
 
 from components.html import read_static as read_component
 from studio.html import read_static
+from studio.train.controls import TRAIN_FURTHER
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -69,3 +70,40 @@ def test_progress_bar_of_a_page_that_was_only_loaded_stays_where_it_is(page):
 def test_verdict_follows_where_the_progress_was_in_sight(page, above, is_moved):
     assert (scroll_by(page, above, read_static("show_verdict.js")) > 0) is is_moved
     assert (page.evaluate(TOP, ".ex-verdict") < HEIGHT) is (above < HEIGHT)
+
+
+@pytest.mark.parametrize("name", ["resume-with-form", "with-previous", "runs-all"])
+def test_label_of_a_checkbox_is_wrapped_on_a_phone(page, name):
+    label = f'<label style="display: flex"><input type="checkbox"><span>{TRAIN_FURTHER}</span></label>'
+    box = f'<div class="row" style="display: flex; flex-wrap: wrap; width: 200px"><div id="{name}">{label}</div></div>'
+    page.set_content(f"<style>{read_static('train.css')}</style>{box}")
+    assert page.locator("span").bounding_box()["width"] < 200
+    assert page.locator("span").bounding_box()["height"] > 30
+
+
+TOAST = """<div class="gradio-container"><div class="main">
+<div class="toast-wrap" style="position: fixed; left: 0; right: 0; height: 100px">
+<div class="toast-body info" data-testid="toast-body"><p>Saved</p>
+<button data-testid="toast-close" onclick="this.closest('.toast-body').remove()">x</button></div></div></div></div>"""
+# As Gradio begins the timer of a group of toasts.
+BEGIN = "() => setTimeout(() => { [].forEach(t=>{t.onclose?.()}) }, 9000)"
+SIDE = "() => document.querySelector('.toast-wrap').dataset.side"
+
+
+@pytest.mark.parametrize(("top", "side"), [(20, "bottom"), (HEIGHT - 60, "top")])
+def test_toast_is_where_it_covers_fewer_controls_and_goes_when_it_is_pressed(page, top, side):
+    field, other = (
+        f'<input id="{name}" style="position: fixed; top: {y}px">' for name, y in (("a", top), ("b", HEIGHT - 40 - top))
+    )
+    page.set_content(f"<style>{read_static('toasts.css')}</style>{field}")
+    page.evaluate(read_static("toasts.js"))
+    page.locator("body").evaluate("(body, html) => body.insertAdjacentHTML('beforeend', html)", TOAST)
+    page.evaluate(BEGIN)
+    page.wait_for_function(f"({SIDE})() === '{side}'")
+    # A field below the toast takes the focus.
+    page.locator("body").evaluate("(body, html) => body.insertAdjacentHTML('beforeend', html)", other)
+    page.locator("#a").evaluate("field => field.remove()")
+    page.locator("#b").focus()
+    assert page.evaluate(SIDE) != side
+    page.get_by_text("Saved").click()
+    assert page.locator(".toast-body").count() == 0

@@ -53,6 +53,17 @@ def test_verification_names_what_differs(do, settings):
     assert last["progress_row"]["visible"] is False
 
 
+def test_second_check_is_refused_while_one_runs(do, settings):
+    receipt.write(settings, do.run, 0)
+    first = do.check(do.run.id, "final")
+    next(first)
+    with pytest.raises(StudioError, match=r"Checking .* is under way"):
+        next(do.verify(do.run.id))
+    assert next(do.watch()) == {"checked": ""}
+    do.cancel(next(updates["job"] for updates in first if updates.get("job")))
+    assert list(first)[-1]["job"] is None
+
+
 def test_check_lists_findings_with_their_rows(do):
     *_, last = do.check(do.run.id, "final")
     assert "4 e-mail addresses" in last["checked"]

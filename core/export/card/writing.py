@@ -132,7 +132,7 @@ def _head(subject: Subject, license: BaseLicense) -> list[str]:
         "gguf-adapter": "A LoRA adapter in GGUF",
     }.get(config.form, f"{FORMS[config.form].label}: a LoRA adapter merged into its base model,")  # fmt: skip
     link = "for" if kind.endswith(("adapter", "head", "GGUF")) else "that is"
-    facts = [describe_result(run, subject.adapter), *_weights(subject), *map(plain, subject.notes)]
+    facts = [*_weights(subject), *map(plain, subject.notes)]
     lines = [
         # Names may come from a stranger's data, and viewers render this file.
         f"# {plain(license.model_name(run.title))}, {subject.adapter}", "",

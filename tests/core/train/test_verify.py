@@ -20,7 +20,7 @@ from core.settings import Settings
 from core.system.files import read_json, write_json
 from core.train import verification, worker
 from core.train.replay import choose_start
-from core.train.verification import TOLERANCE, Check, ReplayedStep, Verification, compare_losses
+from core.train.verification import TOLERANCE, Check, ReplayedStep, Verification, check_kernels, compare_losses
 from core.train.verify import verify
 from tests.helpers.datasets import copy_bundled
 from tests.helpers.tiny_model import tiny_llama
@@ -204,6 +204,12 @@ def test_chain_depends_on_every_loss_and_on_their_order():
     steps = [StepEvent(step=n, loss=1.0 / n) for n in (1, 2, 3)]
     heads = {receipts.chain(changed)[-1] for changed in (steps, steps[:2], steps[::-1], [*steps[:2], steps[1]])}
     assert len(heads) == 4
+
+
+def test_free_memory_is_no_choice(run):
+    receipt = receipts.read(run).model_copy(update={"kernels": ["It fits (0.4 GiB of 9.1 GiB free)."]})
+    assert check_kernels(receipt, ["It fits (0.4 GiB of 12 GiB free)."]).outcome == "equal"
+    assert check_kernels(receipt, ["It does not fit (0.4 GiB of 0.1 GiB free)."]).outcome == "other"
 
 
 @pytest.mark.parametrize(("recorded", "repeated", "outcome"), [

@@ -95,7 +95,7 @@ def test_command_lists_the_findings_with_their_rows(memorized, monkeypatch, caps
     monkeypatch.setenv("STUDIO_HOME", str(settings.home))
     assert main(["publish-check", run.id, "--rows", "0"]) == 0
     printed = capsys.readouterr().out
-    assert "row 0, train, turn 0: e-mail address j…@host.org" in printed.replace("held-out", "train")
+    assert "row 0, train, turn 1: e-mail address j…@host.org" in printed.replace("held-out", "train")
     assert "Verbatim extraction was not measured." in printed
     assert "Look before you publish: 4 e-mail addresses." in printed
 
