@@ -101,6 +101,11 @@ class Settings(BaseSettings):
         return self.home / "exports"
 
     @property
+    def adapters_dir(self) -> Path:
+        """Return the folder of adapters that were made elsewhere."""
+        return self.home / "adapters"
+
+    @property
     def trials_dir(self) -> Path:
         """Return the folder of the results of trying foreign models."""
         return self.home / "trials"
@@ -129,6 +134,7 @@ class Settings(BaseSettings):
             self.evaluations_dir,
             self.exports_dir,
             self.harness_dir,
+            self.adapters_dir,
             self.models_dir,
         ):
             try:

@@ -22,6 +22,7 @@ from studio.evaluate.harness_panel import HarnessActions, connect_harness
 from studio.evaluate.judge_panel import JudgeActions, connect_judge
 from studio.evaluate.power_hint import PowerHint
 from studio.evaluate.prompt_drawer import DrawerWidgets, PromptDrawer, build_prompt_drawer
+from studio.evaluate.push_panel import PushActions, PushPanelWidgets, connect_push
 from studio.evaluate.start_form import StartForm
 from studio.evaluate.start_layout import StartFormWidgets, build_start_form
 from studio.evaluate.trace_panel import TraceActions, connect_trace
@@ -32,6 +33,7 @@ from studio.evaluate.training_rows import (
     connect_training_rows,
 )
 from studio.handlers import event_handler
+from studio.html import read_static
 from studio.job_progress import cancel, job_outputs
 from studio.wiring import LATEST_ONLY, UNLIMITED, connect
 
@@ -97,7 +99,7 @@ def build_evaluate_tab(
     connect_judge(JudgeActions(view, jobs), panels.judge, widgets.evaluation, compared, demo, changes)
     connect_trace(TraceActions(view, jobs), panels.trace, widgets.evaluation, compared, drawer.prompt)
     connect_harness(HarnessActions(view, jobs), panels.harness, widgets.evaluation, compared, demo, changes)
-    _connect_actions(EvaluationActions(view, jobs), widgets, dataset, tabs)
+    _connect_actions(EvaluationActions(view, jobs), widgets, panels.push, dataset, tabs)
     connect_board(BoardView(store), board, widgets.evaluation, changes)
     training_rows = TrainingRows(store)
     connect_training_rows(training_rows, rows, widgets.evaluation, widgets.table)
@@ -129,6 +131,8 @@ def _connect_form(
 
     marked = {"field_errors": form.errors, "more": form.more, "status": widgets.status}
     checked = connect(form.start.click, check, inputs, marked, **UNLIMITED)
+    # Only the page knows what is in sight.
+    checked.success(None, js=read_static("show_part.js").replace("PART", "evaluate-status"))
     start = connect(checked.success, do.start, inputs, {"evaluation": widgets.evaluation}, api_name="answers_start")
     shown = {**_seen(widgets), "page": widgets.pager.page}
     connect(start.failure, view.render, shown, widgets.outputs, **UNLIMITED)
@@ -235,8 +239,9 @@ def _connect_polling(do: EvaluationView, widgets: EvaluationViewWidgets, changes
 
 
 def _connect_actions(
-    do: EvaluationActions, widgets: EvaluationViewWidgets, dataset: gr.Dropdown, tabs: gr.Tabs
+    do: EvaluationActions, widgets: EvaluationViewWidgets, push: PushPanelWidgets, dataset: gr.Dropdown, tabs: gr.Tabs
 ) -> None:
+    connect_push(PushActions(do.store, do.jobs), push, widgets.evaluation)
     # Programs call these events by their API names, which keep the tab's earlier name.
     evaluation, job = {"evaluation_id": widgets.evaluation}, gr.State(None)
     for action, handler in (("pause", do.pause), ("resume", do.resume), ("stop", do.stop)):

@@ -36,6 +36,8 @@ from core.web.origin import (
 )
 from core.web.request_limits import RequestLimits, limit_bytes, limit_time
 from core.web.sign_in import SignInThrottle, address_of, network_of
+from studio import hub_tokens
+from studio import hub_tokens
 from studio.authorized_blocks import STATUS_KEY, VISITOR_COOKIE, AuthorizedBlocks
 from studio.call_checks import END_KEY, check_parts, check_result, check_session, check_stop
 from studio.mcp_server import check_mcp, is_mcp
@@ -255,6 +257,7 @@ class AccessMiddleware:
         # Only what is needed of a sign-in stays in the cookie; tokens do not.
         session = scope.get("session") or {}
         if scope["path"] == _OAUTH_CALLBACK and "oauth_info" in session:
+            hub_tokens.keep(self.access, session["oauth_info"])
             session["oauth_info"] = self.access.session_part(session["oauth_info"])
         has_cookie = VISITOR_COOKIE in Headers(scope=scope).get("cookie", "")
         if self.access.way is Way.SPACE and scope["path"] == "/" and not has_cookie:

@@ -135,8 +135,13 @@ def by_name(handler: Callable[..., Any], outputs: Named, inputs: Named | None = 
 
         @functools.wraps(handler)
         def stream(*args: Any, **kwargs: Any) -> Any:
+            is_empty = True
             for result in handler(*args, **kwargs):
+                is_empty = False
                 yield values(result)
+            if is_empty:
+                # Gradio empties all outputs of a generator that yields nothing.
+                yield values({})
 
         return stream
 

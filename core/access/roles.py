@@ -181,7 +181,7 @@ class Access:
     def session_part(self, info: Mapping[str, Any]) -> dict[str, Any]:
         """Return the part of a sign-in to keep in the session cookie, which is what `who` reads.
 
-        Hugging Face's tokens are dropped, because nothing needs them and anyone who reads the cookie would have them.
+        Hugging Face's tokens are dropped, because anyone who reads the cookie would have them.
         Of the account's organizations only the Space's is kept: browsers drop cookies of more than 4 KiB, which three
         organizations can fill.
         """

@@ -14,6 +14,7 @@ from core.errors import StudioError
 from core.models import catalogue
 from core.runs.adapters import adapter_folder
 from core.runs.classifier import is_classifier
+from core.runs.imported import all_tuned, find_tuned
 from core.runs.store import Run, RunStore
 
 
@@ -32,7 +33,7 @@ def available_bases(store: RunStore) -> list[BaseIdentity]:
     """Return the bases of all runs with an adapter, newest first, then local models that no run uses."""
     # A dict keeps the order and drops duplicates.
     found: dict[BaseIdentity, None] = {}
-    for run in store.runs():
+    for run in all_tuned(store):
         if not run.problem() and run.adapters():
             try:
                 found[base_identity(store, run)] = None
@@ -61,7 +62,7 @@ def resolve_lanes(store: RunStore, requests: Sequence[LaneRequest], base: BaseId
     if any(_is_empty(request) for request in requests):
         raise StudioError("The prompt is empty. Type a question first.")
     named = {request.adapter: request.adapter.partition("/")[::2] for request in requests if request.adapter}
-    runs = {run: store.run(run) for run, _ in named.values()}
+    runs = {run: find_tuned(store, run) for run, _ in named.values()}
     base = _shared_base(store, list(runs.values()), base)
     base = _with_precision(base, [request.sampling for request in requests])
     # Lanes of the base use the template of the first run beside them, so that both models read the same prompt.

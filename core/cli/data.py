@@ -8,6 +8,7 @@ from pydantic_settings import CliApp, CliPositionalArg, CliSubCommand
 
 from core.cli.data_loss import DataLoss
 from core.cli.one_dataset import OneDataset, refuse_options
+from core.cli.push_options import PushOptions
 from core.cli.reading import describe_dataset, print_about, print_progress, printable
 from core.data import compare, export, lengths, near_duplicates, readers, sources, sql_box, subset, table
 from core.data.check_reading import with_found_columns
@@ -249,21 +250,18 @@ class DataExport(BaseModel):
         _print_export(export.export(Settings().prepare(), self.subset, self.format, list(self.files), print_progress))
 
 
-class DataPush(BaseModel):
+class DataPush(PushOptions):
     """Push a subset to the Hugging Face Hub, as Parquet with its card and recipe. HF_TOKEN needs write access."""
 
     subset: CliPositionalArg[str] = Field(description="The name of a subset.")
     repo: CliPositionalArg[str] = Field(description="The repository, owner/name; created if it does not exist.")
     format: ExportFormat = Field("messages", description="How conversations are written.")
-    private: bool = Field(True, description="Whether a created repository is private.")
+    private: bool = Field(True, description="--no-private is the earlier name of --public.")
 
     def cli_cmd(self) -> None:
         """Push the subset and print its address."""
-        _print_export(
-            export.push(
-                Settings().prepare(), self.subset, self.format, self.repo, self.private, progress=print_progress
-            )
-        )
+        target = self.model_copy(update={"public": self.public or not self.private}).target(self.repo)
+        _print_export(export.push(Settings().prepare(), self.subset, self.format, target, print_progress))
 
 
 class Data(BaseModel):

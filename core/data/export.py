@@ -21,9 +21,11 @@ import pyarrow.parquet as pq
 
 from core.data import card, subset
 from core.data.formats import EXPORT_FORMATS, ExportFormat, Message, UnwritableRow, to_row, until_last_answer
+from core.data.subset_languages import find_languages
 from core.data.table import HELD_OUT, TRAIN
 from core.errors import StudioError
 from core.hub.push import push_folder
+from core.hub.target import PushTarget
 from core.settings import Settings
 from core.system.counting import counted
 from core.system.files import replacing, write_json
@@ -93,10 +95,9 @@ def push(
     settings: Settings,
     name: str,
     form: ExportFormat,
-    repo: str,
-    private: bool = True,
-    token: str | None = None,
+    target: PushTarget,
     progress: Progress = ignore_progress,
+    source: str | None = None,
 ) -> ExportResult:
     """Push a subset to a dataset repository of the Hub as Parquet with its card and recipe.
 
@@ -104,10 +105,9 @@ def push(
         settings: The studio's settings.
         name: Name of the subset.
         form: The export format.
-        repo: Id of the repository, which is created if it does not exist.
-        private: Whether to create it as a private repository.
-        token: Access token with write permission; None for HF_TOKEN of the environment.
+        target: Where to push.
         progress: Callback for the share that is done, 0 to 1, and the current step.
+        source: Where the token of the target is from, if it was not typed.
 
     Raises:
         StudioError: There is no such subset or format, no row can be written, or the Hub refuses the push.
@@ -115,13 +115,13 @@ def push(
     scratch = Path(tempfile.mkdtemp(prefix=".export-", dir=settings.exports_dir))
     try:
         done = write_folder(settings, name, form, ["parquet"], scratch, lambda share, text: progress(share * 0.5, text))
-        url = push_folder(
-            scratch, repo, "dataset", f"{name} from QLoRA Studio: {counted(done.rows, 'row')}", private, token,
-            lambda share, text: progress(0.5 + share * 0.5, text),
-        )  # fmt: skip
+        message = f"{name} from QLoRA Studio: {counted(done.rows, 'row')}"
+        pushed = push_folder(
+            scratch, "dataset", target, message, lambda share, text: progress(0.5 + share * 0.5, text), source
+        )
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    return ExportResult(url, done.rows, done.not_written)
+    return ExportResult(pushed.url, done.rows, done.not_written)
 
 
 def write_folder(
@@ -154,7 +154,8 @@ def write_folder(
     counts = {SPLIT_NAMES[split]: shape.of_split[split] for split in splits}
     recipe = found.model_dump() | {"format": form, "in_words": found.describe(), "not_written": shape.not_written}
     write_json(folder / "recipe.json", recipe)
-    (folder / "README.md").write_text(card.data_card(found, form, kinds, counts, done.not_written), encoding="utf-8")
+    text = card.data_card(found, form, kinds, counts, done.not_written, find_languages(settings, name))
+    (folder / "README.md").write_text(text, encoding="utf-8")
     return done
 
 

@@ -32,6 +32,7 @@ from core.evaluate.config import SCHEMA_VERSION, EvaluationConfig, lane_titles, 
 from core.evaluate.probes import probes
 from core.evaluate.prompts import Prompts
 from core.evaluate.task import find_task
+from core.runs.imported import find_tuned
 from core.runs.store import RunStore
 from core.settings import Settings, slug
 from core.system.files import read_json, write_json
@@ -124,7 +125,7 @@ class Evaluation(WorkFolder[EvaluationState]):
             raise StudioError(f"The evaluation {self.id} has a config.json that does not fit:\n{sentences(error)}"
                               ) from error  # fmt: skip
         except (OSError, ValueError, TypeError) as error:
-            raise StudioError(f"The evaluation {self.id} has no readable config.json ({error}).") from error
+            raise self.explain_unreadable("config.json", error) from error
 
     def prompts(self) -> Prompts:
         """Return the prompts."""
@@ -149,7 +150,7 @@ class Evaluation(WorkFolder[EvaluationState]):
         names, ids = {}, {run for run, _ in map(parse_lane, lanes) if run}
         for run_id in ids:
             try:
-                run = store.run(run_id)
+                run = find_tuned(store, run_id)
                 names[run_id] = run.title if len(ids) > 1 else run.label().name
             except StudioError:
                 # A deleted run is titled by its id.

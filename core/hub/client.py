@@ -13,6 +13,9 @@ _ADVICE = (
 TOKEN_ADVICE = _ADVICE.format("read")
 WRITE_TOKEN_ADVICE = _ADVICE.format("write")
 
+# HTTP statuses from here on are faults of the server.
+_SERVER_ERROR = 500
+
 # owner/name as the Hub allows it; it forbids "--" and ".." as well.
 _HUB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
 
@@ -22,27 +25,39 @@ def is_hub_id(name: str) -> bool:
     return bool(_HUB_ID.fullmatch(name)) and ".." not in name and "--" not in name
 
 
+# As git allows it, without the names that the Hub gives itself (refs/pr/1).
+_BRANCH = re.compile(r"(?!refs/)[A-Za-z0-9][A-Za-z0-9._-]*(?:/[A-Za-z0-9][A-Za-z0-9._-]*)*")
+
+
+def is_branch(name: str) -> bool:
+    """Return whether a name can be that of a branch."""
+    return bool(_BRANCH.fullmatch(name)) and ".." not in name and not name.endswith((".", ".lock"))
+
+
 @contextlib.contextmanager
-def explained(what: str, name: str, advice: str = TOKEN_ADVICE) -> Iterator[None]:
+def explained(what: str, name: str, advice: str = TOKEN_ADVICE, has_token: bool | None = None) -> Iterator[None]:
     """Convert the Hub's exceptions within the with statement into StudioError.
 
     Args:
         what: Kind of the repository ("dataset", "model"), for the message.
         name: Its id.
         advice: How to get a token with the access that is needed.
+        has_token: Whether a token was sent; None if it is that of the machine, which may have none.
     """
     try:
         yield
     except StudioError:
         raise
     except Exception as error:
-        message = explanation(error, what, name, advice)
+        message = explanation(error, what, name, advice, has_token)
         if message is None:
             raise
         raise StudioError(message) from error
 
 
-def explanation(error: BaseException, what: str, name: str, advice: str = TOKEN_ADVICE) -> str | None:
+def explanation(
+    error: BaseException, what: str, name: str, advice: str = TOKEN_ADVICE, has_token: bool | None = None
+) -> str | None:
     """Return the message for a Hub error in the chain of causes of `error`; None if there is no Hub error.
 
     Args:
@@ -50,27 +65,48 @@ def explanation(error: BaseException, what: str, name: str, advice: str = TOKEN_
         what: Kind of the repository, for the message.
         name: Its id.
         advice: How to get a token with the access that is needed.
+        has_token: Whether a token was sent; None if it is that of the machine, which may have none.
     """
-    # Chains of exceptions can be circular.
+    return next((found for each in _causes(error) if (found := _sentence(each, what, name, advice, has_token))), None)
+
+
+def broken_reason(error: BaseException) -> str | None:
+    """Return why a transfer broke off that may be repeated, as a part of a sentence; None for any other error."""
+    from huggingface_hub.errors import OfflineModeIsEnabled
+
+    for each in _causes(error):
+        if isinstance(each, OfflineModeIsEnabled):
+            return "the Hub is not asked, because HF_HUB_OFFLINE is set"
+        if is_connection(each):
+            return "the Hub cannot be reached, or the connection was lost"
+        status = getattr(getattr(each, "response", None), "status_code", None)
+        if status is not None and status >= _SERVER_ERROR:
+            return f"the Hub answered with status {status}"
+    return None
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield an exception and those that led to it; chains of exceptions can be circular."""
     seen = set()
     current: BaseException | None = error
     while current is not None and id(current) not in seen:
         seen.add(id(current))
-        if sentence := _sentence(current, what, name, advice):
-            return sentence
+        yield current
         current = current.__cause__ or current.__context__
-    return None
 
 
-def _sentence(error: BaseException, what: str, name: str, advice: str) -> str | None:
-    from huggingface_hub import errors, get_token
+def _sentence(error: BaseException, what: str, name: str, advice: str, has_token: bool | None) -> str | None:
+    from huggingface_hub import constants, errors, get_token
 
-    thing, has_token = f"The {what} {name!r}", get_token() is not None
+    thing = f"The {what} {name!r}"
+    if has_token is None:
+        has_token = get_token() is not None
     status = getattr(getattr(error, "response", None), "status_code", None)
     if isinstance(error, errors.GatedRepoError):
+        page = f"{constants.ENDPOINT}/{'datasets/' if what == 'dataset' else ''}{name}"
         if has_token:
-            return f"{thing} is gated, and the token has no access. Accept its terms on its Hub page, then try again."
-        return f"{thing} is gated, and no token is set. Accept its terms on its Hub page. {advice}."
+            return f"{thing} is gated, and the token has no access. Accept its terms at {page}, then try again."
+        return f"{thing} is gated, and no token is set. Accept its terms at {page}. {advice}."
     if isinstance(error, errors.RepositoryNotFoundError):
         if has_token:
             return f"{thing} was not found on the Hub, or the token may not read it. Check the spelling (owner/name)."

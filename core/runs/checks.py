@@ -19,7 +19,7 @@ from core.hardware import gpu
 from core.hub import client
 from core.models import catalogue, support
 from core.models.catalogue import Model
-from core.runs import fit, label_checks, preflight_model
+from core.runs import fit, label_checks, preflight_model, start_adapter
 from core.runs.config import QLoRAConfig
 from core.runs.findings import Finding
 from core.runs.forecast import MARGIN
@@ -41,7 +41,7 @@ def check(settings: Settings, config: QLoRAConfig, on_stage: Callable[[str], Non
         on_stage: Called with a description of each stage.
     """
     on_stage("Checking this machine and the rows")
-    found = [*_machine(config), *_trackers(config), *_disk(settings)]
+    found = [*_machine(config), *_trackers(config), *_disk(settings), *start_adapter.findings(settings, config)]
     if client.is_hub_id(config.model):
         on_stage(f"Asking the Hub for {config.model}")
     model = _model(settings, config, found, on_stage)

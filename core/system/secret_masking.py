@@ -1,7 +1,7 @@
 """Masking of secrets in all text that leaves the process: logs, messages, tracebacks.
 
-Masked are the values of environment variables whose names say that they hold a secret, and text in the form of a known
-kind of token. Secrets reach the studio only through the environment or the arguments of a call.
+Masked are the values of environment variables whose names say that they hold a secret, values that a call was given as
+a secret (`mask_value`), and text in the form of a known kind of token.
 """
 
 import json
@@ -27,11 +27,26 @@ _BEARER = re.compile(r"(?i)\b(authorization\W{1,4}(?:bearer|basic)|bearer)\s+[\w
 _IN_URL = re.compile(r"(?<=://)[^/\s:@]+:[^/\s@]+(?=@)")
 
 
+# Secrets that calls were given; they are in this process's memory and nowhere else.
+_given: dict[str, None] = {}
+_MAX_GIVEN = 100
+
+
+def mask_value(secret: str) -> None:
+    """Mask a secret from now on in whatever leaves this process; the newest of many are remembered."""
+    if len(secret) >= _MIN_SECRET_CHARACTERS:
+        _given.pop(secret, None)
+        _given[secret] = None
+        while len(_given) > _MAX_GIVEN:
+            del _given[next(iter(_given))]
+
+
 def masked(text: str) -> str:
-    """Return the text with secret environment values and tokens replaced by `MASK`."""
+    """Return the text with secret values and tokens replaced by `MASK`."""
     values = {
         value for name, value in os.environ.items() if _NAMED.search(name) and len(value) >= _MIN_SECRET_CHARACTERS
     }
+    values |= set(_given)
     # Longest first, because one secret may contain another.
     for value in sorted(values, key=len, reverse=True):
         text = text.replace(value, MASK)

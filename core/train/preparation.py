@@ -15,7 +15,7 @@ from core.data.table import TRAIN
 from core.errors import StudioError
 from core.models import catalogue
 from core.models.download import fetch
-from core.runs import checks, fit, targets
+from core.runs import checks, fit, start_adapter, targets
 from core.runs.config import QLoRAConfig
 from core.runs.events import EventWriter, NoEvents, StageEvent
 from core.runs.holdout import hold_out
@@ -85,6 +85,7 @@ def prepare(
         reasons = "; ".join(f"{count} × {reason}" for reason, count in tokenized.left_out.items())
         raise StudioError(f"No row of {config.subset!r} can be trained on ({reasons}). Create another subset.")
     trainer = _build_trainer(config, base, task, tokenized, run, ranks)
+    _start_from_adapter(settings, config, run, trainer)
     on_gpu = trainer.model.device.type == "cuda"
     deterministic_note = determinism.set_mode(config, on_gpu, lambda: trainer.try_step(tokenized.rows))
     all_notes = [*base.notes, *trainer.notes, deterministic_note]
@@ -171,6 +172,19 @@ def _build_trainer(
         # Only the main rank reports to trackers.
         arguments.report_to = []
     return task.build_trainer(base, tokenized.rows, arguments, ranks)
+
+
+def _start_from_adapter(settings: Settings, config: QLoRAConfig, run: Run, trainer: "StudioTrainer") -> None:
+    """Give the run's adapter the values of the one that it begins with, if it names one."""
+    # A run that is resumed goes on from its own checkpoint.
+    if not config.start_adapter.strip() or config.classifies or run.adapters():
+        return
+    from core.train.start_adapter import load_values
+
+    if problems := [found.text for found in start_adapter.findings(settings, config) if found.level == "problem"]:
+        raise StudioError(problems[0])
+    folder = start_adapter.find_folder(settings, config)
+    trainer.notes.append(load_values(trainer.model, folder, config.start_adapter))
 
 
 def _summarize(

@@ -12,6 +12,7 @@ from core.chat.turns import MAX_LANES
 from core.chat.types import BaseIdentity
 from core.errors import StudioError
 from core.runs import example
+from core.runs.imported import all_tuned, find_tuned
 from core.runs.store import Run
 from core.system.markdown import plain
 from core.system.sizes import format_size
@@ -79,7 +80,7 @@ class ModelPicker:
     def runs_on(self, base: BaseIdentity | None) -> list[Run]:
         """Return the runs with an adapter on a base, newest first."""
         found = []
-        for run in self.store.runs():
+        for run in all_tuned(self.store):
             if not run.problem() and run.adapters():
                 try:
                     if base_identity(self.store, run) == base:
@@ -133,7 +134,7 @@ class ModelPicker:
                     chat.set_base(newest.base_identity)
                     chat.lanes = newest.lanes
         chat = self._with_newest_adapters(chat_id, chat)
-        has_trained = any(run.adapters() for run in self.store.runs())
+        has_trained = any(run.adapters() for run in all_tuned(self.store))
         hint = plain(self.engine.notice) or ("" if has_trained else roles.text_for_caller(NO_RUN, NO_PUBLISHED))
         return self.lane_updates(chat) | {"hint": hint}
 
@@ -225,7 +226,7 @@ class ModelPicker:
             known = {run.id: run for run in self.runs_of(chat)}
             if run_id and run_id not in known:
                 # Raises with the better message if there is no such run at all.
-                self.store.run(run_id)
+                find_tuned(self.store, run_id)
                 raise StudioError(
                     f"The run {run_id} has no adapter on {chat.base}, and all lanes share one copy of the base model's "
                     "weights. Choose the run's base model first."

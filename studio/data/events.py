@@ -232,7 +232,7 @@ def connect_export(
     followed = partial(connect, outputs={**job, **results}, show_progress="hidden")
     chosen = {"name": export.subset, "form": export.form}
     followed(export.export.click, do.export, {**chosen, "kinds": export.kinds}, api_name="export")
-    followed(export.push_button.click, do.push, {**chosen, **export.push}, api_name="push")
+    followed(export.push.push.click, do.push, {**chosen, **export.push.fields}, api_name="push")
     _connect_cancel(do.jobs, export.bar.cancel, job)
     _connect_export_lists(do, export, results)
 

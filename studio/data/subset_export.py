@@ -20,6 +20,7 @@ from studio.choices import subset_choices
 from studio.data.page_state import State, parse_state
 from studio.data.subsets import created_updates
 from studio.handlers import info
+from studio.hub_push import PushWidgets, build_push, read_target
 from studio.job_progress import follow
 
 _QUICK_ROWS = 1000
@@ -65,12 +66,13 @@ class ExportSubset:
 
         yield from follow(job, finish)
 
-    def push(self, name: str | None, form: str, repo: str, private: bool, token: str) -> Iterator[dict[str, Any]]:
-        """Push a subset to a dataset repository of the Hub."""
+    def push(self, name: str | None, form: str, **values: Any) -> Iterator[dict[str, Any]]:
+        """Push a subset to a dataset repository of the Hub; the values are those of `hub_push.read_target`."""
         found = subset.find(self.settings, name or "")
+        target, source = read_target(**values)
         job = self.jobs.start(
-            f"push/{found.name}", f"Pushing {found.name} to {repo}", export.push, self.settings, found.name, form, repo,
-            private, token or None,
+            f"push/{found.name}", f"Pushing {found.name} to {target.repo}", export.push, self.settings, found.name,
+            form, target, source=source,
         )  # fmt: skip
 
         def finish(done: Job) -> dict[str, Any]:
@@ -132,8 +134,7 @@ class ExportSubsetWidgets:
     bar: ProgressBar
     written: gr.HTML
     download: gr.File
-    push: dict[str, gr.components.Component]
-    push_button: gr.Button
+    push: PushWidgets
     other: gr.Dropdown
     comparison: gr.HTML
 
@@ -156,21 +157,10 @@ def build_export_subset() -> ExportSubsetWidgets:
     written = gr.HTML(elem_id="export-written", padding=False)
     download = gr.File(label="Download", visible=False, interactive=False, elem_id="download")
     with gr.Accordion("Push to the Hub", open=False, elem_id="push-box", elem_classes="qs-quiet"):
-        push, push_button = _push_fields(), gr.Button("Push to Hub", elem_id="push")
+        push = build_push("push")
     with gr.Accordion("Compare with another subset", open=False, elem_id="compare-box", elem_classes="qs-quiet"):
         other = gr.Dropdown(label="Other subset", allow_custom_value=True, elem_id="compare-with")
         comparison = gr.HTML(empty_html(_TWO_NEEDED), elem_id="comparison", padding=False)
     return ExportSubsetWidgets(
-        chosen, browse, subset_text, form, kinds, button, bar, written, download, push, push_button, other, comparison
+        chosen, browse, subset_text, form, kinds, button, bar, written, download, push, other, comparison
     )
-
-
-def _push_fields() -> dict[str, gr.components.Component]:
-    return {
-        "repo": gr.Textbox(label="Repository", placeholder="you/name", elem_id="push-repo"),
-        "private": gr.Checkbox(True, label="Private", info="For a new repository; an existing one stays as it is."),
-        "token": gr.Textbox(
-            label="Token", type="password", elem_id="push-token",
-            info="With write access; empty: HF_TOKEN of this machine. Used once, never saved.",
-        ),
-    }  # fmt: skip

@@ -16,6 +16,7 @@ from core.evaluate import result
 from studio.evaluate.classifier_panel import ClassifierWidgets, build_classifier_panel
 from studio.evaluate.harness_panel import HarnessWidgets, build_harness_panel
 from studio.evaluate.judge_panel import JudgeWidgets, build_judge_panel
+from studio.evaluate.push_panel import PushPanelWidgets, build_push_panel
 from studio.evaluate.trace_panel import TraceWidgets, build_trace_panel
 
 ANSWER_DRAWER = "evaluate-answers"
@@ -93,22 +94,23 @@ class EvaluationViewWidgets:
 
 
 class PanelWidgets(NamedTuple):
-    """Widgets of the panels below the verdict."""
+    """Widgets of the panels below the verdict, and of the push below the answers."""
 
     classifiers: ClassifierWidgets
     judge: JudgeWidgets
     trace: TraceWidgets
     harness: HarnessWidgets
+    push: PushPanelWidgets
 
 
 def build_evaluation_view() -> tuple[EvaluationViewWidgets, PanelWidgets]:
     """Build the view in the open layout, with the panels of classifiers, the judge, copied spans and benchmarks."""
     head = _build_head()
     verdict = _build_verdict()
-    panels = PanelWidgets(build_classifier_panel(), build_judge_panel(), build_trace_panel(), build_harness_panel())
+    panels = (build_classifier_panel(), build_judge_panel(), build_trace_panel(), build_harness_panel())
     groups = _build_groups()
     view = EvaluationViewWidgets(**head, **verdict, **groups, **_build_answers(), **_build_rest())
-    return view, panels
+    return view, PanelWidgets(*panels, build_push_panel())
 
 
 def _build_head() -> dict[str, Block]:

@@ -17,6 +17,7 @@ from core.evaluate.config import EvaluationConfig, parse_lane
 from core.evaluate.lineage import parent_run
 from core.evaluate.store import EvaluationStore
 from core.models import catalogue, embedded
+from core.runs.imported import AdapterStore
 from core.runs.store import Run
 from core.system.counting import counted
 from studio.evaluate.start_layout import ELEMENTS, FORM, NUMBERS, is_among_settings
@@ -48,7 +49,7 @@ class StartForm:
     def lanes(self) -> list[tuple[str, str]]:
         """Return (label, lane) of the base model, of each run's adapter and of its checkpoints."""
         found, titles = [("Base model", BASE)], self.store.runs.titles()
-        for run in self.runs():
+        for run in [*self.runs(), *AdapterStore(self.store.settings).folders()]:
             for adapter in run.adapters():
                 lane = run.id if adapter == "final" else f"{run.id}/{adapter}"
                 title = titles.get(run.id, run.title)

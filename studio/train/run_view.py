@@ -3,7 +3,6 @@
 It reads nothing but the run's files, so it shows the same after a reload, in a second browser or after a restart.
 """
 
-import csv
 import threading
 from typing import Any
 
@@ -16,7 +15,7 @@ from core.errors import StudioError
 from core.runs import report
 from core.runs.comparison import previous_run
 from core.runs.config import TITLES, group_of
-from core.runs.events import EvalEvent, SampleEvent, StepEvent
+from core.runs.events import SampleEvent
 from core.runs.metrics_series import (
     CLASSIFIER_COLORS,
     CLASSIFIER_METRICS,
@@ -28,8 +27,9 @@ from core.runs.metrics_series import (
     Timeline,
     Timelines,
 )
+from core.runs.names import file_stem
+from core.runs.points import write_points
 from core.runs.store import NOT_ENDED, Run, RunStore
-from core.settings import slug
 from core.system.files import file_size, modified_ns
 from studio.train.run_html import alerts_html, label_html, notes_html, status_html, tiles_html
 from studio.train.step_rows import NO_STEP
@@ -187,19 +187,8 @@ class RunView:
         if not run_id:
             raise StudioError("No run is selected, so there are no points to download. Select a run first.")
         run = self.runs.run(run_id)
-        path = roles.exports(self.runs.settings) / f"{slug(run.id)}-curves.csv"
-        events = run.events()
-        steps = {event.step: event for event in events if isinstance(event, StepEvent)}
-        fields = ["loss", *CLASSIFIER_METRICS.values()]
-        # Step 0, the base model's loss, has no step event.
-        held_out = {e.step: [getattr(e, field) for field in fields] for e in events if isinstance(e, EvalEvent)}
-        names = ["tokens", "seconds", *METRIC_FIELDS.values(), "loss"]
-        with path.open("w", encoding="utf-8", newline="") as stream:
-            writer = csv.writer(stream)
-            writer.writerow(["step", *names, *(f"held_out_{field}" for field in fields)])
-            for step in sorted(steps.keys() | held_out.keys()):
-                metrics = (getattr(steps.get(step), name, None) for name in names)
-                writer.writerow([step, *metrics, *held_out.get(step, [None] * len(fields))])
+        path = roles.exports(self.runs.settings) / f"{file_stem(run.title, run.id)}-curves.csv"
+        write_points(run, path)
         return str(path)
 
     def write_report(self, run_id: str | None) -> str:
@@ -207,7 +196,7 @@ class RunView:
         if not run_id:
             raise StudioError("No run is selected, so there is nothing to report. Select a run first.")
         run = self.runs.run(run_id)
-        archive = roles.exports(self.runs.settings) / f"{slug(run.id)}-report.zip"
+        archive = roles.exports(self.runs.settings) / f"{file_stem(run.title, run.id)}-report.zip"
         # Another caller's report of the same run is written to the same folder.
         with self._reporting:
             report.pack(report.write(run, run.state()).parent, archive)

@@ -1,14 +1,12 @@
 """A stand-in for the Hugging Face Hub on loopback, so that tests run the real clients without internet.
 
 It answers as the Hub does to reading (repo info, trees, files and ranges of them, large files behind a redirect to
-another host), uploading (create, preupload, LFS, commit) and to callers it must refuse (bad token, private, gated,
-absent), as far as huggingface_hub, datasets and transformers were seen to ask. It has no branches, tags or pull
-requests (only `main` and full commit ids), no deleting or searching, no pages in long answers, no Xet or multipart
-upload, no rules for .gitignore or model cards. For a repo that does not exist the real Hub answers 401 to anonymous
-callers, and this one 404 to all.
+another host), uploading (`loopback_uploads`) and to callers it must refuse (bad token, private, gated, absent), as far
+as huggingface_hub, datasets and transformers were seen to ask. It has no tags, no deleting or searching, no pages in
+long answers, no multipart upload, no rules for .gitignore or model cards. For a repo that does not exist the
+real Hub answers 401 to anonymous callers, and this one 404 to all.
 """
 
-import base64
 import contextlib
 import json
 import os
@@ -19,15 +17,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path, PurePosixPath
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from tests.helpers.loopback_repo import Account, Refusal, Repo, file_entry, is_lfs
-
-
-class Gate:
-    """A point in a large file where the server waits, once, until the test lets it go on, or breaks the connection."""
-
-    def __init__(self, at: int, breaks: bool = False):
-        self.at, self.breaks = at, breaks
-        self.opened = threading.Event()
+from tests.helpers.loopback_repo import Account, Gate, Refusal, Repo, file_entry, is_lfs
+from tests.helpers.loopback_uploads import Uploads
 
 
 class LoopbackHub:
@@ -42,6 +33,10 @@ class LoopbackHub:
         self.requests: list[tuple[str, str]] = []
         # Where the next answer that is long enough waits, or breaks off.
         self.gate: Gate | None = None
+        # The same for a large file that a client sends.
+        self.upload_gate: Gate | None = None
+        # Folder that hf_xet stores large files in; None for clients that send them by HTTP.
+        self.xet_folder: Path | None = None
         # Requests that no route answered.
         self.unknown: list[tuple[str, str]] = []
 
@@ -68,9 +63,14 @@ class LoopbackHub:
         repo.private, repo.gated = private, gated
         return repo.commit(dict(files))
 
-    def add_token(self, token: str, user: str, may_read: set[str] | None = None, role: str = "write") -> None:
-        """Accept a token of `user`, who may write their own repositories in the role "write", and read `may_read`."""
-        self.tokens[token] = Account(user, may_read or set(), role)
+    def add_token(
+        self, token: str, user: str, may_read: set[str] | None = None, role: str = "write", scoped: tuple = ()
+    ) -> None:
+        """Accept a token of `user`, who may write their own repositories in the role "write", and read `may_read`.
+
+        A token in the role "fineGrained" may write in the namespaces that `scoped` names.
+        """
+        self.tokens[token] = Account(user, may_read or set(), role, scoped)
 
     def env(self, **extra: str) -> dict[str, str]:
         """Return the environment for a child process: this one's without its Hub settings, with `extra`."""
@@ -81,7 +81,7 @@ class LoopbackHub:
         return inherited | own | {"HF_HUB_DISABLE_TELEMETRY": "1", "no_proxy": "127.0.0.1,localhost"} | extra
 
 
-class Handler(BaseHTTPRequestHandler):
+class Handler(Uploads, BaseHTTPRequestHandler):
     """Handler of one request: its route answers or raises a Refusal. HTTP/1.0, so that no connection stays open."""
 
     hub: LoopbackHub
@@ -90,9 +90,11 @@ class Handler(BaseHTTPRequestHandler):
 
     def dispatch(self) -> None:
         path = urlsplit(self.path).path
-        self.body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         self.seen = (self.command, unquote(path))
         self.hub.requests.append(self.seen)
+        if (body := self.read_body(int(self.headers.get("Content-Length", 0)))) is None:
+            return
+        self.body = body
         try:
             self.account = self.log_in()
             for verbs, pattern, answer in ROUTES:
@@ -163,29 +165,6 @@ class Handler(BaseHTTPRequestHandler):
             self.check_write(name)
         return repo
 
-    def check_write(self, repo_id: str) -> None:
-        account = self.account
-        if not account or account.role != "write" or not repo_id.startswith(account.user + "/"):
-            raise Refusal(403 if account else 401, f"No permission to write to {repo_id}")
-
-    def whoami(self) -> None:
-        if self.account is None:
-            raise Refusal(401, "Log in first")
-        auth = {"accessToken": {"displayName": "test", "role": self.account.role}}
-        person = {"name": self.account.user, "fullname": self.account.user, "avatarUrl": "/avatars/0.svg"}
-        self.send({"type": "user", **person, "orgs": [], "auth": auth})
-
-    def create(self) -> None:
-        wanted = json.loads(self.body)
-        kind, owner = wanted.get("type") or "model", wanted.get("organization") or (self.account and self.account.user)
-        repo_id = f"{owner}/{wanted['name']}"
-        self.check_write(repo_id)
-        exists = (kind, repo_id) in self.hub.repos
-        if not exists:
-            self.hub.add_repo(kind, repo_id, {".gitattributes": b"# LFS\n"}, wanted.get("visibility") == "private")
-        # A client that accepts a repo which exists takes its address from the refusal.
-        self.send({"url": self.hub.endpoint + self.hub.repos[kind, repo_id].url}, 409 if exists else 200)
-
     def info(self) -> None:
         repo = self.repo()
         sha, files = repo.at(self.part["revision"] or "main")
@@ -223,49 +202,6 @@ class Handler(BaseHTTPRequestHandler):
         linked = {"X-Linked-ETag": f'"{oid}"', "X-Linked-Size": str(size), "Location": f"{self.hub.storage_url}/{oid}"}
         return self.send(b"", 302, commit | linked)
 
-    def preupload(self) -> None:
-        _, files = self.repo(write=True).at(self.part["revision"])
-        modes = []
-        for path, size in ((file["path"], file["size"]) for file in json.loads(self.body)["files"]):
-            held = file_entry(path, files[path]) if path in files else {}
-            mode = {"path": path, "uploadMode": "lfs" if is_lfs(path, size) else "regular", "shouldIgnore": False}
-            # The client skips files with an equal oid.
-            modes.append(mode | {"oid": held.get("lfs", held).get("oid")})
-        self.send({"files": modes})
-
-    def lfs_batch(self) -> None:
-        verify = {"href": f"{self.hub.endpoint}{self.repo(write=True).url}.git/info/lfs/objects/verify"}
-        objects = json.loads(self.body)["objects"]
-        for wanted in objects:
-            # An object without actions needs no upload.
-            if wanted["oid"] not in self.hub.storage:
-                wanted["actions"] = {"upload": {"href": f"{self.hub.storage_url}/{wanted['oid']}"}, "verify": verify}
-        self.send({"transfer": "basic", "objects": objects})
-
-    def storage(self) -> None:
-        if "Authorization" in self.headers:
-            raise Refusal(400, "Storage takes no token: this one has leaked to another host")
-        oid = self.part["oid"]
-        if self.command != "PUT":
-            return self.send_file(self.hub.storage[oid], {"ETag": f'"{oid}"'})
-        if sha256(self.body).hexdigest() != oid:
-            raise Refusal(400, "The content is not what its name says")
-        self.hub.storage[oid] = self.body
-        return self.send(b"")
-
-    def commit(self) -> None:
-        repo = self.repo(write=True)
-        files = dict(repo.at(self.part["revision"])[1])
-        for key, value in ((line["key"], line["value"]) for line in map(json.loads, self.body.splitlines())):
-            if key == "file":
-                files[value["path"]] = base64.b64decode(value["content"])
-            elif key == "lfsFile" and value["oid"] in self.hub.storage:
-                files[value["path"]] = self.hub.storage[value["oid"]]
-            elif key != "header":
-                raise Refusal(400, f"Cannot commit {key} {value['path']!a}")
-        sha = repo.commit(files)
-        self.send({"commitUrl": f"{self.hub.endpoint}{repo.url}/commit/{sha}", "commitOid": sha})
-
     def unknown(self) -> None:
         self.hub.unknown.append(self.seen)
         if self.part["repo_id"]:
@@ -288,6 +224,8 @@ ROUTES = (
     ("POST", f"{API}/paths-info/{REVISION}", Handler.paths_info),
     ("POST", f"{API}/preupload/{REVISION}", Handler.preupload),
     ("POST", f"{API}/commit/{REVISION}", Handler.commit),
+    ("POST", f"{API}/branch/{REVISION}", Handler.create_branch),
+    ("GET", f"{API}/xet-write-token/{REVISION}", Handler.xet_token),
     ("GET HEAD", f"{PLAIN}/resolve/{REVISION}/(?P<path>.+)", Handler.file),
     ("POST", rf"{PLAIN}\.git/info/lfs/objects/batch", Handler.lfs_batch),
     # `storage` has verified the content already.

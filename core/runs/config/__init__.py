@@ -59,6 +59,9 @@ class QLoRAConfig(EvaluationSettings, BatchSettings, OptimizerSettings, DataSett
         if self.task == "classify" and self.lora_init in ("pissa", "loftq"):
             raise disagreement("PiSSA and LoftQ convert an adapter without a classifier's head: set Initialization to "
                                "default, or Task to generate", "task", "lora_init")  # fmt: skip
+        if self.start_adapter.strip() and self.lora_init != "default":
+            raise disagreement("the adapter to start from has values already: set Initialization to default, or leave "
+                               "Start from adapter empty", "start_adapter", "lora_init")  # fmt: skip
         if self.keep_best and not self.eval_rows:
             raise disagreement("“Keep the best adapter” needs held-out rows: set Held-out rows above 0",
                                "keep_best", "eval_rows")  # fmt: skip

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import BaseModel, field_validator
 
-from core.runs.config.fields import setting
+from core.runs.config.fields import GENERATES, setting
 
 ALL_LINEAR, ATTENTION, MLP = "all-linear", "attention", "mlp"
 # Groups of modules; core/runs/targets.py resolves them on the model.
@@ -52,6 +52,12 @@ class LoRASettings(BaseModel):
         "model. Orthogonal: orthogonal matrices, which need an even rank; the output is not zero. PiSSA: the largest "
         "singular directions of the weights (only without quantization). LoftQ: the quantization error of NF4 (only "
         "with NF4, on a GPU). With PiSSA and LoftQ, the rank is at most the smaller side of every target.",
+    )  # fmt: skip
+    start_adapter: str = setting(
+        "", "LoRA", "Start from adapter",
+        "The name of an imported adapter, a run's id, or RUN/step 20: its values are trained further. Rank, Alpha and "
+        "the like must be its own. Empty: a new adapter.",
+        when=GENERATES,
     )  # fmt: skip
     modules_to_save: str = setting(
         "", "LoRA", "Modules to train whole",

@@ -7,6 +7,9 @@ from pydantic import BaseModel
 from core.models import embedded
 from core.runs.config.fields import GENERATES, setting
 
+Quantization = Literal["nf4", "fp4", "int8", "none"]
+ComputeDType = Literal["auto", "bfloat16", "float16", "float32"]
+
 
 class ModelSettings(BaseModel):
     """Settings of the group “Model”."""
@@ -20,7 +23,7 @@ class ModelSettings(BaseModel):
         "", "Model", "Revision",
         "Branch, tag or commit of a Hub model; empty: main. The run records the commit.",
     )  # fmt: skip
-    quantization: Literal["nf4", "fp4", "int8", "none"] = setting(
+    quantization: Quantization = setting(
         "nf4", "Model", "Quantization",
         "Format of the frozen base weights. NF4 is the format of QLoRA; int8 and none need more memory and are more "
         "accurate.",
@@ -31,7 +34,7 @@ class ModelSettings(BaseModel):
         "Also quantize the scales of the 4-bit weights: saves about 0.4 bits per weight.",
         when={"quantization": ("nf4", "fp4")},
     )  # fmt: skip
-    compute_dtype: Literal["auto", "bfloat16", "float16", "float32"] = setting(
+    compute_dtype: ComputeDType = setting(
         "auto", "Model", "Compute dtype",
         "Data type of matrix products. Auto: bfloat16, float16 on a GPU older than Ampere, or float32 on a processor "
         "without bfloat16 instructions.",

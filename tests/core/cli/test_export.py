@@ -27,9 +27,21 @@ def test_export_of_a_merged_model_prints_the_comparison(ok, run):
     assert "KL divergence" in compared
 
 
+def test_export_of_several_types_prints_their_table(ok, run):
+    options = ("--form", "gguf", "--quantization", "Q8_0", "--quantization", "Q4_0", "--check-rows", "2")
+    lines = ok("export", run.id, *options).splitlines()
+    head = next(number for number, line in enumerate(lines) if line.startswith("type "))
+    assert lines[head].split("  ")[-1] == "loss difference (95 %)"
+    assert [line.split()[0] for line in lines[head + 1 : head + 3]] == ["Q8_0", "Q4_0"]
+    assert "20 compared rows are needed" in lines[head + 3]
+    assert lines[head + 4].endswith("-types.zip has their comparison.")
+
+
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
+        (["--form", "gguf", "--quantization", "Q8_0", "--quantization", "Q8_0"], "GGUF type lists Q8_0 twice"),
+        (["--form", "gguf", "--quantization", "Q7_0"], "Q7_0"),
         (["--form", "gguf", "--dtype", "float32"], "Number format does not apply to the form gguf"),
         (["--form", "merged", "--adapter", "step 9"], "has no adapter 'step 9'"),
         (["--strength", "9", "--form", "gguf"], "--strength must be at most 4"),

@@ -83,7 +83,7 @@ def test_integer_setting_rejects_fraction(name):
 
 
 # In these settings an empty text means none.
-MAY_BE_EMPTY = {"revision", "sample_prompts", "modules_to_save"}
+MAY_BE_EMPTY = {"revision", "sample_prompts", "modules_to_save", "start_adapter"}
 
 
 @pytest.mark.parametrize(

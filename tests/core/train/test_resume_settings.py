@@ -40,6 +40,7 @@ TABLE = {
     "lora_dora": (True, REFUSED),
     "lora_bias": ("all", REFUSED),
     "lora_init": ("gaussian", REFUSED),
+    "start_adapter": ("other", REFUSED),
     "modules_to_save": ("lm_head", REFUSED),
     "subset": ("other", REFUSED),
     "task": ("classify", REFUSED),

@@ -34,6 +34,7 @@ CLASSES = {
     # A bias that is trained rules out the fused blocks, as DoRA does.
     "lora_bias": (KIND, "-", "-"),
     "lora_init": ("-", "-", "-"),
+    "start_adapter": ("-", "-", "-"),
     "modules_to_save": (KIND, "-", "-"),
     "task": (KIND, LOSS, "-"),
     # Only for a classifier, where it changes the labels: test_comparability.

@@ -129,6 +129,7 @@ ELSEWHERE = {
     "eval_steps", "eval_rows", "chat_template", "attention", "held_out_share", "neftune_alpha", "loss",
     "task", "merge_labels", "label_smoothing", "gradient_checkpointing", "gpu_memory", "kernels", "gpus",
     "deterministic", "keep_checkpoints", "keep_best", "early_stopping", "sample_prompts", "sample_tokens",
+    "start_adapter",
 }  # fmt: skip
 
 

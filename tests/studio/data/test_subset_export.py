@@ -92,5 +92,7 @@ def test_compare_two_subsets_counts_shared_conversations(do, create):
 def test_push_without_a_token_is_refused(do, create, settings, monkeypatch):
     monkeypatch.setenv("HF_HOME", str(settings.home / "hf"))
     create("mine")
-    with pytest.raises(StudioError, match="needs a token with write access"):
-        list(do.push("mine", "messages", "me/mine", True, ""))
+    with pytest.raises(StudioError, match="A token with write access is needed"):
+        list(do.push("mine", "messages", repo="me/mine", private=True, token=""))
+    with pytest.raises(StudioError, match="'mine' is not a Hub id"):
+        list(do.push("mine", "messages", repo="mine", private=True, token=""))
