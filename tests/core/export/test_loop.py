@@ -19,6 +19,7 @@ from core.export.card.loading import example_code
 from core.runs.config import QLoRAConfig
 from core.runs.store import RunStore
 from core.train import worker
+from core.train.verify import verify
 from tests.helpers.datasets import copy_bundled
 from tests.helpers.labeled import LABELS, classify_config, write_model, write_subset
 
@@ -66,11 +67,14 @@ def test_classifier_is_exported_with_code_that_loads_it(settings, small_tokenize
     assert worker.train(settings, run) == ("finished", "")
     folder = unpack(settings, run, tmp_path)
     assert sorted(path.name for path in folder.iterdir()) == [
-        "README.md", "adapter_config.json", "adapter_model.safetensors", "classifier.json", "settings.yaml",
+        "README.md", "adapter_config.json", "adapter_model.safetensors", "classifier.json", "loss.png",
+        "receipt.json", "settings.yaml",
     ]  # fmt: skip
     readme, code = (folder / "README.md").read_text(), example_code(run, "final")
     assert code in readme
     assert "2 labels, in `classifier.json`" in readme
+    assert "pipeline_tag: text-classification" in readme
+    assert verify(settings, run.id, 1).outcome == "equal"
 
     (tmp_path / "tiny").symlink_to(settings.models_dir / "tiny")
     monkeypatch.chdir(tmp_path)
