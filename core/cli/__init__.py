@@ -21,6 +21,7 @@ from core.cli.chat import Chat
 from core.cli.data import Data
 from core.cli.evaluate import Evaluate
 from core.cli.export import Export
+from core.cli.exports import Exports
 from core.cli.models import Models
 from core.cli.runs import Runs, Train
 from core.errors import StudioError, sentences
@@ -48,6 +49,7 @@ class StudioCommand(BaseSettings):
     chat: CliSubCommand[Chat] = Field(description=Chat.__doc__)
     evaluate: CliSubCommand[Evaluate] = Field(description=Evaluate.__doc__)
     export: CliSubCommand[Export] = Field(description=Export.__doc__)
+    exports: CliSubCommand[Exports] = Field(description=Exports.__doc__)
     runs: CliSubCommand[Runs] = Field(description=Runs.__doc__)
     models: CliSubCommand[Models] = Field(description=Models.__doc__)
 
