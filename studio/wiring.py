@@ -15,7 +15,7 @@ import dataclasses
 import functools
 import inspect
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import gradio as gr
@@ -106,6 +106,12 @@ def _leave_out_same(
     return changed
 
 
+def _at_least_one(results: Iterator[Any]) -> Iterator[Any]:
+    """Yield results, or an empty one: Gradio empties all outputs of a generator that yields nothing."""
+    yield next(results, {})
+    yield from results
+
+
 def by_name(handler: Callable[..., Any], outputs: Named, inputs: Named | None = None) -> Callable[..., Any]:
     """Return a handler whose `{name: value}` results become one value per component, in the order of `outputs`.
 
@@ -135,13 +141,8 @@ def by_name(handler: Callable[..., Any], outputs: Named, inputs: Named | None = 
 
         @functools.wraps(handler)
         def stream(*args: Any, **kwargs: Any) -> Any:
-            is_empty = True
-            for result in handler(*args, **kwargs):
-                is_empty = False
+            for result in _at_least_one(handler(*args, **kwargs)):
                 yield values(result)
-            if is_empty:
-                # Gradio empties all outputs of a generator that yields nothing.
-                yield values({})
 
         return stream
 
