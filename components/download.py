@@ -24,17 +24,25 @@ class Download:
     button: gr.Button
     hidden_button: gr.DownloadButton
 
-    def makes(self, make: Callable[..., str | None], inputs: Any, **options: Any) -> None:
-        """Connect the click to a handler.
+    def makes(self, make: Callable[..., str | None], inputs: Any, **options: Any) -> Any:
+        """Connect the click to a handler, and return the event.
 
         Args:
             make: Returns the path of the file.
             inputs: Inputs of `make`.
             options: Passed on to the event.
         """
+        return self.serves(self.button.click, make, inputs, **options)
+
+    def serves(
+        self, event: Callable[..., Any], make: Callable[..., str | None], inputs: Any = None, **options: Any
+    ) -> Any:
+        """Connect another event than the click to a handler, as `makes` does."""
         element = f"document.getElementById('{self.hidden_button.elem_id}')"
         click = f"() => setTimeout(() => {element}.click(), {_CLICK_DELAY_MS})"
-        self.button.click(make, inputs, self.hidden_button, **options).success(fn=None, js=click)
+        made = event(make, inputs, self.hidden_button, **options)
+        made.success(fn=None, js=click)
+        return made
 
 
 def build_download(label: str, elem_id: str, **options: Any) -> Download:

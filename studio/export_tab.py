@@ -21,6 +21,7 @@ from core.settings import Settings
 from core.system.jobs import Jobs
 from core.system.sizes import format_size
 from studio.export_checks import build_export_checks
+from studio.export_files import ExportFiles, build_export_files, connect_export_files
 from studio.export_hub import build_hub_parts
 from studio.export_job import ExportJobs, build_settings
 from studio.handlers import event_handler, info
@@ -115,6 +116,8 @@ class ExportWidgets:
         file: Downloads the exported file.
         result: The exported file and its comparison.
         about: Describes the adapter's zip.
+        files: Lists the finished files.
+        listed: Downloads one of them.
     """
 
     run: gr.Dropdown
@@ -129,6 +132,8 @@ class ExportWidgets:
     file: gr.DownloadButton
     result: gr.HTML
     about: gr.HTML
+    files: gr.HTML
+    listed: Download
 
 
 def build_export_tab(runs: RunStore, jobs: Jobs, demo: gr.Blocks, changes: list[Any]) -> gr.Dropdown:
@@ -141,8 +146,10 @@ def build_export_tab(runs: RunStore, jobs: Jobs, demo: gr.Blocks, changes: list[
         changes: Events after which runs or adapters may have changed.
     """
     widgets, proposed = _build_widgets(), gr.State("")
-    loaded = _connect_adapters(ExportActions(runs), widgets, proposed, [demo.load, *changes])
-    _connect_forms(ExportJobs(runs, jobs), widgets, proposed, loaded.then)
+    loaded, downloaded = _connect_adapters(ExportActions(runs), widgets, proposed, [demo.load, *changes])
+    ended = _connect_forms(ExportJobs(runs, jobs), widgets, proposed, loaded.then)
+    written = [demo.load, *changes, downloaded.success, *ended]
+    connect_export_files(ExportFiles(runs.settings), widgets.files, widgets.listed, written)
     build_export_checks(runs, jobs, demo, widgets.run, widgets.adapter, widgets.form)
     build_hub_parts(runs, jobs, demo, widgets.run)
     return widgets.run
@@ -175,13 +182,20 @@ def _build_widgets() -> ExportWidgets:
         skeleton_html("Loading the runs …"), js_on_load=read_static("copy_code.js"),
         elem_id="export-about", padding=False,
     )  # fmt: skip
+    files = build_export_files()
     return ExportWidgets(
-        run, adapter, form, download, start, form_text, settings_row, settings, bar, file, result, about
+        run, adapter, form, download, start, form_text, settings_row, settings, bar, file, result, about, *files
     )
 
 
-def _connect_adapters(do: ExportActions, widgets: ExportWidgets, proposed: gr.State, changes: list[Any]) -> Any:
-    """Connect the lists of runs and adapters, and the download of a zip; return the event of the first change."""
+def _connect_adapters(
+    do: ExportActions, widgets: ExportWidgets, proposed: gr.State, changes: list[Any]
+) -> tuple[Any, Any]:
+    """Connect the lists of runs and adapters, and the download of a zip.
+
+    Returns:
+        The event of the first change, and that of the download.
+    """
     run, adapter, about = widgets.run, widgets.adapter, widgets.about
     chosen = {"adapter": adapter, "about": about, "download": widgets.download.button}
     shown, listed = {"run_id": run, "adapter": adapter, "proposed": proposed}, {"run": run, "proposed": proposed}
@@ -192,12 +206,13 @@ def _connect_adapters(do: ExportActions, widgets: ExportWidgets, proposed: gr.St
     named = {"run_id": run, "adapter": adapter}
     connect(adapter.input, do.describe, named, {"about": about}, visitor=True, **UNLIMITED)
     options = PRIVATE | {"show_progress": "minimal"}
-    widgets.download.makes(event_handler(do.write), [run, adapter], **options, **HEAVY)
-    return refreshed[0]
+    return refreshed[0], widgets.download.makes(event_handler(do.write), [run, adapter], **options, **HEAVY)
 
 
-def _connect_forms(do: ExportJobs, widgets: ExportWidgets, proposed: gr.State, listed: Callable[..., Any]) -> None:
-    """Connect the choice of a form, and the export of a merged model.
+def _connect_forms(
+    do: ExportJobs, widgets: ExportWidgets, proposed: gr.State, listed: Callable[..., Any]
+) -> list[Callable[..., Any]]:
+    """Connect the choice of a form, and the export of a merged model; return the events of a written file.
 
     Args:
         do: The handlers.
@@ -223,3 +238,4 @@ def _connect_forms(do: ExportJobs, widgets: ExportWidgets, proposed: gr.State, l
         # Only the page knows what is in sight.
         ended.success(None, js=read_static("show_verdict.js"))
     connect(widgets.bar.cancel.click, do.cancel, {"job": job}, **UNLIMITED)
+    return [ended.success for ended in (started, *watched)]

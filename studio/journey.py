@@ -21,7 +21,7 @@ from core.evaluate.store import Evaluation, EvaluationStore
 from core.runs import example, process
 from core.runs.names import make_distinct
 from core.runs.store import ACTIVE, NOT_ENDED, Run, RunStore
-from core.settings import Settings, is_plain_name
+from core.settings import is_plain_name
 from core.system.files import modified_ns
 from studio.choices import dataset_choices, own_subsets
 from studio.data.tab_state import CREATE_TOOL
@@ -157,9 +157,6 @@ class JourneyBar:
             return "The example run can answer already, beside its base model.", (Action("Chat with it", "chat"), again)
         return "Nothing is trained yet.", (Action("Train the quick demo", "train"),)
 
-    def _find_run(self, settings: Settings, run_id: str) -> Run:
-        return self.runs.run(run_id)
-
     def _dataset_without_subset(self, subsets: list[Subset], own: list[tuple[Run, str]]) -> Dataset | None:
         """Return the dataset that was opened last, if it has no subset and nothing was trained since."""
         # Answers of an evaluation are opened to read them, and the bundled data have a subset from the start.
@@ -179,6 +176,27 @@ class JourneyBar:
         text = "is finished" if is_finished else f"ended at step {process.last_step(run):,}, and its adapter can answer"
         return f"{run.title} {text}.", (chat, Action("Evaluate it", "evaluate", run=run.id, chosen=run.title), export)
 
+    def _missing(self, subset_name: str, dataset: str, run_id: str) -> str:
+        """Return what of a button's names is not there any more, such as "run x"; empty if all are.
+
+        Raises:
+            StudioError: A name that no button sends.
+        """
+        finds = {
+            "subset": (subset_name, lambda name: subset.find(self.settings, name)),
+            "dataset": (dataset, lambda name: table.find(self.settings, name)),
+            "run": (run_id, self.runs.run),
+        }
+        for kind, (name, find) in finds.items():
+            try:
+                if name:
+                    find(name)
+            except StudioError:
+                if not is_plain_name(name):
+                    raise
+                return f"{kind} {name[:80]}"
+        return ""
+
     def go(self, tab: str, subset_name: str, run_id: str, dataset: str = "", **chat: Any) -> dict[str, Any]:
         """Return the updates that open a tab and choose what is named there; empty names choose nothing.
 
@@ -197,19 +215,10 @@ class JourneyBar:
         """
         if tab not in TABS:
             raise StudioError(f"There is no tab {tab!r}. There are: {', '.join(TABS)}.")
-        for kind, name, find in (
-            ("subset", subset_name, subset.find), ("dataset", dataset, table.find), ("run", run_id, self._find_run),
-        ):  # fmt: skip
-            try:
-                if name:
-                    find(self.settings, name)
-            except StudioError:
-                if not is_plain_name(name):
-                    # No button sends it.
-                    raise
-                text = f"The {kind} {name[:80]} is not there any more: it was deleted. The bar now shows what there is."
-                warn(text, title="Deleted meanwhile")
-                return {"bar": self.render()["bar"]}
+        if missing := self._missing(subset_name, dataset, run_id):
+            text = f"The {missing} is not there any more: it was deleted. The bar now shows what there is."
+            warn(text, title="Deleted meanwhile")
+            return {"bar": self.render()["bar"]}
         updates: dict[str, Any] = {"tabs": gr.update(selected=tab)}
         if subset_name:
             updates["subset"] = gr.update(value=subset.find(self.settings, subset_name).name)

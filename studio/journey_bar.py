@@ -44,7 +44,7 @@ def connect_journey(
     timer = gr.Timer(POLL_SECONDS, active=False)
     outputs = {"bar": bar, "timer": timer}
     connect(partial(gr.on, [*changes, timer.tick]), do.render, outputs=outputs, visitor=True, **UNLIMITED)
-    # What was deleted elsewhere is noticed when a person comes back to the page.
+    # A person who comes back to the page sees what was deleted elsewhere.
     connect(bar.returned, do.render, outputs=outputs, visitor=True, **UNLIMITED)
 
     def go(event: gr.EventData, **chat: Any) -> dict[str, Any]:

@@ -147,12 +147,10 @@ def _keep_if_empty(handler: Callable[..., Any], values: Callable[[Any], Any]) ->
 
     @functools.wraps(handler)
     def stream(*args: Any, **kwargs: Any) -> Any:
-        is_empty = True
-        for result in handler(*args, **kwargs):
-            is_empty = False
+        results = handler(*args, **kwargs)
+        yield values(next(results, {}))
+        for result in results:
             yield values(result)
-        if is_empty:
-            yield values({})
 
     return stream
 

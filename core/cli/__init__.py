@@ -22,6 +22,7 @@ from core.cli.chat import Chat
 from core.cli.data import Data
 from core.cli.evaluate import Evaluate
 from core.cli.export import Export
+from core.cli.exports import Exports
 from core.cli.models import Models
 from core.cli.publish_check import PublishCheckCommand
 from core.cli.push import Push
@@ -56,6 +57,7 @@ class StudioCommand(BaseSettings):
     serve: CliSubCommand[Serve] = Field(description=Serve.__doc__)
     adapters: CliSubCommand[Adapters] = Field(description=Adapters.__doc__)
     push: CliSubCommand[Push] = Field(description=Push.__doc__)
+    exports: CliSubCommand[Exports] = Field(description=Exports.__doc__)
     runs: CliSubCommand[Runs] = Field(description=Runs.__doc__)
     verify: CliSubCommand[Verify] = Field(description=Verify.__doc__)
     publish_check: CliSubCommand[PublishCheckCommand] = Field(description=PublishCheckCommand.__doc__)

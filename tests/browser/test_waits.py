@@ -32,9 +32,10 @@ KINDS = {
     "dropdown": {"change", "focus", "input"},
     "file": {"upload"},
     "html": {
-        "cancel_turns", "change", "choose", "continue_answer", "drop_filter", "earlier_attempt", "edit", "go",
-        "open_row", "pick_bar", "pick_row", "pick_span", "picked", "retry_lane", "returned", "save_turns", "sort_by",
-        "step_row", "stop_lane", "suggest", "tick_row", "undo_vote", "vote", "why", "zoomed",
+        "cancel_turns", "change", "choose", "continue_answer", "delete_file", "download_file", "drop_filter",
+        "earlier_attempt", "edit", "go", "open_row", "pick_bar", "pick_row", "pick_span", "picked", "retry_lane",
+        "returned", "save_turns", "sort_by", "step_row", "stop_lane", "suggest", "tick_row", "undo_vote", "vote",
+        "why", "zoomed",
     },
     "number": {"blur", "change", "submit"},
     "radio": {"change", "input"},

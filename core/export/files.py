@@ -1,0 +1,83 @@
+"""Finished files in exports/: their list, and the deletion of one of them."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from core.errors import StudioError
+from core.evaluate.result import NAME_PREFIX
+from core.export.config import FORMS
+from core.settings import Settings, inside
+
+# Patterns of names, and what such a file holds; the first that matches counts.
+_KINDS = [
+    (re.compile(pattern), label)
+    for pattern, label in (
+        (rf"{re.escape(NAME_PREFIX)}.*\.(jsonl|csv|parquet)", "Evaluation"),
+        (r".*-adapter\.zip", FORMS["adapter"].label),
+        (r".*-adapter(-original)?(-x[\d.e-]+)?\.gguf", FORMS["gguf-adapter"].label),
+        (r".*-ollama(-original)?(-x[\d.e-]+)?\.zip", FORMS["ollama"].label),
+        (r".*-(bfloat16|float16|float32)(-original)?(-x[\d.e-]+)?\.zip", FORMS["merged"].label),
+        (r".*\.gguf", FORMS["gguf"].label),
+        (r".*-curves\.csv", "Points of a run"),
+        (r".*-report\.zip", "Report of a run"),
+        (r".*-preferences\.jsonl", "Votes"),
+        (r".*\.zip", "Subset"),
+    )
+]
+
+
+@dataclass(frozen=True)
+class ExportFile:
+    """A finished file.
+
+    Attributes:
+        name: Its name in exports/.
+        form: What it holds, by its name.
+        size: Its bytes.
+        made: When it was written, in seconds since the epoch.
+    """
+
+    name: str
+    form: str
+    size: int
+    made: float
+
+
+def describe_form(name: str) -> str:
+    """Return what a file holds, by its name."""
+    return next((label for pattern, label in _KINDS if pattern.fullmatch(name)), "File")
+
+
+def list_files(settings: Settings) -> list[ExportFile]:
+    """Return the finished files, the newest first, without those of visitors and those that are being written."""
+    found = []
+    for path in settings.exports_dir.iterdir():
+        if not path.name.startswith(".") and path.is_file() and not path.is_symlink():
+            about = path.stat()
+            found.append(ExportFile(path.name, describe_form(path.name), about.st_size, about.st_mtime))
+    return sorted(found, key=lambda file: (-file.made, file.name))
+
+
+def find_file(settings: Settings, name: str) -> Path:
+    """Return the path of a finished file.
+
+    Raises:
+        StudioError: There is no such file.
+    """
+    path = inside(settings.exports_dir, name, "name of a file")
+    if name not in [file.name for file in list_files(settings)]:
+        raise StudioError(f"There is no file {name!r} in exports/ any more. List them again.")
+    return path
+
+
+def delete_file(settings: Settings, name: str) -> int:
+    """Delete a finished file, and return the bytes that are freed.
+
+    Raises:
+        StudioError: There is no such file.
+    """
+    path = find_file(settings, name)
+    size = path.stat().st_size
+    path.unlink()
+    return size
