@@ -37,7 +37,6 @@ from core.web.origin import (
 from core.web.request_limits import RequestLimits, limit_bytes, limit_time
 from core.web.sign_in import SignInThrottle, address_of, network_of
 from studio import hub_tokens
-from studio import hub_tokens
 from studio.authorized_blocks import STATUS_KEY, VISITOR_COOKIE, AuthorizedBlocks
 from studio.call_checks import END_KEY, check_parts, check_result, check_session, check_stop
 from studio.mcp_server import check_mcp, is_mcp
