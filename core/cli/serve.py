@@ -13,7 +13,7 @@ from core.settings import Settings
 class Serve(BaseModel):
     """Serve runs and their base model to programs, by an OpenAI-compatible API."""
 
-    runs: CliPositionalArg[list[str]] = Field(description="Ids of runs of one base model.")
+    runs: CliPositionalArg[list[str]] = Field(description="Runs or imported adapters of one base model.")
     host: str = Field("127.0.0.1", description="Address to listen at; beyond loopback, set STUDIO_API_KEY.")
     port: int = Field(8000, description="Port to listen at.")
 

@@ -1,4 +1,4 @@
-"""Names of the models that the API serves: base models, and the adapters of runs.
+"""Names of the models that the API serves: base models, and the adapters of runs and those that were imported.
 
 A base model has the name that runs call it by; where several precisions of it are served, the label of each. The final
 adapter of a run has the id of the run, a checkpoint "RUN/step N".
@@ -13,6 +13,7 @@ from core.chat.requests import available_bases, base_identity, resolve_lanes
 from core.chat.sampling import Sampling
 from core.chat.types import BaseIdentity, LaneRequest, adapter_key
 from core.errors import StudioError
+from core.runs.imported import all_tuned, find_tuned
 from core.runs.store import Run, RunStore
 from core.serve.errors import ApiError
 
@@ -49,14 +50,15 @@ class ServedModel:
 
 
 class ServedModels:
-    """The models of chosen runs, or of all runs."""
+    """The models of chosen runs and imported adapters, or of all."""
 
     def __init__(self, store: RunStore, run_ids: Sequence[str] = ()):
         """Choose the runs.
 
         Args:
             store: Where the runs are.
-            run_ids: Runs that are served, with their base model; none serves all runs and all local models.
+            run_ids: Runs and imported adapters that are served, with their base model; none serves all, and all local
+                models.
         """
         self.store, self._run_ids, self._started = store, list(run_ids), int(time.time())
 
@@ -68,7 +70,7 @@ class ServedModels:
         """
         question = [{"role": "user", "content": "?"}]
         keys = []
-        for run in map(self.store.run, self._run_ids):
+        for run in self._chosen():
             if run.config().classifies:
                 raise StudioError(f"The run {run.title} trained a classifier, which writes no answers. Leave it out.")
             if not run.adapters():
@@ -108,8 +110,11 @@ class ServedModels:
             f"{', '.join(known[:_MAX_SHOWN])}{more}.", "model", "model_not_found",
         )  # fmt: skip
 
+    def _chosen(self) -> list[Run]:
+        return [find_tuned(self.store, run_id) for run_id in self._run_ids]
+
     def _runs(self) -> list[Run]:
-        runs = [self.store.run(run_id) for run_id in self._run_ids] or self.store.runs()
+        runs = self._chosen() if self._run_ids else all_tuned(self.store)
         return [run for run in runs if not run.problem() and not run.config().classifies and run.adapters()]
 
     def _bases(self) -> list[ServedModel]:

@@ -1,7 +1,9 @@
 """Guards of the API's server: key, origin, sizes, and addresses that it refuses to listen at."""
 
 import json
+import shutil
 import socket
+from pathlib import Path
 
 import httpx
 import openai
@@ -10,6 +12,8 @@ from pydantic import SecretStr
 
 from core.chat.engine import Engine
 from core.errors import StudioError
+from core.export.import_adapter import import_adapter
+from core.export.import_settings import ImportSettings
 from core.runs.config import QLoRAConfig
 from core.runs.store import RunState
 from core.serve.api import MAX_BODY_BYTES
@@ -132,6 +136,22 @@ def test_requests_beyond_the_limit_are_refused(api, monkeypatch):
     monkeypatch.setattr("core.serve.api.MAX_REQUESTS", 0)
     answer = httpx.post(f"{api.url}/completions", json=BODY)
     assert (answer.status_code, answer.json()["error"]["code"]) == (429, "rate_limit_exceeded")
+
+
+def test_imported_adapter_is_served_beside_runs(served_store, run_ids, tmp_path):
+    archive = shutil.make_archive(str(tmp_path / "from-elsewhere"), "zip", served_store.run(run_ids[0]).adapter)
+    options = ImportSettings(source="from-elsewhere.zip", base="tiny", quantization="none", compute_dtype="float32")
+    name = import_adapter(served_store.settings, options, Path(archive))
+    models = ServedModels(served_store, [run_ids[1], name])
+    models.check()
+    assert [model.name for model in models.list_all()] == ["tiny", run_ids[1], name]
+    assert ServedModels(served_store).find(name).adapter == f"{name}/final"
+    server = ApiServer(served_store.settings, [run_ids[0], name])
+    with server.client() as client:
+        asked = {"prompt": "A sea", "max_tokens": 6, "temperature": 0}
+        texts = [client.completions.create(model=model, **asked).choices[0].text for model in (run_ids[0], name)]
+    server.close()
+    assert texts[0] == texts[1]
 
 
 def test_runs_of_different_bases_are_not_served_together(served_store, run_ids):
