@@ -5,6 +5,7 @@ answer with them. So a tensor can be read in two ways: as it is in the files, or
 dequantized again.
 """
 
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -48,25 +49,48 @@ class WeightFiles:
         check_files(self.model, config)
         return config
 
-    @cached_property
+    @property
     def files(self) -> dict[str, Path]:
-        """Return the file of each tensor, in the order of the files.
+        """Return the file of each tensor by its name in transformers, in the order of the files."""
+        return {name: path for name, (path, _) in self._stored.items()}
+
+    @cached_property
+    def _stored(self) -> dict[str, tuple[Path, str]]:
+        """Return the file of each tensor and its name there, by its name in transformers.
 
         Raises:
             StudioError: A file is missing, or names tensors otherwise than the model's modules.
         """
         from safetensors import safe_open
 
-        found: dict[str, Path] = {}
+        found: dict[str, tuple[Path, str]] = {}
         for path in self._paths():
             with safe_open(path, "pt") as file:
-                found |= dict.fromkeys(file.keys(), path)
-        if unknown := sorted(set(found) - set(self._empty_model.state_dict())):
-            raise StudioError(
-                f"The files of the model {self.model.name!r} name the tensor {unknown[0]}, which transformers reads "
-                "under another name. Such a model cannot be merged here. Export the adapter itself."
-            )
+                for stored in file.keys():  # noqa: SIM118
+                    if name := self._module_name(stored):
+                        found[name] = (path, stored)
         return found
+
+    @cached_property
+    def _known(self) -> frozenset[str]:
+        """Return the names of the model's tensors in transformers."""
+        return frozenset(self._empty_model.state_dict())
+
+    def _module_name(self, stored: str) -> str:
+        """Return the name in transformers of a tensor in a file; "" for one that transformers does not read.
+
+        Files such as GPT-2's hold the model without its output layer, so their names lack the first part.
+        """
+        model = self._empty_model
+        for name in (stored, f"{model.base_model_prefix}.{stored}"):
+            if name in self._known:
+                return name
+        if any(re.search(pattern, stored) for pattern in model._keys_to_ignore_on_load_unexpected or ()):
+            return ""
+        raise StudioError(
+            f"The files of the model {self.model.name!r} name the tensor {stored}, which transformers reads under "
+            "another name. Such a model cannot be merged here. Export the adapter itself."
+        )
 
     @cached_property
     def linears(self) -> frozenset[str]:
@@ -113,15 +137,17 @@ class WeightFiles:
         shapes: dict[str, list[int]] = {}
         for path in dict.fromkeys(self.files.values()):
             with safe_open(path, "pt") as file:
-                shapes |= {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118
+                names = {name: stored for name, (place, stored) in self._stored.items() if place == path}
+                shapes |= {name: file.get_slice(stored).get_shape() for name, stored in names.items()}
         return shapes
 
     def read(self, name: str) -> "torch.Tensor":
         """Return a tensor in the data type of its file, or as the run saw it."""
         from safetensors import safe_open
 
-        with safe_open(self.files[name], "pt") as file:
-            tensor = file.get_tensor(name)
+        path, stored = self._stored[name]
+        with safe_open(path, "pt") as file:
+            tensor = file.get_tensor(stored)
         if self.base == "original" or name not in self.quantized:
             return tensor
         if name in self._transposed:

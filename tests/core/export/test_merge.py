@@ -4,6 +4,7 @@ import pytest
 import torch
 from bitsandbytes.functional import dequantize_4bit
 from peft import LoraConfig, PeftModel, get_peft_model
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
 from core.errors import StudioError
@@ -13,6 +14,7 @@ from core.export.safetensors_folder import write_weights
 from core.models import catalogue
 from core.models.loading import Precision
 from tests.helpers.exports import write_tiny_run
+from tests.helpers.gguf_models import build
 from tests.helpers.tiny_model import make_adapter, pack_in_nf4, tiny_llama
 
 NOT_QUANTIZED = Precision("none", compute_dtype="float32")
@@ -43,6 +45,22 @@ def test_merge_equals_pefts_own(settings, tmp_path, targets, shard_size):
     for name in merged.names:
         torch.testing.assert_close(merged.read(name), expected[name], rtol=0, atol=1e-6)
         assert merged.shape(name) == list(expected[name].shape)
+
+
+def test_files_of_gpt2_without_its_first_part_and_with_masks_are_read(settings, small_tokenizer):
+    run = write_tiny_run(settings, small_tokenizer, build("gpt2", len(small_tokenizer)))
+    path = settings.models_dir / "tiny" / "model.safetensors"
+    usual = {name: open_merged(settings, run.adapter).read(name) for name in open_merged(settings, run.adapter).names}
+    tensors = {name.removeprefix("transformer."): tensor for name, tensor in load_file(path).items()}
+    # As in the files of the Hub, which were written by earlier versions.
+    save_file(tensors | {"h.0.attn.bias": torch.ones(1, 1, 8, 8)}, path, metadata={"format": "pt"})
+    merged = open_merged(settings, run.adapter)
+    assert set(merged.names) == set(usual)
+    assert all(torch.equal(merged.read(name), usual[name]) for name in usual)
+    assert merged.shape("transformer.wte.weight") == [len(small_tokenizer), 64]
+    save_file(tensors | {"h.0.other": torch.ones(1)}, path, metadata={"format": "pt"})
+    with pytest.raises(StudioError, match=r"name the tensor h\.0\.other, which transformers reads under another name"):
+        _ = open_merged(settings, run.adapter).names
 
 
 @pytest.mark.parametrize("options", [{"use_dora": True}, {"modules_to_save": ["input_layernorm"]}, {"bias": "all"}])
