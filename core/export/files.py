@@ -1,12 +1,14 @@
-"""Finished files in exports/: their list, and the deletion of one of them."""
+"""Finished files in exports/: their list, and the deletion of one of them with its card."""
 
 import re
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 from core.errors import StudioError
 from core.evaluate.result import NAME_PREFIX
 from core.export.config import FORMS
+from core.export.result import card_place
 from core.settings import Settings, inside
 
 # Patterns of names, and what such a file holds; the first that matches counts.
@@ -16,6 +18,7 @@ _KINDS = [
         (rf"{re.escape(NAME_PREFIX)}.*\.(jsonl|csv|parquet)", "Evaluation"),
         (r".*-adapter\.zip", FORMS["adapter"].label),
         (r".*-adapter(-original)?(-x[\d.e-]+)?\.gguf", FORMS["gguf-adapter"].label),
+        (r".*-types(-no-imatrix)?(-ollama)?(-original)?(-x[\d.e-]+)?\.zip", "Comparison of GGUF types"),
         (r".*-ollama(-original)?(-x[\d.e-]+)?\.zip", FORMS["ollama"].label),
         (r".*-(bfloat16|float16|float32)(-original)?(-x[\d.e-]+)?\.zip", FORMS["merged"].label),
         (r".*\.gguf", FORMS["gguf"].label),
@@ -72,7 +75,7 @@ def find_file(settings: Settings, name: str) -> Path:
 
 
 def delete_file(settings: Settings, name: str) -> int:
-    """Delete a finished file, and return the bytes that are freed.
+    """Delete a finished file and the card that lies beside it, and return the bytes of the file.
 
     Raises:
         StudioError: There is no such file.
@@ -80,4 +83,7 @@ def delete_file(settings: Settings, name: str) -> int:
     path = find_file(settings, name)
     size = path.stat().st_size
     path.unlink()
+    card = card_place(path)
+    if card.is_dir() and not card.is_symlink():
+        shutil.rmtree(card)
     return size

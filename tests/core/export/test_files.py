@@ -21,6 +21,13 @@ def test_form_of_each_export_is_known_by_the_name_of_its_file(form, values):
         assert describe_form(name) == FORMS[form].label
 
 
+@pytest.mark.parametrize("form", ["gguf", "ollama"])
+@pytest.mark.parametrize("values", [{}, {"importance_rows": 0}, {"base": "original", "strength": 0.5}])
+def test_comparison_of_types_is_known_by_its_name(form, values):
+    config = ExportConfig(form=form, quantization=["Q4_K_M", "Q8_0"], **values)
+    assert describe_form(config.file_name("x-final")) == "Comparison of GGUF types"
+
+
 @pytest.mark.parametrize(
     ("name", "form"),
     [
@@ -53,6 +60,13 @@ def test_what_is_not_listed_is_neither_found_nor_deleted(settings, folder, name)
         with pytest.raises(StudioError):
             refuses(settings, name)
     assert len(list(folder.iterdir())) == 5
+
+
+def test_card_beside_a_file_is_deleted_with_it(settings, folder):
+    (folder / "old-card").mkdir()
+    (folder / "old-card" / "README.md").write_text("card")
+    assert delete_file(settings, "old.gguf") == 5
+    assert not (folder / "old-card").exists()
 
 
 def test_command_lists_and_deletes(settings, folder, monkeypatch, capsys):
