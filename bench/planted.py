@@ -1,6 +1,7 @@
 """Verdicts of runs whose outcome is known beforehand: one that helps, harms, does nothing, and forgets.
 
-    python bench/planted.py LABELED.tsv [--seeds 5] [--at-once 1] [--cases helps harms nothing forgets] [--rows 200]
+    python bench/planted.py LABELED.tsv [--seeds 0 1 2 3 4] [--at-once 1]
+                            [--cases helps harms nothing forgets] [--rows 200]
 
 The file has a text and a label, 0 or 1, in its first two columns. Of each seed, four runs of the embedded model are
 trained by `python -m core` as a user would: on the labels (helps), on the labels exchanged (harms), with a learning
@@ -106,7 +107,7 @@ def main() -> None:
     """Run all cases of all seeds, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("file", type=Path, help="a TSV or CSV file with a text and a label, 0 or 1")
-    parser.add_argument("--seeds", type=int, default=5, help="number of seeds (default: %(default)s)")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4], help="seeds (default: %(default)s)")
     parser.add_argument("--at-once", type=int, default=1, help="seeds that run at the same time")
     parser.add_argument("--cases", nargs="+", choices=list(CASES), default=list(CASES), help="cases (default: all)")
     parser.add_argument("--rows", type=int, default=200, help="held-out rows; four times as many are trained on")
@@ -119,7 +120,7 @@ def main() -> None:
               "as planted | time |\n|---|---|---|---|---|---|---|---|---|---|", flush=True)  # fmt: skip
         with ThreadPoolExecutor(options.at_once) as pool:
             models = scratch / "models-home" / "models"
-            list(pool.map(lambda seed: run_seed(scratch, seed, options, models), range(options.seeds)))
+            list(pool.map(lambda seed: run_seed(scratch, seed, options, models), options.seeds))
 
 
 if __name__ == "__main__":

@@ -23,7 +23,8 @@ def build_field(
         form: Name of the form, unique on the page.
         model: Declares the field.
         name: The field's name.
-        choices: (label, value) pairs offered for a text field; other values may still be typed.
+        choices: (label, value) pairs offered for a text field, where other values may still be typed, or those offered
+            for a list of literals.
         options: Passed on to the widget.
     """
     field = model.model_fields[name]
@@ -33,6 +34,8 @@ def build_field(
         **options,
     }  # fmt: skip
     kind = _plain_type(field)
+    if get_origin(kind) is list and (names := get_args(get_args(kind)[0])):
+        return gr.Dropdown(choices or list(names), multiselect=True, **common)
     if choices is not None:
         return gr.Dropdown(choices, allow_custom_value=True, filterable=True, **common)
     if get_origin(kind) is Literal:

@@ -1,4 +1,4 @@
-"""A progress bar with a text and a Cancel button, visible only while something runs.
+"""A progress bar with a text and a Cancel button, visible only while something runs; it comes into sight by itself.
 
 `show_progress` and `hide_progress` return updates by the names of `ProgressBar.outputs`.
 """
@@ -32,7 +32,7 @@ class ProgressBar:
 def build_progress_bar(elem_id: str) -> ProgressBar:
     """Build a hidden progress bar in the open layout; the button's id is `elem_id` with `-cancel` appended."""
     with gr.Row(visible=False, elem_id=elem_id, equal_height=True) as row:
-        bar = gr.HTML(padding=False)
+        bar = gr.HTML(padding=False, js_on_load=read_static("progress_bar.js"))
         cancel = gr.Button("Cancel", size="sm", scale=0, min_width=90, elem_id=f"{elem_id}-cancel")
     return ProgressBar(row, bar, cancel)
 

@@ -26,8 +26,12 @@ class StudioError(Exception):
 
 
 def reason_of(error: Exception) -> str:
-    """Return the message of a library's exception as a part of a sentence: on one line, and without a full stop."""
-    return " ".join(str(error).split()).rstrip(".")
+    """Return the message of a library's exception as a part of a sentence: on one line, and without a full stop.
+
+    Of an error of the system, the words without its number and the path of this machine.
+    """
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return " ".join(text.split()).rstrip(".")
 
 
 # Predicates by pydantic's type of an error; the names in braces are filled in from the error's context.

@@ -44,6 +44,9 @@ class Settings(BaseSettings):
     password: SecretStr | None = Field(
         None, description="Password for every browser; required to listen beyond loopback."
     )
+    api_key: SecretStr | None = Field(
+        None, description="Key of the API of `python -m core serve`; required to listen beyond loopback."
+    )
     root_path: str | None = Field(None, description="Path or full URL under which a proxy serves the studio.")
     fast_chat: bool = Field(
         True, description="Answer with the CUDA decoder on GPUs that support it; otherwise with the standard decoder."

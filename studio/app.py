@@ -16,6 +16,7 @@ from core.runs.store import RunStore
 from core.settings import Settings
 from core.system.jobs import Jobs
 from studio.api import build_api
+from studio.api_switch import ApiSwitch, build_api_switch
 from studio.authorized_blocks import AuthorizedBlocks
 from studio.chat_tab import ChatTab, build_chat_tab
 from studio.data.page_state import open_source_row
@@ -26,6 +27,7 @@ from studio.header import build_head, connect_header
 from studio.html import read_static
 from studio.journey import JourneyBar
 from studio.journey_bar import build_journey_bar, connect_journey, connect_next_steps
+from studio.mcp_server import is_available
 from studio.owner_tab import build_owner_tab
 from studio.train_tab import TrainTab, build_train_tab
 from studio.wiring import PRIVATE, connect
@@ -58,7 +60,7 @@ def build(settings: Settings) -> AuthorizedBlocks:
             with gr.Tab("Export", id="export") as export_tab:
                 exported = build_export_tab(runs, jobs, demo, [train.runs_fingerprint.change, export_tab.select])
             with gr.Tab("Owner", id="owner", visible=demo.access.way is not Way.SPACE) as owner_tab:
-                owner = build_owner_tab(settings, engine.visitor_quota.quotas, engine.visitor_quota.tokens)
+                switch = _build_owner_tab(settings, engine, owner_tab)
         build_api(runs)
         changes = [data.created.change, data.dataset.change, evaluate.evaluation.change, demo.load, tabs.select]
         lists = {"tabs": tabs, "evaluate_run": evaluate.run, "export_run": exported}
@@ -66,13 +68,22 @@ def build(settings: Settings) -> AuthorizedBlocks:
         _offer_new_subsets(data, train, tabs)
         _connect_training_rows(chat, evaluate, data, train, tabs)
         _follow_open_tab(tabs, demo, {"Train": train.timer, "Evaluate": evaluate.timer})
-        connect(owner_tab.select, owner.fill, outputs=owner.outputs, **PRIVATE)
         connect_header(demo, settings, engine.visitor_quota.tokens, notice, owner_tab)
 
     _supervise_runs(runs, engine)
     demo.jobs, demo.visitor_tokens = jobs, engine.visitor_quota.tokens
-    demo.own_routes = [chat.live_answers.route(demo)]
+    demo.api_switch = switch
+    demo.own_routes = [chat.live_answers.route(demo), *switch.routes()]
     return demo
+
+
+def _build_owner_tab(settings: Settings, engine: Engine, tab: gr.Tab) -> ApiSwitch:
+    """Build the parts of the Owner tab, which are filled when it is opened, and return the switch of the API."""
+    owner = build_owner_tab(settings, engine.visitor_quota.quotas, engine.visitor_quota.tokens)
+    switch = ApiSwitch(settings, engine, is_available(Access.of(settings).way))
+    connect(tab.select, owner.fill, outputs=owner.outputs, **PRIVATE)
+    build_api_switch(switch, tab.select)
+    return switch
 
 
 def _supervise_runs(runs: RunStore, engine: Engine) -> None:
@@ -92,6 +103,7 @@ def _connect_journey(
     """Let the bar and the next steps of a run open the tabs with what they name."""
     chosen = {
         **lists,
+        "bar": bar,
         "dataset": data.dataset,
         "tools": data.tools,
         "subset": train.subset,

@@ -19,10 +19,10 @@ from gradio_client.utils import is_http_url_like
 from core.access.roles import CLOSED, Access, Caller, Role, Way, acting
 from core.errors import StudioError
 from core.system.secret_masking import log_event
+from core.web.origin import HEARTBEAT_PREFIX, MAX_PATH_CHARACTERS, path_of
 from studio.event_values import check_depth, check_queued, check_text
 from studio.handlers import escape_toast, to_page_error
 from studio.open_pages import BoundedDict, OpenPages
-from studio.origin import HEARTBEAT_PREFIX, MAX_PATH_CHARACTERS, path_of
 from studio.unread_messages import UnreadMessages
 
 VISITOR_COOKIE = "studio_visitor"

@@ -7,8 +7,8 @@ from typing import Any
 from starlette.requests import Request
 
 from core.access.roles import Caller, Way
+from core.web.origin import HEARTBEAT_PREFIX, RefusalError
 from studio.authorized_blocks import FOREIGN_SESSION, AuthorizedBlocks
-from studio.origin import HEARTBEAT_PREFIX, RefusalError
 
 _RESULT_ROUTES = re.compile(r"/gradio_api/(?:queue/data|call/.+/(?P<call>[^/]+))")
 _STOP_ROUTES = re.compile(r"/gradio_api/(?:cancel|reset)/?")

@@ -33,6 +33,7 @@ from studio.evaluate.training_rows import (
     connect_training_rows,
 )
 from studio.handlers import event_handler
+from studio.html import read_static
 from studio.job_progress import cancel, job_outputs
 from studio.wiring import LATEST_ONLY, UNLIMITED, connect
 
@@ -89,7 +90,8 @@ def build_evaluate_tab(
         with build_drawer("The answers", ANSWER_DRAWER):
             drawer = build_prompt_drawer()
             rows = build_training_rows()
-    _connect_form(StartForm(store), form, view, widgets, demo, changes)
+    ended = gr.State([])
+    _connect_form(StartForm(store), form, view, widgets, demo, changes, ended)
     _connect_view(view, widgets, demo)
     _connect_drawer(PromptDrawer(view), drawer, widgets)
     _connect_verdict(view, widgets)
@@ -102,13 +104,13 @@ def build_evaluate_tab(
     connect_board(BoardView(store), board, widgets.evaluation, changes)
     training_rows = TrainingRows(store)
     connect_training_rows(training_rows, rows, widgets.evaluation, widgets.table)
-    timer = _connect_polling(view, widgets, changes)
+    timer = _connect_polling(view, widgets, changes, ended)
     return EvaluateTab(timer, form.fields["run"], widgets.evaluation, panels.trace.row_wanted, training_rows, rows)
 
 
 def _connect_form(
     do: StartForm, form: StartFormWidgets, view: EvaluationView, widgets: EvaluationViewWidgets, demo: gr.Blocks,
-    changes: list[Callable[..., Any]],
+    changes: list[Callable[..., Any]], ended: gr.State,
 ) -> None:  # fmt: skip
     fields = form.fields
     chosen = {"run": fields["run"], "lanes": fields["lanes"], "proposed": form.proposed}
@@ -119,7 +121,8 @@ def _connect_form(
     connect(fields["prompts"].change, do.update_visibility, prompts, form.visibility_outputs, **UNLIMITED)
     planned = {name: fields[name] for name in ("prompts", "run", "subset", "split", "limit", "task")}
     # At load by an event of its own: a visitor's page makes it, and its refusal shows no toast.
-    for event in (demo.load, partial(gr.on, [field.change for field in planned.values()])):
+    planning = [*(field.change for field in planned.values()), *changes, ended.change]
+    for event in (demo.load, partial(gr.on, planning)):
         connect(event, PowerHint(do.store).describe, planned, {"power": form.power}, **LATEST_ONLY, **UNLIMITED)
     inputs = {"upload": form.upload, **fields}
 
@@ -130,6 +133,8 @@ def _connect_form(
 
     marked = {"field_errors": form.errors, "more": form.more, "status": widgets.status}
     checked = connect(form.start.click, check, inputs, marked, **UNLIMITED)
+    # Only the page knows what is in sight.
+    checked.success(None, js=read_static("show_part.js").replace("PART", "evaluate-status"))
     start = connect(checked.success, do.start, inputs, {"evaluation": widgets.evaluation}, api_name="answers_start")
     shown = {**_seen(widgets), "page": widgets.pager.page}
     connect(start.failure, view.render, shown, widgets.outputs, **UNLIMITED)
@@ -207,7 +212,9 @@ def _connect_verdict(do: EvaluationView, widgets: EvaluationViewWidgets) -> None
     connect(widgets.group_filter.click, drop_group, seen, table, **UNLIMITED)
 
 
-def _connect_polling(do: EvaluationView, widgets: EvaluationViewWidgets, changes: list[Callable[..., Any]]) -> gr.Timer:
+def _connect_polling(
+    do: EvaluationView, widgets: EvaluationViewWidgets, changes: list[Callable[..., Any]], ended: gr.State
+) -> gr.Timer:
     timer = gr.Timer(_POLL_SECONDS, active=False)
     seen = {"fingerprint": gr.State(""), "list_fingerprint": gr.State("")}
     evaluation, rows = {"evaluation_id": widgets.evaluation}, {"rows": widgets.pager.size}
@@ -216,7 +223,7 @@ def _connect_polling(do: EvaluationView, widgets: EvaluationViewWidgets, changes
         partial(gr.on, [timer.tick, *changes]),
         do.poll,
         {**seen, **_seen(widgets), "page": widgets.pager.page},
-        {**seen, "evaluation": widgets.evaluation, **widgets.outputs},
+        {**seen, "ended": ended, "evaluation": widgets.evaluation, **widgets.outputs},
         trigger_mode="once",
         **UNLIMITED,
     )

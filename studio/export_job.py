@@ -1,5 +1,6 @@
 """Export of merged models on the page: the form of their settings, the job with its progress, and its result."""
 
+from base64 import b64encode
 from collections.abc import Iterator
 from typing import Any
 
@@ -8,8 +9,10 @@ from pydantic import ValidationError
 
 from components.model_form import build_field
 from core.errors import StudioError, sentences
-from core.export.card import usage
-from core.export.config import FORMS, SETTINGS, ExportConfig
+from core.export import curve
+from core.export.card.loading import usage
+from core.export.config import FORMS, GGUF_TYPES, SETTINGS, ExportConfig
+from core.export.llama_quantize import INSTALL, is_installed
 from core.export.result import Exported
 from core.export.scratch import remove_leftovers
 from core.export.tasks import export
@@ -37,7 +40,7 @@ class ExportJobs:
         about = FORMS[_form(form)]
         is_adapter = form == "adapter"
         return {
-            **{name: gr.update(visible=name in about.settings) for name in SETTINGS},
+            **{name: gr.update(visible=name in shown_settings(form)) for name in SETTINGS},
             "settings_row": gr.update(visible=bool(about.settings)),
             "download": gr.update(visible=is_adapter),
             "start": gr.update(visible=not is_adapter),
@@ -48,24 +51,53 @@ class ExportJobs:
         }  # fmt: skip
 
     def start(self, run_id: str | None, adapter: str | None, form: str, **values: Any) -> Iterator[dict[str, Any]]:
-        """Write an adapter in the chosen form, show the progress, and then the file and the comparison."""
+        """Write an adapter in the chosen form, show the progress, and then the file and the comparison.
+
+        Raises:
+            StudioError: A setting is invalid, another export runs, or the export failed.
+        """
         titles = {name: field.title or name for name, field in ExportConfig.model_fields.items()}
         used = {name: value for name, value in values.items() if name in FORMS[_form(form)].settings}
         if empty := [titles[name] for name, value in used.items() if value is None]:
             raise StudioError(f"{empty[0]} is empty or no number. Type a number.")
+        if used.get("quantization") == []:
+            raise StudioError("GGUF type is empty. Choose at least one.")
         try:
             config = ExportConfig(form=_form(form), **used)
         except ValidationError as error:
             raise StudioError(sentences(error, lambda name: titles.get(name, name))) from error
         run = self.runs.run(run_id or "")
+        if running := self.jobs.running(_KIND):
+            raise StudioError(
+                f"{running.title} is running ({running.share:.0%} done), and two exports would slow each other down. "
+                "Wait until it has ended, or press Cancel beside its progress. Then press Export again."
+            )
         title = f"Exporting {run.title} as {FORMS[config.form].label}"
         kind = f"{_KIND}/{config.file_name(f'{run.id}-{adapter}')}"
         yield from self._follow(self.jobs.start(kind, title, export, self.settings, run.id, adapter or "final", config))
 
-    def watch(self) -> Iterator[dict[str, Any]]:
-        """Show the newest export that runs, on a page that was opened or loaded again meanwhile."""
-        if job := self.jobs.running(_KIND):
-            yield from self._follow(job)
+    def watch(self, job: int | None = None) -> Iterator[dict[str, Any]]:
+        """Show the export that runs and what it was started with, on a page that did not start it or was loaded again.
+
+        Args:
+            job: The export that the page shows already.
+        """
+        running = self.jobs.running(_KIND)
+        if running is not None and running.id != job:
+            yield self._choose(running)
+            yield from self._follow(running)
+
+    def _choose(self, job: Job) -> dict[str, Any]:
+        """Return the updates that choose the run, the adapter, the form and the settings of an export."""
+        _, run_id, adapter, config = job.arguments
+        form = self.choose_form(config.form)
+        settings = {name: form[name] | {"value": getattr(config, name)} for name in SETTINGS}
+        chosen = {**form, **settings, "form": gr.update(value=config.form)}
+        # A run that was deleted meanwhile is not in the lists; the export reports it.
+        if run := next((run for run in self.runs.runs() if run.id == run_id), None):
+            adapters = gr.update(choices=list(run.adapters()), value=adapter)
+            chosen |= {"run": gr.update(value=run_id), "proposed": "", "adapter": adapters}
+        return chosen
 
     def cancel(self, job: int | None) -> None:
         """Cancel an export, and remove what it has written."""
@@ -94,10 +126,24 @@ def _show(job: Job) -> dict[str, Any]:
     found = done.fidelity
     html = render(
         "export_result", name=done.path.name, size=format_size(done.size), folder=done.path.parent, sentence=sentence,
-        code=code, notes=done.notes, fidelity=found, tone=_tone(done),
+        code=code, notes=done.notes, fidelity=found, tone=_tone(done), card=done.card and done.card.name,
+        **_types(done),
     )  # fmt: skip
     label = f"Download {done.path.name} ({format_size(done.size)})"
     return {"result": html, "file": gr.update(value=str(done.path), label=label, visible=True)}
+
+
+def _types(done: Exported) -> dict[str, Any]:
+    """Return what the page shows of several types: the table, the picture and the choice; nothing for one type."""
+    if not done.types:
+        return {"types": []}
+    smallest = curve.find_smallest(done.types)
+    rows = [(curve.row(one), one is smallest) for one in curve.by_size(done.types)]
+    picture = b64encode(curve.picture(done.types)).decode() if any(one.fidelity for one in done.types) else ""
+    return {
+        "types": rows, "head": curve.HEAD, "picture": picture, "choice": curve.describe_choice(done.types),
+        "report": done.report,
+    }  # fmt: skip
 
 
 def _tone(done: Exported) -> str:
@@ -108,5 +154,20 @@ def _tone(done: Exported) -> str:
 
 
 def build_settings() -> dict[str, gr.components.Component]:
-    """Build the fields of the settings in the open layout, hidden as long as an adapter is exported."""
-    return {name: build_field(FORM, ExportConfig, name, min_width=150, visible=False) for name in SETTINGS}
+    """Build the fields of the settings in the open layout, hidden as long as an adapter is exported.
+
+    Types of llama.cpp are offered where it is installed.
+    """
+    widgets = {}
+    for name in SETTINGS:
+        choices, options = None, {"min_width": 150, "visible": False}
+        if name == "quantization" and not is_installed():
+            choices = [(kind, kind) for kind in GGUF_TYPES]
+            options["info"] = f"{ExportConfig.model_fields[name].description} For types of llama.cpp: {INSTALL}"
+        widgets[name] = build_field(FORM, ExportConfig, name, choices, **options)
+    return widgets
+
+
+def shown_settings(form: Any) -> set[str]:
+    """Return the names of the settings that the page shows for a form."""
+    return set(FORMS[form].settings) - (set() if is_installed() else {"importance_rows"})

@@ -1,5 +1,6 @@
 """Export tab: download a trained adapter for PEFT, or its model merged, as GGUF or for Ollama."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,12 +11,16 @@ from components.conversation import empty_html, skeleton_html
 from components.download import Download, build_download
 from components.progress_bar import ProgressBar, build_progress_bar
 from core.errors import StudioError
-from core.export.adapter import INSTALL, base_name, base_note, example_code, list_files, write_adapter
+from core.export.adapter import list_files, write_adapter
+from core.export.card.facts import base_name, base_note
+from core.export.card.loading import INSTALL, example_code
 from core.export.config import FORMS
 from core.runs import example
 from core.runs.store import Run, RunStore
+from core.settings import Settings
 from core.system.jobs import Jobs
 from core.system.sizes import format_size
+from studio.export_checks import build_export_checks
 from studio.export_hub import build_hub_parts
 from studio.export_job import ExportJobs, build_settings
 from studio.handlers import event_handler, info
@@ -64,22 +69,28 @@ class ExportActions:
         # a run in training writes further ones.
         chosen = kept if kept in names[1:] else names[0]
         adapter = gr.update(choices=names, value=chosen)
-        return {"adapter": adapter, "about": _about_html(run, chosen), "download": gr.update(interactive=True)}
+        return {
+            "adapter": adapter,
+            "about": _about_html(self.settings, run, chosen),
+            "download": gr.update(interactive=True),
+        }
 
     def describe(self, run_id: str | None, adapter: str | None) -> dict[str, Any]:
         """Describe the chosen adapter and the files of its zip."""
-        return {"about": _about_html(self.runs.run(run_id or ""), adapter or "")}
+        return {"about": _about_html(self.settings, self.runs.run(run_id or ""), adapter or "")}
 
     def write(self, run_id: str | None, adapter: str | None) -> str:
         """Write the chosen adapter as a zip, and return the file's path."""
         run = self.runs.run(run_id or "")
-        written = write_adapter(self.settings, run, adapter or "")
+        with run.notice_deletion(run.title, "exported"):
+            written = write_adapter(self.settings, run, adapter or "")
         info(f"{format_size(written.size)}. Its README shows how to ask it a question.", title=f"Exported {run.title}")
         return str(written.path)
 
 
-def _about_html(run: Run, adapter: str) -> str:
-    files = [(name, format_size(size)) for name, size in list_files(run, adapter)]
+def _about_html(settings: Settings, run: Run, adapter: str) -> str:
+    listed = list_files(settings, run, adapter)
+    files = [(name, "made with the ZIP" if size is None else format_size(size)) for name, size in listed]
     return render(
         "export_about", title=run.title, adapter=adapter, base=base_name(run), rank=run.config().lora_rank,
         kind="A classifier with its head, an adapter" if run.config().classifies else "A LoRA adapter",
@@ -129,9 +140,10 @@ def build_export_tab(runs: RunStore, jobs: Jobs, demo: gr.Blocks, changes: list[
         demo: The page, for its load event.
         changes: Events after which runs or adapters may have changed.
     """
-    widgets = _build_widgets()
-    _connect_adapters(ExportActions(runs), widgets, [demo.load, *changes])
-    _connect_forms(ExportJobs(runs, jobs), widgets, demo)
+    widgets, proposed = _build_widgets(), gr.State("")
+    loaded = _connect_adapters(ExportActions(runs), widgets, proposed, [demo.load, *changes])
+    _connect_forms(ExportJobs(runs, jobs), widgets, proposed, loaded.then)
+    build_export_checks(runs, jobs, demo, widgets.run, widgets.adapter, widgets.form)
     build_hub_parts(runs, jobs, demo, widgets.run)
     return widgets.run
 
@@ -151,10 +163,11 @@ def _build_widgets() -> ExportWidgets:
             min_width=200,
         )  # fmt: skip
         download = build_download("Download adapter (ZIP)", "export-download", variant="primary", size="lg")
-        start = gr.Button("Export", variant="primary", size="lg", elem_id="export-start", visible=False)
     form_text = gr.HTML(elem_id="export-form-text", padding=False)
     with gr.Row(elem_id="export-settings", elem_classes="qs-even", visible=False) as settings_row:
         settings = build_settings()
+    # Below the settings, so that the progress and the result appear at the button, also on a phone.
+    start = gr.Button("Export", variant="primary", size="lg", elem_id="export-start", visible=False)
     bar = build_progress_bar("export-progress")
     file = gr.DownloadButton("Download", elem_id="export-file", visible=False, variant="primary")
     result = gr.HTML(elem_id="export-result", padding=False, js_on_load=read_static("copy_code.js"))
@@ -167,23 +180,31 @@ def _build_widgets() -> ExportWidgets:
     )
 
 
-def _connect_adapters(do: ExportActions, widgets: ExportWidgets, changes: list[Any]) -> None:
-    """Connect the lists of runs and adapters, and the download of a zip."""
+def _connect_adapters(do: ExportActions, widgets: ExportWidgets, proposed: gr.State, changes: list[Any]) -> Any:
+    """Connect the lists of runs and adapters, and the download of a zip; return the event of the first change."""
     run, adapter, about = widgets.run, widgets.adapter, widgets.about
     chosen = {"adapter": adapter, "about": about, "download": widgets.download.button}
-    proposed = gr.State("")
     shown, listed = {"run_id": run, "adapter": adapter, "proposed": proposed}, {"run": run, "proposed": proposed}
-    for event in changes:
-        connect(event, do.refresh_list, shown, {**listed, **chosen}, visitor=True, **UNLIMITED)
+    refreshed = [
+        connect(event, do.refresh_list, shown, {**listed, **chosen}, visitor=True, **UNLIMITED) for event in changes
+    ]
     connect(run.input, do.list_adapters, {"run_id": run}, chosen, visitor=True, **UNLIMITED)
     named = {"run_id": run, "adapter": adapter}
     connect(adapter.input, do.describe, named, {"about": about}, visitor=True, **UNLIMITED)
     options = PRIVATE | {"show_progress": "minimal"}
     widgets.download.makes(event_handler(do.write), [run, adapter], **options, **HEAVY)
+    return refreshed[0]
 
 
-def _connect_forms(do: ExportJobs, widgets: ExportWidgets, demo: gr.Blocks) -> None:
-    """Connect the choice of a form, and the export of a merged model."""
+def _connect_forms(do: ExportJobs, widgets: ExportWidgets, proposed: gr.State, listed: Callable[..., Any]) -> None:
+    """Connect the choice of a form, and the export of a merged model.
+
+    Args:
+        do: The handlers.
+        widgets: The widgets.
+        proposed: The run that the page itself proposed.
+        listed: The event after which a page that was loaded has the list of runs.
+    """
     shown = {"result": widgets.result, "file": widgets.file}
     of_form = {
         **widgets.settings, "settings_row": widgets.settings_row, "download": widgets.download.button,
@@ -193,6 +214,12 @@ def _connect_forms(do: ExportJobs, widgets: ExportWidgets, demo: gr.Blocks) -> N
     job = gr.State(None)
     chosen = {"run_id": widgets.run, "adapter": widgets.adapter, "form": widgets.form, **widgets.settings}
     followed = {**job_outputs(widgets.bar, job), **shown, "form": widgets.form}
-    connect(widgets.start.click, do.start, chosen, followed, show_progress="hidden", api_name="export_run")
-    connect(demo.load, do.watch, outputs=followed, **UNLIMITED)
+    # Also while the page shows an export: pressing the button then says that one runs.
+    at_once = {"show_progress": "hidden", "concurrency_limit": None, "trigger_mode": "multiple"}
+    started = connect(widgets.start.click, do.start, chosen, followed, api_name="export_run", **at_once)
+    all_shown = {**of_form, **followed, "run": widgets.run, "adapter": widgets.adapter, "proposed": proposed}
+    watched = [connect(event, do.watch, {"job": job}, all_shown, **UNLIMITED) for event in (listed, started.failure)]
+    for ended in (started, *watched):
+        # Only the page knows what is in sight.
+        ended.success(None, js=read_static("show_verdict.js"))
     connect(widgets.bar.cancel.click, do.cancel, {"job": job}, **UNLIMITED)

@@ -21,9 +21,11 @@ from core.evaluate.store import Evaluation, EvaluationStore
 from core.runs import example, process
 from core.runs.names import make_distinct
 from core.runs.store import ACTIVE, NOT_ENDED, Run, RunStore
+from core.settings import Settings, is_plain_name
 from core.system.files import modified_ns
 from studio.choices import dataset_choices, own_subsets
 from studio.data.tab_state import CREATE_TOOL
+from studio.handlers import warn
 from studio.html import render
 
 TABS = ("data", "train", "chat", "evaluate", "export")
@@ -155,6 +157,9 @@ class JourneyBar:
             return "The example run can answer already, beside its base model.", (Action("Chat with it", "chat"), again)
         return "Nothing is trained yet.", (Action("Train the quick demo", "train"),)
 
+    def _find_run(self, settings: Settings, run_id: str) -> Run:
+        return self.runs.run(run_id)
+
     def _dataset_without_subset(self, subsets: list[Subset], own: list[tuple[Run, str]]) -> Dataset | None:
         """Return the dataset that was opened last, if it has no subset and nothing was trained since."""
         # Answers of an evaluation are opened to read them, and the bundled data have a subset from the start.
@@ -177,6 +182,8 @@ class JourneyBar:
     def go(self, tab: str, subset_name: str, run_id: str, dataset: str = "", **chat: Any) -> dict[str, Any]:
         """Return the updates that open a tab and choose what is named there; empty names choose nothing.
 
+        If that was deleted meanwhile, say so and return a bar that shows what there is now.
+
         Args:
             tab: One of TABS.
             subset_name: The subset to train on.
@@ -186,10 +193,23 @@ class JourneyBar:
                 empty before it shows any.
 
         Raises:
-            StudioError: There is no such tab, or the caller may not see that subset, run or dataset.
+            StudioError: There is no such tab, or what is named there cannot exist.
         """
         if tab not in TABS:
             raise StudioError(f"There is no tab {tab!r}. There are: {', '.join(TABS)}.")
+        for kind, name, find in (
+            ("subset", subset_name, subset.find), ("dataset", dataset, table.find), ("run", run_id, self._find_run),
+        ):  # fmt: skip
+            try:
+                if name:
+                    find(self.settings, name)
+            except StudioError:
+                if not is_plain_name(name):
+                    # No button sends it.
+                    raise
+                text = f"The {kind} {name[:80]} is not there any more: it was deleted. The bar now shows what there is."
+                warn(text, title="Deleted meanwhile")
+                return {"bar": self.render()["bar"]}
         updates: dict[str, Any] = {"tabs": gr.update(selected=tab)}
         if subset_name:
             updates["subset"] = gr.update(value=subset.find(self.settings, subset_name).name)

@@ -35,7 +35,7 @@ def connect_journey(
         bar: What `build_journey_bar` returned.
         changes: Events after which there may be other subsets, runs or evaluations.
         chosen: The page's tabs, and what a button chooses there: `subset`, `run`, `views`, `evaluate_run`,
-            `export_run`, `dataset`, `tools`, and all that shows a chat.
+            `export_run`, `dataset`, `tools`, and all that shows a chat; and the bar, if that was deleted meanwhile.
         chat: The conversation that the page shows, by name.
 
     Returns:
@@ -44,6 +44,8 @@ def connect_journey(
     timer = gr.Timer(POLL_SECONDS, active=False)
     outputs = {"bar": bar, "timer": timer}
     connect(partial(gr.on, [*changes, timer.tick]), do.render, outputs=outputs, visitor=True, **UNLIMITED)
+    # What was deleted elsewhere is noticed when a person comes back to the page.
+    connect(bar.returned, do.render, outputs=outputs, visitor=True, **UNLIMITED)
 
     def go(event: gr.EventData, **chat: Any) -> dict[str, Any]:
         tab, subset_name, run_id, dataset = names_of(event, "tab", "subset", "run", "dataset")

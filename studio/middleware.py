@@ -21,13 +21,11 @@ from core.access import quotas
 from core.access.quotas import Quotas
 from core.access.roles import CLOSED, Caller, Role, Way
 from core.errors import StudioError
+from core.serve.api import API_PREFIX, error_response
+from core.serve.errors import to_api_error
 from core.settings import Settings
 from core.system.secret_masking import log_event, masked
-from studio import hub_tokens
-from studio.authorized_blocks import STATUS_KEY, VISITOR_COOKIE, AuthorizedBlocks
-from studio.call_checks import END_KEY, check_parts, check_result, check_session, check_stop
-from studio.open_pages import NETWORK_KEY
-from studio.origin import (
+from core.web.origin import (
     RefusalError,
     check_length,
     check_origin,
@@ -36,11 +34,16 @@ from studio.origin import (
     path_of,
     use_known_names,
 )
+from core.web.request_limits import RequestLimits, limit_bytes, limit_time
+from core.web.sign_in import SignInThrottle, address_of, network_of
+from studio import hub_tokens
+from studio.authorized_blocks import STATUS_KEY, VISITOR_COOKIE, AuthorizedBlocks
+from studio.call_checks import END_KEY, check_parts, check_result, check_session, check_stop
+from studio.mcp_server import check_mcp, is_mcp
+from studio.open_pages import NETWORK_KEY
 from studio.page_files import FILE_ROUTES, page_files
-from studio.request_limits import RequestLimits, limit_bytes, limit_time
 from studio.security_headers import SECURITY_HEADERS
 from studio.shared_answers import SharedAnswers, answer_of, in_pieces
-from studio.sign_in import SignInThrottle, address_of, network_of
 
 _PAGE_ROUTES = (
     r"/|/config/?|/theme\.css|/static/.+|/assets/.+|/svelte/.+|/favicon\.ico|/robots\.txt|/manifest\.json|/pwa_icon.*"
@@ -55,7 +58,9 @@ _CALL_ROUTES = (
 )
 # Colors and fonts, also of the page that asks for the password; and what Gradio asks of itself when it starts.
 _OPEN_CALLS = re.compile(r"/gradio_api/(theme\.css|startup-events)/?")
-OPEN_ROUTES = re.compile(f"(?:{_PAGE_ROUTES}|{_SIGN_IN_ROUTES}|{_CALL_ROUTES}|{LIVE_PATH})")
+# The API for programs, which checks its key itself.
+_API_ROUTES = f"{API_PREFIX}/.+"
+OPEN_ROUTES = re.compile(f"(?:{_PAGE_ROUTES}|{_SIGN_IN_ROUTES}|{_CALL_ROUTES}|{LIVE_PATH}|{_API_ROUTES})")
 _PASSWORD_ROUTE = re.compile(r"/login/?")
 _FILE_PREFIX, _UPLOAD = "/gradio_api/file=", "/gradio_api/upload"
 _OAUTH_START, _OAUTH_CALLBACK = "/login/huggingface", "/login/callback"
@@ -128,7 +133,8 @@ class AccessMiddleware:
             size = declared_bytes(scope)
             if scope["path"] == "/healthz":
                 return await PlainTextResponse("ok")(scope, receive, answer)
-            caller = self._check(Request(scope), size)
+            request = Request(scope)
+            caller = await check_mcp(self.blocks, request, size) if is_mcp(request) else self._check(request, size)
             receive = _receive_limited(receive, scope["method"], size, caller)
             use_known_names(scope, self.access.way, self.settings)
             if tries_password:
@@ -263,6 +269,8 @@ async def _refuse(refusal: RefusalError, scope: dict, receive: Callable, answer:
     log_event("refused", path=scope["path"][:_LOGGED_CHARACTERS], status=refusal.status, why=refusal.reason)
     # After these it is not clear where the request ends: the rest of its body could be read as the next request.
     headers = {"connection": "close"} if refusal.status in (400, 413) else None
+    if re.fullmatch(_API_ROUTES, path_of(Request(scope))):
+        return await error_response(to_api_error(refusal))(scope, receive, answer)
     await JSONResponse({"error": refusal.reason}, refusal.status, headers)(scope, receive, answer)
 
 

@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from studio.origin import HEARTBEAT_PREFIX
+from core.web.origin import HEARTBEAT_PREFIX
 
-# Key of the ASGI scope for the network that a request came from (`network_of` in studio/sign_in.py).
+# Key of the ASGI scope for the network that a request came from (`network_of` in core/web/sign_in.py).
 NETWORK_KEY = "studio.network"
 # Maximum number of entries of each mapping.
 _MAX_ENTRIES = 20_000

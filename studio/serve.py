@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import sys
 import threading
 import time
@@ -17,16 +16,17 @@ from core.errors import StudioError
 from core.runs.store import RunStore
 from core.settings import Settings, on_space
 from core.system.secret_masking import log_event, mask_logs
+from core.web.listening import LOOPBACK, check_port
+from core.web.slow_connections import close_slow_connections
 from studio.app import build
 from studio.fair_queue import ESTIMATE_SECONDS, share_queue_fairly
 from studio.http_errors import EXCEPTION_HANDLERS
+from studio.mcp_server import use_studio_tools
 from studio.middleware import AccessMiddleware
 from studio.sessions import limit_session_memory
 from studio.shared_answers import keep_api_info_by_root
-from studio.slow_connections import close_slow_connections
 from studio.theme import CSS, THEME
 
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 # A chat request holds a thread while it waits for its answer.
 MAX_THREADS = 200
 # Sessions that Gradio keeps, the latest used. Its default of 10,000 would need 8 GB (studio/sessions.py).
@@ -59,27 +59,6 @@ def check_exposure(host: str, settings: Settings, share: bool = False) -> None:
     )
 
 
-def check_port(host: str, port: int) -> None:
-    """Check that this process can listen at `host` and `port`.
-
-    Raises:
-        StudioError: The process cannot listen there, for example because another program does.
-    """
-    if not 0 <= port <= 65535:
-        raise StudioError(f"There is no port {port}. Give one from 1 to 65535 with --port.")
-    try:
-        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        with socket.socket(family, kind) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(address)
-            probe.listen(1)
-    except (OSError, OverflowError, UnicodeError) as error:
-        raise StudioError(
-            f"Cannot listen at {host} port {port}: {error}. Stop the program that uses this port, or choose another "
-            "address with --host or --port."
-        ) from error
-
-
 def serve(settings: Settings, host: str, port: int, share: bool = False) -> None:
     """Serve until SIGTERM or SIGINT, then end the process.
 
@@ -103,6 +82,8 @@ def serve(settings: Settings, host: str, port: int, share: bool = False) -> None
     # Gradio copies files that it serves to the folder of uploads, where they would count as such, unless they lie here.
     gr.set_static_paths([settings.exports_dir])
     demo.queue(status_update_rate=ESTIMATE_SECONDS, default_concurrency_limit=_CONCURRENT_CALLS)
+    if demo.api_switch.has_mcp:
+        use_studio_tools()
     limit_session_memory(demo)
     share_queue_fairly(demo)
     demo.launch(
@@ -192,6 +173,7 @@ def launch_options(settings: Settings, demo: Any, limits: Quotas) -> dict[str, A
         "root_path": settings.root_path,
         "strict_cors": True,
         "enable_monitoring": False,
+        "mcp_server": demo.api_switch.has_mcp,
         "pwa": False,
         "app_kwargs": {"middleware": [_access_middleware(demo, settings, limits)], "docs_url": None, "redoc_url": None,
                        "openapi_url": None, "exception_handlers": EXCEPTION_HANDLERS, "routes": demo.own_routes},

@@ -132,13 +132,7 @@ def by_name(handler: Callable[..., Any], outputs: Named, inputs: Named | None = 
         return made[0] if len(made) == 1 else made or None
 
     if inspect.isgeneratorfunction(handler):
-
-        @functools.wraps(handler)
-        def stream(*args: Any, **kwargs: Any) -> Any:
-            for result in handler(*args, **kwargs):
-                yield values(result)
-
-        return stream
+        return _keep_if_empty(handler, values)
 
     @functools.wraps(handler)
     def call(*args: Any, **kwargs: Any) -> Any:
@@ -146,6 +140,21 @@ def by_name(handler: Callable[..., Any], outputs: Named, inputs: Named | None = 
         return values(_leave_out_same(result, outputs, inputs or {}, _by_parameter(handler, args, kwargs)))
 
     return call
+
+
+def _keep_if_empty(handler: Callable[..., Any], values: Callable[[Any], Any]) -> Callable[..., Any]:
+    """Return a generator function whose results are converted; Gradio empties all outputs of one that yields none."""
+
+    @functools.wraps(handler)
+    def stream(*args: Any, **kwargs: Any) -> Any:
+        is_empty = True
+        for result in handler(*args, **kwargs):
+            is_empty = False
+            yield values(result)
+        if is_empty:
+            yield values({})
+
+    return stream
 
 
 def _by_parameter(handler: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:

@@ -17,8 +17,8 @@ HEAVY = {"torch", "transformers", "peft", "trl", "bitsandbytes"}
 MAY_IMPORT_HEAVY = (
     "core/kernels/",
     "core/train/",
-    *("core/chat/cuda/", "core/evaluate/forward.py"),
-    *(f"core/chat/{name}.py" for name in ("adapters", "adapter_probe", "decoder", "growing_cache", "lanes")),
+    "core/chat/cuda/",
+    *(f"core/chat/{name}.py" for name in ("adapters", "adapter_probe", "decoder", "forward", "growing_cache", "lanes")),
     *(f"core/chat/{name}.py" for name in ("peft_model", "plain", "probe", "sampler")),
 )
 
@@ -147,8 +147,8 @@ def test_tests_of_a_module_of_studio_are_in_its_folder(path):
 
 # From the ground up: a package imports itself and those before it.
 CORE_ORDER = (
-    "errors", "settings", "system", "access", "hub", "hardware", "models", "data", "runs", "kernels", "train", "chat",
-    "evaluate", "export", "cli",
+    "errors", "settings", "system", "access", "web", "hub", "hardware", "models", "data", "runs", "kernels", "train",
+    "chat", "evaluate", "export", "serve", "cli",
 )  # fmt: skip
 
 

@@ -171,7 +171,7 @@ class Engine:
         if not self._unload_requested:
             self._admit_waiting()
         if self._sequence_count():
-            self.throttle.step(self._model.decoder.step, self._model.device)
+            self.throttle.step(self._model.step, self._model.device)
         self._end_finished()
 
     def _admit_waiting(self) -> None:

@@ -8,6 +8,7 @@ sequences, turning tokens into text is most of the processor's work.
 import time
 from typing import TYPE_CHECKING
 
+from core.chat.program_request import LikelyToken
 from core.chat.stops import StopConditions
 from core.chat.text_decoder import TextDecoder
 from core.chat.types import End, Generation
@@ -52,12 +53,13 @@ class GenerationWriter:
             self._read_text()
         self._prefix_chars = len(self._decoder.text)
 
-    def add(self, token: int, logprob: float | None = None) -> int | None:
+    def add(self, token: int, logprob: float | None = None, likely: list[LikelyToken] | None = None) -> int | None:
         """Add a token; return it, or None if the answer has ended.
 
         Args:
             token: The next token.
             logprob: Its log-probability under the model; None if it is not known.
+            likely: The most likely tokens at its place; None if they are not kept.
         """
         generation = self._generation
         generation.seconds = time.perf_counter() - self._started
@@ -68,6 +70,8 @@ class GenerationWriter:
             generation.ids.append(token)
             if logprob is not None:
                 generation.logprobs.append(logprob)
+            if likely is not None:
+                generation.scores.top.append(likely)
             self._push(token)
             end = self._find_stop() if self._reads_text else ""
         if not end and generation.tokens - generation.prefix_tokens >= self._max_new_tokens:
@@ -93,6 +97,7 @@ class GenerationWriter:
             end = found or end
         # A truncated answer may end within a character; one that ended by itself may end with any character.
         generation.text = text if end == "end" else text.rstrip("\ufffd")
+        generation.scores.settled_chars = len(generation.text)
         self._trim_pieces()
         generation.end = end
 
@@ -111,6 +116,9 @@ class GenerationWriter:
             self._raw_decoder.read()
             raw = self._raw_decoder.text + self._raw_decoder.pending_text
         end, _ = self._stops.find(self._decoder.text + self._decoder.pending_text, raw, searched, raw_searched)
+        if not end:
+            text = self._decoder.text
+            self._generation.scores.settled_chars = len(text) - self._stops.unsettled_chars(text)
         return end
 
     def _read_text(self) -> str:

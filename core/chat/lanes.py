@@ -15,8 +15,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import torch
-
 from core.chat import probe, trimming
 from core.chat.adapters import RowAdapters, read_adapter
 from core.chat.cuda import support as cuda_support
@@ -24,9 +22,11 @@ from core.chat.decoder import OFFLINE_GROUP_TOKENS, Decoder, TokenSequence
 from core.chat.generation_writer import GenerationWriter
 from core.chat.plain import PlainDecoder
 from core.chat.routing import RoutedDecoder
-from core.chat.sampler import TokenSampler, check_finite
-from core.chat.stops import StopConditions
+from core.chat.sampler import TokenSampler
+from core.chat.stops import NO_ENDS, StopConditions
+from core.chat.token_callbacks import make_callbacks
 from core.chat.types import Generation, LaneRequest, Prompt
+from core.chat.whole_prompt import read_whole
 from core.data.formats import Message
 from core.data.tokens import Renderer, TemplateError, TemplateName
 from core.errors import StudioError
@@ -152,7 +152,8 @@ class Lanes:
         writer = self.writer(request, generation)
         sampler = TokenSampler(request.sampling, [*prompt_ids, *request.prefix_ids])
 
-        on_logits, on_token = _callbacks(writer, sampler, generation)
+        top = request.program.top_logprobs if request.program else 0
+        on_logits, on_token = make_callbacks(writer, sampler, generation, self.base.tokenizer, top)
 
         def is_cancelled() -> bool:
             if not generation.end and is_stopped():
@@ -164,8 +165,9 @@ class Lanes:
             request.adapter,
             on_logits,
             is_cancelled,
-            sampler=sampler,
-            on_token=on_token,
+            # The most likely tokens are read from the logits, which the CUDA decoder gives to `on_logits` alone.
+            sampler=None if top else sampler,
+            on_token=None if top else on_token,
             max_new_tokens=request.sampling.max_new_tokens,
         )
 
@@ -188,8 +190,10 @@ class Lanes:
 
     def stop_conditions(self, request: LaneRequest) -> StopConditions:
         """Return what ends an answer of a lane."""
-        words = request.sampling.stop_words
-        return StopConditions(self.base.tokenizer, self._eos, self.renderer(request.template).end_tokens, words)
+        words, program = request.sampling.stop_words, request.program
+        # Without a chat template, only the model itself ends a text.
+        ends = NO_ENDS if program and program.is_raw else self.renderer(request.template).end_tokens
+        return StopConditions(self.base.tokenizer, self._eos, ends, [*words, *(program.stop if program else ())])
 
     def render_prompt(self, request: LaneRequest) -> Prompt:
         """Render a conversation, shortened to fit.
@@ -202,6 +206,8 @@ class Lanes:
             return self._prompt_ids(request, messages)
 
         context = self.context_length()
+        if request.program is not None:
+            return read_whole(request, self.base.tokenizer, self._vocabulary, render, context)
         answer_tokens = request.sampling.max_new_tokens + len(request.prefix_ids)
         limit = None if context is None else context - answer_tokens
         return Prompt(*trimming.fit_prompt(request.messages, request.sampling, render, limit, context))
@@ -268,30 +274,6 @@ class Lanes:
                 f"The chat template refuses this conversation: {error}. Change the system prompt or the turns, or "
                 "choose another chat template."
             ) from error
-
-
-def _callbacks(
-    writer: GenerationWriter, sampler: TokenSampler, generation: Generation
-) -> tuple[Callable[[torch.Tensor], int | None], Callable[[int, float], int | None]]:
-    """Return `on_logits` and `on_token` of a sequence. An error fails its own answer, not the batch."""
-
-    def on_token(token: int, logprob: float) -> int | None:
-        try:
-            check_finite(logprob)
-            return writer.add(token, logprob)
-        except Exception as error:
-            generation.error, generation.end = error, "failed"
-            return None
-
-    def on_logits(logits: torch.Tensor) -> int | None:
-        try:
-            token, logprob = sampler.sample(logits)
-        except Exception as error:
-            generation.error, generation.end = error, "failed"
-            return None
-        return on_token(token, logprob)
-
-    return on_logits, on_token
 
 
 def _end_tokens(base: LoadedBase) -> set[int]:

@@ -2,14 +2,17 @@
 
 import functools
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
 
 from core.chat import arbiter
+from core.chat.prompt_scoring import score_prompts
 from core.chat.queue_entry import QueueEntry
 from core.chat.types import BaseIdentity
+from core.chat.whole_prompt import fit_answer
 from core.errors import StudioError
 from core.hardware import gpu
 from core.models import catalogue, support
@@ -23,6 +26,7 @@ from core.system.memory import release_freed_memory
 _MAX_LOADED_ADAPTERS = 12
 # Share of the memory that is free after loading, for keys and values.
 _CACHE_SHARE = 0.6
+_NO_BATCH = object()
 
 
 class LoadedModel:
@@ -67,6 +71,7 @@ class LoadedModel:
         self.base = base
         self.lanes = Lanes(load_base(model, base.precision, base.attention), settings.fast_chat)
         self.decoder = self.lanes.decoder()
+        self._scoring: list[tuple[QueueEntry, Iterator[None]]] = []
         gpu_memory = gpu.memory() if self.device == "cuda" else None
         self.budget_bytes = (gpu_memory.free if gpu_memory else psutil.virtual_memory().available) * _CACHE_SHARE
         if is_beside_evaluation:
@@ -92,7 +97,10 @@ class LoadedModel:
             StudioError: The question cannot be answered at all.
         """
         lanes = [entry.lanes[index] for index in entry.decoded_lanes]
-        entry.prompts = entry.prompts or [self.lanes.render_prompt(request) for request in lanes]
+        if not entry.prompts:
+            entry.prompts = [self.lanes.render_prompt(request) for request in lanes]
+            self._fit_answers(entry)
+            lanes = [entry.lanes[index] for index in entry.decoded_lanes]
         # Reserved for the longest possible answers, so that no sequence runs out of memory in the middle.
         tokens = entry.prompt_tokens + sum(lane.sampling.max_new_tokens for lane in lanes)
         cache_bytes = tokens * self.lanes.bytes_per_token()
@@ -105,14 +113,56 @@ class LoadedModel:
             f"{self.budget_bytes / 2**30:.1f} GiB are free for it. Lower the length, or use fewer lanes."
         )
 
+    def _fit_answers(self, entry: QueueEntry) -> None:
+        """Shorten the answers of programs that ask for as many tokens as the context leaves."""
+        lanes, context = list(entry.lanes), self.lanes.context_length()
+        for index, prompt in zip(entry.decoded_lanes, entry.prompts, strict=True):
+            lanes[index] = fit_answer(lanes[index], len(prompt.ids), context)
+        entry.request = replace(entry.request, lanes=lanes)
+
     def start(self, entry: QueueEntry) -> None:
-        """Start the answers of a question, whose memory is reserved and whose adapters are loaded."""
+        """Start the answers of a question, whose memory is reserved and whose adapters are loaded.
+
+        The answers of a program that asks for the probabilities of its prompts begin once these are computed.
+        """
+        if any(lane.program and lane.program.scores_prompt for lane in entry.lanes):
+            self._scoring.append((entry, score_prompts(self.lanes, entry)))
+        else:
+            self._start_answers(entry)
+
+    def step(self) -> None:
+        """Decode one token of every sequence, and compute the probabilities of one batch of each question's prompts."""
+        self.decoder.step()
+        for entry, batches in list(self._scoring):
+            if entry.is_stopped:
+                self._scoring.remove((entry, batches))
+                for generation in entry.generations:
+                    generation.end = generation.end or "stopped"
+            elif self._is_scored(entry, batches):
+                self._scoring.remove((entry, batches))
+
+    def _is_scored(self, entry: QueueEntry, batches: Iterator[None]) -> bool:
+        """Compute the next batch of a question's prompts; once there is none, start its answers and return True."""
+        try:
+            if next(batches, _NO_BATCH) is not _NO_BATCH:
+                return False
+            self._start_answers(entry)
+        except Exception as error:
+            # An error fails its own question, not the others.
+            for generation in entry.generations:
+                generation.error, generation.end = error, "failed"
+        return True
+
+    def _start_answers(self, entry: QueueEntry) -> None:
         waited = time.monotonic() - entry.asked
         # Made only now, because their clocks start here: the tokens per second include neither waiting nor loading.
         sequences = []
         for index, prompt in zip(entry.decoded_lanes, entry.prompts, strict=True):
             request, generation = entry.lanes[index], entry.generations[index]
             generation.waited_seconds = waited
+            if request.program and not request.program.writes_answer:
+                generation.end = "length"
+                continue
             is_stopped = functools.partial(entry.stopped_lanes.__contains__, index)
             sequences.append(self.lanes.sequence(request, prompt, generation, is_stopped))
         self.decoder.join(sequences)

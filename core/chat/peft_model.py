@@ -19,7 +19,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from core.chat import adapter_patterns, adapter_settings
-from core.errors import StudioError, shorten_value
+from core.errors import StudioError, reason_of, shorten_value
 from core.system.counting import counted
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
@@ -75,7 +75,7 @@ def read_tensors(folder: Path, config: LoraConfig) -> dict[str, torch.Tensor]:
         tensors = load_file(folder / WEIGHTS)
     except (SafetensorError, OSError) as error:
         raise StudioError(
-            f"The adapter {folder.name!r} could not be read: {WEIGHTS} is damaged ({_first_line(error)})."
+            f"The adapter {folder.name!r} could not be read: {WEIGHTS} is damaged ({reason_of(error)[:300]})."
         ) from error
     adapter_patterns.check_ranks(config, tensors, folder.name)
     return tensors

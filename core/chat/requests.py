@@ -59,7 +59,7 @@ def resolve_lanes(store: RunStore, requests: Sequence[LaneRequest], base: BaseId
         StudioError: A prompt is empty, a run or an adapter does not exist, the lanes need different bases or
             precisions, or no base is given.
     """
-    if any(not request.messages or not request.messages[-1]["content"].strip() for request in requests):
+    if any(_is_empty(request) for request in requests):
         raise StudioError("The prompt is empty. Type a question first.")
     named = {request.adapter: request.adapter.partition("/")[::2] for request in requests if request.adapter}
     runs = {run: find_tuned(store, run) for run, _ in named.values()}
@@ -77,6 +77,13 @@ def resolve_lanes(store: RunStore, requests: Sequence[LaneRequest], base: BaseId
     folders = {key: adapter_folder(runs[run], adapter) for key, (run, adapter) in named.items()}
     classifiers = {key: folder for key, folder in folders.items() if is_classifier(folder)}
     return ResolvedLanes(base, lanes, {key: folders[key] for key in folders.keys() - classifiers.keys()}, classifiers)
+
+
+def _is_empty(request: LaneRequest) -> bool:
+    """Return whether a lane has no question; a prompt without a chat template may be any text."""
+    if request.program is not None and request.program.is_raw:
+        return False
+    return not request.messages or not request.messages[-1]["content"].strip()
 
 
 def _shared_base(store: RunStore, runs: list[Run], base: BaseIdentity | None) -> BaseIdentity:

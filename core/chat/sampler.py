@@ -85,6 +85,17 @@ def most_likely(logits: torch.Tensor) -> torch.Tensor:
     return torch.where(highest.values.isfinite(), highest.indices, NO_TOKEN)
 
 
+def top_logprobs(logits: torch.Tensor, count: int) -> tuple[list[int], list[float]]:
+    """Return the most likely tokens and their log-probabilities, equal to those that `TokenSampler.sample` returns.
+
+    Args:
+        logits: (vocabulary,), any dtype and device.
+        count: How many tokens; all of a smaller vocabulary.
+    """
+    found = torch.log_softmax(logits.float().cpu(), dim=-1).topk(min(count, len(logits)))
+    return found.indices.tolist(), found.values.tolist()
+
+
 def check_finite(value: float) -> None:
     """Check a value that was computed from all logits of a step.
 

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 
+# Of a text without a chat template.
+NO_ENDS = EndTokens((), frozenset(), (), "", "")
+
+
 class StopConditions:
     """Conditions that end one lane's answers.
 
@@ -90,6 +94,21 @@ class StopConditions:
             return "", text
         before, end = min(hits, key=lambda hit: len(hit[0]))
         return end, before
+
+    def unsettled_chars(self, text: str) -> int:
+        """Return how many characters at the end of an unfinished answer a text that ends it may still cut off.
+
+        Args:
+            text: The answer without special tokens; no text that ends it was found in it.
+        """
+        if self._raw_texts:
+            # Special tokens between them are not shown, so more characters cannot belong to one of these texts.
+            return min(len(text), self.max_chars)
+        # The longest beginning of one of these texts at the end of the answer.
+        return max(
+            (size for word in self._plain_texts for size in range(1, len(word)) if text.endswith(word[:size])),
+            default=0,
+        )
 
     def _without_special_tokens(self, text: str) -> str:
         for token in self._special:

@@ -14,6 +14,7 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, Field
 
+from core.chat.program_request import ProgramOptions, ProgramScores
 from core.chat.sampling import Sampling
 from core.data.formats import Message
 from core.data.tokens import TemplateName
@@ -153,6 +154,7 @@ class LaneRequest:
         adapter: Key of the adapter (`adapter_key`); None for the base.
         template: Name of the chat template; the run's own once the request is resolved.
         prefix_ids: Tokens of an unfinished answer that is to be continued.
+        program: Options of a program's question; None for one of the page.
     """
 
     messages: list[Message]
@@ -160,6 +162,7 @@ class LaneRequest:
     adapter: str | None = None
     template: TemplateName = "auto"
     prefix_ids: list[int] = field(default_factory=list)
+    program: ProgramOptions | None = None
 
 
 @dataclass
@@ -209,6 +212,7 @@ class Generation:
         error: Why the answer failed.
         prefix_tokens: Number of tokens the answer was continued from.
         labels: Of a classifier's answer, the most probable labels with their probabilities.
+        scores: Probabilities for a program.
     """
 
     text: str = ""
@@ -224,6 +228,7 @@ class Generation:
     error: Exception | None = field(default=None, repr=False)
     prefix_tokens: int = 0
     labels: list[tuple[str, float]] = field(default_factory=list)
+    scores: ProgramScores = field(default_factory=ProgramScores, repr=False)
 
     @property
     def tokens_per_second(self) -> float:

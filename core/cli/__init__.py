@@ -23,8 +23,11 @@ from core.cli.data import Data
 from core.cli.evaluate import Evaluate
 from core.cli.export import Export
 from core.cli.models import Models
+from core.cli.publish_check import PublishCheckCommand
 from core.cli.push import Push
 from core.cli.runs import Runs, Train
+from core.cli.serve import Serve
+from core.cli.verify import Verify
 from core.errors import StudioError, sentences
 from core.system.fast_imports import disable_compiler
 from core.system.streams import escape_unprintable
@@ -50,9 +53,12 @@ class StudioCommand(BaseSettings):
     chat: CliSubCommand[Chat] = Field(description=Chat.__doc__)
     evaluate: CliSubCommand[Evaluate] = Field(description=Evaluate.__doc__)
     export: CliSubCommand[Export] = Field(description=Export.__doc__)
+    serve: CliSubCommand[Serve] = Field(description=Serve.__doc__)
     adapters: CliSubCommand[Adapters] = Field(description=Adapters.__doc__)
     push: CliSubCommand[Push] = Field(description=Push.__doc__)
     runs: CliSubCommand[Runs] = Field(description=Runs.__doc__)
+    verify: CliSubCommand[Verify] = Field(description=Verify.__doc__)
+    publish_check: CliSubCommand[PublishCheckCommand] = Field(description=PublishCheckCommand.__doc__)
     models: CliSubCommand[Models] = Field(description=Models.__doc__)
 
     @classmethod

@@ -5,8 +5,10 @@ from pydantic_settings import CliPositionalArg
 
 from core.cli.export_push import ExportPush
 from core.cli.reading import print_progress
-from core.export.adapter import base_name
+from core.export import curve
+from core.export.card.facts import base_name
 from core.export.config import FORMS, ExportConfig
+from core.export.result import Exported
 from core.export.tasks import export
 from core.runs.store import RunStore
 from core.settings import Settings
@@ -29,8 +31,23 @@ class Export(ExportConfig, ExportPush):
         written = export(settings, self.run, self.adapter, config, print_progress)
         kind = "merged into" if "base" in FORMS[config.form].settings else "an adapter for"
         print(f"{written.path} ({format_size(written.size)}), {kind} {base}")
+        if written.card:
+            print(f"{written.card}: its card")
         for note in written.notes:
             print(note)
+        if written.types:
+            _print_types(written)
         if written.fidelity:
             print(written.fidelity.describe())
         self.push_file(settings, written, target)
+
+
+def _print_types(written: Exported) -> None:
+    """Print the table of several types, which is marked, and where the comparison is."""
+    rows = [curve.HEAD, *(curve.row(one) for one in curve.by_size(written.types))]
+    widths = [max(len(cells[column]) for cells in rows) for column in range(len(curve.HEAD))]
+    for cells in rows:
+        print("  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip())
+    print(curve.describe_choice(written.types))
+    if written.report:
+        print(f"All files are in {written.path.parent}; {written.report.name} has their comparison.")

@@ -2,6 +2,7 @@
 
 from core.data.formats import EXPORT_LABELS, ExportFormat
 from core.data.subset import Subset
+from core.hub.licenses import license_fields
 from core.system.counting import counted
 from core.system.markdown import plain
 
@@ -10,8 +11,9 @@ _HUB_KINDS = {"parquet": "parquet", "jsonl": "jsonl", "json": "json", "csv": "cs
 
 
 def data_card(
-    subset: Subset, form: ExportFormat, kinds: list[str], counts: dict[str, int], not_written: dict[str, list[int]]
-) -> str:
+    subset: Subset, form: ExportFormat, kinds: list[str], counts: dict[str, int], not_written: dict[str, list[int]],
+    languages: list[str],
+) -> str:  # fmt: skip
     """Return the README.md of an export as Markdown with YAML front matter.
 
     Args:
@@ -20,6 +22,7 @@ def data_card(
         kinds: Kinds of files that were written.
         counts: Number of rows written, by split.
         not_written: Row numbers that the format cannot represent, by reason.
+        languages: ISO 639 codes of the languages of the answers.
     """
     from huggingface_hub import DatasetCardData
 
@@ -28,7 +31,8 @@ def data_card(
     ending = next((ending for kind, ending in _HUB_KINDS.items() if kind in kinds), None)
     files = [{"split": split, "path": f"{split}.{ending}"} for split in counts]
     front = DatasetCardData(
-        license=subset.source.licence,
+        **license_fields(subset.source.licence),
+        language=languages or None,
         task_categories=["text-generation"],
         pretty_name=subset.name,
         size_categories=[next((label for most, label in _SIZES if total < most), "n>1M")],

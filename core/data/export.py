@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 
 from core.data import card, subset
 from core.data.formats import EXPORT_FORMATS, ExportFormat, Message, UnwritableRow, to_row, until_last_answer
+from core.data.subset_languages import find_languages
 from core.data.table import HELD_OUT, TRAIN
 from core.errors import StudioError
 from core.hub.push import push_folder
@@ -153,7 +154,8 @@ def write_folder(
     counts = {SPLIT_NAMES[split]: shape.of_split[split] for split in splits}
     recipe = found.model_dump() | {"format": form, "in_words": found.describe(), "not_written": shape.not_written}
     write_json(folder / "recipe.json", recipe)
-    (folder / "README.md").write_text(card.data_card(found, form, kinds, counts, done.not_written), encoding="utf-8")
+    text = card.data_card(found, form, kinds, counts, done.not_written, find_languages(settings, name))
+    (folder / "README.md").write_text(text, encoding="utf-8")
     return done
 
 

@@ -173,13 +173,30 @@ def _write(path: Path, records: Iterator[Record]) -> tuple[str, str]:
     with pq.ParquetWriter(path, SCHEMA, compression="zstd") as writer:
         while batch := list(itertools.islice(records, _BATCH_ROWS)):
             for record in batch:
-                line = json.dumps(record, ensure_ascii=False, sort_keys=True).encode() + b"\n"
+                line = _line(record)
                 digest.update(line)
                 if record[0] == HELD_OUT:
                     held_out.update(line)
             table = [{"split": split, "row": row, "messages": messages} for split, row, messages in batch]
             writer.write_table(pa.Table.from_pylist(table, schema=SCHEMA))
     return digest.hexdigest(), held_out.hexdigest()
+
+
+def _line(record: Record) -> bytes:
+    """Return the line of a record that is hashed."""
+    return json.dumps(record, ensure_ascii=False, sort_keys=True).encode() + b"\n"
+
+
+def hash_rows(settings: Settings, name: str) -> str:
+    """Return the SHA-256 of the conversations of a subset as they are on disk; unchanged, it is `Subset.sha256`.
+
+    Raises:
+        StudioError: There is no such subset.
+    """
+    digest = hashlib.sha256()
+    for record in stream(settings, name):
+        digest.update(_line(record))
+    return digest.hexdigest()
 
 
 def find(settings: Settings, name: str) -> Subset:

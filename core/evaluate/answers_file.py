@@ -1,5 +1,7 @@
 """Index of answers.jsonl, with the metrics that are shown while answers are still being written."""
 
+from typing import ClassVar
+
 from core.evaluate.line_file import Line, LineReader
 from core.evaluate.metrics.running import LaneMetrics
 
@@ -13,6 +15,8 @@ class AnswerReader(LineReader):
         metrics: Running metrics of each lane.
         finished: Prompts that every lane has answered, in the order in which they were finished.
     """
+
+    FIELDS: ClassVar[dict[str, tuple[type, ...]]] = {"text": (str,), "tokens": (int,), "end": (str,)}
 
     def _reset(self) -> None:
         super()._reset()

@@ -3,7 +3,7 @@
     lens.jsonl    one flushed line per answer: prompt, lane, tokens, losses, cut, note
 
 `tokens` are the texts of the answer's tokens, and `losses` one list per lane: −log p(token | all tokens before it) in
-nats, as `core.evaluate.forward` computes it. The lanes read the answer after the same turns that it was written after;
+nats, as `core.chat.forward` computes it. The lanes read the answer after the same turns that it was written after;
 the tokens are those that training on this answer would compute its loss on, so the last one is the end token. A lane
 whose chat template splits the answer into other tokens has null, and `note` gives the reason. The forgetting guard's
 probes are left out.
@@ -22,8 +22,8 @@ from core.evaluate.line_file import Line, LineReader
 from core.evaluate.prompts import PromptSource
 
 if TYPE_CHECKING:
+    from core.chat.forward import TargetText
     from core.chat.lanes import Lanes
-    from core.evaluate.forward import TargetText
 
 # Answers that are rendered at once. Texts of similar length are put into one batch, so a window holds many.
 _WINDOW_ANSWERS = 512
@@ -78,7 +78,7 @@ class AnswerLosses:
             yield from self._compute_window(missing[start : start + _WINDOW_ANSWERS], may_continue)
 
     def _compute_window(self, window: list[tuple[int, int]], may_continue: Callable[[], bool]) -> Iterator[list[Line]]:
-        from core.evaluate.forward import token_losses
+        from core.chat.forward import token_losses
 
         # By answer: its line, and how many lanes still have to read it.
         lines: dict[tuple[int, int], Line] = {}
@@ -104,7 +104,7 @@ class AnswerLosses:
 
     def _prepare(self, prompt: int, lane: int) -> tuple[Line, dict[int, "TargetText"]]:
         """Return the line of an answer without its losses, and the text that each lane reads."""
-        from core.evaluate.forward import TargetText
+        from core.chat.forward import TargetText
 
         line: Line = {"prompt": prompt, "lane": lane, "tokens": [], "losses": [None] * len(self.requests)}
         written = self.answers.read(prompt)[lane]

@@ -13,7 +13,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from core.chat.trimming import split_system
 from core.chat.types import LaneRequest
@@ -37,6 +37,10 @@ class LossReader(LineReader):
         cut: Number of references that were cut at the model's context, by lane.
         problems: Why a reference has no loss, with the number of lines.
     """
+
+    FIELDS: ClassVar[dict[str, tuple[type, ...]]] = {
+        "nll": (float, int, type(None)), "tokens": (int,), "cut": (bool,), "note": (str,),
+    }  # fmt: skip
 
     def _reset(self) -> None:
         super()._reset()
@@ -106,7 +110,7 @@ class ReferenceLosses:
     def _compute_window(
         self, window: Iterable[tuple[int, int]], may_continue: Callable[[], bool]
     ) -> Iterator[list[Line]]:
-        from core.evaluate.forward import TargetText, token_losses
+        from core.chat.forward import TargetText, token_losses
 
         keys, texts, cut, failures = [], [], [], []
         for index, pairs in itertools.groupby(window, key=lambda pair: pair[0]):

@@ -8,7 +8,7 @@ import os
 import threading
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from core.system.files import file_size, log_unreadable
 
@@ -62,9 +62,12 @@ class LineReader:
     more in `_reset` and `_take`.
 
     Attributes:
+        FIELDS: Types of the fields that a line must have besides prompt and lane; a line without one is damaged.
         path: The file.
         offsets: Byte offset of the line of each (prompt, lane).
     """
+
+    FIELDS: ClassVar[dict[str, tuple[type, ...]]] = {}
 
     def __init__(self, path: Path, lanes: int):
         self.path, self._lanes = path, lanes
@@ -105,6 +108,11 @@ class LineReader:
         return json.loads(line)
 
     def _add(self, line: Line, offset: int) -> None:
+        if not isinstance(line, dict):
+            raise ValueError("it is no object")
+        for name, types in {"prompt": (int,), "lane": (int,), **self.FIELDS}.items():
+            if name not in line or type(line[name]) not in types:
+                raise ValueError(f"it has no valid {name!r}")
         prompt, lane = line["prompt"], line["lane"]
         # The first line counts: an answer that was written twice must not be scored twice.
         if (prompt, lane) in self.offsets or not 0 <= lane < self._lanes:

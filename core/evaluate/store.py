@@ -125,7 +125,7 @@ class Evaluation(WorkFolder[EvaluationState]):
             raise StudioError(f"The evaluation {self.id} has a config.json that does not fit:\n{sentences(error)}"
                               ) from error  # fmt: skip
         except (OSError, ValueError, TypeError) as error:
-            raise StudioError(f"The evaluation {self.id} has no readable config.json ({error}).") from error
+            raise self.explain_unreadable("config.json", error) from error
 
     def prompts(self) -> Prompts:
         """Return the prompts."""

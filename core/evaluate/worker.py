@@ -17,6 +17,7 @@ from core.errors import StudioError
 from core.evaluate import process, scoring
 from core.evaluate.batch_generate import BatchGenerator
 from core.evaluate.classification.choice import LabelPrompts, choice_labels
+from core.evaluate.config import parse_lane
 from core.evaluate.lens import AnswerLosses, LensReader
 from core.evaluate.likelihood import ReferenceLosses
 from core.evaluate.line_file import Line, LineReader, LineWriter
@@ -253,10 +254,20 @@ def _run(store: EvaluationStore, evaluation: Evaluation) -> tuple[str, str]:
         status = "stopped" if evaluation.request("stop").exists() else "paused"
         cause = "on request, during the download of the model. Resume continues with the next file."
         return status, f"{status.capitalize()} {cause}"
-    except StudioError as error:
-        return "failed", str(error)
     except Exception as error:
-        traceback.print_exc()
-        if is_memory_error(error):
-            return "failed", _MEMORY_RAN_OUT
-        return "failed", f"{type(error).__name__} in the studio itself: {error}. See worker.log for details."
+        if not isinstance(error, StudioError):
+            traceback.print_exc()
+        return "failed", _cause(store, evaluation, error)
+
+
+def _cause(store: EvaluationStore, evaluation: Evaluation, error: Exception) -> str:
+    """Return why the worker failed, for the user."""
+    kept = {run.id for run in store.runs.runs()}
+    deleted = [run for run, _ in map(parse_lane, evaluation.config().lanes) if run and run not in kept]
+    if deleted:
+        return f"The run {deleted[0]} was deleted, so it cannot answer any more. Start an evaluation of other models."
+    if isinstance(error, StudioError):
+        return str(error)
+    if is_memory_error(error):
+        return _MEMORY_RAN_OUT
+    return f"{type(error).__name__} in the studio itself: {error}. See worker.log for details."

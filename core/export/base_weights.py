@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from core.errors import StudioError
 from core.export.config import BaseWeights
 from core.models.catalogue import Model
-from core.models.loading import Precision, read_config, resolve_dtype
+from core.models.loading import Precision, device, read_config, resolve_dtype
 from core.models.model_files import check_files
 from core.system.files import read_json
 
@@ -149,6 +149,8 @@ class WeightFiles:
 def round_as_trained(weight: "torch.Tensor", precision: Precision) -> "torch.Tensor":
     """Return a weight (out, in) quantized and dequantized as bitsandbytes does it when a run loads the model.
 
+    The result is on the GPU, if there is one.
+
     Args:
         weight: The weight of a linear layer.
         precision: nf4 or fp4, with the run's compute dtype and double quantization.
@@ -166,6 +168,6 @@ def round_as_trained(weight: "torch.Tensor", precision: Precision) -> "torch.Ten
         )
     dtype = getattr(torch, resolve_dtype(precision.compute_dtype)[0])
     packed, state = quantize_4bit(
-        weight.to(dtype), compress_statistics=precision.double_quantization, quant_type=precision.quantization
+        weight.to(device(), dtype), compress_statistics=precision.double_quantization, quant_type=precision.quantization
     )
     return dequantize_4bit(packed, state).to(dtype)

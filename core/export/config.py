@@ -1,15 +1,24 @@
 """Settings of an export; the form, the command line and the documents are derived from them."""
 
 from dataclasses import dataclass
-from typing import Literal, Self, get_args
+from typing import Any, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 Form = Literal["adapter", "gguf-adapter", "merged", "gguf", "ollama"]
 BaseWeights = Literal["as trained", "original"]
 DType = Literal["bfloat16", "float16", "float32"]
-GGUFType = Literal["F16", "BF16", "Q8_0", "Q5_1", "Q5_0", "Q4_0"]
-GGUF_TYPES: tuple[GGUFType, ...] = get_args(GGUFType)
+# Types that the package `gguf` quantizes, and those that llama.cpp does (`core.export.llama_cpp`).
+_OwnType = Literal["F16", "BF16", "Q8_0", "Q5_1", "Q5_0", "Q4_0"]
+_LlamaCppType = Literal[
+    "Q6_K", "Q5_K_M", "Q5_K_S", "Q4_K_M", "Q4_K_S", "Q3_K_L", "Q3_K_M", "Q3_K_S", "Q2_K", "IQ4_NL", "IQ4_XS", "IQ3_M",
+    "IQ3_S", "IQ3_XS", "IQ3_XXS", "IQ2_M", "IQ2_S", "IQ2_XS", "IQ2_XXS", "IQ1_M", "IQ1_S",
+]  # fmt: skip
+GGUFType = Literal[_OwnType, _LlamaCppType]
+GGUF_TYPES: tuple[GGUFType, ...] = get_args(_OwnType)
+LLAMA_CPP_TYPES: tuple[GGUFType, ...] = get_args(_LlamaCppType)
+# Types that llama.cpp refuses to write without an importance matrix: their answers would be useless.
+NEED_IMPORTANCE = ("IQ3_XS", "IQ3_XXS", "IQ2_M", "IQ2_S", "IQ2_XS", "IQ2_XXS", "IQ1_M", "IQ1_S")
 
 
 @dataclass(frozen=True)
@@ -27,6 +36,7 @@ class FormAbout:
     settings: tuple[str, ...]
 
 
+_GGUF_SETTINGS = ("base", "quantization", "importance_rows", "strength", "check_rows")
 FORMS: dict[Form, FormAbout] = {
     "adapter": FormAbout("Adapter (PEFT)", "A few megabytes, for PEFT beside the base model.", ()),
     "gguf-adapter": FormAbout(
@@ -36,12 +46,10 @@ FORMS: dict[Form, FormAbout] = {
         "Merged model (safetensors)", "One model for transformers, vLLM, SGLang and TGI.",
         ("base", "dtype", "strength", "check_rows"),
     ),
-    "gguf": FormAbout(
-        "GGUF", "One file for llama.cpp, LM Studio and others.", ("base", "quantization", "strength", "check_rows")
-    ),
+    "gguf": FormAbout("GGUF", "One file for llama.cpp, LM Studio and others.", _GGUF_SETTINGS),
     "ollama": FormAbout(
         "Ollama (GGUF and Modelfile)", "A ZIP with a GGUF file and the Modelfile from which Ollama creates a model.",
-        ("base", "quantization", "strength", "check_rows"),
+        _GGUF_SETTINGS,
     ),
 }  # fmt: skip
 
@@ -60,42 +68,73 @@ class ExportConfig(BaseModel):
     dtype: DType = Field(
         "bfloat16", title="Number format", description="Data type of the merged weights. float32 loses nothing."
     )
-    quantization: GGUFType = Field(
-        "Q8_0", title="GGUF type",
-        description="Bits of the matrices: 16 (F16, BF16), 8, 5 or 4. Fewer bits make a smaller and less exact file.",
+    quantization: list[GGUFType] = Field(
+        ["Q8_0"], min_length=1, title="GGUF type",
+        description="Bits of the matrices: 16 (F16, BF16), or the digit in the name. Fewer bits make a smaller and "
+        "less exact file. Several types are written one after another and compared.",
+    )  # fmt: skip
+    importance_rows: int = Field(
+        64, ge=0, le=1024, title="Importance rows",
+        description="For K-quants and IQ types: rows of the run that show which inputs of each matrix matter, so that "
+        "rounding spares them; 0 rounds all alike.",
     )  # fmt: skip
     strength: float = Field(
         1.0, gt=0, le=4, title="Adapter strength", description="Factor of what was trained; 1 exports it as it is."
     )
     check_rows: int = Field(
-        16, ge=0, le=256, title="Compared rows",
+        32, ge=0, le=256, title="Compared rows",
         description="Held-out rows on which the exported model is compared with the one here; 0 compares nothing.",
     )  # fmt: skip
 
+    @field_validator("quantization", mode="before")
+    @classmethod
+    def _as_list(cls, value: Any) -> Any:
+        """Take one type without a list."""
+        return [value] if isinstance(value, str) else value
+
     @model_validator(mode="after")
     def _agree(self) -> Self:
-        """Refuse a setting that the form does not use."""
+        """Refuse a setting that the form does not use, and types that do not go with the others."""
         for name in SETTINGS:
             field = ExportConfig.model_fields[name]
             if name not in FORMS[self.form].settings and getattr(self, name) != field.default:
                 raise ValueError(f"{field.title} does not apply to the form {self.form}: leave it out")
+        if twice := [kind for kind in self.quantization if self.quantization.count(kind) > 1]:
+            raise ValueError(f"GGUF type lists {twice[0]} twice: name it once")
+        if needing := [kind for kind in self.quantization if kind in NEED_IMPORTANCE and not self.importance_rows]:
+            raise ValueError(f"The GGUF type {needing[0]} needs an importance matrix: set Importance rows to 64")
         return self
 
+    def of_type(self, kind: GGUFType) -> "ExportConfig":
+        """Return the settings for one of the types."""
+        return self.model_copy(update={"quantization": [kind]})
+
+    @property
+    def has_llama_cpp_types(self) -> bool:
+        """Return whether llama.cpp must quantize."""
+        return "quantization" in FORMS[self.form].settings and bool(set(self.quantization) & set(LLAMA_CPP_TYPES))
+
     def file_name(self, stem: str) -> str:
-        """Return the name of the file.
+        """Return the name of the file; of several types, that of their comparison.
 
         Args:
             stem: Names the run and the adapter.
         """
         used, parts = FORMS[self.form].settings, [stem]
-        parts += [str(getattr(self, name)) for name in ("dtype", "quantization") if name in used]
+        is_comparison = "quantization" in used and len(self.quantization) > 1
+        if "dtype" in used:
+            parts.append(self.dtype)
+        if "quantization" in used:
+            parts.append("types" if is_comparison else self.quantization[0])
+            if self.has_llama_cpp_types and not self.importance_rows:
+                parts.append("no-imatrix")
         if self.form in ("gguf-adapter", "ollama"):
             parts.append(self.form.removeprefix("gguf-"))
         if "base" in used and self.base == "original":
             parts.append("original")
         if "strength" in used and self.strength != 1:
             parts.append(f"x{self.strength:g}")
-        return f"{'-'.join(parts)}.{'gguf' if self.is_one_file else 'zip'}"
+        return f"{'-'.join(parts)}.{'gguf' if self.is_one_file and not is_comparison else 'zip'}"
 
     @property
     def is_one_file(self) -> bool:

@@ -8,15 +8,15 @@ output layer have Q8_0: they decide every token, and llama.cpp keeps them in mor
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from core.errors import StudioError
 from core.export.config import GGUFType
-from core.export.gguf_families import extra_tensors, find_family, from_gguf_rows, to_gguf_rows, write_settings
-from core.export.gguf_vocabulary import write_vocabulary
+from core.export.gguf_families import extra_tensors, find_family, from_gguf, gguf_shape, to_gguf
+from core.export.gguf_settings import write_settings
+from core.export.gguf_vocabulary import strips_as_phi, write_vocabulary
 from core.export.merge import MergedModel
 from core.models.loading import load_tokenizer
-from core.models.shape import ModelShape
 from core.system.jobs import Progress
 
 if TYPE_CHECKING:
@@ -24,8 +24,16 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
 
-_UNQUANTIZED = ("F16", "BF16")
+# Types of `write_gguf`: F32 is for files that are quantized further.
+FileType = GGUFType | Literal["F32"]
+_UNQUANTIZED = ("F32", "F16", "BF16")
 _ENDS = ("token_embd.weight", "output.weight")
+# llama.cpp adds it to the values of other tensors, and has no product with it in another type.
+_POSITIONS = "position_embd.weight"
+
+
+class OutOfRangeError(StudioError):
+    """A value of a tensor does not fit into F16."""
 
 
 @dataclass(frozen=True)
@@ -44,43 +52,59 @@ class _PlannedTensor:
 
 
 def write_gguf(
-    merged: MergedModel, kind: GGUFType, path: Path, name: str, progress: Progress, template: str | None = None
-) -> None:
+    merged: MergedModel, kind: FileType, path: Path, name: str, progress: Progress, template: str | None = None,
+    metadata: dict[str, str | int] | None = None,
+) -> None:  # fmt: skip
     """Write a merged model as GGUF.
 
     Args:
         merged: The model.
-        kind: Type of its matrices.
+        kind: Type of its matrices; F32 for a file that is quantized further.
         path: The file.
         name: Name of the model in the file.
         progress: Called at each tensor.
         template: The chat template.
+        metadata: Further fields.
 
     Raises:
-        StudioError: The model's family or tokenizer cannot be written as GGUF, or a value does not fit into F16.
+        StudioError: The model's family or tokenizer cannot be written as GGUF.
+        OutOfRangeError: A value does not fit into F16.
     """
     import gguf
 
     config = merged.source.config
-    family = find_family(config)
-    writer = gguf.GGUFWriter(path, family.architecture)
-    write_settings(writer, config, name)
-    writer.add_file_type(gguf.LlamaFileType[_file_type(kind)])
-    writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
-    write_vocabulary(writer, load_tokenizer(merged.source.model), ModelShape.from_config(config).vocabulary, template)
+    writer = _open_writer(merged, kind, path, name, template, metadata or {})
     extra = extra_tensors(config)
     planned = [*(_PlannedTensor("", one, gguf.GGMLQuantizationType.F32) for one in extra), *_plan(merged, kind)]
     for tensor in planned:
-        shape = list(extra[tensor.name].shape) if not tensor.source else merged.shape(tensor.source)
-        _announce(writer, tensor, shape)
+        _announce(writer, tensor, list(extra[tensor.name].shape) if not tensor.source else _shape(merged, tensor))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_ti_data_to_file()
     for number, tensor in enumerate(planned, 1):
         values = extra[tensor.name] if not tensor.source else merged.read(tensor.source)
-        writer.write_tensor_data(_encode(to_gguf_rows(values, tensor.source, config), tensor))
+        writer.write_tensor_data(_encode(to_gguf(values, tensor.source, config), tensor))
         progress(number / len(planned), f"Writing tensor {number:,} of {len(planned):,}")
     writer.close()
+
+
+def _open_writer(
+    merged: MergedModel, kind: FileType, path: Path, name: str, template: str | None, metadata: dict[str, str | int]
+) -> "gguf.GGUFWriter":  # fmt: skip
+    """Return a writer of the file with all fields but the tensors."""
+    import gguf
+
+    config = merged.source.config
+    writer = gguf.GGUFWriter(path, find_family(config).architecture)
+    tokenizer = load_tokenizer(merged.source.model)
+    # llama.cpp knows by the name that spaces after special tokens belong to them.
+    write_settings(writer, config, f"{name} (Phi-3)" if strips_as_phi(tokenizer) else name)
+    writer.add_file_type(gguf.LlamaFileType[_file_type(kind)])
+    writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
+    for key, value in metadata.items():
+        writer.add_string(key, value) if isinstance(value, str) else writer.add_uint32(key, value)
+    write_vocabulary(writer, tokenizer, config.vocab_size, template)
+    return writer
 
 
 def name_map(config: Any) -> "gguf.TensorNameMap":
@@ -96,24 +120,36 @@ def name_map(config: Any) -> "gguf.TensorNameMap":
     return gguf.get_tensor_name_map(architecture, config.num_hidden_layers)
 
 
-def _plan(merged: MergedModel, kind: GGUFType) -> list[_PlannedTensor]:
+def _plan(merged: MergedModel, kind: FileType) -> list[_PlannedTensor]:
     """Return the tensors of the file, in the order of the model's files."""
-    names = name_map(merged.source.config)
-    planned = []
+    config = merged.source.config
+    return [
+        _PlannedTensor(source, name, _kind_of(name, gguf_shape(merged.shape(source), source, config), kind))
+        for source, name in _names(merged).items()
+    ]
+
+
+def _names(merged: MergedModel) -> dict[str, str]:
+    """Return the names of GGUF by those of transformers, in the order of the model's files."""
+    names, found = name_map(merged.source.config), {}
     for source in merged.names:
         name = names.get_name(source, try_suffixes=(".weight", ".bias"))
         if name is None:
             raise StudioError(f"GGUF has no name for the tensor {source} of this model. Export a merged model.")
-        planned.append(_PlannedTensor(source, name, _kind_of(name, merged.shape(source), kind)))
-    return planned
+        found[source] = name
+    return found
 
 
-def _kind_of(name: str, shape: list[int], kind: GGUFType) -> "gguf.GGMLQuantizationType":
+def _shape(merged: MergedModel, tensor: _PlannedTensor) -> list[int]:
+    return gguf_shape(merged.shape(tensor.source), tensor.source, merged.source.config)
+
+
+def _kind_of(name: str, shape: list[int], kind: FileType) -> "gguf.GGMLQuantizationType":
     """Return the type of a tensor: quantized in blocks of 32 values of a row, where the rows can be divided so."""
     import gguf
 
     kinds = gguf.GGMLQuantizationType
-    if len(shape) == 1:
+    if len(shape) == 1 or name == _POSITIONS:
         return kinds.F32
     chosen = kinds.Q8_0 if kind not in (*_UNQUANTIZED, "Q8_0") and name in _ENDS else kinds[kind]
     block, _ = gguf.GGML_QUANT_SIZES[chosen]
@@ -143,31 +179,39 @@ def _encode(values: "torch.Tensor", tensor: _PlannedTensor) -> "np.ndarray":
 
     full = values.float().contiguous().numpy()
     if tensor.kind.name == "F16" and np.abs(full).max(initial=0) > np.finfo(np.float16).max:
-        raise StudioError(
+        raise OutOfRangeError(
             f"The tensor {tensor.source} has values beyond those of F16, up to {np.abs(full).max():.3g}. Choose BF16."
         )
     return gguf.quantize(full, tensor.kind)
 
 
-def _file_type(kind: GGUFType) -> str:
+def _file_type(kind: FileType) -> str:
     """Return the name of a file's main type in GGUF's list."""
-    return f"MOSTLY_{kind}"
+    return "ALL_F32" if kind == "F32" else f"MOSTLY_{kind}"
 
 
-def read_weights(path: Path, merged: MergedModel, kind: GGUFType) -> Iterator[tuple[str, "torch.Tensor"]]:
-    """Yield the tensors of a file that `write_gguf` made, in float32 and by their names in transformers.
+def read_weights(path: Path, merged: MergedModel) -> Iterator[tuple[str, "torch.Tensor"]]:
+    """Yield the tensors of a file that holds a merged model, in float32 and by their names in transformers.
 
     Args:
-        path: The file.
+        path: A file of `write_gguf`, in any type, or one that llama.cpp made of it.
         merged: The model that was written.
-        kind: The type that it was written with.
     """
     import gguf
     import torch
 
-    stored = {tensor.name: tensor for tensor in gguf.GGUFReader(path).tensors}
-    for tensor in _plan(merged, kind):
-        found = stored[tensor.name]
+    stored, config = {tensor.name: tensor for tensor in gguf.GGUFReader(path).tensors}, merged.source.config
+    for source, name in _names(merged).items():
+        found = stored[name]
         values = torch.from_numpy(gguf.dequantize(found.data, found.tensor_type).copy())
-        values = values.reshape(merged.shape(tensor.source))
-        yield tensor.source, from_gguf_rows(values, tensor.source, merged.source.config)
+        values = values.reshape(gguf_shape(merged.shape(source), source, config))
+        yield source, from_gguf(values, source, config)
+
+
+def size_of(merged: MergedModel, kind: FileType) -> int:
+    """Return the bytes of all tensors of a file of `write_gguf`."""
+    import gguf
+    import numpy as np
+
+    shapes = [(tensor.kind, _shape(merged, tensor)) for tensor in _plan(merged, kind)]
+    return sum(int(np.prod(gguf.quant_shape_to_byte_shape(shape, kind))) for kind, shape in shapes)

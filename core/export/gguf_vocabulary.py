@@ -27,9 +27,14 @@ SPLITTING_RULES = {
     (_LETTERS + r"\p{N}{1,3}" + _REST,): "llama-bpe",
     (_LETTERS + r"\p{N}" + _REST,): "qwen2",
 }
+# A space in the tokens of SentencePiece.
+_SPACE = "▁"
+_OF_PHI = ("<unk>", "<s>", "</s>", "<|endoftext|>")
 _SPECIAL = ("bos", "eos", "unk", "pad")
-# Of a token that no merge makes: bytes, single characters and special tokens are never joined by their score.
+# Of bytes, single characters and special tokens, which are never joined by their score.
 _NO_MERGE = 0.0
+# Of longer tokens that no merge makes: llama.cpp would join their parts first if their score was higher.
+_UNREACHABLE = -1e9
 
 
 def write_vocabulary(
@@ -53,7 +58,7 @@ def write_vocabulary(
         writer.add_tokenizer_pre("default")
         scores = _scores(model["model"]["merges"])
         writer.add_token_list(tokens)
-        writer.add_token_scores([scores.get(token, _NO_MERGE) for token in tokens])
+        writer.add_token_scores([scores.get(*_default(token, kind)) for token, kind in zip(tokens, kinds, strict=True)])
         writer.add_token_types(kinds)
         writer.add_add_space_prefix(_adds_space(tokenizer))
     else:
@@ -125,6 +130,9 @@ def _list_tokens(tokenizer: "PreTrainedTokenizerBase", model: dict[str, Any], si
             token, kind = f"[PAD{number}]", gguf.TokenType.UNUSED
         elif number in added:
             kind = gguf.TokenType.CONTROL if added[number]["special"] else gguf.TokenType.USER_DEFINED
+            if kind == gguf.TokenType.USER_DEFINED:
+                # llama.cpp looks for these in the text itself, before its spaces are replaced.
+                token = token.replace(_SPACE, " ")
         elif model["model"].get("byte_fallback") and len(token) == 6 and token.startswith("<0x"):
             kind = gguf.TokenType.BYTE
         tokens.append(token)
@@ -140,6 +148,23 @@ def _scores(merges: list[Any]) -> dict[str, float]:
     return scores
 
 
+def _default(token: str, kind: int) -> tuple[str, float]:
+    """Return a token, and its score if no merge makes it."""
+    import gguf
+
+    is_text = kind == gguf.TokenType.NORMAL and len(token) > 1
+    return token, _UNREACHABLE if is_text else _NO_MERGE
+
+
+def strips_as_phi(tokenizer: "PreTrainedTokenizerBase") -> bool:
+    """Return whether spaces after special tokens are dropped, as llama.cpp does it for a model named Phi-3.
+
+    It then looks for four tokens, and fails without them.
+    """
+    strips = any(token.rstrip for token in tokenizer.added_tokens_decoder.values() if token.special)
+    return strips and set(_OF_PHI) <= set(tokenizer.get_vocab())
+
+
 def _pair(merge: Any) -> tuple[str, str]:
     """Return both parts of a merge, which older files write as one text with a space."""
     left, right = merge.split(" ") if isinstance(merge, str) else merge
@@ -148,4 +173,4 @@ def _pair(merge: Any) -> tuple[str, str]:
 
 def _adds_space(tokenizer: "PreTrainedTokenizerBase") -> bool:
     """Return whether a text gets a space in front, as SentencePiece adds one."""
-    return tokenizer.convert_ids_to_tokens(tokenizer("a", add_special_tokens=False).input_ids)[0].startswith("▁")
+    return tokenizer.convert_ids_to_tokens(tokenizer("a", add_special_tokens=False).input_ids)[0].startswith(_SPACE)

@@ -19,7 +19,7 @@ from core.chat import peft_model
 from core.chat.adapters import Adapter, read_adapter
 from core.errors import StudioError
 from core.export.base_weights import WeightFiles
-from core.models.loading import Precision, load_base
+from core.models.loading import Precision, device, load_base
 
 if TYPE_CHECKING:
     import torch
@@ -79,14 +79,15 @@ class MergedModel:
         return self.source.shape(name)
 
     def read(self, name: str) -> "torch.Tensor":
-        """Return a merged tensor: in float32 where the adapter changes it, and else in the data type of the base."""
+        """Return a merged tensor on the CPU: in float32 where the adapter changes it, else in the base's data type."""
         if not self._is_plain:
             return self._whole[name]
         weight, module = self.source.read(name), name.removesuffix(".weight")
         update = self.adapter.lora.get(module) if name.endswith(".weight") else None
         if update is None:
-            return weight
-        return weight.float() + self.strength * (update.b @ update.a)
+            return weight.cpu()
+        change = update.b.to(device()) @ update.a.to(device())
+        return (weight.to(device(), change.dtype) + self.strength * change).cpu()
 
     @cached_property
     def _is_plain(self) -> bool:

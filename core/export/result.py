@@ -5,12 +5,12 @@ from typing import Literal
 
 from pydantic import BaseModel
 
-from core.export.config import Form
+from core.export.config import Form, GGUFType
 from core.system.counting import counted
 
 # Below both, the verdict is that the answers are the same for all purposes.
-_SAME_KL, _SAME_SHARE = 0.001, 0.99
-_CLOSE_KL = 0.02
+SAME_KL, SAME_SHARE = 0.001, 0.99
+CLOSE_KL = 0.02
 Grade = Literal["same", "close", "different"]
 _VERDICTS: dict[Grade, str] = {
     "same": "It answers as it did here.",
@@ -30,6 +30,8 @@ class Fidelity(BaseModel):
         high_kl: Its 99th percentile.
         loss: Mean loss of the model as trained, in nats per token.
         exported_loss: The same of the exported one.
+        difference: Interval of its difference at 95 % confidence, exported minus trained, paired over rows; None if
+            the rows are too few or too uneven for one.
     """
 
     rows: int
@@ -39,13 +41,20 @@ class Fidelity(BaseModel):
     high_kl: float
     loss: float
     exported_loss: float
+    difference: tuple[float, float] | None = None
 
     @property
     def grade(self) -> Grade:
         """Return how close the exported model is."""
-        if self.mean_kl < _SAME_KL and self.same_choice >= _SAME_SHARE:
+        if self.mean_kl < SAME_KL and self.same_choice >= SAME_SHARE:
             return "same"
-        return "close" if self.mean_kl < _CLOSE_KL else "different"
+        return "close" if self.mean_kl < CLOSE_KL else "different"
+
+    @property
+    def is_alike(self) -> bool:
+        """Return whether the rows hardly tell it from the model as trained, by the rule of `core.export.curve`."""
+        is_unclear = self.difference is not None and self.difference[0] <= 0 <= self.difference[1]
+        return self.grade == "same" or (is_unclear and self.mean_kl < CLOSE_KL)
 
     @property
     def verdict(self) -> str:
@@ -62,15 +71,38 @@ class Fidelity(BaseModel):
         )
 
 
-class Exported(BaseModel):
-    """A file that was written.
+class ExportedType(BaseModel):
+    """One of several files of a model, each in another GGUF type.
 
     Attributes:
+        quantization: The type.
         path: The file, below STUDIO_HOME/exports.
+        size: Its bytes.
+        fidelity: The comparison with the model as trained; None if there was none.
+    """
+
+    quantization: GGUFType
+    path: Path
+    size: int
+    fidelity: Fidelity | None = None
+
+
+def card_place(file: Path) -> Path:
+    """Return the folder of the card of a GGUF file, which lies beside it; other forms have their card inside."""
+    return file.with_name(f"{file.stem}-card")
+
+
+class Exported(BaseModel):
+    """A file that was written, with its card.
+
+    Attributes:
+        path: The file, below STUDIO_HOME/exports. Of several types it is the marked one, or else the closest.
         size: Its bytes.
         form: The form that was chosen.
         notes: Decisions that were made, each with its reason.
         fidelity: The comparison with the model as trained; None if there was none.
+        types: The files of all types, if there are several.
+        report: A ZIP with their comparison as a README, a picture and JSON, and the importance matrix.
     """
 
     path: Path
@@ -78,3 +110,11 @@ class Exported(BaseModel):
     form: Form
     notes: list[str] = []
     fidelity: Fidelity | None = None
+    types: list[ExportedType] = []
+    report: Path | None = None
+
+    @property
+    def card(self) -> Path | None:
+        """Return the folder with the card of a file that holds none; None if the card is in the file."""
+        place = card_place(self.path)
+        return place if self.path.suffix == ".gguf" and place.is_dir() else None

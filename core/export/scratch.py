@@ -1,11 +1,13 @@
-"""Folders in which exports are written, and their removal after a job was killed.
+"""Folders in which exports are written, how a file gets its name, and what happens after a job was killed.
 
 Each file has a lock, which a process holds while it writes the file. A killed process loses its locks, so a folder
 whose lock is free can be removed.
 """
 
+import os
 import shutil
 import tempfile
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +15,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from core.errors import StudioError
+from core.export.result import card_place
 
 _LOCK = ".export-lock"
 
@@ -39,6 +42,23 @@ def scratch_folder(target: Path) -> Iterator[Path]:
         remove_leftovers(target.parent)
 
 
+@contextmanager
+def card_folder(target: Path) -> Iterator[Path]:
+    """Yield an empty folder; it becomes the card of a file, under its name and "-card", when it is filled.
+
+    Args:
+        target: The file, whose lock the caller holds.
+    """
+    place = card_place(target)
+    with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as scratch:
+        made = Path(scratch) / "card"
+        made.mkdir()
+        yield made
+        if place.exists():
+            place.rename(Path(scratch) / "outdated")
+        made.rename(place)
+
+
 def remove_leftovers(folder: Path) -> None:
     """Remove the folders and locks of exports that no process writes any more.
 
@@ -55,6 +75,25 @@ def remove_leftovers(folder: Path) -> None:
         except Timeout:
             # This one is being written.
             continue
+
+
+def publish(path: Path, target: Path) -> None:
+    """Give a file its final name."""
+    with path.open("rb") as file:
+        # Without the flush, a crash after the rename could leave an incomplete file.
+        os.fsync(file.fileno())
+    path.replace(target)
+
+
+def pack(folder: Path, name: str) -> Path:
+    """Pack the files of a folder into a zip beside them, and remove each once it is packed."""
+    path = folder / ".zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        for file in sorted(folder.iterdir()):
+            if file != path:
+                archive.write(file, f"{name}/{file.name}")
+                file.unlink()
+    return path
 
 
 def _lock_of(folder: Path, name: str) -> Path:

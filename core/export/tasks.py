@@ -5,6 +5,7 @@ from pathlib import Path
 from core.export.config import ExportConfig
 from core.export.import_settings import ImportSettings
 from core.export.result import Exported
+from core.runs.store import RunStore
 from core.settings import Settings
 from core.system.jobs import Progress, ignore_progress
 
@@ -15,7 +16,9 @@ def export(
     """Write an adapter of a run in the chosen form; see `core.export.job.export`."""
     from core.export import job
 
-    return job.export(settings, run_id, name, config, progress)
+    run = RunStore(settings).run(run_id)
+    with run.notice_deletion(run.title, "exported"):
+        return job.export(settings, run_id, name, config, progress)
 
 
 def import_adapter(

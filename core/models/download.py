@@ -1,7 +1,8 @@
 """Download of a Hub model before it is loaded, so that its progress is shown and it can be cancelled.
 
 transformers would download the same files into the same cache, without a sign of progress. It still downloads the
-other files that it needs, such as generation_config.json: they are small.
+other files that it needs, such as generation_config.json: they are small. The README and the files with the license
+come along, because models made from this one are exported with them.
 """
 
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 from core.hub import client
 from core.hub.download import download, silent_bars
 from core.models.catalogue import Model
+from core.models.license import README, TERMS_FILES
 from core.models.loading import readable
 from core.system.files import read_json
 from core.system.jobs import ignore_stage
@@ -19,7 +21,8 @@ if TYPE_CHECKING:
     from huggingface_hub import DryRunFileInfo
 
 _WHOLE, _INDEX, _TOKENIZER = "model.safetensors", "model.safetensors.index.json", "tokenizer.json"
-_PATTERNS = (_WHOLE, _INDEX, "*.safetensors", _TOKENIZER)
+_DOCUMENTS = (README, *TERMS_FILES)
+_PATTERNS = (_WHOLE, _INDEX, "*.safetensors", _TOKENIZER, *_DOCUMENTS)
 
 
 def fetch(
@@ -51,7 +54,7 @@ def fetch(
 
 
 def _list_files(model: Model) -> "list[DryRunFileInfo]":
-    """Return the files of a model that transformers reads: one file of weights, or else those that the index names."""
+    """Return the files of a model to download: one file of weights, or those that the index names, and documents."""
     from huggingface_hub import hf_hub_download, snapshot_download
 
     quiet = silent_bars(model.name)
@@ -64,7 +67,7 @@ def _list_files(model: Model) -> "list[DryRunFileInfo]":
     if _WHOLE not in files and _INDEX in files:
         index = hf_hub_download(model.path, _INDEX, revision=model.revision, tqdm_class=quiet)
         names = {_INDEX, *read_json(Path(index))["weight_map"].values()}
-    return [one for name, one in files.items() if name in {*names, _TOKENIZER}]
+    return [one for name, one in files.items() if name in {*names, _TOKENIZER, *_DOCUMENTS}]
 
 
 def _has_copy(model: Model) -> bool:

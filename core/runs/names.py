@@ -1,4 +1,4 @@
-"""Names of runs, made of the settings that differ from a preset or from the run that was duplicated.
+"""Names of runs and of their files, made of the settings that differ from a preset or from the run that was duplicated.
 
 Pure functions over configurations: a name does not change when other runs come or go. A name that the user gave wins;
 `core.runs.store.Run.title` decides.
@@ -7,10 +7,12 @@ Pure functions over configurations: a name does not change when other runs come 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
+from hashlib import blake2b
 from typing import Any
 
 from core.runs.config import TITLES, QLoRAConfig
 from core.runs.presets import PRESETS
+from core.settings import slug
 
 # Settings that come first in a name, and their short forms; all others follow with their titles.
 _SHORT_FORMS = {
@@ -94,6 +96,17 @@ def _part(name: str, value: Any) -> str:
         return f"{TITLES[name].lower()} {text}"
     part = _SHORT_FORMS[name].format(text)
     return part.removesuffix("s") if text == "1" and part.endswith((" epochs", " steps")) else part
+
+
+def file_stem(title: str, run_id: str) -> str:
+    """Return the beginning of the names of a run's files for download, such as "r32-lr-1e-3-keeper-9f3a61".
+
+    Args:
+        title: The run's title; titles repeat.
+        run_id: The run, of which the last six digits are made, so that no run writes over the files of another one.
+    """
+    key = blake2b(run_id.encode(), digest_size=3).hexdigest()
+    return f"{slug(title, 'run').rstrip('-._')}-{key}"
 
 
 def make_distinct(titles: Sequence[str], created: Sequence[float], ids: Sequence[str]) -> list[str]:

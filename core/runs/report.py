@@ -8,18 +8,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from core.runs import alerts
+from core.runs import alerts, plots
 from core.runs.config import TITLES, QLoRAConfig, group_of
 from core.runs.events import PreparedEvent
-from core.runs.metrics_series import (
-    CLASSIFIER_METRICS,
-    HELD_OUT_COLOR,
-    HELD_OUT_LOSS,
-    LOSS_COLOR,
-    METRIC_COLOR,
-    METRIC_TITLES,
-    Timeline,
-)
+from core.runs.metrics_series import CLASSIFIER_METRICS, HELD_OUT_LOSS, Timeline
 from core.runs.progress import RunProgress, duration
 from core.runs.store import Run, RunState
 from core.runs.yaml_io import command_line
@@ -28,10 +20,6 @@ from core.system.files import replacing, write_text
 from core.system.markdown import fenced, plain, table
 
 FILE = "report.md"
-# Metrics that are plotted beside the loss.
-_METRICS = ("learning_rate", "grad_norm", "tokens_per_second")
-# A plot is about 1,000 pixels wide.
-_MAX_POINTS = 4000
 
 
 def write(run: Run, state: RunState) -> Path:
@@ -179,33 +167,7 @@ def _made_with(config: QLoRAConfig, now: RunProgress) -> list[str]:
 
 def _plot(folder: Path, timeline: Timeline) -> list[tuple[str, str]]:
     """Write the plots; return their file names and titles."""
-    if not timeline.steps:
+    if not plots.plot_loss(timeline, folder / plots.LOSS_FILE):
         return []
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(9, 3.6), layout="constrained")
-    axes = figure.subplots()
-    for metric, color, style in (("loss", LOSS_COLOR, "-"), (HELD_OUT_LOSS, HELD_OUT_COLOR, "o--")):
-        points = timeline.curve(metric, max_points=_MAX_POINTS)
-        axes.plot([p[0] for p in points], [p[3] for p in points], style, color=color, label=metric, markersize=4)
-    axes.set_xlabel("step")
-    axes.legend(frameon=False)
-    _frame(axes)
-    figure.savefig(folder / "loss.png", dpi=120)
-    figure = Figure(figsize=(9, 2.4), layout="constrained")
-    for axes, metric in zip(figure.subplots(1, len(_METRICS)), _METRICS, strict=True):
-        points = timeline.curve(metric, max_points=_MAX_POINTS)
-        axes.plot([p[0] for p in points], [p[3] for p in points], color=METRIC_COLOR)
-        axes.set_title(METRIC_TITLES[metric], fontsize=10)
-        _frame(axes)
-    figure.savefig(folder / "metrics.png", dpi=120)
-    return [
-        ("loss.png", "Loss and held-out loss over steps"),
-        ("metrics.png", "Learning rate, gradient norm, tokens per second"),
-    ]
-
-
-def _frame(axes: Any) -> None:
-    axes.grid(alpha=0.3)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
+    plots.plot_metrics(timeline, folder / plots.METRICS_FILE)
+    return [(plots.LOSS_FILE, plots.LOSS_TITLE), (plots.METRICS_FILE, plots.METRICS_TITLE)]

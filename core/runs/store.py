@@ -9,11 +9,12 @@ runs/<id>/events.jsonl   one flushed line per event (core/runs/events.py)
 runs/<id>/worker.log     the worker's own output
 runs/<id>/control/       requests to the worker: stop
 runs/<id>/checkpoints/   resumable (core/runs/checkpoints.py)
-runs/<id>/adapter/       the finished adapter
+runs/<id>/adapter/       the finished adapter, with its receipt (core/runs/receipt.py)
 runs/<id>/classifier.json   the labels of a classifier, also in each adapter's folder (core/runs/classifier.py)
 runs/<id>/tensorboard/   TensorBoard's own files, if metrics are reported to it
 runs/<id>/report/        report.md and its plots (core/runs/report.py)
 runs/<id>/token_index/   index of the training texts, if answers were traced (core/evaluate/memorization/run_index.py)
+runs/<id>/publish/       results of the check before publishing, if it was used (core/export/publish/check.py)
 runs/<id>/harness/       results of lm-evaluation-harness, if it was used (core/evaluate/harness/results.py)
 """
 
@@ -133,7 +134,7 @@ class Run(WorkFolder[RunState]):
         try:
             saved = dict(read_json(self.folder / "config.json"))
         except (OSError, ValueError, TypeError) as error:
-            raise StudioError(f"The run {self.id} has no readable config.json ({error}).") from error
+            raise self.explain_unreadable("config.json", error) from error
         version = saved.pop("schema_version", None)
         if version not in READABLE_VERSIONS:
             raise StudioError(

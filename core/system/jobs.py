@@ -37,6 +37,11 @@ def ignore_progress(share: float, stage: str) -> None:
     """Do nothing; the default of functions that report their progress."""
 
 
+def part_of(progress: Progress, start: float, end: float) -> Progress:
+    """Return a callback for a part of the work, which reports its shares between two shares of the whole."""
+    return lambda share, stage: progress(start + (end - start) * share, stage)
+
+
 def ignore_stage(text: str) -> None:
     """Do nothing; the default of functions that report their stages."""
 
@@ -48,6 +53,7 @@ class Job:
     Attributes:
         kind: What the job works on, to find a running one by ("open/<source>", "tokens/<dataset>").
         title: Description for the page.
+        arguments: Positional arguments of the function.
         share: Fraction that is done, 0 to 1.
         stage: Description of the current stage.
         result: Return value of the function.
@@ -60,6 +66,7 @@ class Job:
     id: int
     kind: str
     title: str
+    arguments: tuple[Any, ...] = ()
     status: Status = "running"
     share: float = 0.0
     stage: str = "Starting"
@@ -97,7 +104,7 @@ class Jobs:
         with self._lock:
             if running := self.running(kind):
                 return running
-            job = Job(self._next, kind, title)
+            job = Job(self._next, kind, title, arguments)
             self._next += 1
             reader, writer = multiprocessing.Pipe(duplex=False)
             process = multiprocessing.get_context("spawn").Process(

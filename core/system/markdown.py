@@ -13,11 +13,29 @@ def plain(text: str) -> str:
     return _ADDRESS.sub(r"\\\1", _MARKS.sub(r"\\\1", line))
 
 
-def fenced(text: str) -> str:
-    """Return the text unchanged in a code block, whose fence is longer than any in the text."""
-    longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
-    fence = "`" * max(3, longest + 1)
-    return f"{fence}text\n{text}\n{fence}"
+def fenced(text: str, language: str = "text") -> str:
+    """Return the text unchanged in a code block, whose fence is longer than any in the text.
+
+    Args:
+        text: The text.
+        language: Name after the fence, by which viewers color the block.
+    """
+    fence = "`" * max(3, _longest_run(text) + 1)
+    return f"{fence}{language}\n{text}\n{fence}"
+
+
+def code_span(text: str) -> str:
+    """Return the text on one line as code, between more backticks than any run of them in the text."""
+    line = " ".join(text.split())
+    mark = "`" * (_longest_run(line) + 1)
+    # A backtick at an end would belong to the mark.
+    pad = " " if "`" in line else ""
+    return f"{mark}{pad}{line}{pad}{mark}"
+
+
+def _longest_run(text: str) -> int:
+    """Return the length of the longest run of backticks in a text."""
+    return max((len(run) for run in re.findall(r"`+", text)), default=0)
 
 
 def table(head: list[str], rows: list[list[str]]) -> list[str]:

@@ -10,6 +10,8 @@ A status is what state.json and the process table say together: an active status
 """
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Self, TypeVar
@@ -17,7 +19,7 @@ from typing import Any, ClassVar, Generic, Self, TypeVar
 from filelock import FileLock
 from pydantic import BaseModel, ValidationError
 
-from core.errors import StudioError
+from core.errors import StudioError, reason_of
 from core.settings import Settings, inside
 from core.system.files import modified_ns, read_json, write_json
 from core.system.process_identity import identity
@@ -99,13 +101,44 @@ class WorkFolder(Generic[StateT]):
         self.request(name).parent.mkdir(exist_ok=True)
         self.request(name).touch()
 
+    def explain_unreadable(self, name: str, error: Exception) -> StudioError:
+        """Return the error that says why a file of the folder cannot be read.
+
+        Args:
+            name: Name of the file.
+            error: Raised by reading it.
+        """
+        if self.folder.exists():
+            return StudioError(f"The {self.kind} {self.id} has no readable {name} ({reason_of(error)}).")
+        return StudioError(f"The {self.kind} {self.id} was deleted meanwhile. Choose another one.")
+
+    @contextmanager
+    def notice_deletion(self, title: str, work: str) -> Iterator[None]:
+        """Name the cause of any error of a piece of work in which the folder was deleted meanwhile.
+
+        Args:
+            title: Names the folder for the user; it cannot be read after the deletion.
+            work: What is done with it, such as "exported".
+
+        Raises:
+            StudioError: The work failed, and the folder is gone.
+        """
+        try:
+            yield
+        except Exception as error:
+            if self.folder.exists():
+                raise
+            raise StudioError(
+                f"The {self.kind} {title} was deleted while it was {work}, so nothing was written. Choose another one."
+            ) from error
+
     def saved_state(self) -> StateT:
         """Return state.json, or the status "unreadable" with the reason: one bad folder must not hide the others."""
         path = self.folder / "state.json"
         try:
             return self.state_type.model_validate(read_json(path))
         except (OSError, ValueError) as error:
-            reason = "it has other fields than a state" if isinstance(error, ValidationError) else str(error)
+            reason = "it has other fields than a state" if isinstance(error, ValidationError) else reason_of(error)
             cause = f"state.json of this {self.kind} cannot be read ({reason}). Its files are left as they are."
             return self.state_type(status="unreadable", cause=cause, created=modified_ns(path) / 1e9)
 

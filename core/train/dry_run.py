@@ -32,8 +32,8 @@ _STEPS = 2
 _WITHOUT_EXTRAS = {"report_to": "none", "eval_rows": 0, "sample_prompts": "", "keep_best": False}
 
 
-class _StageProgress(NoEvents):
-    """Writer of events that shows the stages of the preparation as the progress of the dry run."""
+class StageProgress(NoEvents):
+    """Writer of events that shows the stages of a preparation as the progress of a job."""
 
     def __init__(self, progress: Progress):
         self._progress = progress
@@ -95,7 +95,7 @@ def perform(settings: Settings, config: QLoRAConfig, progress: Progress) -> DryR
             estimate, started = fit.fit(settings, config), time.monotonic()
             plain = config.model_copy(update=_WITHOUT_EXTRAS)
             # The chat gives way to runs only, so waiting for its memory would be in vain.
-            prepared = prepare(settings, plain, run, _StageProgress(progress), waits_for_chat=False)
+            prepared = prepare(settings, plain, run, StageProgress(progress), waits_for_chat=False)
             preparation = time.monotonic() - started
             batches = _longest_batches(config, prepared.trainer)
             seconds = _time_steps(prepared.trainer, batches, progress)

@@ -16,10 +16,15 @@ def collect_provenance(model: Any) -> dict[str, Any]:
     return {
         "base_commit": getattr(model.config, "_commit_hash", None),
         "code": _code_version(),
-        "packages": {name: _package_version(name) for name in _PACKAGES},
+        "packages": package_versions(),
         "python": platform.python_version(),
         "hardware": hardware().description,
     }
+
+
+def package_versions() -> dict[str, str]:
+    """Return the versions of the packages that decide how a run trains."""
+    return {name: _package_version(name) for name in _PACKAGES}
 
 
 def _package_version(name: str) -> str:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from core.errors import StudioError
 from core.hardware import gpu
 from core.hub.download import DownloadCancelled
-from core.runs import checkpoints, process, report
+from core.runs import checkpoints, process, receipt, report
 from core.runs.checkpoints import Checkpoint
 from core.runs.config import QLoRAConfig
 from core.runs.events import EndEvent, EventWriter, NoEvents, PreparedEvent, ResumedEvent, StageEvent
@@ -136,7 +136,9 @@ def _train(settings: Settings, run: Run, ranks: RankGroup, rendezvous: Path | No
     trainer.train(resume_from_checkpoint=str(folder) if folder else None)
     if ranks.is_main:
         events.write(StageEvent(text="Saving the adapter"))
-        _save_final_adapter(run, config, trainer)
+        step = _save_final_adapter(run, config, trainer)
+        events.write(StageEvent(text="Writing the receipt: hashes of base, rows and losses"))
+        _write_receipt(settings, run, step)
     if reporter.stopped_early:
         return "stopped", "Stopped on request."
     return "finished", reporter.end_reason
@@ -150,18 +152,31 @@ def _find_resume_checkpoint(run: Run, ranks: RankGroup) -> Checkpoint | None:
     return complete[-1] if complete and run.saved_state().resumes else None
 
 
-def _save_final_adapter(run: Run, config: QLoRAConfig, trainer: "StudioTrainer") -> None:
-    """Write the finished adapter: the last one, or the one with the lowest held-out loss if the run keeps the best."""
+def _write_receipt(settings: Settings, run: Run, step: int) -> None:
+    """Write the receipt of the finished adapter; if that fails, the run has not failed, and the log has the reason."""
+    try:
+        receipt.write(settings, run, step)
+    except Exception:
+        traceback.print_exc()
+
+
+def _save_final_adapter(run: Run, config: QLoRAConfig, trainer: "StudioTrainer") -> int:
+    """Write the finished adapter: the last one, or the one with the lowest held-out loss if the run keeps the best.
+
+    Returns:
+        The step of its weights.
+    """
     best = checkpoints.best(run.checkpoints_dir) if config.keep_best else None
     if best is None or best.step == trainer.state.global_step:
         trainer.save_model(str(run.adapter))
-        return
+        return trainer.state.global_step
     folder = checkpoints.folder_of(run.checkpoints_dir, best.step)
     run.adapter.mkdir(exist_ok=True)
     # Optimizer and RNG states stay in the checkpoint.
     for path in folder.iterdir():
         if path.name.startswith(("adapter_", "tokenizer", "chat_template", "special_tokens", "classifier")):
             shutil.copy(path, run.adapter / path.name)
+    return best.step
 
 
 if __name__ == "__main__":

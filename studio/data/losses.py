@@ -113,7 +113,8 @@ class RowLosses:
         """Return the size and the estimated time of a measurement."""
         data, reading = page.find_dataset(self.settings), page.effective_reading(self.settings)
         # Asked at every change of the page, also of a search, which changes nothing here.
-        key = data.id, reading.model_dump_json(), source.key, page.counted
+        # A run that has ended since has measured the speed, and a new adapter has other rows.
+        key = data.id, reading.model_dump_json(), source.key, page.counted, self.runs.fingerprint()
         if key not in self._plans:
             if len(self._plans) > _MAX_PLANS:
                 self._plans.clear()

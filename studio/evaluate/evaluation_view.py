@@ -112,7 +112,7 @@ class EvaluationView:
             evaluation_id, now = None, ""
         updates: dict[str, Any] = {}
         if list_now != list_fingerprint:
-            updates["list_fingerprint"] = list_now
+            updates |= {"list_fingerprint": list_now, "ended": self._ended()}
         # The status also changes when the process dies, which none of the files shows.
         status_changed = now.rpartition(" ")[2] != fingerprint.rpartition(" ")[2]
         if updates or status_changed:
@@ -120,6 +120,10 @@ class EvaluationView:
         if now != fingerprint:
             updates |= {"fingerprint": now, **self.render(evaluation_id, page, rows, selection, **comparison)}
         return updates
+
+    def _ended(self) -> list[str]:
+        """Return the ids of the evaluations that work no more: what is derived from their results may have changed."""
+        return sorted(found.id for found in self.store.folders() if found.state().status not in ACTIVE)
 
     def select_evaluation(self, evaluation_id: str | None, rows: int) -> dict[str, Any]:
         """Return the view of another evaluation, at its first page."""

@@ -2,23 +2,37 @@
 // data-busy with the seconds (studio/static/theme.css). It needs no answer of the server, so it works for every event.
 //
 // Calls of Gradio go through fetch: a POST to queue/join names the event and the control that triggered it, and the
-// stream queue/data reports the end of each call. A call belongs to an action if the person has acted shortly before,
-// or if another call of an action has just ended, as when a button fills a list whose change is an event of its own.
+// stream queue/data reports the end of each call. A call belongs to an action if the person has acted on its control,
+// or shortly before anywhere, or if another call of an action has just ended, as when a button fills a list whose
+// change is an event of its own. While a call is under way, Gradio may hold back another one of the same event; the
+// control that was used then waits for the first call, even if no action made that one.
 (() => {
-  const SHOW_AFTER_MS = 250, CHAIN_MS = 1000, TAIL_CHARACTERS = 200;
+  const SHOW_AFTER_MS = 250, CHAIN_MS = 1000, OWN_CONTROL_MS = 10000, TAIL_CHARACTERS = 200;
   const PARTS = 'button, [role="button"], a, summary, tr, th, label';
+  // A click into these changes nothing.
+  const TEXT_FIELDS = 'textarea, input:not([type="checkbox"], [type="radio"], [type="range"])';
   // Events that no person triggers.
   const OWN_EVENTS = new Set(['tick', 'load', 'unload']);
   // After these, no more messages come for any call.
   const LAST = /"msg":\s*"(close_stream|unexpected_error|server_stopped)"/;
   const MESSAGE = /"msg":\s*"process_(generating|completed)",\s*"event_id":\s*"(\w+)"/g;
+  // By itself until the answer to its POST is read, then by its id.
   const calls = new Map();
   // Ids of calls that ended before the answer to their POST had been read.
   const ended = new Set();
   let actor = null, acted = -Infinity, clock = 0;
 
   for (const name of ['click', 'keydown', 'input', 'change', 'drop']) {
-    window.addEventListener(name, event => { acted = performance.now(); actor = event.target; }, true);
+    window.addEventListener(name, event => {
+      acted = performance.now();
+      actor = event.target;
+      if (changesValue(event)) waitForHeldBack();
+    }, true);
+  }
+
+  function changesValue({type, target, key}) {
+    if (type === 'keydown') return key === 'Enter' || key === ' ';
+    return type !== 'click' || !target.matches?.(TEXT_FIELDS);
   }
 
   const config = () => window.gradio_config || {components: [], dependencies: []};
@@ -27,29 +41,52 @@
     return component && document.getElementById(component.props.elem_id || `component-${id}`);
   }
 
+  const isUsed = control => control && actor instanceof Element && control.contains(actor);
+
   // Return the part of a control that was pressed, such as one column of a table, or else all of it.
   function pressed(control) {
-    const part = control && actor instanceof Element && control.contains(actor) && actor.closest(PARTS);
+    const part = isUsed(control) && actor.closest(PARTS);
     return part && control.contains(part) ? part : control;
+  }
+
+  // Let a part show from now on that it waits for a call.
+  function mark(call, part) {
+    if (!part || call.since.has(part)) return;
+    call.isAction = true;
+    call.since.set(part, performance.now());
+    // A little later, since timers may be early by a part of a millisecond.
+    setTimeout(show, SHOW_AFTER_MS + 5);
+  }
+
+  function waitForHeldBack() {
+    for (const call of new Set(calls.values())) {
+      if (call.dependency.trigger_mode === 'multiple') continue;
+      const control = call.dependency.targets.map(([id]) => find(id)).find(isUsed);
+      if (control) mark(call, pressed(control));
+    }
   }
 
   function begin({fn_index, trigger_id}) {
     const dependency = config().dependencies.find(one => one.id === fn_index);
     const isOwn = dependency?.targets.some(([id, event]) => id === trigger_id && OWN_EVENTS.has(event));
-    if (!dependency || isOwn || performance.now() - acted > CHAIN_MS) return null;
+    if (!dependency || isOwn) return null;
     const views = config().components.filter(one => one.type === 'html' && dependency.outputs.includes(one.id));
-    const call = {began: performance.now(), control: pressed(find(trigger_id)), views: views.map(one => find(one.id))};
-    call.timer = setTimeout(() => { call.isShown = true; show(); }, SHOW_AFTER_MS);
+    // `since` has the time from which each part waits.
+    const call = {dependency, views: views.map(one => find(one.id)), since: new Map(), isAction: false};
     calls.set(call, call);
+    const control = find(trigger_id);
+    if (performance.now() - acted <= (isUsed(control) ? OWN_CONTROL_MS : CHAIN_MS)) {
+      call.isAction = true;
+      for (const part of [pressed(control), ...call.views]) mark(call, part);
+    }
     return call;
   }
 
   function end(key) {
     const call = calls.get(key);
     if (!call) return;
-    clearTimeout(call.timer);
     for (const [other, one] of calls) if (one === call) calls.delete(other);
-    acted = performance.now();
+    if (call.isAction) acted = performance.now();
     show();
   }
 
@@ -57,18 +94,17 @@
   // until the end, and then the control that was pressed has nothing to add.
   function showFirstPart(key) {
     const call = calls.get(key);
-    if (!call || !call.views.length) return;
-    if (call.views.some(view => view?.classList.contains('qs-shows-waits'))) call.control = null;
-    call.views = [];
+    if (!call) return;
+    if (call.views.some(view => view?.classList.contains('qs-shows-waits'))) call.since.clear();
+    for (const view of call.views) call.since.delete(view);
     show();
   }
 
   function show() {
-    const seconds = new Map();
+    const seconds = new Map(), now = performance.now();
     for (const call of new Set(calls.values())) {
-      if (!call.isShown) continue;
-      for (const part of [call.control, ...call.views]) {
-        if (part) seconds.set(part, Math.floor((performance.now() - call.began) / 1000));
+      for (const [part, since] of call.since) {
+        if (now - since >= SHOW_AFTER_MS) seconds.set(part, Math.floor((now - since) / 1000));
       }
     }
     for (const part of document.querySelectorAll('[data-busy]')) {

@@ -58,4 +58,8 @@ new MutationObserver(update).observe(element, {
 // Neither an open tab nor a value that the server chose is an event.
 setInterval(hideWhatIsChosen, RECHECK_MS);
 document.addEventListener('visibilitychange', () => { if (!document.hidden) document.title = plainTitle; });
+// What the bar offers may have been deleted in another window.
+let left = false;
+window.addEventListener('blur', () => { left = true; });
+window.addEventListener('focus', () => { if (left) trigger('returned'); left = false; });
 update();

@@ -95,7 +95,7 @@ def connect_start(
     for start in (started, anyway):
         # Only the page knows what is in sight.
         connect(start.success, lambda: {"views": gr.update(selected="run")}, outputs={"views": views},
-                js=read_static("show_run.js"), **UNLIMITED)  # fmt: skip
+                js=read_static("show_part.js").replace("PART", "run-row"), **UNLIMITED)  # fmt: skip
     connect(starting.change.click, do.change_settings, {"refusal": starting.refusal}, card, **UNLIMITED)
     present = {"refusal": starting.refusal, "marked": marks.marked, **fields}
     # One event for all settings, of whose triggers only the last is kept: a preset changes dozens of them at once.

@@ -27,9 +27,9 @@ from core.runs.metrics_series import (
     Timeline,
     Timelines,
 )
+from core.runs.names import file_stem
 from core.runs.points import write_points
 from core.runs.store import NOT_ENDED, Run, RunStore
-from core.settings import slug
 from core.system.files import file_size, modified_ns
 from studio.train.run_html import alerts_html, label_html, notes_html, status_html, tiles_html
 from studio.train.step_rows import NO_STEP
@@ -187,7 +187,7 @@ class RunView:
         if not run_id:
             raise StudioError("No run is selected, so there are no points to download. Select a run first.")
         run = self.runs.run(run_id)
-        path = roles.exports(self.runs.settings) / f"{slug(run.id)}-curves.csv"
+        path = roles.exports(self.runs.settings) / f"{file_stem(run.title, run.id)}-curves.csv"
         write_points(run, path)
         return str(path)
 
@@ -196,7 +196,7 @@ class RunView:
         if not run_id:
             raise StudioError("No run is selected, so there is nothing to report. Select a run first.")
         run = self.runs.run(run_id)
-        archive = roles.exports(self.runs.settings) / f"{slug(run.id)}-report.zip"
+        archive = roles.exports(self.runs.settings) / f"{file_stem(run.title, run.id)}-report.zip"
         # Another caller's report of the same run is written to the same folder.
         with self._reporting:
             report.pack(report.write(run, run.state()).parent, archive)

@@ -28,9 +28,12 @@ from studio.train.duplicate import parent_of
 from studio.train.marking import FORM, mark, parse_config, still_invalid
 from studio.train.run_html import status_html
 
-UNKNOWN_TIME = "No comparable run has ended on this machine, so the time is unknown. A dry run measures two steps."
+UNKNOWN_TIME = "The time is unknown, because no comparable run has ended on this machine yet. Dry run measures it."
 # While a run trains, a dry run would measure both.
-UNKNOWN_YET = "No comparable run has ended on this machine, so the time is unknown until the one that trains now has."
+UNKNOWN_YET = (
+    "The time is unknown, because no comparable run has ended on this machine yet. Dry run can measure it when the run "
+    "that trains now has ended."
+)
 
 # Outputs that show the stages of a start: at the button, and where the run will be.
 _STAGES = {"stage": "", "starting": "Starting. "}

@@ -16,6 +16,7 @@ from tests.helpers.browser_pages import open_page, open_tab, wait_until
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 TABS = ("Data", "Train", "Chat", "Evaluate", "Export", "Owner")
+EXAMPLE_FILES = "Example-lighthouse-keeper-b98522"
 # Each theme and each size once; `make pictures` shows all four pairs.
 VIEWS = (("light", 1440, 900), ("dark", 390, 844))
 
@@ -66,7 +67,7 @@ def export_merged(page, folder):
     with page.expect_download() as download:
         page.locator("#export-file").click()
     name = download.value.suggested_filename
-    assert name == f"{example.EXAMPLE_RUN}-final-bfloat16.zip"
+    assert name == f"{EXAMPLE_FILES}-final-bfloat16.zip"
     download.value.save_as(folder / name)
     with zipfile.ZipFile(folder / name) as archive:
         archive.extractall(folder)
@@ -82,7 +83,7 @@ def test_example_is_exported_and_deleted_for_good(chromium, server, tmp_path):
     page.locator("#export-about").get_by_text("Example: lighthouse keeper").wait_for()
     with page.expect_download() as download:
         page.locator("#export-download").click()
-    assert download.value.suggested_filename == f"{example.EXAMPLE_RUN}-final.zip"
+    assert download.value.suggested_filename == f"{EXAMPLE_FILES}-final-adapter.zip"
     export_merged(page, tmp_path)
     assert page.errors == []
     page.close()

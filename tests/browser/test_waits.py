@@ -152,6 +152,15 @@ def test_every_button_shows_within_a_second_that_it_is_worked_on(hung_page, conf
     assert not without, " ".join(without)
 
 
+def test_a_setting_waits_for_the_call_that_holds_its_own_back(hung_page):
+    """All settings share one event, of whose triggers Gradio sends none while another is under way."""
+    hung_page.get_by_role("tab", name="Train", exact=True).first.click()
+    for name in ("lora_rank", "lora_alpha"):
+        field = f"#train-field-{name}"
+        hung_page.locator(f"{field} input").first.fill("7")
+        assert hung_page.evaluate(FIND_SIGN, [field, MAX_LOOKS]), name
+
+
 @pytest.fixture
 def page(chromium, server):
     made = open_page(chromium, server)

@@ -26,6 +26,7 @@ class Order(BaseModel):
     name: str = Field("Ada", title="Name", description="To call out.")
     table: int | None = Field(None, title="Table", description="Empty: take away.")
     notes: list[str] | str = Field(default_factory=lambda: "none", title="Notes")
+    extras: list[Literal["lemon", "sugar"]] = Field(["sugar"], title="Extras", description="Any.")
     bare: str
 
     @model_validator(mode="after")
@@ -46,6 +47,7 @@ class Order(BaseModel):
         ("name", gr.Textbox, "Ada"),
         ("table", gr.Number, None),
         ("notes", gr.Textbox, "none"),
+        ("extras", gr.Dropdown, ["sugar"]),
         ("bare", gr.Textbox, None),
     ],
 )
@@ -56,6 +58,12 @@ def test_build_field_each_type_has_its_widget_default_label_and_help(name, widge
     assert field.label == (Order.model_fields[name].title or name)
     assert field.info == Order.model_fields[name].description
     assert field.elem_id == f"order-field-{name}"
+
+
+def test_list_of_literals_offers_them_or_the_given_choices():
+    assert [value for _, value in build_field("order", Order, "extras").choices] == ["lemon", "sugar"]
+    fewer = build_field("order", Order, "extras", [("Sugar", "sugar")])
+    assert (fewer.choices, fewer.multiselect) == ([("Sugar", "sugar")], True)
 
 
 def test_build_field_integer_has_precision_zero():

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from core.access.quotas import Quotas
 from core.access.roles import Access, Way
 from core.settings import Settings
+from core.web.origin import RefusalError
 from studio.authorized_blocks import AuthorizedBlocks
 from studio.call_checks import MAX_PARTS, check_parts
 from studio.middleware import AccessMiddleware
-from studio.origin import RefusalError
 from tests.helpers.json_values import JSON
 
 ROUTES = ["/gradio_api/queue/join", "/gradio_api/run/list_runs", "/gradio_api/call/list_runs", "/gradio_api/cancel",

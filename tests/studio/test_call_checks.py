@@ -10,10 +10,10 @@ from starlette.requests import Request
 from core.access.quotas import Quotas
 from core.access.roles import Access, Caller, Role, Way
 from core.settings import Settings
+from core.web.origin import RefusalError
 from studio.authorized_blocks import AuthorizedBlocks
 from studio.call_checks import check_result, check_stop
 from studio.middleware import AccessMiddleware
-from studio.origin import RefusalError
 from studio.unread_messages import PageDroppedError
 
 MINE, OTHER = Caller(Role.VISITOR, "browser a"), Caller(Role.VISITOR, "browser b")

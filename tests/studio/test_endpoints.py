@@ -86,6 +86,9 @@ MISUSES = {
     "/answers_trace": {"evaluation_id": "../evaluations", "first": "x", "second": "\x00"},
     "/answers_classify": {"evaluation_id": "no-such-evaluation", "run": "../runs"},
     "/export_run": {"run_id": "../runs", "adapter": "final", "form": "gguf"},
+    "/model_card": {"run_id": "no-such-run", "adapter": "final", "form": "gguf"},
+    "/verify_run": {"run_id": "../runs"},
+    "/check_publish": {"run_id": "no-such-run", "adapter": "final"},
     "/answers_harness": {"evaluation_id": "no-such-evaluation", "tasks": "../runs"},
     "/answers_judge": {
         "evaluation_id": "no-such-evaluation",

@@ -1,10 +1,13 @@
 """Merged exports on the page: which settings a form shows, the job, its result, and what is refused."""
 
+import gradio as gr
 import pytest
 
 from core.errors import StudioError
 from core.export.config import FORMS, SETTINGS, ExportConfig
+from core.export.llama_quantize import is_installed
 from core.system.jobs import Jobs
+from studio import export_job
 from studio.export_job import ExportJobs
 from tests.helpers.exports import write_tiny_run
 
@@ -25,7 +28,7 @@ def do(settings, small_tokenizer):
 def test_form_shows_its_settings_and_its_button(do, form):
     shown = do.choose_form(form)
     visible = {name for name in SETTINGS if shown[name]["visible"]}
-    assert visible == set(FORMS[form].settings)
+    assert visible == set(FORMS[form].settings) - (set() if is_installed() else {"importance_rows"})
     assert shown["download"]["visible"] is (form == "adapter")
     assert shown["start"]["visible"] is (form != "adapter")
     assert shown["about"]["visible"] is (form == "adapter")
@@ -50,12 +53,39 @@ def test_export_ends_with_a_file_and_the_comparison(do, settings):
     assert list(do.watch()) == [], "no export runs"
 
 
+def test_several_types_are_shown_as_a_table_with_a_picture(do):
+    *_, last = do.start(do.run.id, "final", "gguf", **(VALUES | {"check_rows": 20, "quantization": ["Q8_0", "Q4_0"]}))
+    assert last["file"]["value"].endswith("_0.gguf")
+    for text in ("<th>KL, mean</th>", "<td>Q4_0</td>", "data:image/png;base64,", "-types.zip has this comparison"):
+        assert text in last["result"]
+
+
+@pytest.mark.parametrize("found", [True, False])
+def test_types_of_llama_cpp_are_offered_where_it_is_installed(monkeypatch, found):
+    monkeypatch.setattr(export_job, "is_installed", lambda: found)
+    with gr.Blocks():
+        field = export_job.build_settings()["quantization"]
+    assert field.multiselect
+    assert ("Q4_K_M" in [value for _, value in field.choices]) is found
+    assert ("requirements-llama-cpp.txt" in field.info) is not found
+    assert ("importance_rows" in export_job.shown_settings("gguf")) is found
+
+
 def test_export_that_runs_is_shown_on_another_page_and_cancelled_without_a_trace(do, settings):
-    first = do.start(do.run.id, "final", "merged", **VALUES)
+    first = do.start(do.run.id, "final", "merged", **(VALUES | {"strength": 2}))
     next(first)
     other = do.watch()
+    chosen = next(other)
+    assert (chosen["form"]["value"], chosen["run"]["value"], chosen["adapter"]["value"]) == (
+        "merged", do.run.id, "final",
+    )  # fmt: skip
+    assert (chosen["strength"]["value"], chosen["quantization"]["visible"]) == (2, False)
+    assert (chosen["start"]["visible"], chosen["about"]["visible"]) == (True, False)
     assert next(other)["form"]["interactive"] is False
     number = next(updates["job"] for updates in first if updates.get("job"))
+    assert list(do.watch(number)) == [], "the page shows it already"
+    with pytest.raises(StudioError, match=r"Exporting .* as Merged model .* is running .*press Cancel"):
+        list(do.start(do.run.id, "final", "gguf", **VALUES))
     do.cancel(number)
     assert do.jobs.find(number).status == "cancelled"
     assert list(other)[-1]["form"]["interactive"]
@@ -67,6 +97,8 @@ def test_invalid_setting_is_refused_with_its_title(do):
         list(do.start(do.run.id, "final", "gguf", **(VALUES | {"strength": 9})))
     with pytest.raises(StudioError, match="Compared rows is empty or no number"):
         list(do.start(do.run.id, "final", "gguf", **(VALUES | {"check_rows": None})))
+    with pytest.raises(StudioError, match=r"GGUF type is empty\. Choose at least one"):
+        list(do.start(do.run.id, "final", "gguf", **(VALUES | {"quantization": []})))
     with pytest.raises(StudioError, match="There is no form 'exe'"):
         list(do.start(do.run.id, "final", "exe", **VALUES))
 

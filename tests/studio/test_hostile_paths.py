@@ -9,9 +9,9 @@ from core.access.quotas import Quotas
 from core.access.roles import Access, Caller, Role, Way
 from core.errors import StudioError
 from core.settings import Settings
+from core.web.origin import MAX_PATH_CHARACTERS
 from studio.authorized_blocks import AuthorizedBlocks
 from studio.middleware import AccessMiddleware
-from studio.origin import MAX_PATH_CHARACTERS
 from studio.shared_answers import SharedAnswers
 
 ROUTES = ["/", "/config/", "/theme.css/", "/static/", "/assets/", "/svelte/", "/login/", "/gradio_api/info/",

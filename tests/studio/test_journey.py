@@ -169,12 +169,23 @@ def test_buttons_choose_what_they_name_in_their_tab(do, own_subset, a_run):
     assert {do.go(tab, "", "")["tabs"]["selected"] for tab in TABS} == set(TABS)
 
 
-@pytest.mark.parametrize("values", [("nowhere", "", ""), ("train", "no such subset", ""), ("train", "", "../x")])
+@pytest.mark.parametrize("values", [("nowhere", "", ""), ("train", "../x", ""), ("train", "", "../x")])
 def test_values_that_no_button_sends_are_refused(do, values):
     with pytest.raises(StudioError):
         do.go(*values)
     with pytest.raises(StudioError):
         do.go("data", "", "", dataset="../x")
+
+
+@pytest.mark.parametrize(
+    ("kind", "values"),
+    [("run", ("chat", "", "gone")), ("subset", ("train", "gone", "")), ("dataset", ("data", "", "", "gone"))],
+)
+def test_button_of_what_was_deleted_elsewhere_says_so_and_renews_the_bar(do, toasts, kind, values):
+    updates = do.go(*values)
+    assert set(updates) == {"bar"}, "no other tab is opened"
+    assert "Nothing is trained yet" in updates["bar"]
+    assert f"The {kind} gone is not there any more: it was deleted" in toasts[0]
 
 
 def test_event_with_other_types_is_refused():

@@ -31,6 +31,13 @@ def test_by_name_generator_yields_each_result():
     assert list(by_name(handler, {"a": gr.Number(), "b": gr.Number()})()) == [[1, gr.skip()], [gr.skip(), 2]]
 
 
+def test_by_name_generator_that_yields_nothing_keeps_all_outputs():
+    def handler():
+        yield from ()
+
+    assert list(by_name(handler, {"a": gr.Number(), "b": gr.Number()})()) == [[gr.skip(), gr.skip()]]
+
+
 def test_by_name_value_that_the_page_had_already_is_left_out():
     run, name, kept = gr.Dropdown(), gr.Textbox(), gr.State()
     inputs = outputs = {"run": run, "name": name, "kept": kept}

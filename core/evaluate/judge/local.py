@@ -58,7 +58,7 @@ class LocalJudge:
         Raises:
             JudgeError: The question does not fit into the model's context, or its template refuses it.
         """
-        from core.evaluate.forward import TargetText, token_losses
+        from core.chat.forward import TargetText, token_losses
 
         renderer, context = self._lanes.renderer(), self._lanes.context_length()
         texts = []

@@ -176,7 +176,7 @@ class _Measurement:
         self, lanes: "Lanes", window: Iterable[tuple[int, str, list[Message]]], done: np.ndarray
     ) -> Iterator[list[Line]]:
         """Yield the lines of some rows, batch by batch."""
-        from core.evaluate.forward import TargetText, token_losses
+        from core.chat.forward import TargetText, token_losses
 
         keys, texts, failures = [], [], []
         for row, _, messages in window:

@@ -14,22 +14,37 @@ def run(home, small_tokenizer):
 
 def test_export_prints_the_file_and_its_base(ok, home, run):
     for form, kind in (("adapter", "zip"), ("gguf-adapter", "gguf")):
-        line = ok("export", run.id, "--form", form).strip()
+        line, *card = ok("export", run.id, "--form", form).splitlines()
         path, _, rest = line.partition(" (")
         assert Path(path).parent == home.exports_dir
         assert Path(path).suffix == f".{kind}"
         assert rest.endswith("an adapter for tiny")
+        assert len(card) == (form != "adapter")
+        assert all(Path(text.partition(":")[0], "README.md").is_file() for text in card)
 
 
 def test_export_of_a_merged_model_prints_the_comparison(ok, run):
-    merged, compared = ok("export", run.id, "--form", "gguf", "--check-rows", "1").splitlines()
+    merged, card, compared = ok("export", run.id, "--form", "gguf", "--check-rows", "1").splitlines()
     assert merged.endswith("merged into tiny")
+    assert card.endswith("-card: its card")
     assert "KL divergence" in compared
+
+
+def test_export_of_several_types_prints_their_table(ok, run):
+    options = ("--form", "gguf", "--quantization", "Q8_0", "--quantization", "Q4_0", "--check-rows", "2")
+    lines = ok("export", run.id, *options).splitlines()
+    head = next(number for number, line in enumerate(lines) if line.startswith("type "))
+    assert lines[head].split("  ")[-1] == "loss difference (95 %)"
+    assert [line.split()[0] for line in lines[head + 1 : head + 3]] == ["Q8_0", "Q4_0"]
+    assert "is the smallest file that these rows hardly tell" in lines[head + 3]
+    assert lines[head + 4].endswith("-types.zip has their comparison.")
 
 
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
+        (["--form", "gguf", "--quantization", "Q8_0", "--quantization", "Q8_0"], "GGUF type lists Q8_0 twice"),
+        (["--form", "gguf", "--quantization", "Q7_0"], "Q7_0"),
         (["--form", "gguf", "--dtype", "float32"], "Number format does not apply to the form gguf"),
         (["--form", "merged", "--adapter", "step 9"], "has no adapter 'step 9'"),
         (["--strength", "9", "--form", "gguf"], "--strength must be at most 4"),

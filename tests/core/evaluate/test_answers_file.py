@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.evaluate.answers_file import AnswerReader
+from core.evaluate.likelihood import LossReader
 from core.evaluate.line_file import LineWriter
 
 
@@ -67,3 +68,27 @@ def test_damaged_line_hides_no_other_answer(tmp_path, capsys):
     reader = AnswerReader(path, 1).update()
     assert [reader.read(prompt)[0] is not None for prompt in range(3)] == [True, False, True]
     assert capsys.readouterr().err.count("cannot be read and is left out") == 2
+
+
+LOSS = {"prompt": 0, "lane": 0, "nll": 1.5, "tokens": 2, "cut": False, "note": ""}
+# A valid line of each reader.
+READERS = {AnswerReader: line(0, 0), LossReader: LOSS}
+VALUES = st.one_of(st.none(), st.booleans(), st.integers(-3, 3), st.floats(), st.text(max_size=3), st.lists(st.none()))
+
+
+@given(data=st.data())
+def test_line_with_missing_or_other_fields_counts_as_damaged(tmp_path_factory, data):
+    reader, valid = data.draw(st.sampled_from(list(READERS.items())))
+    names = st.sampled_from(["prompt", "lane", *reader.FIELDS])
+    damaged = dict(valid)
+    if data.draw(st.booleans()):
+        del damaged[data.draw(names)]
+    else:
+        name = data.draw(names)
+        kind = type(valid[name])
+        damaged[name] = data.draw(VALUES.filter(lambda value: type(value) is not kind))
+    if damaged.get("nll", 0) is None or type(damaged.get("nll")) is int:
+        damaged["nll"] = "1.5"
+    path = tmp_path_factory.mktemp("line") / "lines.jsonl"
+    path.write_text(f"{json.dumps(damaged)}\nnull\n[]\n{json.dumps({**valid, 'prompt': 1})}\n")
+    assert list(reader(path, 1).update().offsets) == [(1, 0)]

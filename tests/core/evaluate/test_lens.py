@@ -5,13 +5,13 @@ import json
 import pytest
 import torch
 
+from core.chat import forward
+from core.chat.forward import TargetText, token_losses
 from core.chat.lanes import Lanes
 from core.chat.sampling import Sampling
 from core.chat.types import LaneRequest
 from core.data.tokens import IGNORE_INDEX
-from core.evaluate import forward
 from core.evaluate.answers_file import AnswerReader
-from core.evaluate.forward import TargetText, token_losses
 from core.evaluate.lens import OTHER_TEMPLATE, AnswerLosses, LensReader
 from core.evaluate.line_file import LineWriter
 from core.evaluate.prompts import Prompts

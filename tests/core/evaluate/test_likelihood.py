@@ -11,13 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from peft import PeftModel
 
+from core.chat import forward
 from core.chat.adapters import read_adapter
+from core.chat.forward import TargetText, token_losses
 from core.chat.lanes import Lanes
 from core.chat.sampling import Sampling
 from core.chat.types import LaneRequest
 from core.data.tokens import IGNORE_INDEX
-from core.evaluate import forward
-from core.evaluate.forward import TargetText, token_losses
 from core.evaluate.likelihood import LossReader, ReferenceLosses
 from core.evaluate.line_file import LineWriter
 from core.evaluate.prompts import Prompts

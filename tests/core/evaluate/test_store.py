@@ -1,5 +1,6 @@
 import gzip
 import os
+import shutil
 import subprocess
 import sys
 
@@ -98,3 +99,12 @@ def test_listed_changes_with_every_saved_state(store, evaluation):
     assert store.fingerprint() == before
     evaluation.save_state(evaluation.saved_state())
     assert store.fingerprint() != before
+
+
+def test_evaluation_that_was_deleted_meanwhile_says_so(evaluation):
+    (evaluation.folder / "config.json").unlink()
+    with pytest.raises(StudioError, match=r"has no readable config.json \(No such file or directory\)"):
+        evaluation.config()
+    shutil.rmtree(evaluation.folder)
+    with pytest.raises(StudioError, match=f"^The evaluation {evaluation.id} was deleted meanwhile"):
+        evaluation.config()

@@ -1,6 +1,7 @@
 """Checks of the worker before new answers begin; the process as a whole is tested in test_process.py."""
 
 import os
+import shutil
 from types import SimpleNamespace
 
 import pytest
@@ -124,3 +125,16 @@ def test_failure_has_its_cause_in_the_state(runs, monkeypatch, error, cause):
     monkeypatch.setattr(worker.Worker, "work", fail)
     status, found = worker._run(store, evaluation)
     assert (status, found[: len(cause)]) == ("failed", cause)
+
+
+def test_failure_after_a_run_was_deleted_names_the_run(runs, monkeypatch):
+    store, run = EvaluationStore(runs.settings), runs.create(QLoRAConfig())
+    evaluation = store.create(EvaluationConfig(subset="keeper", limit=1, lanes=["base", run.id]))
+
+    def read(self):
+        shutil.rmtree(run.folder)
+        (run.folder / "adapter").read_text()
+
+    monkeypatch.setattr(worker.Worker, "work", read)
+    cause = f"The run {run.id} was deleted, so it cannot answer any more. Start an evaluation of other models."
+    assert worker._run(store, evaluation) == ("failed", cause)

@@ -10,9 +10,12 @@ from safetensors.numpy import load
 
 from core.cli import main
 from core.errors import StudioError
-from core.export.adapter import INSTALL, base_note, example_code, write_adapter
+from core.export.adapter import write_adapter
+from core.export.card.facts import base_note
+from core.export.card.loading import INSTALL, example_code
 from core.models import embedded
 from core.runs import example
+from core.runs.names import file_stem
 from core.runs.store import RunStore
 from core.runs.yaml_io import from_yaml
 from core.settings import Settings
@@ -31,6 +34,7 @@ def test_write_adapter_zips_weights_settings_and_readme(settings, run, adapter):
         files = {name.partition("/")[2]: archive.read(name) for name in archive.namelist()}
     assert set(files) == {
         "adapter_config.json", "adapter_model.safetensors", "chat_template.jinja", "settings.yaml", "README.md",
+        "loss.png",
     }  # fmt: skip
     assert files["adapter_model.safetensors"] == (run.adapters()[adapter] / "adapter_model.safetensors").read_bytes()
     assert load(files["adapter_model.safetensors"])
@@ -77,5 +81,5 @@ def test_command_prints_the_file_and_the_base(settings, run, monkeypatch, capsys
     monkeypatch.setenv("STUDIO_HOME", str(settings.home))
     assert main(["export", run.id, "--adapter", "step 128"]) == 0
     printed = capsys.readouterr().out
-    assert f"{run.id}-step-128.zip" in printed
+    assert f"{file_stem(run.title, run.id)}-step-128-adapter.zip" in printed
     assert embedded.HUB_ID in printed

@@ -1,10 +1,13 @@
 """The comparison of an exported model: exact for the same weights, and equal to a direct computation for others."""
 
+import itertools
+
 import pytest
 import torch
 
 from core.export.base_weights import WeightFiles
-from core.export.fidelity import compare
+from core.export.fidelity import Comparison
+from core.export.float_model import FloatModel
 from core.export.merge import MergedModel
 from core.export.result import Fidelity
 from core.models import catalogue
@@ -33,10 +36,27 @@ def logits(merged, tensors, ids):
 
 def run_compare(trained, exported, rows):
     seen = []
-    found = compare(trained, exported.items(), rows, lambda share, stage: seen.append(share))
+    comparison = Comparison(FloatModel(trained.source.model), trained, rows)
+    found = comparison.compare(exported.items(), lambda share, stage: seen.append(share))
     assert seen == sorted(seen)
     assert seen[-1] == 1
     return found
+
+
+def test_comparison_counts_its_tensors_and_rows_with_the_share_and_the_time_left(trained, monkeypatch):
+    clock, seen = itertools.count(), []
+    monkeypatch.setattr("core.export.countdown.time.monotonic", lambda: 2.0 * next(clock))
+    comparison = Comparison(FloatModel(trained.source.model), trained, random_rows([9, 9, 9]))
+    comparison.compare(tensors_of(trained).items(), lambda *stage: seen.append(stage))
+    rows = [(share, stage) for share, stage in seen if "rows with the exported" in stage]
+    text = "Reading compared rows with the exported model"
+    assert [stage for _, stage in rows] == [
+        f"{text}, 0 of 3", f"{text}, 1 of 3, about 4 s left", f"{text}, 2 of 3, about 2 s left", f"{text}, 3 of 3",
+    ]  # fmt: skip
+    assert [share for share, _ in rows] == pytest.approx([0.6, 0.6 + 0.4 / 3, 0.6 + 0.8 / 3, 1])
+    counted = len(trained.names)
+    assert any(stage.startswith(f"Reading tensors as trained, 1 of {counted}") for _, stage in seen)
+    assert any(stage == f"Reading exported tensors, {counted} of {counted}" for _, stage in seen)
 
 
 def test_same_weights_have_no_divergence(trained):
@@ -48,6 +68,28 @@ def test_same_weights_have_no_divergence(trained):
     assert found.loss == pytest.approx(found.exported_loss)
     assert found.grade == "same"
     assert found.verdict == "It answers as it did here."
+
+
+def test_second_model_is_compared_with_the_same_distributions(trained):
+    rows, seen = random_rows([12, 9] * 10), []
+    comparison = Comparison(FloatModel(trained.source.model), trained, rows)
+    other = {name: tensor + 0.02 * torch.randn_like(tensor) for name, tensor in tensors_of(trained).items()}
+    first = comparison.compare(other.items(), lambda share, stage: None)
+    again = comparison.compare(tensors_of(trained).items(), lambda share, stage: seen.append(share))
+    assert seen == sorted(seen)
+    assert seen[-1] == 1
+    assert again.mean_kl == pytest.approx(0, abs=1e-6)
+    assert first.mean_kl > 1e-3
+    assert first.loss == again.loss
+    # 20 rows are enough for an interval of the difference.
+    low, high = first.difference
+    assert low < first.exported_loss - first.loss < high
+
+
+def test_few_rows_have_no_interval_and_no_file_is_alike(trained):
+    found = run_compare(trained, tensors_of(trained), random_rows([9, 12]))
+    assert found.difference is None
+    assert not found.is_alike
 
 
 def test_divergence_and_losses_equal_a_direct_computation(trained):

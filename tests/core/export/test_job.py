@@ -1,5 +1,6 @@
 """Exports as jobs: files that load elsewhere, killed jobs that leave nothing under their name, and refusals."""
 
+import shutil
 import time
 import zipfile
 
@@ -13,17 +14,19 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from core.data import subset
 from core.data.recipe import Recipe
 from core.errors import StudioError
-from core.export import fidelity, job
+from core.export import curve, float_model, importance_file, job, tasks
 from core.export.base_weights import WeightFiles
 from core.export.config import FORMS, ExportConfig
 from core.export.gguf_families import to_gguf_rows
 from core.export.job import export
+from core.export.llama_quantize import is_installed
 from core.export.merge import MergedModel
 from core.models import catalogue
 from core.models.loading import Precision
 from core.system.files import read_json, write_json
 from tests.helpers.datasets import dialog, open_dialogs
 from tests.helpers.exports import CHATML, write_tiny_run
+from tests.helpers.gguf_models import build
 
 NAMES = {"q_proj": "blk.1.attn_q.weight", "k_proj": "blk.1.attn_k.weight", "o_proj": "blk.1.attn_output.weight"}
 
@@ -64,7 +67,7 @@ def test_merged_model_loads_without_the_studio(settings, run, tmp_path):
     assert done.fidelity.mean_kl == pytest.approx(0, abs=1e-6)
     readme = (folder / "README.md").read_text()
     assert done.fidelity.describe() in readme
-    assert "base_model_relation: merge" in readme
+    assert "base_model_relation: finetune" in readme
     assert [share for share, _ in stages] == sorted(share for share, _ in stages)
     assert left_over(settings) == []
 
@@ -75,6 +78,8 @@ def test_gguf_and_ollama_hold_the_same_model(settings, run, tmp_path):
     assert file.path.suffix == ".gguf"
     folder = unpack(packed.path, tmp_path)
     assert sorted(path.name for path in folder.iterdir()) == ["Modelfile", "README.md", "model.gguf"]
+    assert "base_model_relation: quantized" in (file.card / "README.md").read_text()
+    assert packed.card is None
     assert (folder / "model.gguf").read_bytes() == file.path.read_bytes()
     assert file.fidelity == packed.fidelity
     assert 0 < file.fidelity.mean_kl < 0.01
@@ -130,14 +135,14 @@ def test_run_that_held_rows_out_itself_is_compared_on_them(settings, small_token
 
 
 def test_too_little_memory_leaves_the_comparison_out_with_a_note(settings, run, monkeypatch):
-    monkeypatch.setattr(fidelity, "_MEMORY_FACTOR", 10**9)
+    monkeypatch.setattr(float_model, "_MEMORY_FACTOR", 10**9)
     done = export(settings, run.id, "final", ExportConfig(form="gguf"))
     assert done.fidelity is None
     assert "Nothing was compared: that needs" in done.notes[0]
 
 
 def test_adapter_is_written_at_once(settings, run):
-    assert export(settings, run.id, "final", ExportConfig()).path.name.endswith("-final.zip")
+    assert export(settings, run.id, "final", ExportConfig()).path.name.endswith("-final-adapter.zip")
 
 
 def test_second_export_of_a_file_is_refused_while_the_first_runs(settings, run):
@@ -192,11 +197,92 @@ def test_setting_that_a_form_does_not_use_is_refused(form, setting, title):
 
 
 def test_name_of_a_file_tells_the_settings_apart():
-    changes = {"base": "original", "strength": 0.5, "dtype": "float32", "quantization": "Q4_0"}
+    changes = {"base": "original", "strength": 0.5, "dtype": "float32", "quantization": ["Q4_0"]}
     configs = [ExportConfig()]
     for form, about in FORMS.items():
         for name in set(about.settings) & set(changes):
             configs += [ExportConfig(form=form, **{name: changes[name]})]
         configs += [ExportConfig(form=form)] * bool(about.settings)
+    configs += [
+        ExportConfig(form="gguf", quantization="Q4_K_M", importance_rows=rows) for rows in (0, 64)
+    ]  # fmt: skip
+    configs += [ExportConfig(form=form, quantization=["Q8_0", "Q4_0"]) for form in ("gguf", "ollama")]
     names = [config.file_name("run-final") for config in configs]
-    assert len(set(names)) == len(names) == 1 + 2 + 3 * 4
+    assert len(set(names)) == len(names) == 1 + 2 + 3 * 4 + 4
+
+
+def test_several_types_are_written_in_one_job_with_their_comparison(settings, run, tmp_path):
+    shares = []
+    config = ExportConfig(form="gguf", quantization=["Q4_0", "F16", "Q8_0"], check_rows=24)
+    done = export(settings, run.id, "final", config, lambda share, stage: shares.append(share))
+    assert shares == sorted(shares)
+    assert [one.quantization for one in done.types] == ["Q4_0", "F16", "Q8_0"]
+    for one in done.types:
+        assert one.path.name.endswith(f"-final-{one.quantization}.gguf")
+        assert one.path.stat().st_size == one.size
+        assert one.fidelity.rows == 24
+    divergences = {one.quantization: one.fidelity.mean_kl for one in done.types}
+    assert divergences["F16"] < divergences["Q8_0"] < divergences["Q4_0"]
+    # Of types that are alike, the smallest is the result.
+    smallest = curve.find_smallest(done.types)
+    assert done.path == smallest.path
+    folder = unpack(done.report, tmp_path)
+    assert sorted(path.name for path in folder.iterdir()) == ["README.md", "types.json", "types.png"]
+    readme = (folder / "README.md").read_text()
+    assert f"| **{smallest.quantization}** |" in readme
+    assert curve.describe_choice(done.types) in readme
+    assert "![Size, KL divergence and loss of each type](types.png)" in readme
+    assert [one["quantization"] for one in read_json(folder / "types.json")] == ["Q4_0", "F16", "Q8_0"]
+    assert left_over(settings) == locks(settings) == []
+
+
+def test_several_types_for_ollama_are_zips_of_their_own(settings, run):
+    done = export(settings, run.id, "final", ExportConfig(form="ollama", quantization=["Q4_0", "Q8_0"], check_rows=0))
+    assert [zipfile.ZipFile(one.path).testzip() for one in done.types] == [None, None]
+    assert zipfile.ZipFile(done.report).testzip() is None
+    assert done.notes[0] == "Nothing was compared, because Compared rows is 0."
+    assert curve.describe_choice(done.types) == "The files were not compared, so none is marked."
+
+
+@pytest.mark.skipif(not is_installed(), reason="llama-cpp-python is optional: it compiles for minutes")
+def test_type_of_llama_cpp_is_exported_with_its_matrix(settings, small_tokenizer, tmp_path):
+    run = write_tiny_run(settings, small_tokenizer, build("wide", len(small_tokenizer)))
+    config = ExportConfig(form="gguf", quantization=["Q8_0", "Q4_K_M"], check_rows=4, importance_rows=6)
+    done = export(settings, run.id, "final", config)
+    assert done.notes[0].startswith("K-quants and IQ types are rounded by an importance matrix of ")
+    assert "in 6 held-out rows of the subset" in done.notes[0]
+    assert [one.fidelity.rows for one in done.types] == [4, 4]
+    folder = unpack(done.report, tmp_path)
+    assert importance_file.read(folder / "imatrix.gguf")
+    fields = gguf.GGUFReader(done.types[1].path).fields
+    assert fields["quantize.imatrix.dataset"].contents().startswith("6 held-out rows")
+
+
+@pytest.mark.parametrize(
+    ("kinds", "reason"), [(["Q8_0", "Q8_0"], "lists Q8_0 twice"), ([], "at least 1 item"), (["Q9"], "Input should be")]
+)
+def test_list_of_types_is_checked(kinds, reason):
+    with pytest.raises(ValidationError, match=reason):
+        ExportConfig(form="gguf", quantization=kinds)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("at", [1, 4])
+def test_export_of_a_run_that_is_deleted_meanwhile_says_so(settings, run, monkeypatch, form, at):
+    """At whichever read of the run's files it is deleted."""
+    title, reads, read_config = run.title, 0, type(run).config
+
+    def read(self):
+        nonlocal reads
+        reads += 1
+        if reads == at:
+            shutil.rmtree(run.folder)
+        return read_config(self)
+
+    monkeypatch.setattr(type(run), "config", read)
+    monkeypatch.setattr(type(run), "title", title)
+    with pytest.raises(StudioError, match="was deleted while it was exported, so nothing was written") as raised:
+        tasks.export(settings, run.id, "final", ExportConfig(form=form))
+    assert title in str(raised.value)
+    assert "Errno" not in str(raised.value)
+    assert [path.name for path in settings.exports_dir.iterdir()] == []

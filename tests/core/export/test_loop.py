@@ -14,7 +14,8 @@ from core.chat.queue_entry import QueueEntry
 from core.chat.requests import resolve_lanes
 from core.chat.sampling import Sampling
 from core.chat.types import LaneRequest
-from core.export.adapter import example_code, write_adapter
+from core.export.adapter import write_adapter
+from core.export.card.loading import example_code
 from core.runs.config import QLoRAConfig
 from core.runs.store import RunStore
 from core.train import worker

@@ -3,9 +3,10 @@
 import pytest
 
 from core.runs.config import QLoRAConfig
-from core.runs.names import changes, derive_name, format_changes, format_value, make_distinct
+from core.runs.names import changes, derive_name, file_stem, format_changes, format_value, make_distinct
 from core.runs.presets import PRESETS, QUICK_DEMO
 from core.runs.store import Label, Parent
+from core.settings import is_plain_name
 
 
 @pytest.mark.parametrize(
@@ -57,6 +58,21 @@ def test_value_is_short(value, text):
 def test_name_of_a_copy_has_the_noun_for_one(values, name):
     parent = QLoRAConfig(epochs=2.0, max_steps=0 if "epochs" in values else 20)
     assert derive_name(parent.model_copy(update=values), parent) == name
+
+
+@pytest.mark.parametrize(
+    ("title", "begin"),
+    [
+        ("r32 · lr 1e-3 · keeper", "r32-lr-1e-3-keeper-"), ("../../etc/passwd", "etc-passwd-"), ("Ярлык", "run-"),
+        ("x" * 59 + " y", "x" * 59 + "-"), ("CON", "CON-"),
+    ],
+)  # fmt: skip
+def test_names_of_files_have_the_title_and_differ_by_the_run(title, begin):
+    first, second = file_stem(title, "20261129-1"), file_stem(title, "20261129-2")
+    assert first != second
+    assert {len(stem) for stem in (first, second)} == {len(begin) + 6}
+    assert {stem[:-6] for stem in (first, second)} == {begin}
+    assert is_plain_name(f"{first}-final-adapter.zip")
 
 
 def test_changes_name_the_old_and_the_new_value():

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from core.errors import StudioError
-from core.runs import report
+from core.runs import plots, report
 from core.runs.config import QLoRAConfig
 from core.runs.metrics_series import METRIC_TITLES
 from core.runs.store import Label
@@ -25,7 +25,7 @@ NOT_PLOTTED = {"memory_gib", "utilization"}
 
 
 def test_every_metric_is_plotted_or_left_out_on_purpose():
-    assert {*report._METRICS, *NOT_PLOTTED} == set(METRIC_TITLES)
+    assert {*plots.METRICS, *NOT_PLOTTED} == set(METRIC_TITLES)
 
 
 def test_report_has_results_rows_settings_and_versions(a_run):

@@ -18,6 +18,7 @@ from core.hub.download import DownloadCancelled
 from core.models import catalogue, embedded
 from core.models.loading import Precision, load_base
 from core.runs import process
+from core.runs import receipt as receipts
 from core.runs.config import QLoRAConfig
 from core.runs.events import EventWriter
 from core.runs.store import Run, RunStore
@@ -55,6 +56,9 @@ def test_run_finishes_with_adapter_that_peft_loads(studio, forked_workers):
     assert prepared.template == "ChatML"
     assert AutoTokenizer.from_pretrained(run.adapter).chat_template == CHATML_TEMPLATE
     assert list(run.adapters()) == ["final", "step 3", "step 2"]
+    receipt = receipts.read(run)
+    assert (receipt.adapter_step, len(receipt.links)) == (3, 3)
+    assert "model.safetensors" in receipt.base_files
 
     from peft import PeftModel
 

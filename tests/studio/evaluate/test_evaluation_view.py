@@ -86,6 +86,15 @@ def test_poll_updates_only_what_changed(do, evaluated):
     assert "rows 1 to 3 of 3" in updates["position"]
 
 
+def test_poll_names_the_evaluations_that_have_ended(do, evaluated):
+    state = evaluated.saved_state()
+    evaluated.save_state(state.model_copy(update={"status": "running"}).with_process(os.getpid()))
+    first = do.poll("", "", evaluated.id, 1, 25)
+    assert first["ended"] == []
+    evaluated.save_state(state)
+    assert do.poll(first["fingerprint"], first["list_fingerprint"], evaluated.id, 1, 25)["ended"] == [evaluated.id]
+
+
 def test_select_evaluation_starts_at_the_first_page(do, evaluated):
     shown = do.select_evaluation(evaluated.id, 25)
     assert shown["fingerprint"] == do.fingerprint(evaluated.id)

@@ -1,6 +1,10 @@
+from inspect import unwrap
+
+import gradio as gr
 import pytest
 
 from core.data import subset
+from studio.app import build
 from studio.evaluate.power_hint import PowerHint
 from tests.helpers.scored_evaluation import scored_evaluation
 
@@ -27,3 +31,11 @@ def test_hint_uses_what_an_evaluation_has_measured(settings, tmp_path):
     store, evaluation = scored_evaluation(settings, tmp_path)
     subset.ensure_bundled(settings)
     assert f"Measured in {evaluation.id}" in PowerHint(store).describe("subset", None, "keeper", "all", 100)["power"]
+
+
+def test_hint_follows_what_ends_meanwhile(settings):
+    demo = build(settings)
+    described = [function for function in demo.fns.values() if "PowerHint.describe" in str(unwrap(function.fn))]
+    kinds = {type(demo.blocks.get(number)) for one in described for number, _ in one.targets}
+    assert gr.State in kinds, "evaluations and runs that end"
+    assert gr.Tab in kinds

@@ -133,7 +133,7 @@ def test_accepted_warning_with_hostile_text_stays_text(a_run, text):
 
 
 def test_describe_time_without_a_measurement_offers_the_dry_run(do):
-    assert "A dry run measures two steps" in do.describe_time(VALUES)
+    assert "yet. Dry run measures it" in do.describe_time(VALUES)
     assert do.describe_time(VALUES | {"lora_rank": 0}) == do.describe_time(VALUES | {"subset": "none-such"}) == ""
 
 

@@ -2,6 +2,7 @@
 
 import json
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import psutil
@@ -124,7 +125,8 @@ def test_measurement_of_a_base_alone_has_all_usable_rows(home, monkeypatch):
     described = plan(runs, data, data.detected, source).describe()
     assert described.startswith(f"{Rows(settings, data.id).parsed.usable:,} rows, about ")
     assert "The time is not known yet" in described
-    monkeypatch.setattr("core.evaluate.forward._losses_of_batch", lambda lanes, texts: [np.ones(2)] * len(texts))
+    scores = SimpleNamespace(losses=np.ones(2))
+    monkeypatch.setattr("core.chat.forward._scores_of_batch", lambda lanes, texts, top: [scores] * len(texts))
     measure(settings, data, data.detected, source)
     found = read(settings, data, source)
     assert len(found) == Rows(settings, data.id).parsed.usable

@@ -1,0 +1,101 @@
+"""The part of an answer that its caller does not have yet, with the probabilities of its tokens.
+
+While an answer is written, only text is given out that no stop text can cut off any more.
+"""
+
+from dataclasses import dataclass, field
+
+from core.chat.program_request import LikelyToken, PromptToken
+from core.chat.types import Generation
+
+# OpenAI's name of each end. "stopped" and "failed" have none: such answers are errors.
+FINISH_REASONS = {"end": "stop", "stop word": "stop", "length": "length"}
+# JSON has no infinity; OpenAI sends this number in its place.
+_LEAST_LOGPROB = -9999.0
+
+
+@dataclass(frozen=True)
+class AnswerToken:
+    """A token of an answer or of an echoed prompt, as responses show it.
+
+    Attributes:
+        text: Text that it adds.
+        logprob: Its log-probability; None for the first token of a prompt.
+        top: Texts and log-probabilities of the most likely tokens at its place.
+    """
+
+    text: str
+    logprob: float | None
+    top: list[tuple[str, float]]
+
+
+@dataclass
+class Growth:
+    """New text of an answer, and the tokens that it consists of."""
+
+    text: str
+    tokens: list[AnswerToken] = field(default_factory=list)
+
+
+class GrowingAnswer:
+    """Reader of one answer, which remembers how much of it was given out."""
+
+    def __init__(self, generation: Generation, has_logprobs: bool):
+        """Begin with nothing given out.
+
+        Args:
+            generation: The answer.
+            has_logprobs: Whether its tokens are wanted, so that text is given out in whole tokens.
+        """
+        self.generation, self._has_logprobs = generation, has_logprobs
+        self._chars = self._tokens = 0
+
+    @property
+    def finish_reason(self) -> str | None:
+        """Return OpenAI's name of the answer's end; None while it is written."""
+        return FINISH_REASONS.get(self.generation.end)
+
+    def take(self) -> Growth:
+        """Return what is new and certain, and count it as given out."""
+        generation = self.generation
+        # Read first: an answer that has ended does not change any more.
+        has_ended = bool(generation.end)
+        settled = len(generation.text) if has_ended else generation.scores.settled_chars
+        if not self._has_logprobs:
+            growth = Growth(generation.text[self._chars : settled])
+            self._chars += len(growth.text)
+            return growth
+        end, chars = self._tokens, self._chars
+        pieces = list(generation.pieces)
+        while end < len(pieces) and chars + len(pieces[end]) <= settled:
+            chars += len(pieces[end])
+            end += 1
+        if has_ended and generation.end == "stop word":
+            # Tokens of the stop text have no text left.
+            while end > self._tokens and not pieces[end - 1]:
+                end -= 1
+        tokens = [self._token(at, pieces[at]) for at in range(self._tokens, end)]
+        self._tokens, self._chars = end, chars
+        return Growth("".join(token.text for token in tokens), tokens)
+
+    def _token(self, at: int, piece: str) -> AnswerToken:
+        scores, generation = self.generation.scores, self.generation
+        top = scores.top[at] if at < len(scores.top) else []
+        return AnswerToken(piece, _number(generation.logprobs[at]), _named(top, generation.ids[at], piece))
+
+
+def prompt_tokens(tokens: list[PromptToken]) -> list[AnswerToken]:
+    """Return the tokens of an echoed prompt as responses show them."""
+    return [
+        AnswerToken(one.text, None if one.logprob is None else _number(one.logprob), _named(one.top, one.id, one.text))
+        for one in tokens
+    ]
+
+
+def _named(top: list[LikelyToken], token: int, text: str) -> list[tuple[str, float]]:
+    """Return the texts of likely tokens; the token itself has the text that it adds, with the space before it."""
+    return [(text if one.id == token else one.text, _number(one.logprob)) for one in top]
+
+
+def _number(logprob: float) -> float:
+    return max(logprob, _LEAST_LOGPROB)

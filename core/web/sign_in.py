@@ -1,0 +1,144 @@
+"""Throttle of password attempts: per address, and slightly for everyone while many addresses guess.
+
+After five failures an address waits 2, 4, 8 ... seconds, at most 300. A correct password from an address that has not
+failed lately is accepted, at most one second later while many addresses guess.
+
+Behind a proxy the address is the one that the proxy added to `X-Forwarded-For`. Where only the proxy's own address is
+known, which the owner shares with everybody, attempts are delayed and not refused, and a few are answered at a time.
+"""
+
+import asyncio
+import math
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from starlette.datastructures import Headers
+
+from core.web.addresses import group_of, is_private, is_private_address, normal_address
+from core.web.origin import RefusalError
+
+FREE_FAILURES = 5
+MAX_WAIT_SECONDS = 300.0
+# An address without an attempt for this long starts again with free failures.
+FORGET_SECONDS = 900.0
+# The latest ones are kept, so that memory stays bounded.
+MAX_ADDRESSES = 10_000
+# More failures than this, of all addresses within FORGET_SECONDS, delay every attempt.
+_CROWD_FAILURES = 50
+_CROWD_DELAY_SECONDS = 1.0
+# Delay of attempts from an address that is a proxy's, and how many of them wait at once: together four per second.
+MAX_SHARED_DELAY_SECONDS = 5.0
+MAX_SHARED_ATTEMPTS = 20
+
+
+@dataclass
+class _Failures:
+    """Failed attempts of one address: their number and the time of the last, in seconds."""
+
+    count: int
+    last: float
+
+
+def network_of(address: str, is_shared: bool) -> str:
+    """Return the network that identifies a caller, from what `address_of` returns; "" if many callers share it."""
+    return "" if is_shared else group_of(address)
+
+
+def address_of(scope: dict, behind_proxy: bool) -> tuple[str, bool]:
+    """Return the address of a request, and whether it is a proxy's, so that many callers share it.
+
+    It is the last public address of `X-Forwarded-For`, which a proxy has added; private ones after it are further
+    proxies', and the caller may have sent those before. The header counts where the connection comes from the server's
+    own network, as a proxy's does.
+
+    Args:
+        scope: ASGI scope of the request.
+        behind_proxy: Whether the settings name a proxy, as on a Space.
+    """
+    address = normal_address(scope["client"][0]) if scope.get("client") else "unknown"
+    if not behind_proxy or not is_private(address):
+        return address, False
+    forwarded = [each.strip() for each in ",".join(Headers(scope=scope).getlist("x-forwarded-for")).split(",")]
+    # uvicorn has replaced the address of a proxy on this machine by the last entry. That is a caller's own only where
+    # no other entry is before it; otherwise a further proxy has added those.
+    if len(forwarded) == 1 and normal_address(forwarded[0]) == address:
+        return address, False
+    while forwarded and is_private_address(forwarded[-1]):
+        forwarded.pop()
+    is_public = bool(forwarded) and not is_private(forwarded[-1])
+    return (normal_address(forwarded[-1]), False) if is_public else (address, True)
+
+
+class SignInThrottle:
+    """Counter of failed attempts to sign in.
+
+    An attempt counts as failed from its beginning until it succeeds, so that attempts sent at the same time do not pass
+    together.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic):
+        """Create an empty counter; `clock` returns seconds."""
+        self._clock = clock
+        self._failures: OrderedDict[str, _Failures] = OrderedDict()
+        self._shared_attempts = 0
+
+    async def admit(self, address: str, is_shared: bool) -> None:
+        """Wait until an attempt may be answered.
+
+        Args:
+            address: The caller's address.
+            is_shared: Whether it is a proxy's.
+
+        Raises:
+            RefusalError: It comes too soon after failed ones.
+        """
+        wait = self.wait_seconds(address)
+        if not is_shared:
+            if wait:
+                raise RefusalError(
+                    429, f"Too many wrong passwords came from your address. Try again in {math.ceil(wait)} seconds."
+                )
+            await asyncio.sleep(self.begin(address))
+            return
+        if self._shared_attempts >= MAX_SHARED_ATTEMPTS:
+            raise RefusalError(
+                429, "Too many passwords are tried through the same proxy at the moment. Try again in a few seconds."
+            )
+        self._shared_attempts += 1
+        try:
+            await asyncio.sleep(max(self.begin(address), min(wait, MAX_SHARED_DELAY_SECONDS)))
+        finally:
+            self._shared_attempts -= 1
+
+    def wait_seconds(self, address: str) -> float:
+        """Return how long an address has to wait before its next attempt; 0 if it may be made now."""
+        found = self._found(group_of(address))
+        if found is None or found.count < FREE_FAILURES:
+            return 0.0
+        wait = min(2.0 ** (found.count - FREE_FAILURES + 1), MAX_WAIT_SECONDS)
+        return max(0.0, found.last + wait - self._clock())
+
+    def begin(self, address: str) -> float:
+        """Count an attempt and return the seconds by which its answer is delayed."""
+        group, now = group_of(address), self._clock()
+        found = self._found(group) or _Failures(0, now)
+        found.count, found.last = found.count + 1, now
+        self._failures[group] = found
+        self._failures.move_to_end(group)
+        while len(self._failures) > MAX_ADDRESSES:
+            self._failures.popitem(last=False)
+        lately = sum(f.count for f in self._failures.values() if now - f.last < FORGET_SECONDS)
+        return _CROWD_DELAY_SECONDS if lately > _CROWD_FAILURES else 0.0
+
+    def succeed(self, address: str) -> None:
+        """Forget the failures of an address that signed in."""
+        self._failures.pop(group_of(address), None)
+
+    def _found(self, group: str) -> _Failures | None:
+        found = self._failures.get(group)
+        if found is not None and self._clock() - found.last >= FORGET_SECONDS:
+            del self._failures[group]
+            return None
+        return found

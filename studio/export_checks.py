@@ -1,0 +1,131 @@
+"""Checks of the Export tab: the model card, the verification of a run, and the check before publishing."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import gradio as gr
+
+from components.progress_bar import build_progress_bar
+from core.data.listing import list_some
+from core.errors import StudioError
+from core.export.card.facts import folder_name
+from core.export.card.writing import README, Subject, card_files
+from core.export.config import FORMS, ExportConfig
+from core.export.publish.check import PublishCheck, check_publish
+from core.runs.adapters import adapter_folder
+from core.runs.store import RunStore
+from core.system.jobs import Job, Jobs
+from core.train.verification import TOLERANCE, Verification
+from core.train.verify import verify
+from studio.html import read_static, render
+from studio.job_progress import cancel, follow, job_outputs
+from studio.wiring import HEAVY, UNLIMITED, connect
+
+_KINDS = ("verify-run", "check-publish")
+_SHOWN_ROWS = 20
+_TONES = {"equal": "good", "within tolerance": "good", "different": "bad"}
+
+
+class ExportChecks:
+    """Event handlers of the checks. They hold no widgets."""
+
+    def __init__(self, runs: RunStore, jobs: Jobs):
+        self.runs, self.settings, self.jobs = runs, runs.settings, jobs
+
+    def show_card(self, run_id: str | None, adapter: str | None, form: str) -> dict[str, Any]:
+        """Show the card of an adapter in a form, as its file will have it."""
+        if form not in FORMS:
+            raise StudioError(f"There is no form {form!r}. Expected one of: {', '.join(FORMS)}.")
+        run, name = self.runs.run(run_id or ""), adapter or "final"
+        adapter_folder(run, name)
+        subject = Subject(self.settings, run, name, ExportConfig(form=form), folder_name(run, name))
+        files = card_files(subject)
+        others = [other for other in files if other != README]
+        return {"checked": render("export_card", text=files[README].decode(), others=others)}
+
+    def verify(self, run_id: str | None) -> Iterator[dict[str, Any]]:
+        """Compare a run with its receipt, repeat some of its steps, and show both."""
+        run = self.runs.run(run_id or "")
+        job = self._start(f"{_KINDS[0]}/{run.id}", f"Verifying {run.title}", verify, run.id)
+        yield from self._follow(job)
+
+    def check(self, run_id: str | None, adapter: str | None) -> Iterator[dict[str, Any]]:
+        """Search the rows of a run, measure verbatim extraction, and show what was found."""
+        run, name = self.runs.run(run_id or ""), adapter or "final"
+        adapter_folder(run, name)
+        kind, title = f"{_KINDS[1]}/{run.id}-{name}", f"Checking {run.title}, {name}"
+        yield from self._follow(self._start(kind, title, check_publish, run.id, name))
+
+    def watch(self) -> Iterator[dict[str, Any]]:
+        """Show a check that runs, on a page that was opened or loaded again meanwhile."""
+        if job := self._running():
+            yield from self._follow(job)
+
+    def clear(self) -> dict[str, Any]:
+        """Remove the result of another run or adapter."""
+        return {"checked": ""}
+
+    def cancel(self, job: int | None) -> None:
+        """Cancel a check."""
+        cancel(self.jobs, job)
+
+    def _running(self) -> Job | None:
+        return next((job for kind in _KINDS if (job := self.jobs.running(kind))), None)
+
+    def _start(self, kind: str, title: str, work: Callable[..., Any], *arguments: str) -> Job:
+        """Start a job, unless another one runs: both would share the bar, and the memory."""
+        other = self._running()
+        if other and other.kind != kind:
+            raise StudioError(f"{other.title} is under way. Wait for it to end, or cancel it.")
+        return self.jobs.start(kind, title, work, self.settings, *arguments)
+
+    def _follow(self, job: Job) -> Iterator[dict[str, Any]]:
+        yield {"checked": ""}
+        yield from follow(job, lambda ended: {"checked": result_html(ended.result)})
+
+
+def result_html(result: Verification | PublishCheck) -> str:
+    """Return the result of a job as HTML."""
+    if isinstance(result, Verification):
+        tone = _TONES.get(result.outcome, "neutral")
+        return render("export_verification", found=result, tone=tone, tolerance=f"{TOLERANCE:.1%}")
+    repeated = result.extraction.more_than_base if result.extraction else []
+    return render(
+        "export_publish", found=result, tone="good" if result.is_clean else "bad", sentences=result.describe(),
+        listed=result.findings.listed[:_SHOWN_ROWS], total=sum(result.findings.counts.values()),
+        repeated=list_some([f"{row:,}" for row in repeated], _SHOWN_ROWS),
+    )  # fmt: skip
+
+
+def build_export_checks(
+    runs: RunStore, jobs: Jobs, demo: gr.Blocks, run: gr.Dropdown, adapter: gr.Dropdown, form: gr.Dropdown
+) -> None:
+    """Build the checks in the open layout.
+
+    Args:
+        runs: All runs.
+        jobs: The background jobs.
+        demo: The page, for its load event.
+        run: The list of runs.
+        adapter: The list of a run's adapters.
+        form: The form of the export.
+    """
+    with gr.Accordion("Before you publish: card, verification, personal data", open=False, elem_id="export-checks"):
+        gr.HTML(render("export_checks"), padding=False)
+        with gr.Row(elem_id="export-check-buttons"):
+            card = gr.Button("Show card", elem_id="export-card")
+            verification = gr.Button("Verify run", elem_id="export-verify")
+            publish = gr.Button("Check before publishing", elem_id="export-check-publish")
+        bar = build_progress_bar("export-check-progress")
+        checked = gr.HTML(elem_id="export-checked", padding=False, js_on_load=read_static("copy_code.js"))
+    do, job, shown = ExportChecks(runs, jobs), gr.State(None), {"checked": checked}
+    chosen = {"run_id": run, "adapter": adapter}
+    connect(card.click, do.show_card, {**chosen, "form": form}, shown, api_name="model_card", **HEAVY)
+    followed = {**job_outputs(bar, job), **shown}
+    options: dict[str, Any] = {"show_progress": "hidden"}
+    connect(verification.click, do.verify, {"run_id": run}, followed, api_name="verify_run", **options)
+    connect(publish.click, do.check, chosen, followed, api_name="check_publish", **options)
+    connect(demo.load, do.watch, outputs=followed, **UNLIMITED)
+    connect(bar.cancel.click, do.cancel, {"job": job}, **UNLIMITED)
+    for changed in (run.input, adapter.input):
+        connect(changed, do.clear, outputs=shown, visitor=True, **UNLIMITED)

@@ -1,0 +1,74 @@
+"""License of a base model: where it is read, what is recognized, and what is not read."""
+
+import json
+
+import pytest
+
+from core.hub.licenses import license_fields
+from core.models import embedded
+from core.models.license import TERMS, read_license
+
+FRONT = "---\nlicense: {}\n---\n# A model\n"
+
+
+def write(settings, **files):
+    folder = settings.models_dir / "base"
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")
+    for name, text in files.items():
+        (folder / name.replace("_md", ".md").replace("_json", ".json")).write_text(text)
+
+
+@pytest.mark.parametrize(("files", "expected", "source"), [
+    ({"README_md": FRONT.format("MIT")}, "mit", "README"),
+    ({"README_md": FRONT.format("other\nlicense_name: Mine")}, "other", "README"),
+    ({"README_md": FRONT.format("mit"), "LICENSE": "Apache License\nVersion 2.0"}, "mit", "README"),
+    ({"config_json": json.dumps({"license": "Apache-2.0"})}, "apache-2.0", "config.json"),
+    ({"LICENSE": "   Apache License\n   Version 2.0, January 2004"}, "apache-2.0", "LICENSE"),
+    ({"LICENSE": "LLAMA 2 COMMUNITY LICENSE AGREEMENT\nLlama 2 Version"}, "llama2", "LICENSE"),
+    ({"LICENSE": "LLAMA 3.1 COMMUNITY LICENSE AGREEMENT"}, "llama3.1", "LICENSE"),
+    ({"README_md": "no front matter\n---\nlicense: mit\n---\n"}, "", ""),
+    ({"README_md": FRONT.format("[a, b]")}, "", ""),
+    ({"README_md": FRONT.format("&a mit\nb: *a")}, "", ""),
+    ({"README_md": "---\nlicense: mit\nlicense: gpl\n---\n"}, "", ""),
+    ({"LICENSE": "Mine alone."}, "", ""),
+    ({"README_md": FRONT.format("mit") + "x" * 2**20}, "", ""),
+    ({}, "", ""),
+])  # fmt: skip
+def test_license_is_read_from_the_files_of_a_model(settings, files, expected, source):
+    write(settings, **files)
+    found = read_license(settings, "base")
+    assert found.id == expected
+    assert source in found.source
+
+
+def test_embedded_model_and_llama_2_are_known_without_files(settings):
+    assert read_license(settings, embedded.NAME).id == "apache-2.0"
+    assert read_license(settings, "meta-llama/Llama-2-13b-hf").id == "llama2"
+    assert read_license(settings, "a model that is gone").id == ""
+
+
+def test_link_to_another_scheme_is_dropped(settings):
+    write(settings, README_md=FRONT.format("other\nlicense_name: x\nlicense_link: javascript:alert(1)"))
+    assert read_license(settings, "base").link == ""
+
+
+@pytest.mark.parametrize("known", TERMS)
+def test_terms_name_their_notice(known):
+    assert "Meta Platforms, Inc. All Rights Reserved." in TERMS[known].notice
+    assert license_fields(known) == {"license": known}
+
+
+@pytest.mark.parametrize(("stated", "fields"), [
+    (None, {}), ("", {}), (" MIT ", {"license": "mit"}), ("llama2", {"license": "llama2"}),
+    ("My Own License!", {"license": "other", "license_name": "my-own-license"}),
+    ("<b>", {"license": "other", "license_name": "b"}), ("…", {"license": "other"}),
+])  # fmt: skip
+def test_license_fields_are_names_of_the_hub(stated, fields):
+    assert license_fields(stated) == fields
+
+
+def test_other_license_keeps_its_name_and_link():
+    assert license_fields("other", "Some Name", "https://x") == {
+        "license": "other", "license_name": "some-name", "license_link": "https://x",
+    }  # fmt: skip
