@@ -11,6 +11,7 @@ from core.access import roles
 from core.errors import StudioError
 from core.evaluate.store import EvaluationStore
 from core.export import hub_evaluation, hub_readme
+from core.export.result import card_place
 from core.export.scratch import scratch_folder
 from core.hub.push import Pushed, push_folder
 from core.hub.target import PushTarget
@@ -78,7 +79,7 @@ def _lay_out_gguf(path: Path, folder: Path) -> None:
     except OSError:
         # Some file systems have no hard links.
         shutil.copyfile(path, folder / path.name)
-    card = path.with_name(f"{path.stem}-card")
+    card = card_place(path)
     if card.is_dir():
         shutil.copytree(card, folder, dirs_exist_ok=True)
 
