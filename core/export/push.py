@@ -16,6 +16,7 @@ from core.export.scratch import scratch_folder
 from core.hub.push import Pushed, push_folder
 from core.hub.target import PushTarget
 from core.runs import points, report, yaml_io
+from core.runs.names import file_stem
 from core.runs.store import Run, RunStore
 from core.settings import Settings, inside, slug
 from core.system.jobs import Progress, ignore_progress
@@ -35,15 +36,12 @@ def list_exports(settings: Settings, run: Run) -> list[Path]:
         settings: The studio's settings.
         run: The run.
     """
-    found = [path for path in settings.exports_dir.glob(f"{slug(run.id)}-*") if path.suffix in SUFFIXES]
+    # The end of the stem is made of the run's id; what comes before is its title, which may have changed since.
+    mark = file_stem("", run.id).rpartition("-")[2]
+    found = [path for path in settings.exports_dir.glob(f"*-{mark}-*") if path.suffix in SUFFIXES and path.is_file()]
     # Beside the exports of adapters lies the report of the run.
-    models = [path for path in found if path.is_file() and _is_of_adapter(run, path)]
+    models = [path for path in found if path.stem.partition(f"-{mark}-")[2].startswith(("final", "step-"))]
     return sorted(models, key=lambda path: path.stat().st_mtime_ns, reverse=True)
-
-
-def _is_of_adapter(run: Run, path: Path) -> bool:
-    rest = path.stem.removeprefix(f"{slug(run.id)}-")
-    return rest.startswith(("final", "step-"))
 
 
 def push_export(

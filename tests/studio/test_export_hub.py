@@ -48,7 +48,7 @@ def values(repo="me/model", **options):
 def test_finished_exports_and_the_run_are_offered(do, settings):
     assert [value for _, value in do.list_files(do.run.id)["what"]["choices"]] == ["run"]
     written = write_adapter(settings, do.run)
-    (settings.exports_dir / f"{do.run.id}-report.zip").touch()
+    written.path.with_name(written.path.name.replace("final-adapter", "report")).touch()
     offered = do.list_files(do.run.id, "run")["what"]
     assert [value for _, value in offered["choices"]] == [written.path.name, "run"]
     assert offered["value"] == written.path.name

@@ -1,12 +1,17 @@
 """Imports in the Export tab: what is listed, the job and its result, removal, and values that are refused."""
 
 import zipfile
+from types import SimpleNamespace
 
 import pytest
 
+from core.chat.types import BaseIdentity
 from core.errors import StudioError
+from core.evaluate.store import EvaluationStore
 from core.export.import_settings import ImportSettings
 from core.system.jobs import Jobs
+from studio.chat.model_picker import ModelPicker
+from studio.evaluate.start_form import StartForm
 from studio.export_import import ImportActions
 from tests.helpers.exports import write_tiny_run
 
@@ -31,6 +36,11 @@ def test_import_lists_the_adapter_and_removal_deletes_it(do, settings):
     assert "lora: LoRA of rank 4, on tiny · unquantized · float32." in last["result"]
     assert last["imported"]["choices"] == [("lora (LoRA of rank 4)", "lora")]
     assert ("tiny (local)", "tiny") in last["base"]["choices"]
+    evaluations = EvaluationStore(settings)
+    assert ("lora", "lora") in StartForm(evaluations).lanes()
+    picker = ModelPicker(SimpleNamespace(engine=SimpleNamespace(store=evaluations.runs)))
+    base = BaseIdentity("tiny", quantization="none", compute_dtype="float32")
+    assert [run.id for run in picker.runs_on(base)] == ["lora"]
     assert do.remove("lora")["imported"]["choices"] == []
     assert [path.name for path in settings.adapters_dir.iterdir() if path.name != ".lock"] == []
 

@@ -85,6 +85,7 @@ def test_pushed_gguf_has_its_card_and_ollama_its_modelfile(hub, settings, run):
     name = next(name for name in files if name.endswith(".gguf"))
     assert files[name] == (settings.exports_dir / name).read_bytes()
     card = ModelCard(files["README.md"].decode())
+    assert card.data.base_model == "tiny"
     assert f"hf download me/gguf --local-dir model\nllama-cli -m model/{name}" in card.content
     assert {"Modelfile", "model.gguf", "README.md"} <= set(files_of(hub, "ollama"))
     assert [path.suffix for path in list_exports(settings, run)] == [".zip", ".gguf"]
