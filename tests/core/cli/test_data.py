@@ -247,7 +247,7 @@ MISTAKES = {
     "an export of a path": (["export", "../keeper"], "'../keeper' cannot be used"),
     "an unknown export format": (["export", "keeper", "--format", "zip"], "'llama2', 'guanaco', 'messages'"),
     "a comparison with nothing": (["compare", "keeper", "nope"], "no subset 'nope'"),
-    "a push without a token": (["push", "keeper", "me/keeper"], "needs a token with write access"),
+    "a push without a token": (["push", "keeper", "me/keeper"], "A token with write access is needed"),
     "a push to no name": (["push", "keeper", "keeper"], "is not a Hub id"),
 }  # fmt: skip
 
