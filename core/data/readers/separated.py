@@ -139,6 +139,8 @@ def _header(
 ) -> tuple[list[str], list[str] | None, tuple[int, str]]:
     """Return the names of the columns, the record with them or None, and how many records below are no rows and why."""
     if sample and (grouped := names_below_groups(record, sample[0], sample[1:])):
+        if not are_certain_names(grouped, sample[1:]):
+            source.note(describe_first_line(record))
         return column_names(grouped, sample[1:], source.name), record, (1, _GROUPED)
     if not is_row(record, sample):
         words = describe_line_below(record, sample[0], sample[1:]) if sample else ""

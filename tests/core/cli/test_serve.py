@@ -1,8 +1,10 @@
 """`python -m core serve`: models that it lists, and what it refuses before it listens."""
 
+from types import SimpleNamespace
+
 import pytest
 
-from core.cli import main
+from core.cli import main, serve
 from core.runs.config import QLoRAConfig
 from core.runs.store import RunState
 from core.serve import server
@@ -21,7 +23,8 @@ def run(runs, monkeypatch):
 def test_models_are_listed_and_the_server_runs(run, capsys, monkeypatch):
     monkeypatch.setattr(server._Server, "run", lambda self: print(f"runs at port {self.config.port}"))
     codes = []
-    monkeypatch.setattr("os._exit", codes.append)
+    # Not `os._exit` itself: forked children must be able to end.
+    monkeypatch.setattr(serve, "os", SimpleNamespace(_exit=codes.append))
     main(["serve", run.id, "--port", "20001"])
     assert codes == [0]
     lines = capsys.readouterr().out.splitlines()

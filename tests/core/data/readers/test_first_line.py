@@ -46,6 +46,12 @@ def test_row_of_a_table_without_a_header_is_read_or_a_note_quotes_it(tmp_path_fa
     assert len(found) == len(rows) or any("line 1 (" in note for note in notes)
 
 
+def test_rows_that_look_like_groups_above_names_are_quoted(tmp_path):
+    found, notes = read(tmp_path, written([("A0", "A0", "A00"), ("A00", "A0", "A0"), ("A0", "E8", "A00")]))
+    assert len(found) == 1
+    assert any("line 1 ('A0, A0, A00')" in note for note in notes)
+
+
 WITHOUT = {
     "questions and answers": [
         ("Who keeps the light?", "The keeper."),
