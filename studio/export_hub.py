@@ -9,21 +9,18 @@ from components.progress_bar import build_progress_bar
 from core.access import roles
 from core.errors import StudioError
 from core.export.push import list_exports, push_export, push_run
-from core.export.scratch import remove_leftovers
 from core.runs.store import RunStore
 from core.system.jobs import Job, Jobs
 from core.system.sizes import format_size
 from studio.export_import import build_export_import
 from studio.hub_push import build_push, pushed_html, read_target
-from studio.job_progress import cancel, follow, job_outputs
+from studio.job_progress import cancel_and_clean, follow, job_outputs
 from studio.wiring import UNLIMITED, connect
 
 _FORM = "hub"
 _KIND = "push-model"
 _RUN = "run"
 _NOTHING_CHANGED = "The repository is unchanged. Files that have arrived are not sent again by the next push."
-# A cancelled process ends at once.
-_END_SECONDS = 5
 
 
 class HubActions:
@@ -62,10 +59,7 @@ class HubActions:
 
     def cancel(self, job: int | None) -> None:
         """Cancel a push, and remove the files that were laid out for it."""
-        cancel(self.jobs, job)
-        if found := self.jobs.find(job):
-            found.ended.wait(_END_SECONDS)
-        remove_leftovers(self.settings.exports_dir)
+        cancel_and_clean(self.jobs, job, self.settings.exports_dir)
 
     def _follow(self, job: Job) -> Iterator[dict[str, Any]]:
         yield {"account": ""}

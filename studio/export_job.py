@@ -14,19 +14,16 @@ from core.export.card.loading import usage
 from core.export.config import FORMS, GGUF_TYPES, SETTINGS, ExportConfig
 from core.export.llama_quantize import INSTALL, is_installed
 from core.export.result import Exported
-from core.export.scratch import remove_leftovers
 from core.export.tasks import export
 from core.runs.store import RunStore
 from core.system.jobs import Job, Jobs
 from core.system.sizes import format_size
 from studio.html import render
-from studio.job_progress import cancel, follow
+from studio.job_progress import cancel_and_clean, follow
 
 FORM = "export"
 _KEPT = "The file that it was writing is removed."
 _KIND = "export-run"
-# A cancelled process ends at once.
-_END_SECONDS = 5
 
 
 class ExportJobs:
@@ -101,10 +98,7 @@ class ExportJobs:
 
     def cancel(self, job: int | None) -> None:
         """Cancel an export, and remove what it has written."""
-        cancel(self.jobs, job)
-        if found := self.jobs.find(job):
-            found.ended.wait(_END_SECONDS)
-        remove_leftovers(self.settings.exports_dir)
+        cancel_and_clean(self.jobs, job, self.settings.exports_dir)
 
     def _follow(self, job: Job) -> Iterator[dict[str, Any]]:
         """Yield the updates of a job; the form is locked until it ends, as its result belongs to it."""

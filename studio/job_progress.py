@@ -5,17 +5,21 @@ The page follows the job; closing the page does not stop it, and a second page c
 
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
 from components.progress_bar import ProgressBar, hide_progress, show_progress
 from core.errors import StudioError
+from core.export.scratch import remove_leftovers
 from core.runs.progress import duration
 from core.system.jobs import Job, Jobs
 from studio.handlers import info
 
 _UPDATE_SECONDS = 0.2
+# A cancelled process ends at once.
+_END_SECONDS = 5
 
 
 def job_outputs(bar: ProgressBar, job: gr.State) -> dict[str, gr.blocks.Block]:
@@ -64,3 +68,17 @@ def cancel(jobs: Jobs, number: int | None) -> None:
     """Cancel the job with a number, if it still runs."""
     if job := jobs.find(number):
         jobs.cancel(job)
+
+
+def cancel_and_clean(jobs: Jobs, number: int | None, folder: Path) -> None:
+    """Cancel a job that writes into the folder of exports, and remove what it has written there.
+
+    Args:
+        jobs: The jobs.
+        number: The job's number; None if none runs.
+        folder: The folder of exports.
+    """
+    cancel(jobs, number)
+    if job := jobs.find(number):
+        job.ended.wait(_END_SECONDS)
+    remove_leftovers(folder)

@@ -5,7 +5,7 @@ import json
 
 import pytest
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model
+from peft import PeftModel
 from transformers import (
     Gemma2Config,
     Gemma2ForCausalLM,
@@ -24,6 +24,7 @@ from core.chat.decoder import Decoder, TokenSequence
 from core.chat.plain import PlainDecoder
 from core.chat.routing import RoutedDecoder
 from core.errors import StudioError
+from tests.helpers.peft_adapters import save_adapter
 from tests.helpers.tiny_model import tiny_llama
 
 CPU = torch.device("cpu")
@@ -121,18 +122,6 @@ def make_model(name):
         # Large weights make the greedy tokens of an untrained model differ more.
         parameter.data *= 3
     return model
-
-
-def save_adapter(model, folder, options):
-    """Save an adapter whose trainable values all differ from their initial ones."""
-    config = LoraConfig(**({"r": 4, "lora_alpha": 12, "task_type": "CAUSAL_LM"} | options))
-    tuned = get_peft_model(copy.deepcopy(model), config)
-    generator = torch.Generator().manual_seed(1)
-    with torch.no_grad():
-        for parameter in (each for each in tuned.parameters() if each.requires_grad):
-            parameter += 0.3 * torch.randn(parameter.shape, generator=generator)
-    tuned.save_pretrained(folder)
-    return folder
 
 
 def generate_ids(model, prompt):

@@ -6,8 +6,7 @@ import shutil
 import zipfile
 
 import pytest
-import torch
-from peft import IA3Config, LoraConfig, PeftModel, get_peft_model
+from peft import IA3Config, PeftModel, get_peft_model
 from transformers import AutoModelForCausalLM
 
 from core.access import roles
@@ -28,6 +27,7 @@ from core.runs.store import RunStore
 from tests.helpers.greedy import greedy_ids
 from tests.helpers.hub_endpoint import TOKEN, use_hub
 from tests.helpers.loopback_hub import LoopbackHub
+from tests.helpers.peft_adapters import save_adapter
 from tests.helpers.tiny_model import tiny_llama
 
 QV = ["q_proj", "v_proj"]
@@ -41,6 +41,9 @@ VARIANTS = {
 }
 PROMPTS, TOKENS = 50, 3
 EXACT = {"quantization": "none", "compute_dtype": "float32"}
+
+# The base that the adapters name.
+BASE = "someone/tiny"
 
 
 @pytest.fixture(scope="module")
@@ -59,22 +62,9 @@ def home(settings, model, small_tokenizer):
     return settings
 
 
-def save_adapter(model, folder, options, base="someone/tiny"):
-    """Save an adapter with PEFT, whose trainable values all differ from their initial ones."""
-    config = LoraConfig(**({"r": 4, "lora_alpha": 12, "task_type": "CAUSAL_LM"} | options))
-    tuned = get_peft_model(copy.deepcopy(model), config)
-    generator = torch.Generator().manual_seed(1)
-    with torch.no_grad():
-        for parameter in (each for each in tuned.parameters() if each.requires_grad):
-            parameter += 0.3 * torch.randn(parameter.shape, generator=generator)
-    tuned.peft_config["default"].base_model_name_or_path = base
-    tuned.save_pretrained(folder)
-    return folder
-
-
 @pytest.fixture(scope="module")
 def plain(model, tmp_path_factory):
-    return save_adapter(model, tmp_path_factory.mktemp("plain") / "adapter", {"target_modules": QV})
+    return save_adapter(model, tmp_path_factory.mktemp("plain") / "adapter", {"target_modules": QV}, BASE)
 
 
 def pack(folder, path, inner="adapter/"):
@@ -91,7 +81,7 @@ def add(home, path, **options):
 def test_each_variant_answers_in_chat_as_generate_does(home, model, small_tokenizer, tmp_path):
     engine = Engine(home)
     for variant, options in VARIANTS.items():
-        folder = save_adapter(model, tmp_path / variant, options)
+        folder = save_adapter(model, tmp_path / variant, options, BASE)
         name = add(home, pack(folder, tmp_path / f"{variant}.zip"))
         sampling = Sampling(temperature=0, max_new_tokens=TOKENS)
         lanes = [
