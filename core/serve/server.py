@@ -49,9 +49,10 @@ def make_server(settings: Settings, engine: Engine, models: ServedModels, host: 
     check_port(host, port)
     api = Api(engine, models, _make_admit(settings, key))
     app = Starlette(routes=[*api.routes(), Route("/healthz", _answer_probe)])
+    # Without a configuration of logging, which would close the handlers of other libraries; warnings go to stderr.
     config = uvicorn.Config(
-        app, host=host, port=port, access_log=False, log_level="warning", server_header=False, lifespan="off",
-        proxy_headers=settings.behind_proxy, timeout_graceful_shutdown=_EXIT_SECONDS,
+        app, log_config=None, host=host, port=port, access_log=False, log_level="warning", server_header=False,
+        lifespan="off", proxy_headers=settings.behind_proxy, timeout_graceful_shutdown=_EXIT_SECONDS,
     )  # fmt: skip
     mask_logs()
     return _Server(config, engine, api)

@@ -1,5 +1,7 @@
 """`python -m core serve`: models that it lists, and what it refuses before it listens."""
 
+import io
+import logging
 from types import SimpleNamespace
 
 import pytest
@@ -30,6 +32,22 @@ def test_models_are_listed_and_the_server_runs(run, capsys, monkeypatch):
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == [run.config().model, run.id, "runs"]
     assert lines[-1] == "runs at port 20001"
+
+
+class ClosingHandler(logging.StreamHandler):
+    """Like absl's handler, which closes the stream that was stderr when it was made."""
+
+    def close(self):
+        self.stream.close()
+        super().close()
+
+
+def test_handlers_of_other_libraries_stay_open(run, monkeypatch):
+    monkeypatch.setattr(server._Server, "run", lambda self: None)
+    monkeypatch.setattr(serve, "os", SimpleNamespace(_exit=lambda code: None))
+    handler = ClosingHandler(io.StringIO())
+    main(["serve", run.id, "--port", "20001"])
+    assert not handler.stream.closed
 
 
 @pytest.mark.parametrize(
