@@ -38,8 +38,9 @@ class LossReader(LineReader):
         problems: Why a reference has no loss, with the number of lines.
     """
 
+    # A line with a loss needs no note.
     FIELDS: ClassVar[dict[str, tuple[type, ...]]] = {
-        "nll": (float, int, type(None)), "tokens": (int,), "cut": (bool,), "note": (str,),
+        "nll": (float, int, type(None)), "tokens": (int,), "cut": (bool,),
     }  # fmt: skip
 
     def _reset(self) -> None:
@@ -50,7 +51,8 @@ class LossReader(LineReader):
 
     def _take(self, line: Line) -> None:
         if line["nll"] is None:
-            self.problems[line["note"]] = self.problems.get(line["note"], 0) + 1
+            note = str(line.get("note", "its reason was not written."))
+            self.problems[note] = self.problems.get(note, 0) + 1
             return
         self.sums[line["prompt"], line["lane"]] = line["nll"], line["tokens"]
         self.cut[line["lane"]] += line["cut"]
