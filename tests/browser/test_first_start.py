@@ -103,6 +103,8 @@ def test_no_tab_has_a_serious_barrier(chromium, server, theme, width, height):
         open_tab(page, tab)
         # A part that is loading says so; axe must see the tab filled.
         wait_until(lambda: "Loading" not in page.locator("body").inner_text(), page)
+        # A view that waits for an answer is dimmed.
+        page.wait_for_function("!document.querySelector('[data-busy], .pending')")
         result = Axe().run(page, options={"runOnly": ["wcag2a", "wcag2aa"]})
         for violation in result.response["violations"]:
             if violation["impact"] in ("serious", "critical"):
