@@ -8,6 +8,7 @@ import time
 import pytest
 
 from core.runs.config import QLoRAConfig, group_of
+from core.runs.names import file_stem
 from core.runs.store import NOT_ENDED, RunState, RunStore
 from tests.helpers.browser_pages import open_page, wait_until
 from tests.helpers.run_events import EVENTS, write
@@ -174,7 +175,7 @@ def test_train_run_from_the_form_to_its_sample_answers(page, server):
     for button, ending in (("#curves-csv", "curves.csv"), ("#run-report", "report.zip")):
         with page.expect_download() as download:
             page.locator(button).click()
-        assert download.value.suggested_filename == f"{run.id}-{ending}"
+        assert download.value.suggested_filename == f"{file_stem(run.title, run.id)}-{ending}"
 
     # The page was opened before the run and its checkpoints existed.
     page.get_by_role("tab", name="Chat", exact=True).click()
