@@ -86,9 +86,15 @@ def test_second_model_is_compared_with_the_same_distributions(trained):
     assert low < first.exported_loss - first.loss < high
 
 
-def test_few_rows_have_no_interval_and_no_file_is_alike(trained):
-    found = run_compare(trained, tensors_of(trained), random_rows([9, 12]))
+def test_few_rows_have_no_interval_so_only_the_same_file_is_alike(trained):
+    rows = random_rows([9, 12])
+    same = run_compare(trained, tensors_of(trained), rows)
+    assert same.difference is None
+    assert same.is_alike
+    other = {name: tensor + 0.05 * torch.randn_like(tensor) for name, tensor in tensors_of(trained).items()}
+    found = run_compare(trained, other, rows)
     assert found.difference is None
+    assert found.grade != "same"
     assert not found.is_alike
 
 
