@@ -48,7 +48,7 @@ _Answer = ChatResponse | CompletionResponse
 
 
 class CallerLeftError(Exception):
-    """The caller closed the connection, so nobody reads the answer."""
+    """The caller closed the connection, so the answer has no reader."""
 
 
 class Api:
@@ -87,7 +87,7 @@ class Api:
                 await self._admit(request)
                 return await handle(request)
             except CallerLeftError:
-                # Nobody reads it.
+                # It has no reader.
                 return Response(status_code=499)
             except Exception as error:
                 return error_response(to_api_error(error))

@@ -1,4 +1,4 @@
-"""The check before publishing: a model that has memorized its rows is told from its base, and the card says so."""
+"""The check before publishing: a model that has memorized its rows differs from its base, and the card says so."""
 
 import random
 
