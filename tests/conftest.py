@@ -104,6 +104,7 @@ def language_model_loaded_once() -> None:
 @pytest.fixture(scope="session")
 def job_fork_server() -> Iterator[None]:
     """Stop the process that forks jobs, which starts at its first use."""
+    forked_jobs.note_settings()
     yield
     forked_jobs.stop()
 
