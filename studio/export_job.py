@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from components.model_form import build_field
 from core.errors import StudioError, sentences
-from core.export import curve
+from core.export import type_comparison
 from core.export.card.loading import usage
 from core.export.config import FORMS, GGUF_TYPES, SETTINGS, ExportConfig
 from core.export.llama_quantize import INSTALL, is_installed
@@ -131,12 +131,12 @@ def _types(done: Exported) -> dict[str, Any]:
     """Return what the page shows of several types: the table, the picture and the choice; nothing for one type."""
     if not done.types:
         return {"types": []}
-    smallest = curve.find_smallest(done.types)
-    rows = [(curve.row(one), one is smallest) for one in curve.by_size(done.types)]
-    picture = b64encode(curve.picture(done.types)).decode() if any(one.fidelity for one in done.types) else ""
+    smallest = type_comparison.find_smallest(done.types)
+    rows = [(type_comparison.row(one), one is smallest) for one in type_comparison.by_size(done.types)]
+    picture = b64encode(type_comparison.picture(done.types)).decode() if any(one.fidelity for one in done.types) else ""
     return {
-        "types": rows, "head": curve.HEAD, "picture": picture, "choice": curve.describe_choice(done.types),
-        "report": done.report,
+        "types": rows, "head": type_comparison.HEAD, "picture": picture,
+        "choice": type_comparison.describe_choice(done.types), "report": done.report,
     }  # fmt: skip
 
 

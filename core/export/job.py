@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 from core.errors import StudioError
 from core.export import (
     adapter,
-    curve,
     gguf_adapter,
     gguf_families,
     gguf_file,
@@ -23,6 +22,7 @@ from core.export import (
     importance_file,
     ollama,
     safetensors_folder,
+    type_comparison,
 )
 from core.export.base_weights import WeightFiles
 from core.export.card.facts import folder_name
@@ -86,7 +86,7 @@ def export(
 
 @dataclass
 class _Export:
-    """One export of a merged model, in one file or in one per GGUF type."""
+    """One export, other than an adapter for PEFT: one file, or one per GGUF type."""
 
     settings: Settings
     run: Run
@@ -120,18 +120,22 @@ class _Export:
 
     @cached_property
     def merged(self) -> MergedModel:
-        """Return the model that is exported; one that cannot be is refused before anything is written."""
+        """Return the model that is exported.
+
+        It is read before anything is written, so that a model that cannot be exported is refused at once.
+        """
         run = self.run.config()
         model = catalogue.find(self.settings, run.model, run.revision)
         fetch(model, lambda stage: self.progress(0, stage))
         precision = Precision(run.quantization, run.double_quantization, run.compute_dtype)
         if run.quantization == "int8" and self.config.base == "as trained":
             raise StudioError(
-                "The run loaded its base in int8, whose products are rounded and not its weights alone. Set Base "
-                "weights to original."
+                "The run loaded its base in int8, which also rounds the inputs of each product, so no merged weights "
+                "give the same results. Set Base weights to original."
             )
         source = WeightFiles(model, precision, self.config.base)
         merged = MergedModel(source, adapter_folder(self.run, self.name), self.config.strength)
+        # Raises if the adapter cannot be merged.
         _ = merged.adapter
         if self.config.form != "merged":
             gguf_families.find_family(source.config)
@@ -171,7 +175,7 @@ class _Export:
         if reason:
             self.notes.append(f"Nothing was compared{reason}.")
             return None
-        # Of another base and strength, the model as trained stays the measure.
+        # Whatever base weights and strength are exported, they are compared with the model as trained.
         trained = MergedModel(self._source_as_trained(), self.merged.adapter_folder)
         return Comparison(self._model, trained, self.rows.compared)
 
@@ -242,7 +246,7 @@ class _Export:
         return self._comparison.compare(tensors, progress)
 
     def _advise(self, config: ExportConfig, found: Fidelity | None) -> None:
-        """Note what would come closer to the model as trained; of several types, the table shows it."""
+        """Note what would come closer to the model as trained; if there are several types, their table shows it."""
         if found is None or found.grade == "same" or len(self.config.quantization) > 1:
             return
         if config.base == "original":
@@ -254,7 +258,9 @@ class _Export:
         source = self.merged.source
         is_int8 = source.precision.quantization == "int8"
         if is_int8:
-            self.notes.append("Compared with the original weights, as int8 rounds products and not weights alone.")
+            self.notes.append(
+                "Compared with the original weights, because int8 rounds the inputs of each product, too."
+            )
         return WeightFiles(source.model, source.precision, "original" if is_int8 else "as trained")
 
     def _write_report(self, written: list[ExportedType], folder: Path, target: Path) -> Path:
@@ -264,17 +270,17 @@ class _Export:
         config = self.config.of_type(best.quantization)
         subject = Subject(self.settings, self.run, self.name, config, best.path.stem, best.fidelity, self.notes)
         with write_card(subject, inside).open("a", encoding="utf-8") as readme:
-            readme.write(f"\n{curve.to_markdown(written)}\n")
+            readme.write(f"\n{type_comparison.to_markdown(written)}\n")
         write_json(inside / "types.json", [one.model_dump(mode="json", exclude={"path"}) for one in written])
         if any(one.fidelity for one in written):
-            (inside / curve.PICTURE).write_bytes(curve.picture(written))
+            (inside / type_comparison.PICTURE).write_bytes(type_comparison.picture(written))
         if (matrix := folder / importance_file.FILE).is_file():
             matrix.rename(inside / importance_file.FILE)
         publish(pack(inside, target.stem), target)
         return target
 
     def _check_disk(self) -> None:
-        """Check that the files and what is written before them fit on the disk."""
+        """Check that the files, and the temporary ones that they are made from, fit on the disk."""
         merged, config = self.merged, self.config
         whole = safetensors_folder.size_of(merged, config.dtype if config.form == "merged" else "float16")
         is_typed = "quantization" in FORMS[config.form].settings
@@ -292,4 +298,4 @@ class _Export:
 def _choose(written: list[ExportedType]) -> ExportedType:
     """Return the marked file, or else the one that is closest to the model as trained, or else the largest."""
     closest = min(written, key=lambda one: (one.fidelity.mean_kl if one.fidelity else 0, -one.size))
-    return curve.find_smallest(written) or closest
+    return type_comparison.find_smallest(written) or closest
