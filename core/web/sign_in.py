@@ -1,4 +1,4 @@
-"""Throttle of password attempts: per address, and slightly for everyone while many addresses guess.
+"""Throttle of wrong passwords and API keys: per address, and slightly for everyone while many addresses guess.
 
 After five failures an address waits 2, 4, 8 ... seconds, at most 300. A correct password from an address that has not
 failed lately is accepted, at most one second later while many addresses guess.
@@ -49,9 +49,9 @@ def network_of(address: str, is_shared: bool) -> str:
 def address_of(scope: dict, behind_proxy: bool) -> tuple[str, bool]:
     """Return the address of a request, and whether it is a proxy's, so that many callers share it.
 
-    It is the last public address of `X-Forwarded-For`, which a proxy has added; private ones after it are further
-    proxies', and the caller may have sent those before. The header counts where the connection comes from the server's
-    own network, as a proxy's does.
+    It is the last public address of `X-Forwarded-For`, which a proxy has added. Private addresses after it belong to
+    further proxies, and those before it may be invented by the caller. The header is used only if the connection comes
+    from the server's own network, as that of a proxy does.
 
     Args:
         scope: ASGI scope of the request.
