@@ -57,7 +57,7 @@ class ExportChecks:
         yield from self._follow(self._start(kind, title, check_publish, run.id, name))
 
     def watch(self) -> Iterator[dict[str, Any]]:
-        """Show a check that runs, on a page that was opened or loaded again meanwhile."""
+        """Show a running check on a page that was opened or reloaded while it runs."""
         if job := self._running():
             yield from self._follow(job)
 

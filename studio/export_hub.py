@@ -53,7 +53,7 @@ class HubActions:
         yield from self._follow(self.jobs.start(kind, title, work, self.settings, name, target, source=source))
 
     def watch(self) -> Iterator[dict[str, Any]]:
-        """Show the newest push that runs, on a page that was opened or loaded again meanwhile."""
+        """Show the newest running push on a page that was opened or reloaded while it runs."""
         if job := self.jobs.running(_KIND):
             yield from self._follow(job)
 

@@ -22,7 +22,7 @@ from studio.html import render
 from studio.job_progress import cancel_and_clean, follow
 
 FORM = "export"
-_KEPT = "The file that it was writing is removed."
+_AFTER_CANCEL = "The file that it was writing is removed."
 _KIND = "export-run"
 
 
@@ -33,8 +33,8 @@ class ExportJobs:
         self.runs, self.settings, self.jobs = runs, runs.settings, jobs
 
     def choose_form(self, form: str) -> dict[str, Any]:
-        """Show the settings of a form, and its button: a ZIP of an adapter is written at once, the others by a job."""
-        about = FORMS[_form(form)]
+        """Show the settings of a form and its button: Download writes an adapter at once, Export starts a job."""
+        about = FORMS[_check_form(form)]
         is_adapter = form == "adapter"
         return {
             **{name: gr.update(visible=name in shown_settings(form)) for name in SETTINGS},
@@ -54,13 +54,13 @@ class ExportJobs:
             StudioError: A setting is invalid, another export runs, or the export failed.
         """
         titles = {name: field.title or name for name, field in ExportConfig.model_fields.items()}
-        used = {name: value for name, value in values.items() if name in FORMS[_form(form)].settings}
+        used = {name: value for name, value in values.items() if name in FORMS[_check_form(form)].settings}
         if empty := [titles[name] for name, value in used.items() if value is None]:
             raise StudioError(f"{empty[0]} is empty or no number. Type a number.")
         if used.get("quantization") == []:
             raise StudioError("GGUF type is empty. Choose at least one.")
         try:
-            config = ExportConfig(form=_form(form), **used)
+            config = ExportConfig(form=_check_form(form), **used)
         except ValidationError as error:
             raise StudioError(sentences(error, lambda name: titles.get(name, name))) from error
         run = self.runs.run(run_id or "")
@@ -74,7 +74,7 @@ class ExportJobs:
         yield from self._follow(self.jobs.start(kind, title, export, self.settings, run.id, adapter or "final", config))
 
     def watch(self, job: int | None = None) -> Iterator[dict[str, Any]]:
-        """Show the export that runs and what it was started with, on a page that did not start it or was loaded again.
+        """Show the running export and its settings on a page that did not start it, or was reloaded while it runs.
 
         Args:
             job: The export that the page shows already.
@@ -101,13 +101,14 @@ class ExportJobs:
         cancel_and_clean(self.jobs, job, self.settings.exports_dir)
 
     def _follow(self, job: Job) -> Iterator[dict[str, Any]]:
-        """Yield the updates of a job; the form is locked until it ends, as its result belongs to it."""
+        """Yield the updates of a job; the form is locked until it ends, because the result is shown below it."""
         yield {"result": "", "file": gr.update(visible=False), "form": gr.update(interactive=False)}
-        for updates in follow(job, _show, _KEPT):
+        for updates in follow(job, _show, _AFTER_CANCEL):
             yield updates | {"form": gr.update(interactive=updates.get("job") is None)}
 
 
-def _form(form: str) -> Any:
+def _check_form(form: str) -> Any:
+    """Return a form; raise StudioError if there is none of that name."""
     if form not in FORMS:
         raise StudioError(f"There is no form {form!r}. Expected one of: {', '.join(FORMS)}.")
     return form
@@ -148,9 +149,9 @@ def _tone(done: Exported) -> str:
 
 
 def build_settings() -> dict[str, gr.components.Component]:
-    """Build the fields of the settings in the open layout, hidden as long as an adapter is exported.
+    """Build the fields of the settings in the open layout, hidden as long as the form is an adapter for PEFT.
 
-    Types of llama.cpp are offered where it is installed.
+    Types of llama.cpp are offered only if llama-cpp-python is installed.
     """
     widgets = {}
     for name in SETTINGS:

@@ -46,7 +46,7 @@ class ExportActions:
         Args:
             run_id: The run that the page shows.
             adapter: The adapter of it that the page shows.
-            proposed: The run that the page itself proposed, as the last call returned it: a newer result replaces it.
+            proposed: The run that the page itself proposed, as the last call returned it; a newer result replaces it.
         """
         found = [run for run in self.runs.runs() if run.adapters()]
         newest = example.newest_result(found)
@@ -66,8 +66,8 @@ class ExportActions:
         names = list(run.adapters())
         if not names:
             raise StudioError(f"The run {run.title} has no adapter any more. Choose another one from the list.")
-        # A checkpoint that was chosen stays chosen. If the newest adapter was chosen, a newer one takes its place:
-        # a run in training writes further ones.
+        # A checkpoint that was chosen stays chosen. If the newest adapter was chosen, the page follows the run: a newer
+        # one takes its place.
         chosen = kept if kept in names[1:] else names[0]
         adapter = gr.update(choices=names, value=chosen)
         return {
@@ -229,13 +229,13 @@ def _connect_forms(
     job = gr.State(None)
     chosen = {"run_id": widgets.run, "adapter": widgets.adapter, "form": widgets.form, **widgets.settings}
     followed = {**job_outputs(widgets.bar, job), **shown, "form": widgets.form}
-    # Also while the page shows an export: pressing the button then says that one runs.
+    # The button also works while an export runs; pressing it then reports that.
     at_once = {"show_progress": "hidden", "concurrency_limit": None, "trigger_mode": "multiple"}
     started = connect(widgets.start.click, do.start, chosen, followed, api_name="export_run", **at_once)
     all_shown = {**of_form, **followed, "run": widgets.run, "adapter": widgets.adapter, "proposed": proposed}
     watched = [connect(event, do.watch, {"job": job}, all_shown, **UNLIMITED) for event in (listed, started.failure)]
     for ended in (started, *watched):
-        # Only the page knows what is in sight.
+        # Only the browser knows which part of the page is in view.
         ended.success(None, js=read_static("show_verdict.js"))
     connect(widgets.bar.cancel.click, do.cancel, {"job": job}, **UNLIMITED)
     return [ended.success for ended in (started, *watched)]
