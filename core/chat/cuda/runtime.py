@@ -196,7 +196,8 @@ class CudaRuntime:
                 shape = (len(self._state.lengths), self.weights.vocabulary)
                 self._seen = torch.zeros(shape, dtype=torch.uint8, device=self.weights.device)  # (slots, vocabulary)
             self._seen[slot] = 0
-            self._seen[slot, torch.tensor(sorted(sampler.seen_ids), device=self.weights.device)] = 1
+            seen_ids = torch.tensor(sorted(sampler.seen_ids), device=self.weights.device)  # (seen tokens,), int64
+            self._seen[slot, seen_ids] = 1
 
     def add_page(self, slot: int, pages: list[int]) -> None:
         """Give a sequence one page more; it is appended to `pages` too."""
@@ -284,6 +285,7 @@ class CudaRuntime:
             return StepResult(logits, values, None)
         # Each result under way has its own pinned buffer, so that the copy does not wait for the host.
         if not self._host_buffers or self._host_buffers[0].shape[0] < len(values):
+            # (n, 2), float64, pinned, each
             self._host_buffers = [
                 torch.empty(len(values), 2, dtype=torch.float64, pin_memory=True) for _ in range(_HOST_BUFFERS)
             ]
