@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.source_files import SOURCES, TESTS, below, for_each_file, name_of
+from tests.helpers.source_files import PROJECT, SOURCES, TESTS, below, for_each_file, name_of
 
 MAX_FILE_LINES = 300
 MAX_FUNCTION_LINES = 40
@@ -114,6 +114,28 @@ def test_class_docstring_is_unique():
 
 
 # Texts
+
+
+def is_there(reference: str) -> bool:
+    """Return whether a dotted name is a module or package of the project, or defined in one."""
+    words = reference.split(".")
+    for count in range(len(words), 0, -1):
+        place = PROJECT.joinpath(*words[:count])
+        module = next((file for file in (place.with_suffix(".py"), place / "__init__.py") if file.is_file()), None)
+        if module:
+            return all(re.search(rf"\b{word}\b", module.read_text()) for word in words[count:])
+    return False
+
+
+@for_each_file([*SOURCES, *TESTS])
+def test_reference_to_the_code_names_what_exists(path):
+    text = path.read_text()
+    names = re.findall(r"`((?:core|components|studio|tests)(?:\.\w+)+)`", text)
+    files = re.findall(
+        r"(?<![\w/.])((?:core|components|studio|tests|bench|docs)/[\w/]+\.(?:py|md|js|html|css)\b)", text
+    )
+    assert [name for name in names if not is_there(name)] == []
+    assert [file for file in files if not (PROJECT / file).exists()] == []
 
 
 @for_each_file(below("core/"))
