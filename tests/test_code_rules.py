@@ -57,6 +57,13 @@ def test_script_has_no_name_of_the_standard_library():
     assert not {path.stem for path in scripts} & set(sys.stdlib_module_names)
 
 
+@for_each_file(TESTS)
+def test_test_imports_no_other_test(path):
+    """Shared code is in tests/helpers."""
+    statements = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ImportFrom)]
+    assert [node.module for node in statements if re.match(r"tests\..*\btest_", node.module or "")] == []
+
+
 # Comments
 
 # Comments that may be behind code: a shape, which may have a name, and notes for tools.
