@@ -57,11 +57,8 @@ def write_vocabulary(
     if model["model"].get("byte_fallback"):
         writer.add_tokenizer_model("llama")
         writer.add_tokenizer_pre("default")
-        scores = _scores(model["model"]["merges"])
         writer.add_token_list(tokens)
-        writer.add_token_scores(
-            [scores.get(token, _default_score(token, kind)) for token, kind in zip(tokens, kinds, strict=True)]
-        )
+        writer.add_token_scores(_list_scores(model["model"]["merges"], tokens, kinds))
         writer.add_token_types(kinds)
         writer.add_add_space_prefix(_adds_space(tokenizer))
     else:
@@ -140,6 +137,12 @@ def _list_tokens(tokenizer: "PreTrainedTokenizerBase", model: dict[str, Any], si
         tokens.append(token)
         kinds.append(int(kind))
     return tokens, kinds
+
+
+def _list_scores(merges: list[Any], tokens: list[str], kinds: list[int]) -> list[float]:
+    """Return the score of each token."""
+    scores = _scores(merges)
+    return [scores.get(token, _default_score(token, kind)) for token, kind in zip(tokens, kinds, strict=True)]
 
 
 def _scores(merges: list[Any]) -> dict[str, float]:

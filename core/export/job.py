@@ -175,7 +175,7 @@ class _Export:
         if reason:
             self.notes.append(f"Nothing was compared{reason}.")
             return None
-        # Whatever base weights and strength are exported, they are compared with the model as trained.
+        # The model as trained is what all exports are compared with, also those of other base weights or strength.
         trained = MergedModel(self._source_as_trained(), self.merged.adapter_folder)
         return Comparison(self._model, trained, self.rows.compared)
 
@@ -258,9 +258,7 @@ class _Export:
         source = self.merged.source
         is_int8 = source.precision.quantization == "int8"
         if is_int8:
-            self.notes.append(
-                "Compared with the original weights, because int8 rounds the inputs of each product, too."
-            )
+            self.notes.append("Compared with the original weights, as int8 rounds the inputs of each product, too.")
         return WeightFiles(source.model, source.precision, "original" if is_int8 else "as trained")
 
     def _write_report(self, written: list[ExportedType], folder: Path, target: Path) -> Path:

@@ -104,7 +104,6 @@ def _product(
                 # The scale of the block, per output: (TILE,), float32 once it is dequantized.
                 scale = tl.load(absmax + output * blocks + block, mask=inside, other=0)
                 if NESTED:
-                    # (TILE,), float32
                     outer_scale = tl.load(
                         outer_absmax + outer_start + ((output - first_output) * blocks + block) // OUTER, mask=inside
                     )

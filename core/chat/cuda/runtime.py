@@ -285,7 +285,6 @@ class CudaRuntime:
             return StepResult(logits, values, None)
         # Each result under way has its own pinned buffer, so that the copy does not wait for the host.
         if not self._host_buffers or self._host_buffers[0].shape[0] < len(values):
-            # (n, 2), float64, pinned, each
             self._host_buffers = [
                 torch.empty(len(values), 2, dtype=torch.float64, pin_memory=True) for _ in range(_HOST_BUFFERS)
             ]
