@@ -81,13 +81,13 @@ def test_comment_behind_code_is_a_shape_or_for_a_tool(path):
 
 @for_each_file([*SOURCES, *TESTS])
 def test_comment_begins_with_no_noun_clause(path):
-    """A heading or a definition is a noun phrase: "Names that ...", not "What ... calls"."""
+    """A heading or a definition is a noun phrase: "Names that ...", not "What ... calls" or "Of the names"."""
     with path.open("rb") as stream:
         comments = [token for token in tokenize.tokenize(stream.readline) if token.type == tokenize.COMMENT]
     # The first lines of comments: the line above is none.
     lines = {token.start[0] for token in comments}
     first = [token.string for token in comments if token.start[0] - 1 not in lines]
-    begin = re.compile(r"# (What|Whoever|Whatever)\b(?!.*\?$)")
+    begin = re.compile(r"# (What|Whoever|Whatever|Of)\b(?!.*\?$)")
     assert [text for text in first if begin.match(text)] == []
 
 

@@ -77,7 +77,7 @@ def _templates(name: str, path: Path) -> None:
         except TooCostly as error:
             raise Unusable(f"{name} has a chat template that cannot be used: {error}") from error
         except Exception:
-            # It refuses all conversations, or is no template: that is reported where it is chosen.
+            # The template refuses this conversation, or is no template. That is reported when it is used.
             continue
 
 

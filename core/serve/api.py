@@ -209,7 +209,7 @@ def error_response(error: ApiError) -> Response:
     """Return an error as a response."""
     headers = {"www-authenticate": "Bearer"} if error.status == 401 else {}
     if error.status in (400, 413):
-        # It may not be clear where the request ends: the rest of its body could be read as the next request.
+        # The end of the request may be unclear: the rest of its body could be read as the next request.
         headers["connection"] = "close"
     return JSONResponse(error.body, error.status, headers)
 

@@ -61,7 +61,7 @@ def _combine_splits(
     for split in tl.static_range(1, SPLITS):
         split_maximum = tl.load(stats + 2 * (first_entry + split), mask=head_mask, other=0.0, cache_modifier=".cg")
         maximum = tl.maximum(maximum, split_maximum)  # (QUERIES,), float32
-    # They become (QUERIES, WIDTH) and (QUERIES,), float32.
+    # The sums become (QUERIES, WIDTH) and (QUERIES,), float32.
     accumulator, denominator = 0.0, 0.0
     for split in tl.static_range(SPLITS):
         entry = first_entry + split

@@ -170,7 +170,7 @@ class Block:
         o_factors = self.o.factor_gradients(gradient, attended, state.o_hidden, hidden_gradient, call.seed)
         del hidden_gradient
         if not attended_gradient.is_contiguous():
-            # It is a view beside LoRA's columns, and attention's backward pass wants rows that follow one another.
+            # The gradient is a view beside LoRA's columns, and attention's backward pass needs contiguous rows.
             contiguous = torch.empty_like(attended)
             copy_rows(attended_gradient, contiguous)
             attended_gradient = contiguous

@@ -223,7 +223,7 @@ def test_several_types_are_written_in_one_job_with_their_comparison(settings, ru
         assert one.fidelity.rows == 24
     divergences = {one.quantization: one.fidelity.mean_kl for one in done.types}
     assert divergences["F16"] < divergences["Q8_0"] < divergences["Q4_0"]
-    # Of types that are alike, the smallest is the result.
+    # The smallest of the types that are alike is the result.
     smallest = type_comparison.find_smallest(done.types)
     assert done.path == smallest.path
     folder = unpack(done.report, tmp_path)

@@ -25,10 +25,10 @@ F16, Q8 = make("F16", 4000, 1e-6), make("Q8_0", 2000, 5e-4)
         ([F16, Q8, make("Q4_K_M", 1000, 0.015)], "Q4_K_M", "Q4_K_M is the smallest file with hardly any difference"),
         # The KL divergence is too high.
         ([F16, Q8, make("Q4_K_M", 1000, 0.02)], "Q8_0", "mean KL divergence is below 0.02, or"),
-        # The loss is clearly higher, or lower, of files that are not the same.
+        # A file with another grade is not marked if its loss is clearly higher, or lower.
         ([F16, make("Q5_0", 2000, 5e-3, (0.001, 0.02))], "F16", "F16 is the smallest"),
         ([F16, make("Q5_0", 2000, 5e-3, (-0.02, -0.001))], "F16", "F16 is the smallest"),
-        # Of the same one it may be: its interval is very small.
+        # A file with the grade "same" is marked whatever its loss: its interval is very small.
         ([make("Q8_0", 2000, 5e-4, (1e-5, 2e-5), 0.995)], "Q8_0", "at least 99% equal next tokens"),
         ([make("Q8_0", 2000, 5e-4, None, 0.995)], "Q8_0", "Q8_0 is the smallest"),
         ([make("Q4_0", 900, 0.3), make("Q2_K", 700, 1.2)], None, "these rows show a difference between each"),
