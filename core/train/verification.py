@@ -16,7 +16,7 @@ from core.train.provenance import package_versions
 
 # "other": it differs and is no fault by itself, such as a newer package; "unknown": it could not be compared.
 Outcome = Literal["equal", "within tolerance", "different", "other", "unknown"]
-# Largest difference that is within tolerance: of a loss, relative to it (absolute below 1), and of an adapter's weights,
+# Largest difference that is within tolerance: of a loss, relative to it (absolute below 1); of an adapter's weights,
 # relative to their norm. On another processor or GPU, or with other packages, sums are added in another order.
 TOLERANCE = 0.005
 # Memory in the reason for a choice, which is another one at any time.
