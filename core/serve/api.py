@@ -231,7 +231,7 @@ async def _read_json(request: Request) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise ApiError(400, "The body of the request is no valid JSON. Send an object of parameters.") from error
     if not isinstance(found, dict):
-        raise ApiError(400, f"The body is a {type(found).__name__}, expected a JSON object of parameters.")
+        raise ApiError(400, f"The body is a {type(found).__name__}, expected a JSON object of parameters. Send one.")
     return found
 
 

@@ -46,14 +46,18 @@ def _check(name: str, entries: list[zipfile.ZipInfo], max_bytes: int) -> None:
     for entry in entries:
         path = PurePosixPath(entry.filename)
         if path.is_absolute() or ".." in path.parts or "\\" in entry.filename or ":" in entry.filename:
-            raise StudioError(f"{name} has the path {entry.filename[:80]!r}, which leads out of its folder.")
+            raise StudioError(
+                f"{name} has the path {entry.filename[:80]!r}, which leads out of its folder. Pack it again."
+            )
         if stat.S_ISLNK(entry.external_attr >> 16):
             raise StudioError(f"{name} has the link {entry.filename[:80]!r}. Pack the file itself.")
         if path in seen:
             raise StudioError(f"{name} has the file {entry.filename[:80]!r} twice. Pack it again.")
         seen.add(path)
         if entry.file_size > _BLOCK_BYTES and entry.file_size > _MAX_RATIO * entry.compress_size:
-            raise StudioError(f"{name} has the file {entry.filename[:80]!r}, which is compressed too much to be real.")
+            raise StudioError(
+                f"{name} has the file {entry.filename[:80]!r}, which is compressed too much to be real. Pack it again."
+            )
     if (total := sum(entry.file_size for entry in entries)) > max_bytes:
         raise StudioError(
             f"{name} holds {format_size(total)}, and at most {format_size(max_bytes)} fit. Free space, or choose "

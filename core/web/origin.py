@@ -70,9 +70,13 @@ def check_length(scope: dict) -> None:
     """
     path, query = len(scope["path"]), len(scope.get("query_string", b""))
     if path > MAX_PATH_CHARACTERS:
-        raise RefusalError(414, f"This address has {path:,} characters, and at most {MAX_PATH_CHARACTERS:,} are read.")
+        raise RefusalError(
+            414, f"This address has {path:,} characters, and at most {MAX_PATH_CHARACTERS:,} are read. Shorten it."
+        )
     if query > _MAX_QUERY_BYTES:
-        raise RefusalError(414, f"The query has {query:,} bytes, and at most {_MAX_QUERY_BYTES:,} are read.")
+        raise RefusalError(
+            414, f"The query has {query:,} bytes, and at most {_MAX_QUERY_BYTES:,} are read. Shorten it."
+        )
 
 
 def declared_bytes(scope: dict) -> int | None:
