@@ -18,7 +18,6 @@ from core.export.config import FORMS
 from core.runs import example
 from core.runs.store import Run, RunStore
 from core.settings import Settings
-from core.system.jobs import Jobs
 from core.system.sizes import format_size
 from studio.export_checks import build_export_checks
 from studio.export_files import ExportFiles, build_export_files, connect_export_files
@@ -26,6 +25,7 @@ from studio.export_hub import build_hub_parts
 from studio.export_job import ExportJobs, build_settings
 from studio.handlers import event_handler, info
 from studio.html import read_static, render
+from studio.job_bars import JobBars
 from studio.job_progress import job_outputs
 from studio.wiring import HEAVY, PRIVATE, UNLIMITED, connect
 
@@ -136,22 +136,22 @@ class ExportWidgets:
     listed: Download
 
 
-def build_export_tab(runs: RunStore, jobs: Jobs, demo: gr.Blocks, changes: list[Any]) -> gr.Dropdown:
+def build_export_tab(runs: RunStore, bars: JobBars, demo: gr.Blocks, changes: list[Any]) -> gr.Dropdown:
     """Build the tab in the open layout, and return its list of runs.
 
     Args:
         runs: All runs.
-        jobs: The background jobs.
+        bars: Progress bars of all jobs.
         demo: The page, for its load event.
         changes: Events after which runs or adapters may have changed.
     """
     widgets, proposed = _build_widgets(), gr.State("")
     loaded, downloaded = _connect_adapters(ExportActions(runs), widgets, proposed, [demo.load, *changes])
-    ended = _connect_forms(ExportJobs(runs, jobs), widgets, proposed, loaded.then)
+    ended = _connect_forms(ExportJobs(runs, bars.jobs), widgets, proposed, loaded.then)
     written = [demo.load, *changes, downloaded.success, *ended]
     connect_export_files(ExportFiles(runs.settings), widgets.files, widgets.listed, written)
-    build_export_checks(runs, jobs, demo, widgets.run, widgets.adapter, widgets.form)
-    build_hub_parts(runs, jobs, demo, widgets.run)
+    build_export_checks(runs, bars, widgets.run, widgets.adapter, widgets.form)
+    build_hub_parts(runs, bars, demo, widgets.run)
     return widgets.run
 
 
