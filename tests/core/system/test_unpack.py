@@ -29,11 +29,13 @@ def unpack_inside(archive, around):
     folder = around / "deep" / "folder"
     folder.mkdir(parents=True)
     before = {path for path in around.rglob("*") if not path.is_relative_to(folder)}
+    made, refusal = [], "."
     try:
         made = unpack(archive, folder, 10**6)
     except StudioError as error:
-        assert str(error).endswith(".") and str(error).isprintable()
-        made = []
+        refusal = str(error)
+    assert refusal.endswith(".")
+    assert refusal.isprintable()
     assert all(path.resolve().is_relative_to(folder.resolve()) for path in made)
     assert {path for path in around.rglob("*") if not path.is_relative_to(folder)} == before
     return {path.relative_to(folder).as_posix() for path in made}
@@ -82,9 +84,9 @@ def test_empty_name_is_refused(tmp_path):
     ("names", "words"),
     [
         (["a", "a/b"], "as a file and as a folder"),
-        (["x" * 256], "no name of a file here"),
-        (["/".join(["ab"] * 1001)], "no name of a file here"),
-        (["a\x1b[31m"], "no name of a file here"),
+        (["x" * 256], "no name of a file"),
+        (["/".join(["ab"] * 1001)], "no name of a file"),
+        (["a\x1b[31m"], "no name of a file"),
         (["d/a", "d//a"], "twice"),
         (["d/a", "../a"], "leads out"),
     ],
@@ -100,7 +102,7 @@ def test_long_list_of_names_is_not_read(tmp_path, monkeypatch):
     monkeypatch.setattr(unpacking, "_MAX_LIST_BYTES", 2**17)
     (tmp_path / "folder").mkdir()
     archive = pack(tmp_path / "x.zip", [f"{number}" for number in range(3_000)], content=b"")
-    with pytest.raises(StudioError, match="its list of files has more than 128.0 KiB"):
+    with pytest.raises(StudioError, match=r"its list of files has more than 128\.0 KiB"):
         unpack(archive, tmp_path / "folder", 10**6)
 
 
