@@ -128,8 +128,8 @@ def _check(found: dict[str, Any], adapter: str) -> None:
         # Of objects, pydantic looks at all entries before it counts them.
         if isinstance(found[name], dict) and len(found[name]) > _MAX_NAMES:
             raise StudioError(
-                f"The adapter {adapter!r} has {name} of a kind that cannot be used: it has {len(found[name]):,} entries, "
-                f"and at most {_MAX_NAMES:,} are read. Save it again with PEFT."
+                f"The adapter {adapter!r} has {name} of a kind that cannot be used. It has {len(found[name]):,} "
+                f"entries, and at most {_MAX_NAMES:,} are read. Save it again with PEFT."
             )
     try:
         settings = _Settings.model_validate(found)
