@@ -1,8 +1,8 @@
 """Throttle of password attempts: per address, and slightly for everyone while many addresses guess.
 
-After five failures an address waits 2, 4, 8 ... seconds, at most 300. So does a /48 network of IPv6 after forty, because
-its owner has 65,536 networks that each count as one address. A correct password from an address that has not failed
-lately is accepted, at most one second later while many addresses guess.
+After five failures an address waits 2, 4, 8 ... seconds, at most 300. So does a /48 network of IPv6 after forty: its
+owner has 65,536 networks that each count as one address. A correct password from an address that has not failed lately
+is accepted, at most one second later while many addresses guess.
 
 Behind a proxy the address is the one that the proxy added to `X-Forwarded-For`. Where only the proxy's own address is
 known, which the owner shares with everybody, attempts are delayed and not refused, and a few are answered at a time.
