@@ -11,6 +11,7 @@ server checks whether the caller is still connected, and stops the answers if no
 import asyncio
 import contextlib
 import json
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
 
@@ -228,6 +229,8 @@ async def _read_json(request: Request) -> dict[str, Any]:
     try:
         # A large body would stop the other requests while it is parsed.
         found = await asyncio.to_thread(_parse_json, body)
+    except _TwiceError as error:
+        raise ApiError(400, f"The body has {str(error)[:60]!r} twice in one object. Send it once.") from error
     except (ValueError, RecursionError) as error:
         raise ApiError(400, "The body of the request is no valid JSON. Send an object of parameters.") from error
     if not isinstance(found, dict):
@@ -235,13 +238,26 @@ async def _read_json(request: Request) -> dict[str, Any]:
     return found
 
 
+class _TwiceError(Exception):
+    """An object of JSON has a name twice, of which `json` would use the last one."""
+
+
+def _make_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        [(name, _)] = Counter(name for name, _ in pairs).most_common(1)
+        raise _TwiceError(name)
+    return made
+
+
 def _parse_json(body: bytes) -> Any:
     """Return the value of a body.
 
     Raises:
         ValueError: It is no JSON, or holds half of a surrogate pair, which is no character and has no tokens.
+        _TwiceError: An object has a name twice.
     """
-    found = json.loads(body)
+    found = json.loads(body, object_pairs_hook=_make_object)
     json.dumps(found, ensure_ascii=False).encode()
     return found
 
