@@ -23,7 +23,7 @@ from core.system.sizes import format_size
 from studio.export_checks import build_export_checks
 from studio.export_files import ExportFiles, build_export_files, connect_export_files
 from studio.export_hub import build_hub_parts
-from studio.export_job import ExportJobs, build_settings
+from studio.export_job import ExportJobs, build_settings, other_adapters
 from studio.handlers import event_handler, info
 from studio.html import read_static, render
 from studio.job_progress import job_outputs
@@ -55,13 +55,20 @@ class ExportActions:
         titles = self.runs.titles()
         runs = gr.update(choices=[(titles.get(run.id, run.title), run.id) for run in found], value=chosen)
         kept = adapter if chosen == run_id else None
-        return {"run": runs, "proposed": "" if is_chosen else chosen or "", **self.list_adapters(chosen, kept)}
+        listed = self.list_adapters(chosen, kept)
+        if chosen == run_id:
+            # The adapters that were chosen to be combined stay chosen.
+            listed["also"].pop("value", None)
+        return {"run": runs, "proposed": "" if is_chosen else chosen or "", **listed}
 
     def list_adapters(self, run_id: str | None, kept: str | None = None) -> dict[str, Any]:
         """List the adapters of a run, choose the newest or the one that is kept, and describe it."""
         if not run_id:
             nothing = gr.update(choices=[], value=None)
-            return {"adapter": nothing, "about": empty_html(_NO_RUN), "download": gr.update(interactive=False)}
+            return {
+                "adapter": nothing, "about": empty_html(_NO_RUN), "download": gr.update(interactive=False),
+                "also": gr.update(choices=[], value=[]),
+            }  # fmt: skip
         run = self.runs.run(run_id)
         names = list(run.adapters())
         if not names:
@@ -74,6 +81,7 @@ class ExportActions:
             "adapter": adapter,
             "about": _about_html(self.settings, run, chosen),
             "download": gr.update(interactive=True),
+            "also": gr.update(choices=other_adapters(self.runs, run.id), value=[]),
         }
 
     def describe(self, run_id: str | None, adapter: str | None) -> dict[str, Any]:
@@ -197,7 +205,8 @@ def _connect_adapters(
         The event of the first change, and that of the download.
     """
     run, adapter, about = widgets.run, widgets.adapter, widgets.about
-    chosen = {"adapter": adapter, "about": about, "download": widgets.download.button}
+    also = widgets.settings["also"]
+    chosen = {"adapter": adapter, "about": about, "download": widgets.download.button, "also": also}
     shown, listed = {"run_id": run, "adapter": adapter, "proposed": proposed}, {"run": run, "proposed": proposed}
     refreshed = [
         connect(event, do.refresh_list, shown, {**listed, **chosen}, visitor=True, **UNLIMITED) for event in changes
@@ -225,7 +234,12 @@ def _connect_forms(
         **widgets.settings, "settings_row": widgets.settings_row, "download": widgets.download.button,
         "start": widgets.start, "form_text": widgets.form_text, "about": widgets.about, **shown,
     }  # fmt: skip
-    connect(widgets.form.input, do.choose_form, {"form": widgets.form}, of_form, visitor=True, **UNLIMITED)
+    several = {"form": widgets.form, "also": widgets.settings["also"]}
+    connect(widgets.form.input, do.choose_form, several, of_form, visitor=True, **UNLIMITED)
+    connect(
+        several["also"].change, do.show_combination, several,
+        {name: widgets.settings[name] for name in ("combination", "weight")}, visitor=True, **UNLIMITED,
+    )  # fmt: skip
     job = gr.State(None)
     chosen = {"run_id": widgets.run, "adapter": widgets.adapter, "form": widgets.form, **widgets.settings}
     followed = {**job_outputs(widgets.bar, job), **shown, "form": widgets.form}

@@ -47,6 +47,11 @@ def usage(form: Form, name: str) -> tuple[str, str]:
         return "Unpack the ZIP, and run beside the folder:", (
             f"ollama create {model} -f {name}/Modelfile\nollama run {model} {json.dumps(_QUESTION)}"
         )
+    if form == "combined":
+        program = f"""from peft import AutoPeftModelForCausalLM
+
+model = AutoPeftModelForCausalLM.from_pretrained({json.dumps(name)})"""
+        return "Unpack the ZIP, install torch, transformers and peft, and run this beside the folder:", program
     program = f"""from transformers import pipeline
 
 answer = pipeline("text-generation", {json.dumps(name)})
@@ -55,7 +60,8 @@ print(answer(question, max_new_tokens=200)[0]["generated_text"][-1]["content"])
 
 # With vLLM: vllm serve {name}
 # With SGLang: python -m sglang.launch_server --model-path {name}"""
-    return "Unpack the ZIP, install torch and transformers, and run this beside the folder:", program
+    packages = "torch, transformers, accelerate and bitsandbytes" if form == "merged-4bit" else "torch and transformers"
+    return f"Unpack the ZIP, install {packages}, and run this beside the folder:", program
 
 
 def loaders(run: Run, form: Form, name: str) -> list[Loader]:
@@ -66,9 +72,9 @@ def loaders(run: Run, form: Form, name: str) -> list[Loader]:
         form: The form.
         name: Name of the file without its suffix, which is also the folder in a zip.
     """
-    if form == "adapter":
+    if form in ("adapter", "combined"):
         return _adapter_loaders(run, name)
-    if form == "merged":
+    if form in ("merged", "merged-4bit"):
         program = "\n".join(usage(form, name)[1].splitlines()[:5])
         return [
             Loader("transformers", "python", program),
@@ -103,8 +109,14 @@ tokenizer = AutoTokenizer.from_pretrained({json.dumps(base)})"""
     return found
 
 
-def example_code(run: Run, adapter: str) -> str:
-    """Return a program that asks an adapter one question, to be run beside the folder of its zip."""
+def example_code(run: Run, adapter: str, name: str = "") -> str:
+    """Return a program that asks an adapter one question, to be run beside the folder of its zip.
+
+    Args:
+        run: The run.
+        adapter: "final", or "step N".
+        name: Name of the folder; "" for that of the adapter's own zip.
+    """
     if run.config().classifies:
         return _classifying_code(run, adapter)
     template = ""
@@ -117,7 +129,7 @@ tokenizer.chat_template = template.read()
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 base = {json.dumps(base_name(run))}
-folder = {json.dumps(zip_folder(run, adapter))}
+folder = {json.dumps(name or zip_folder(run, adapter))}
 tokenizer = AutoTokenizer.from_pretrained(base)
 {template}model = AutoModelForCausalLM.from_pretrained(base)
 model = PeftModel.from_pretrained(model, folder)
