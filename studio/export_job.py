@@ -61,7 +61,7 @@ class ExportJobs:
         return {name: gr.update(visible=name in shown) for name in _OF_SEVERAL}
 
     def start(self, run_id: str | None, adapter: str | None, form: str, **values: Any) -> Iterator[dict[str, Any]]:
-        """Write an adapter in the chosen form, show the progress, and then the file and the comparison.
+        """Write an adapter in the chosen form, with the others that `also` names as RUN=WEIGHT, and compare the file.
 
         Raises:
             StudioError: A setting is invalid, another export runs, or the export failed.
@@ -137,6 +137,7 @@ def _show(job: Job) -> dict[str, Any]:
     html = render(
         "export_result", name=done.path.name, size=format_size(done.size), folder=done.path.parent, sentence=sentence,
         code=code, notes=done.notes, fidelity=found, tone=_tone(done), card=done.card and done.card.name,
+        served=done.serving,
         **_types(done),
     )  # fmt: skip
     label = f"Download {done.path.name} ({format_size(done.size)})"

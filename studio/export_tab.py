@@ -12,10 +12,11 @@ from components.download import Download, build_download
 from components.progress_bar import ProgressBar, build_progress_bar
 from core.errors import StudioError
 from core.export.adapter import list_files, write_adapter
-from core.export.card.facts import base_name, base_note
-from core.export.card.loading import INSTALL, example_code
+from core.export.card.facts import base_name, base_note, zip_folder
+from core.export.card.loading import INSTALL, example_code, serving
 from core.export.config import FORMS
 from core.runs import example
+from core.runs.adapters import adapter_folder
 from core.runs.store import Run, RunStore
 from core.settings import Settings
 from core.system.jobs import Jobs
@@ -99,11 +100,12 @@ class ExportActions:
 
 def _about_html(settings: Settings, run: Run, adapter: str) -> str:
     listed = list_files(settings, run, adapter)
+    served = serving(run, "adapter", zip_folder(run, adapter), adapter_folder(run, adapter))
     files = [(name, "made with the ZIP" if size is None else format_size(size)) for name, size in listed]
     return render(
         "export_about", title=run.title, adapter=adapter, base=base_name(run), rank=run.config().lora_rank,
         kind="A classifier with its head, an adapter" if run.config().classifies else "A LoRA adapter",
-        note=base_note(run), files=files, install=INSTALL, code=example_code(run, adapter),
+        note=base_note(run), files=files, install=INSTALL, code=example_code(run, adapter), served=served,
     )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from core.export.parts import parse_parts
 
-Form = Literal["adapter", "combined", "gguf-adapter", "merged", "merged-4bit", "gguf", "ollama"]
+Form = Literal["adapter", "combined", "gguf-adapter", "merged", "merged-4bit", "gguf", "ollama", "mlx"]
 BaseWeights = Literal["as trained", "original"]
 Combination = Literal["cat", "svd", "linear"]
 DType = Literal["bfloat16", "float16", "float32"]
@@ -69,6 +69,10 @@ FORMS: dict[Form, FormAbout] = {
         "Ollama (GGUF and Modelfile)", "A ZIP with a GGUF file and the Modelfile from which Ollama creates a model.",
         _GGUF_SETTINGS,
     ),
+    "mlx": FormAbout(
+        "Adapter (MLX)", "A few megabytes, for mlx-lm beside the base model, on a Mac. It was not run here.",
+        ("strength", *COMBINED),
+    ),
 }  # fmt: skip
 
 # Parts of file names that tell forms of the same settings apart.
@@ -77,6 +81,7 @@ _SUFFIXES: dict[Form, str] = {
     "gguf-adapter": "adapter",
     "merged-4bit": "nf4",
     "ollama": "ollama",
+    "mlx": "mlx",
 }
 
 

@@ -17,6 +17,7 @@ _KINDS = [
     for pattern, label in (
         (rf"{re.escape(NAME_PREFIX)}.*\.(jsonl|csv|parquet)", "Evaluation"),
         (r".*-adapter\.zip", FORMS["adapter"].label),
+        (r".*-mlx(-x[\d.e-]+)?\.zip", FORMS["mlx"].label),
         (r".*-combined(-x[\d.e-]+)?\.zip", FORMS["combined"].label),
         (r".*-adapter(-original)?(-x[\d.e-]+)?\.gguf", FORMS["gguf-adapter"].label),
         (r".*-types(-no-imatrix)?(-ollama)?(-original)?(-x[\d.e-]+)?\.zip", "Comparison of GGUF types"),

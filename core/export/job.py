@@ -21,12 +21,14 @@ from core.export import (
     gguf_file,
     importance,
     importance_file,
+    mlx_adapter,
     model_folder,
     ollama,
 )
 from core.export.advice import advise
 from core.export.base_weights import WeightFiles
 from core.export.card.facts import folder_name
+from core.export.card.loading import serving
 from core.export.card.writing import Subject, write_card
 from core.export.config import FORMS, LLAMA_CPP_TYPES, ExportConfig
 from core.export.disk import check_disk
@@ -117,12 +119,14 @@ class _Export:
                 (inner := folder / str(number)).mkdir()
                 written.append(self._write_file(config, inner, writer, part))
             writer.close()
+            name = written[0].path.stem
+            served = serving(self.run, self.config.form, name, self.merged.adapter_folder)
             report = self._write_report(written, folder, target) if len(configs) > 1 else None
         self.progress(1, "Done")
         best = _choose(written)
         return Exported(
             path=best.path, size=best.size, form=self.config.form, notes=self.notes, fidelity=best.fidelity,
-            types=written if report else [], report=report,
+            types=written if report else [], report=report, serving=served,
         )  # fmt: skip
 
     @cached_property
@@ -223,6 +227,9 @@ class _Export:
             return folder
         if config.is_adapter:
             combine.write_folder(self.run, self.merged, folder)
+            return folder
+        if config.form == "mlx":
+            mlx_adapter.write_folder(self.merged, folder)
             return folder
         path = folder / ollama.GGUF_NAME
         if config.form == "gguf-adapter":

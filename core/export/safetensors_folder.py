@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from core.errors import StudioError
 from core.export.config import DType
 from core.export.merge import MergedModel
+from core.export.rope_fields import legacy_rope_fields
 from core.models.loading import load_tokenizer
 from core.system.files import read_json, write_json
 from core.system.jobs import Progress
@@ -115,9 +116,9 @@ def write_model_files(
     model, config = merged.source.model, merged.source.config
     config.dtype = getattr(torch, dtype)
     config.save_pretrained(folder)
-    if quantization is not None:
-        path = folder / "config.json"
-        write_json(path, read_json(path) | {"quantization_config": quantization})
+    path = folder / "config.json"
+    added = {} if quantization is None else {"quantization_config": quantization}
+    write_json(path, read_json(path) | legacy_rope_fields(config) | added)
     tokenizer = load_tokenizer(model)
     template = merged.adapter_folder / _TEMPLATE
     if template.is_file():

@@ -23,13 +23,15 @@ from core.settings import Settings
 TAG = "qlora-studio"
 _LIBRARIES: dict[str, str] = {
     "adapter": "peft", "combined": "peft", "merged": "transformers", "merged-4bit": "transformers",
+    "mlx": "mlx",
 }  # fmt: skip
 _RELATIONS: dict[str, str] = {
     "adapter": "adapter", "combined": "adapter", "gguf-adapter": "adapter", "merged": "finetune",
+    "mlx": "adapter",
 }  # fmt: skip
 _TAGS: dict[str, list[str]] = {
     "adapter": ["peft"], "combined": ["peft"], "merged": [], "merged-4bit": ["bitsandbytes", "4-bit"],
-    "ollama": ["gguf", "ollama"],
+    "ollama": ["gguf", "ollama"], "mlx": ["mlx"],
 }  # fmt: skip
 _DIGITS = 6
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from core.data.listing import list_some
 from core.export.card.facts import base_name, base_note, describe_result, describe_rows, last_step, reached
 from core.export.card.front_matter import front_matter
-from core.export.card.loading import INSTALL, example_code, loaders
+from core.export.card.loading import INSTALL, example_code, loaders, serving
 from core.export.card.measured import (
     Comparison,
     count_blind_votes,
@@ -22,6 +22,7 @@ from core.export.publish.check import read_check
 from core.export.result import Fidelity
 from core.models.license import BaseLicense, read_license
 from core.runs import classifier, plots, receipt, yaml_io
+from core.runs.adapters import adapter_folder
 from core.runs.imported import ImportedAdapter
 from core.runs.metrics_series import Timeline
 from core.runs.store import Run
@@ -62,6 +63,11 @@ class Subject:
     def is_measured(self) -> bool:
         """Return whether the measurements of the adapter hold for it: it was neither scaled nor combined."""
         return self.combined is None and self.config.strength == 1
+
+    @property
+    def folder(self) -> Path:
+        """Return PEFT's folder of the adapter."""
+        return self.combined.folder if self.combined else adapter_folder(self.run, self.adapter)
 
     @property
     def others(self) -> tuple[Run, ...]:
@@ -146,8 +152,9 @@ def _head(subject: Subject, license: BaseLicense) -> list[str]:
         else "A LoRA adapter",
         "combined": "A combination of LoRA adapters",
         "gguf-adapter": "A LoRA adapter in GGUF",
+        "mlx": "A LoRA adapter for MLX",
     }.get(config.form, f"{FORMS[config.form].label}: a LoRA adapter merged into its base model,")  # fmt: skip
-    link = "for" if kind.endswith(("adapter", "adapters", "head", "GGUF")) else "that is"
+    link = "for" if kind.endswith(("adapter", "adapters", "head", "GGUF", "MLX")) else "that is"
     facts = [*_weights(subject), *map(plain, subject.notes)]
     lines = [
         # Names may come from a stranger's data, and viewers render this file.
@@ -179,8 +186,11 @@ def _weights(subject: Subject) -> list[str]:
 
 def _load(subject: Subject) -> list[str]:
     run, lines = subject.run, ["## Load it"]
-    for loader in loaders(run, subject.config.form, subject.name):
+    form, name = subject.config.form, subject.name
+    for loader in loaders(run, form, name, subject.folder):
         lines += ["", f"With {loader.tool}:", "", fenced(loader.code, loader.language)]
+    problems = [plain(one.problem) for one in serving(run, form, name, subject.folder) if one.problem]
+    lines += ["", *(f"- {problem}" for problem in problems)] if problems else []
     if subject.config.is_adapter:
         use = "To classify a text" if run.config().classifies else "To ask it a question with the run's chat template"
         lines += [

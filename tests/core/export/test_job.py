@@ -219,7 +219,7 @@ def test_name_of_a_file_tells_the_settings_apart():
     ]  # fmt: skip
     configs += [ExportConfig(form=form, quantization=["Q8_0", "Q4_0"]) for form in ("gguf", "ollama")]
     names = [config.file_name("run-final") for config in configs]
-    assert len(set(names)) == len(names) == 1 + 2 * 3 + 4 * 5 + 4
+    assert len(set(names)) == len(names) == 1 + 3 * 3 + 4 * 5 + 4
 
 
 def test_several_types_are_written_in_one_job_with_their_comparison(settings, run, tmp_path):
@@ -279,8 +279,9 @@ def test_list_of_types_is_checked(kinds, reason):
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("at", [1, 4])
-def test_export_of_a_run_that_is_deleted_meanwhile_says_so(settings, run, monkeypatch, form, at):
+def test_export_of_a_run_that_is_deleted_meanwhile_says_so(settings, run, small_tokenizer, monkeypatch, form, at):
     """At whichever read of the run's files it is deleted."""
+    also = {"also": [write_tiny_run(settings, small_tokenizer).id]} if form == "combined" else {}
     title, reads, read_config = run.title, 0, type(run).config
 
     def read(self):
@@ -293,7 +294,7 @@ def test_export_of_a_run_that_is_deleted_meanwhile_says_so(settings, run, monkey
     monkeypatch.setattr(type(run), "config", read)
     monkeypatch.setattr(type(run), "title", title)
     with pytest.raises(StudioError, match="was deleted while it was exported, so nothing was written") as raised:
-        tasks.export(settings, run.id, "final", ExportConfig(form=form))
+        tasks.export(settings, run.id, "final", ExportConfig(form=form, **also))
     assert title in str(raised.value)
     assert "Errno" not in str(raised.value)
     assert [path.name for path in settings.exports_dir.iterdir()] == []

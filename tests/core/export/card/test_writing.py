@@ -31,7 +31,7 @@ LLAMA = "meta-llama/Llama-2-7b-hf"
 RELATIONS = {
     "adapter": ("adapter", "peft"), "gguf-adapter": ("adapter", "gguf"), "merged": ("finetune", "transformers"),
     "combined": ("adapter", "peft"), "merged-4bit": ("quantized", "transformers"), "gguf": ("quantized", "gguf"),
-    "ollama": ("quantized", "gguf"),
+    "ollama": ("quantized", "gguf"), "mlx": ("adapter", "mlx"),
 }  # fmt: skip
 
 
