@@ -7,14 +7,15 @@ from typing import Any
 import gradio as gr
 from pydantic import ValidationError
 
-from components.model_form import build_field
+from components.model_form import build_field, field_id
 from core.errors import StudioError, sentences
 from core.export import type_comparison
 from core.export.card.loading import usage
-from core.export.config import FORMS, GGUF_TYPES, SETTINGS, ExportConfig
+from core.export.config import COMBINED, FORMS, GGUF_TYPES, SETTINGS, ExportConfig
 from core.export.llama_quantize import INSTALL, is_installed
 from core.export.result import Exported
 from core.export.tasks import export
+from core.runs.imported import all_tuned
 from core.runs.store import RunStore
 from core.system.jobs import Job, Jobs
 from core.system.sizes import format_size
@@ -24,6 +25,8 @@ from studio.job_progress import cancel_and_clean, follow
 FORM = "export"
 _AFTER_CANCEL = "The file that it was writing is removed."
 _KIND = "export-run"
+# Settings that matter where several adapters are combined.
+_OF_SEVERAL = ("combination", "weight")
 
 
 class ExportJobs:
@@ -32,12 +35,17 @@ class ExportJobs:
     def __init__(self, runs: RunStore, jobs: Jobs):
         self.runs, self.settings, self.jobs = runs, runs.settings, jobs
 
-    def choose_form(self, form: str) -> dict[str, Any]:
-        """Show the settings of a form and its button: Download writes an adapter at once, Export starts a job."""
+    def choose_form(self, form: str, also: list[str] | None = None) -> dict[str, Any]:
+        """Show the settings of a form and its button: Download writes an adapter at once, Export starts a job.
+
+        Args:
+            form: The form.
+            also: The adapters that are combined with the exported one.
+        """
         about = FORMS[_check_form(form)]
-        is_adapter = form == "adapter"
+        is_adapter, shown = form == "adapter", shown_settings(form, also)
         return {
-            **{name: gr.update(visible=name in shown_settings(form)) for name in SETTINGS},
+            **{name: gr.update(visible=name in shown) for name in SETTINGS},
             "settings_row": gr.update(visible=bool(about.settings)),
             "download": gr.update(visible=is_adapter),
             "start": gr.update(visible=not is_adapter),
@@ -47,14 +55,22 @@ class ExportJobs:
             ),
         }  # fmt: skip
 
+    def show_combination(self, form: str, also: list[str] | None) -> dict[str, Any]:
+        """Show how adapters are combined, if there are several."""
+        shown = shown_settings(_check_form(form), also)
+        return {name: gr.update(visible=name in shown) for name in _OF_SEVERAL}
+
     def start(self, run_id: str | None, adapter: str | None, form: str, **values: Any) -> Iterator[dict[str, Any]]:
-        """Write an adapter in the chosen form, show the progress, and then the file and the comparison.
+        """Write an adapter in the chosen form, with the others that `also` names as RUN=WEIGHT, and compare the file.
 
         Raises:
             StudioError: A setting is invalid, another export runs, or the export failed.
         """
         titles = {name: field.title or name for name, field in ExportConfig.model_fields.items()}
-        used = {name: value for name, value in values.items() if name in FORMS[_check_form(form)].settings}
+        # The settings of a combination are hidden, and keep their values, while there is one adapter.
+        hidden = () if values.get("also") else COMBINED
+        chosen = set(FORMS[_check_form(form)].settings) - set(hidden)
+        used = {name: value for name, value in values.items() if name in chosen}
         if empty := [titles[name] for name, value in used.items() if value is None]:
             raise StudioError(f"{empty[0]} is empty or no number. Type a number.")
         if used.get("quantization") == []:
@@ -87,7 +103,7 @@ class ExportJobs:
     def _choose(self, job: Job) -> dict[str, Any]:
         """Return the updates that choose the run, the adapter, the form and the settings of an export."""
         _, run_id, adapter, config = job.arguments
-        form = self.choose_form(config.form)
+        form = self.choose_form(config.form, config.also)
         settings = {name: form[name] | {"value": getattr(config, name)} for name in SETTINGS}
         chosen = {**form, **settings, "form": gr.update(value=config.form)}
         # A run that was deleted meanwhile is not in the lists; the export reports it.
@@ -122,6 +138,7 @@ def _show(job: Job) -> dict[str, Any]:
     html = render(
         "export_result", name=done.path.name, size=format_size(done.size), folder=done.path.parent, sentence=sentence,
         code=code, notes=done.notes, fidelity=found, tone=_tone(done), card=done.card and done.card.name,
+        served=done.serving,
         **_types(done),
     )  # fmt: skip
     label = f"Download {done.path.name} ({format_size(done.size)})"
@@ -156,6 +173,13 @@ def build_settings() -> dict[str, gr.components.Component]:
     widgets = {}
     for name in SETTINGS:
         choices, options = None, {"min_width": 150, "visible": False}
+        if name == "also":
+            widgets[name] = gr.Dropdown(
+                [], value=[], multiselect=True, allow_custom_value=True, label=ExportConfig.model_fields[name].title,
+                info="Further adapters of this base model, with the weight 1. For another weight, type RUN=WEIGHT.",
+                elem_id=field_id(FORM, name), **options,
+            )  # fmt: skip
+            continue
         if name == "quantization" and not is_installed():
             choices = [(kind, kind) for kind in GGUF_TYPES]
             options["info"] = f"{ExportConfig.model_fields[name].description} For types of llama.cpp: {INSTALL}"
@@ -163,6 +187,28 @@ def build_settings() -> dict[str, gr.components.Component]:
     return widgets
 
 
-def shown_settings(form: Any) -> set[str]:
-    """Return the names of the settings that the page shows for a form."""
-    return set(FORMS[form].settings) - (set() if is_installed() else {"importance_rows"})
+def shown_settings(form: Any, also: list[str] | None = None) -> set[str]:
+    """Return the names of the settings that the page shows for a form.
+
+    Args:
+        form: The form.
+        also: The adapters that are combined with the exported one.
+    """
+    hidden = (set() if is_installed() else {"importance_rows"}) | (set() if also else set(_OF_SEVERAL))
+    return set(FORMS[form].settings) - hidden
+
+
+def other_adapters(runs: RunStore, run_id: str) -> list[tuple[str, str]]:
+    """Return the runs and imported adapters of a run's base model that could be combined with it, for a list.
+
+    Args:
+        runs: All runs.
+        run_id: The run.
+    """
+    base, titles = runs.run(run_id).config().model, runs.titles()
+    return [
+        (f"{titles.get(other.id, other.title)} × 1", other.id)
+        for other in all_tuned(runs)
+        if other.id != run_id and not other.problem() and other.adapters()
+        and other.config().model == base and not other.config().classifies
+    ]  # fmt: skip

@@ -16,7 +16,7 @@ from core.system.sizes import format_size
 
 
 class Export(ExportConfig, ExportPush):
-    """Write a run's adapter for PEFT, merged into its base, as GGUF, or for Ollama; --push sends it to the Hub too."""
+    """Write a run's adapter for PEFT, merged into its base, or for llama.cpp, Ollama or MLX; --push sends it on."""
 
     run: CliPositionalArg[str] = Field(description="The run, as `runs list` prints it.")
     adapter: str = Field("final", description="'final', or 'step N' for a checkpoint.")
@@ -39,6 +39,8 @@ class Export(ExportConfig, ExportPush):
             _print_types(written)
         if written.fidelity:
             print(written.fidelity.describe())
+        for one in written.serving:
+            print(one.problem or f"With {one.engine}: {one.command}")
         self.push_file(settings, written, target)
 
 

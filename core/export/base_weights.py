@@ -102,10 +102,10 @@ class WeightFiles:
     @cached_property
     def quantized(self) -> frozenset[str]:
         """Return the names of the weights that the run quantized: of all linear layers except the output layer."""
-        return frozenset() if self.precision.quantization == "none" else self.linears | self._transposed
+        return frozenset() if self.precision.quantization == "none" else self.linears | self.transposed
 
     @cached_property
-    def _transposed(self) -> frozenset[str]:
+    def transposed(self) -> frozenset[str]:
         """Return the names of the weights of GPT-2's linear layers, which are stored as (in, out)."""
         from transformers.pytorch_utils import Conv1D
 
@@ -150,7 +150,7 @@ class WeightFiles:
             tensor = file.get_tensor(stored)
         if self.base == "original" or name not in self.quantized:
             return tensor
-        if name in self._transposed:
+        if name in self.transposed:
             return round_as_trained(tensor.T.contiguous(), self.precision).T
         return round_as_trained(tensor, self.precision)
 

@@ -17,9 +17,12 @@ _KINDS = [
     for pattern, label in (
         (rf"{re.escape(NAME_PREFIX)}.*\.(jsonl|csv|parquet)", "Evaluation"),
         (r".*-adapter\.zip", FORMS["adapter"].label),
+        (r".*-mlx(-x[\d.e-]+)?\.zip", FORMS["mlx"].label),
+        (r".*-combined(-x[\d.e-]+)?\.zip", FORMS["combined"].label),
         (r".*-adapter(-original)?(-x[\d.e-]+)?\.gguf", FORMS["gguf-adapter"].label),
         (r".*-types(-no-imatrix)?(-ollama)?(-original)?(-x[\d.e-]+)?\.zip", "Comparison of GGUF types"),
         (r".*-ollama(-original)?(-x[\d.e-]+)?\.zip", FORMS["ollama"].label),
+        (r".*-(bfloat16|float16|float32)-nf4(-original)?(-x[\d.e-]+)?\.zip", FORMS["merged-4bit"].label),
         (r".*-(bfloat16|float16|float32)(-original)?(-x[\d.e-]+)?\.zip", FORMS["merged"].label),
         (r".*\.gguf", FORMS["gguf"].label),
         (r".*-curves\.csv", "Points of a run"),

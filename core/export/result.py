@@ -6,6 +6,7 @@ from typing import Literal
 from pydantic import BaseModel
 
 from core.export.config import Form, GGUFType
+from core.export.engines import Serving
 from core.system.counting import counted
 
 # The grade is "same" if the mean KL divergence is below the first value and the share of equal next tokens is at least
@@ -106,6 +107,7 @@ class Exported(BaseModel):
         notes: Decisions that were made, each with its reason.
         fidelity: The comparison with the model as trained; None if there was none.
         types: The files of all types, if there are several.
+        serving: How engines serve a combined adapter beside its base, or why they cannot.
         report: A ZIP with their comparison as a README, a picture and JSON, and the importance matrix.
     """
 
@@ -115,6 +117,7 @@ class Exported(BaseModel):
     notes: list[str] = []
     fidelity: Fidelity | None = None
     types: list[ExportedType] = []
+    serving: list[Serving] = []
     report: Path | None = None
 
     @property

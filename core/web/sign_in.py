@@ -21,7 +21,7 @@ from core.web.addresses import group_of, is_private, is_private_address, normal_
 from core.web.origin import RefusalError
 
 FREE_FAILURES = 5
-# Of a /48 network of IPv6, which several customers may share.
+# Several customers may share a /48 network of IPv6.
 FREE_FAILURES_OF_SITE = 40
 MAX_WAIT_SECONDS = 300.0
 # An address without an attempt for this long starts again with free failures.
