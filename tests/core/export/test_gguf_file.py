@@ -8,10 +8,10 @@ from transformers import AutoModelForCausalLM, BloomConfig, Gemma2Config, Gemma3
 from core.errors import StudioError
 from core.export.base_weights import WeightFiles
 from core.export.config import GGUF_TYPES
-from core.export.gguf_families import find_family, notes
 from core.export.gguf_file import OutOfRangeError, read_weights, size_of, write_gguf
 from core.export.merge import MergedModel
 from core.models import catalogue
+from core.models.gguf_families import find_family, notes
 from core.models.loading import Precision
 from tests.helpers.exports import write_tiny_run
 from tests.helpers.gguf_models import GEMMA, MODELS, write_model
