@@ -16,7 +16,7 @@ from core.export.gguf_settings import write_settings
 from core.export.gguf_vocabulary import strips_as_phi, write_vocabulary
 from core.export.merge import MergedModel
 from core.models.gguf_families import extra_tensors, find_family, gguf_shape, to_gguf
-from core.models.gguf_tensors import gguf_names, read_tensors
+from core.models.gguf_tensors import GGUFTensors, gguf_names
 from core.models.loading import load_tokenizer
 from core.system.jobs import Progress
 
@@ -180,7 +180,7 @@ def read_weights(path: Path, merged: MergedModel) -> Iterator[tuple[str, "torch.
         merged: The model that was written.
     """
     shapes = {name: merged.shape(name) for name in merged.names}
-    return read_tensors(path, merged.source.config, shapes)
+    return GGUFTensors(path).read(merged.source.config, shapes)
 
 
 def size_of(merged: MergedModel, kind: FileType) -> int:

@@ -49,47 +49,60 @@ def gguf_names(config: Any, names: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def read_tensors(path: Path, config: Any, shapes: Mapping[str, Sequence[int]]) -> Iterator[tuple[str, "torch.Tensor"]]:
-    """Yield tensors of a file that holds a merged model, in float32 and by their names in transformers.
+class GGUFTensors:
+    """The tensors of a GGUF file, in any type; they are read when they are asked for.
 
-    Args:
-        path: The file, in any type.
-        config: The `PretrainedConfig` of the model.
-        shapes: Shapes of the tensors to read, by their names in transformers.
-
-    Raises:
-        StudioError: The file cannot be read, lacks one of these tensors, or has another shape for it.
+    Attributes:
+        path: The file.
     """
-    import gguf
-    import torch
 
-    stored = {tensor.name: tensor for tensor in _open(path).tensors}
-    for source, name in gguf_names(config, shapes).items():
-        expected = gguf_shape(list(shapes[source]), source, config)
-        found = stored.get(name)
-        # GGUF lists the sizes of a tensor from the innermost one on.
-        if found is None or [int(size) for size in reversed(found.shape)] != expected:
-            has = f"has it as {[int(size) for size in reversed(found.shape)]}" if found is not None else "lacks it"
+    def __init__(self, path: Path):
+        """Read the table of a file.
+
+        Raises:
+            StudioError: The file was deleted, or is damaged.
+        """
+        import gguf
+
+        self.path = path
+        try:
+            self._stored = {tensor.name: tensor for tensor in gguf.GGUFReader(path).tensors}
+        except FileNotFoundError as error:
             raise StudioError(
-                f"{path.name} is no file of this base model: the tensor {name} is {expected} there, and the file {has}."
-            )
-        values = torch.from_numpy(gguf.dequantize(found.data, found.tensor_type).copy())
-        yield source, from_gguf(values.reshape(expected), source, config)
+                f"The file {path.name} was deleted meanwhile. Export it again, or choose another model."
+            ) from error
+        except (OSError, ValueError, IndexError, KeyError) as error:
+            raise StudioError(
+                f"The file {path.name} cannot be read as GGUF ({type(error).__name__}: {error}). Export it again."
+            ) from error
 
+    @property
+    def count(self) -> int:
+        """Return the number of values of all tensors."""
+        return sum(int(tensor.n_elements) for tensor in self._stored.values())
 
-def _open(path: Path) -> "gguf.GGUFReader":
-    """Return a reader of a file.
+    def read(self, config: Any, shapes: Mapping[str, Sequence[int]]) -> Iterator[tuple[str, "torch.Tensor"]]:
+        """Yield tensors in float32, by their names in transformers.
 
-    Raises:
-        StudioError: The file was deleted, or is damaged.
-    """
-    import gguf
+        Args:
+            config: The `PretrainedConfig` of the model.
+            shapes: Shapes of the tensors to read, by their names in transformers.
 
-    try:
-        return gguf.GGUFReader(path)
-    except FileNotFoundError as error:
-        raise StudioError(f"The file {path.name} was deleted meanwhile. Export it again, or choose another.") from error
-    except (OSError, ValueError, IndexError, KeyError) as error:
-        raise StudioError(
-            f"The file {path.name} cannot be read as GGUF ({type(error).__name__}: {error}). Export it again."
-        ) from error
+        Raises:
+            StudioError: The file lacks one of these tensors, or has another shape for it.
+        """
+        import gguf
+        import torch
+
+        for source, name in gguf_names(config, shapes).items():
+            found, expected = self._stored.get(name), gguf_shape(list(shapes[source]), source, config)
+            # GGUF lists the sizes of a tensor from the innermost one on.
+            shape = None if found is None else [int(size) for size in reversed(found.shape)]
+            if shape != expected:
+                has = "lacks it" if shape is None else f"has the shape {shape}"
+                raise StudioError(
+                    f"{self.path.name} does not belong to this base model: its tensor {name} has the shape {expected}, "
+                    f"and the file {has}. Choose another file."
+                )
+            values = torch.from_numpy(gguf.dequantize(found.data, found.tensor_type).copy())
+            yield source, from_gguf(values.reshape(expected), source, config)
