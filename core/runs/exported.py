@@ -61,7 +61,7 @@ class ExportedModel:
         Args:
             title: Title of the run.
         """
-        return f"GGUF {self.kind} · {title}, {self.adapter} · {self.name}"
+        return f"GGUF {self.kind} · {title} · {self.name}"
 
 
 def is_exported(adapter: str) -> bool:

@@ -114,8 +114,8 @@ def test_choose_run_offers_the_exported_files_of_the_runs(parts, tuned, chat, se
     choices = {value: label for label, value in parts.picker.refresh(chat_id)["run_1"]["choices"]}
     files = [f"{names[0]}.gguf", f"{names[1]}.gguf", f"{folder_name(run, 'step 5')}-F16-original.gguf"]
     assert set(choices) == {"", run.id, *(f"{run.id}/{name}" for name in files)}
-    assert choices[f"{run.id}/{files[0]}"] == f"GGUF Q8_0 · {run.title}, final · {files[0]}"
-    assert choices[f"{run.id}/{files[2]}"].startswith(f"GGUF F16 · {run.title}, step 5")
+    assert choices[f"{run.id}/{files[0]}"] == f"GGUF Q8_0 · {run.title} · {files[0]}"
+    assert choices[f"{run.id}/{files[2]}"] == f"GGUF F16 · {run.title} · {files[2]}"
     updates = parts.picker.choose_run(chat_id, 0, f"{run.id}/{files[0]}")
     assert lanes(parts, chat_id)[0] == (run.id, files[0])
     assert updates["run_1"]["value"] == f"{run.id}/{files[0]}"
