@@ -12,6 +12,9 @@ from core.chat.requests import resolve_lanes
 from core.chat.sampling import Sampling
 from core.chat.types import LaneRequest, adapter_key
 from core.errors import StudioError
+from core.evaluate.config import EvaluationConfig
+from core.evaluate.process import resolve_evaluation_lanes
+from core.evaluate.prompts import Prompt
 from core.export.base_weights import WeightFiles
 from core.export.config import ExportConfig
 from core.export.float_model import FloatModel
@@ -138,6 +141,9 @@ def test_lane_names_only_files_of_its_run_and_only_for_the_owner(settings, store
     other = write_tiny_run(settings, None)
     with pytest.raises(StudioError, match="or is of another run"):
         resolve_lanes(store, [LaneRequest(QUESTION, GREEDY, f"{other.id}/{files['F16'].name}")])
+    config = EvaluationConfig(lanes=["base", files["F16"].key])
+    with pytest.raises(StudioError, match=r"F16.gguf is an exported file, and an evaluation has one copy"):
+        resolve_evaluation_lanes(store, config, Prompt(QUESTION))
     monkeypatch.setattr("core.access.visibility.can_see_run", lambda *_: True)
     with acting(Caller(Role.VISITOR, "browser a")):
         assert list_models(settings, [run]) == []
