@@ -56,12 +56,13 @@ class LoadedExport(LoadedModel):
         del self._tensors
 
     @property
-    def decoding_note(self) -> str:
+    def notes(self) -> list[str]:
         """Return which weights answer, and how the answers are decoded."""
-        return (
+        return [
             f"{self.exported.name} answers with its own weights ({self.exported.kind}), dequantized into transformers "
-            f"and computed in float32. {self.lanes.decoding_note}"
-        )
+            "and computed in float32.",
+            *super().notes,
+        ]
 
     def _load(self, model: Model, report: Callable[[str], None]) -> LoadedBase:
         """Return the base model with the weights of the file."""

@@ -91,9 +91,9 @@ class LoadedModel:
         return load_base(model, self.base.precision, self.base.attention)
 
     @property
-    def decoding_note(self) -> str:
+    def notes(self) -> list[str]:
         """Return how its answers are decoded, as sentences for the page."""
-        return self.lanes.decoding_note
+        return [self.lanes.decoding_note]
 
     @property
     def device(self) -> str:

@@ -44,7 +44,8 @@ class LoadedModels:
     @property
     def decoding_note(self) -> str:
         """Return how answers are decoded, as sentences; empty without a model."""
-        return " ".join(model.decoding_note for model in self)
+        # Several models may be decoded in the same way.
+        return " ".join(dict.fromkeys(note for model in self for note in model.notes))
 
     def lacks(self, entry: QueueEntry) -> bool:
         """Return whether a model of a question's decoded lanes is not loaded."""

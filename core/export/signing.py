@@ -84,7 +84,7 @@ def verify(file: Path, key: Path) -> None:
         config.verify(file, signature)
     except Exception as error:
         # The package raises whatever its parsers do for a damaged bundle.
-        what = "it was changed since, or exported again" if "Hash mismatch" in str(error) else _reason(error)
+        what = "the file was changed since, or exported again" if "Hash mismatch" in str(error) else _reason(error)
         raise StudioError(f"{file.name} is not what was signed with this key: {what}.") from error
 
 
@@ -106,5 +106,5 @@ def _reason(error: Exception) -> str:
     if isinstance(error, OSError):
         return error.strerror or type(error).__name__
     if isinstance(error, AttributeError):
-        return "it is no elliptic-curve key"
+        return "the key is of another kind"
     return f"{str(error).strip().rstrip('.') or type(error).__name__}"

@@ -38,7 +38,7 @@ GIB = 2**30
 @pytest.fixture
 def run(settings, small_tokenizer):
     """A run whose model was exported in two types."""
-    # Of small weights, all models would repeat one token.
+    # With small weights, all models would repeat one token.
     model = tiny_llama(vocab_size=len(small_tokenizer), tie_word_embeddings=False, initializer_range=0.3)
     run = write_tiny_run(settings, small_tokenizer, model)
     export(settings, run.id, "final", ExportConfig(form="gguf", quantization=TYPES, check_rows=0))

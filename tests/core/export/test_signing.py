@@ -56,7 +56,7 @@ def test_signature_holds_for_this_file_and_this_key_only(file, tmp_path, passwor
     with pytest.raises(StudioError, match=r"is not what was signed with this key: .*does not match the provided"):
         verify(file, write_keys(tmp_path, "other")[1])
     file.write_bytes(file.read_bytes()[:-1] + b"x")
-    with pytest.raises(StudioError, match="is not what was signed with this key: it was changed since"):
+    with pytest.raises(StudioError, match="is not what was signed with this key: the file was changed since"):
         verify(file, public)
     signature_of(file).write_text("{}")
     with pytest.raises(StudioError, match="is not what was signed with this key"):
@@ -72,7 +72,7 @@ def test_key_that_cannot_sign_is_refused_with_the_way_to_make_one(file, tmp_path
     other, _ = write_keys(tmp_path, "rsa", rsa.generate_private_key(65537, 2048))
     secp, _ = write_keys(tmp_path, "secp256k1", ec.generate_private_key(ec.SECP256K1()))
     encrypted, _ = write_keys(tmp_path, "encrypted", password=PASSWORD)
-    for key, reason in ((public, "private key"), (other, "no elliptic-curve key"), (secp, "secp256k1"),
+    for key, reason in ((public, "private key"), (other, "the key is of another kind"), (secp, "secp256k1"),
                         (encrypted, "assword"), (tmp_path / "none.pem", "No such file")):  # fmt: skip
         with pytest.raises(StudioError, match=rf"{reason}.* Make one: openssl ecparam"):
             Signer(key, lambda: "another password")
