@@ -20,7 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from core.chat.adapters import LoraWeights, module_scales, read_adapter
+from core.chat.adapter_patterns import module_scales
+from core.chat.adapters import LoraWeights, read_adapter
 from core.chat.peft_model import CONFIG, WEIGHTS
 from core.errors import StudioError
 from core.export.card.facts import base_name
