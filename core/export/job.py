@@ -16,7 +16,6 @@ from core.export import (
     adapter,
     combine,
     gguf_adapter,
-    gguf_families,
     gguf_file,
     importance,
     importance_file,
@@ -42,7 +41,7 @@ from core.export.parts import Combined
 from core.export.result import Exported, ExportedType, Fidelity
 from core.export.rows import ExportRows
 from core.export.scratch import card_folder, pack, publish, scratch_folder
-from core.models import catalogue, support
+from core.models import catalogue, gguf_families, support
 from core.models.download import fetch
 from core.models.loading import Precision, load_tokenizer
 from core.runs.adapters import adapter_folder

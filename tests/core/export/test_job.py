@@ -17,11 +17,11 @@ from core.errors import StudioError
 from core.export import float_model, importance_file, tasks, type_comparison
 from core.export.base_weights import WeightFiles
 from core.export.config import FORMS, ExportConfig
-from core.export.gguf_families import to_gguf_rows
 from core.export.job import export
 from core.export.llama_quantize import is_installed
 from core.export.merge import MergedModel
 from core.models import catalogue
+from core.models.gguf_families import to_gguf_rows
 from core.models.loading import Precision
 from core.system.files import read_json, write_json
 from tests.helpers.datasets import dialog, open_dialogs
