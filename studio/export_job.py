@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from components.model_form import build_field, field_id
 from core.errors import StudioError, sentences
-from core.export import curve
+from core.export import type_comparison
 from core.export.card.loading import usage
 from core.export.config import COMBINED, FORMS, GGUF_TYPES, SETTINGS, ExportConfig
 from core.export.llama_quantize import INSTALL, is_installed
@@ -23,7 +23,7 @@ from studio.html import render
 from studio.job_progress import cancel_and_clean, follow
 
 FORM = "export"
-_KEPT = "The file that it was writing is removed."
+_AFTER_CANCEL = "The file that it was writing is removed."
 _KIND = "export-run"
 # Settings that matter where several adapters are combined.
 _OF_SEVERAL = ("combination", "weight")
@@ -36,13 +36,13 @@ class ExportJobs:
         self.runs, self.settings, self.jobs = runs, runs.settings, jobs
 
     def choose_form(self, form: str, also: list[str] | None = None) -> dict[str, Any]:
-        """Show the settings of a form, and its button: a ZIP of an adapter is written at once, the others by a job.
+        """Show the settings of a form and its button: Download writes an adapter at once, Export starts a job.
 
         Args:
             form: The form.
             also: The adapters that are combined with the exported one.
         """
-        about = FORMS[_form(form)]
+        about = FORMS[_check_form(form)]
         is_adapter, shown = form == "adapter", shown_settings(form, also)
         return {
             **{name: gr.update(visible=name in shown) for name in SETTINGS},
@@ -57,7 +57,7 @@ class ExportJobs:
 
     def show_combination(self, form: str, also: list[str] | None) -> dict[str, Any]:
         """Show how adapters are combined, if there are several."""
-        shown = shown_settings(_form(form), also)
+        shown = shown_settings(_check_form(form), also)
         return {name: gr.update(visible=name in shown) for name in _OF_SEVERAL}
 
     def start(self, run_id: str | None, adapter: str | None, form: str, **values: Any) -> Iterator[dict[str, Any]]:
@@ -69,16 +69,16 @@ class ExportJobs:
         titles = {name: field.title or name for name, field in ExportConfig.model_fields.items()}
         # The settings of a combination are hidden, and keep their values, while there is one adapter.
         hidden = () if values.get("also") else COMBINED
-        chosen = set(FORMS[_form(form)].settings) - set(hidden)
+        chosen = set(FORMS[_check_form(form)].settings) - set(hidden)
         used = {name: value for name, value in values.items() if name in chosen}
-        if "also" in used:
-            used["also"] = [self._by_id(text) for text in used["also"]]
+        if isinstance(also := used.get("also"), list):
+            used["also"] = [self._by_id(text) for text in also]
         if empty := [titles[name] for name, value in used.items() if value is None]:
             raise StudioError(f"{empty[0]} is empty or no number. Type a number.")
         if used.get("quantization") == []:
             raise StudioError("GGUF type is empty. Choose at least one.")
         try:
-            config = ExportConfig(form=_form(form), **used)
+            config = ExportConfig(form=_check_form(form), **used)
         except ValidationError as error:
             raise StudioError(sentences(error, lambda name: titles.get(name, name))) from error
         run = self.runs.run(run_id or "")
@@ -91,14 +91,16 @@ class ExportJobs:
         kind = f"{_KIND}/{config.file_name(f'{run.id}-{adapter}')}"
         yield from self._follow(self.jobs.start(kind, title, export, self.settings, run.id, adapter or "final", config))
 
-    def _by_id(self, text: str) -> str:
-        """Return a text that names a further adapter with the run's id in place of its title, which the list shows."""
+    def _by_id(self, text: Any) -> str:
+        """Return a text that names a further adapter, with the run's id in place of its title, which the list shows."""
+        if not isinstance(text, str):
+            raise StudioError(f"Combine with lists {text!r}. Write the name of a run, or NAME=WEIGHT.")
         name, equals, weight = text.rpartition("=") if "=" in text else (text, "", "")
         ids = {title: run_id for run_id, title in self.runs.titles().items()}
         return f"{ids.get(name.strip(), name)}{equals}{weight}"
 
     def watch(self, job: int | None = None) -> Iterator[dict[str, Any]]:
-        """Show the export that runs and what it was started with, on a page that did not start it or was loaded again.
+        """Show the running export and its settings on a page that did not start it, or was reloaded while it runs.
 
         Args:
             job: The export that the page shows already.
@@ -125,13 +127,14 @@ class ExportJobs:
         cancel_and_clean(self.jobs, job, self.settings.exports_dir)
 
     def _follow(self, job: Job) -> Iterator[dict[str, Any]]:
-        """Yield the updates of a job; the form is locked until it ends, as its result belongs to it."""
+        """Yield the updates of a job; the form is locked until it ends, because the result is shown below it."""
         yield {"result": "", "file": gr.update(visible=False), "form": gr.update(interactive=False)}
-        for updates in follow(job, _show, _KEPT):
+        for updates in follow(job, _show, _AFTER_CANCEL):
             yield updates | {"form": gr.update(interactive=updates.get("job") is None)}
 
 
-def _form(form: str) -> Any:
+def _check_form(form: str) -> Any:
+    """Return a form; raise StudioError if there is none of that name."""
     if form not in FORMS:
         raise StudioError(f"There is no form {form!r}. Expected one of: {', '.join(FORMS)}.")
     return form
@@ -156,12 +159,12 @@ def _types(done: Exported) -> dict[str, Any]:
     """Return what the page shows of several types: the table, the picture and the choice; nothing for one type."""
     if not done.types:
         return {"types": []}
-    smallest = curve.find_smallest(done.types)
-    rows = [(curve.row(one), one is smallest) for one in curve.by_size(done.types)]
-    picture = b64encode(curve.picture(done.types)).decode() if any(one.fidelity for one in done.types) else ""
+    smallest = type_comparison.find_smallest(done.types)
+    rows = [(type_comparison.row(one), one is smallest) for one in type_comparison.by_size(done.types)]
+    picture = b64encode(type_comparison.picture(done.types)).decode() if any(one.fidelity for one in done.types) else ""
     return {
-        "types": rows, "head": curve.HEAD, "picture": picture, "choice": curve.describe_choice(done.types),
-        "report": done.report,
+        "types": rows, "head": type_comparison.HEAD, "picture": picture,
+        "choice": type_comparison.describe_choice(done.types), "report": done.report,
     }  # fmt: skip
 
 
@@ -173,9 +176,9 @@ def _tone(done: Exported) -> str:
 
 
 def build_settings() -> dict[str, gr.components.Component]:
-    """Build the fields of the settings in the open layout, hidden as long as an adapter is exported.
+    """Build the fields of the settings in the open layout, hidden as long as the form is an adapter for PEFT.
 
-    Types of llama.cpp are offered where it is installed.
+    Types of llama.cpp are offered only if llama-cpp-python is installed.
     """
     widgets = {}
     for name in SETTINGS:

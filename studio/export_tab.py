@@ -19,7 +19,6 @@ from core.runs import example
 from core.runs.adapters import adapter_folder
 from core.runs.store import Run, RunStore
 from core.settings import Settings
-from core.system.jobs import Jobs
 from core.system.sizes import format_size
 from studio.export_checks import build_export_checks
 from studio.export_files import ExportFiles, build_export_files, connect_export_files
@@ -27,6 +26,7 @@ from studio.export_hub import build_hub_parts
 from studio.export_job import ExportJobs, build_settings, other_adapters
 from studio.handlers import event_handler, info
 from studio.html import read_static, render
+from studio.job_bars import JobBars
 from studio.job_progress import job_outputs
 from studio.wiring import HEAVY, PRIVATE, UNLIMITED, connect
 
@@ -47,7 +47,7 @@ class ExportActions:
         Args:
             run_id: The run that the page shows.
             adapter: The adapter of it that the page shows.
-            proposed: The run that the page itself proposed, as the last call returned it: a newer result replaces it.
+            proposed: The run that the page itself proposed, as the last call returned it; a newer result replaces it.
         """
         found = [run for run in self.runs.runs() if run.adapters()]
         newest = example.newest_result(found)
@@ -74,8 +74,8 @@ class ExportActions:
         names = list(run.adapters())
         if not names:
             raise StudioError(f"The run {run.title} has no adapter any more. Choose another one from the list.")
-        # A checkpoint that was chosen stays chosen. If the newest adapter was chosen, a newer one takes its place:
-        # a run in training writes further ones.
+        # A checkpoint that was chosen stays chosen. If the newest adapter was chosen, the page follows the run: a newer
+        # one takes its place.
         chosen = kept if kept in names[1:] else names[0]
         adapter = gr.update(choices=names, value=chosen)
         return {
@@ -146,22 +146,22 @@ class ExportWidgets:
     listed: Download
 
 
-def build_export_tab(runs: RunStore, jobs: Jobs, demo: gr.Blocks, changes: list[Any]) -> gr.Dropdown:
+def build_export_tab(runs: RunStore, bars: JobBars, demo: gr.Blocks, changes: list[Any]) -> gr.Dropdown:
     """Build the tab in the open layout, and return its list of runs.
 
     Args:
         runs: All runs.
-        jobs: The background jobs.
+        bars: Progress bars of all jobs.
         demo: The page, for its load event.
         changes: Events after which runs or adapters may have changed.
     """
     widgets, proposed = _build_widgets(), gr.State("")
     loaded, downloaded = _connect_adapters(ExportActions(runs), widgets, proposed, [demo.load, *changes])
-    ended = _connect_forms(ExportJobs(runs, jobs), widgets, proposed, loaded.then)
+    ended = _connect_forms(ExportJobs(runs, bars.jobs), widgets, proposed, loaded.then)
     written = [demo.load, *changes, downloaded.success, *ended]
     connect_export_files(ExportFiles(runs.settings), widgets.files, widgets.listed, written)
-    build_export_checks(runs, jobs, demo, widgets.run, widgets.adapter, widgets.form)
-    build_hub_parts(runs, jobs, demo, widgets.run)
+    build_export_checks(runs, bars, widgets.run, widgets.adapter, widgets.form)
+    build_hub_parts(runs, bars, demo, widgets.run)
     return widgets.run
 
 
@@ -245,13 +245,13 @@ def _connect_forms(
     job = gr.State(None)
     chosen = {"run_id": widgets.run, "adapter": widgets.adapter, "form": widgets.form, **widgets.settings}
     followed = {**job_outputs(widgets.bar, job), **shown, "form": widgets.form}
-    # Also while the page shows an export: pressing the button then says that one runs.
+    # The button also works while an export runs; pressing it then reports that.
     at_once = {"show_progress": "hidden", "concurrency_limit": None, "trigger_mode": "multiple"}
     started = connect(widgets.start.click, do.start, chosen, followed, api_name="export_run", **at_once)
     all_shown = {**of_form, **followed, "run": widgets.run, "adapter": widgets.adapter, "proposed": proposed}
     watched = [connect(event, do.watch, {"job": job}, all_shown, **UNLIMITED) for event in (listed, started.failure)]
     for ended in (started, *watched):
-        # Only the page knows what is in sight.
+        # Only the browser knows which part of the page is in view.
         ended.success(None, js=read_static("show_verdict.js"))
     connect(widgets.bar.cancel.click, do.cancel, {"job": job}, **UNLIMITED)
     return [ended.success for ended in (started, *watched)]

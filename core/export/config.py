@@ -12,7 +12,7 @@ Form = Literal["adapter", "combined", "gguf-adapter", "merged", "merged-4bit", "
 BaseWeights = Literal["as trained", "original"]
 Combination = Literal["cat", "svd", "linear"]
 DType = Literal["bfloat16", "float16", "float32"]
-# Types that the package `gguf` quantizes, and those that llama.cpp does (`core.export.llama_cpp`).
+# Types that the package `gguf` quantizes, and those that only llama.cpp does (`core.export.llama_quantize`).
 _OwnType = Literal["F16", "BF16", "Q8_0", "Q5_1", "Q5_0", "Q4_0"]
 _LlamaCppType = Literal[
     "Q6_K", "Q5_K_M", "Q5_K_S", "Q4_K_M", "Q4_K_S", "Q3_K_L", "Q3_K_M", "Q3_K_S", "Q2_K", "IQ4_NL", "IQ4_XS", "IQ3_M",
@@ -31,7 +31,7 @@ class FormAbout:
 
     Attributes:
         label: Name for the user.
-        text: Who reads it, as a sentence.
+        text: What it is for, and which programs read it, as a sentence.
         settings: Names of the settings that apply to it.
     """
 
@@ -135,7 +135,7 @@ class ExportConfig(BaseModel):
     @field_validator("quantization", mode="before")
     @classmethod
     def _as_list(cls, value: Any) -> Any:
-        """Take one type without a list."""
+        """Accept a single type that is not in a list."""
         return [value] if isinstance(value, str) else value
 
     @field_validator("also")
@@ -175,10 +175,10 @@ class ExportConfig(BaseModel):
         return "quantization" in FORMS[self.form].settings and bool(set(self.quantization) & set(LLAMA_CPP_TYPES))
 
     def file_name(self, stem: str) -> str:
-        """Return the name of the file; of several types, that of their comparison.
+        """Return the name of the file; if several types are chosen, the name of the ZIP with their comparison.
 
         Args:
-            stem: Names the run and the adapter.
+            stem: Beginning of the name, which names the run and the adapter.
         """
         used, parts = FORMS[self.form].settings, [stem]
         if self.also:

@@ -11,7 +11,7 @@ from core.export.config import FORMS
 from core.export.result import card_place
 from core.settings import Settings, inside
 
-# Patterns of names, and what such a file holds; the first that matches counts.
+# Patterns of file names with the label of the content; the first that matches counts.
 _KINDS = [
     (re.compile(pattern), label)
     for pattern, label in (
@@ -73,7 +73,7 @@ def find_file(settings: Settings, name: str) -> Path:
     """
     path = inside(settings.exports_dir, name, "name of a file")
     if name not in [file.name for file in list_files(settings)]:
-        raise StudioError(f"There is no file {name!r} in exports/ any more. List them again.")
+        raise StudioError(f"There is no file {name!r} in exports/ any more. List the files again.")
     return path
 
 

@@ -1,4 +1,4 @@
-"""README of a model on the Hub: that of the export, with how to load the model by the id of its repository."""
+"""README of a model on the Hub: the README of the export, and below it how to load the model from its repository."""
 
 import json
 from pathlib import Path

@@ -15,7 +15,6 @@ from core.errors import StudioError
 from core.export import (
     adapter,
     combine,
-    curve,
     gguf_adapter,
     gguf_families,
     gguf_file,
@@ -24,6 +23,7 @@ from core.export import (
     mlx_adapter,
     model_folder,
     ollama,
+    type_comparison,
 )
 from core.export.advice import advise
 from core.export.base_weights import WeightFiles
@@ -91,7 +91,7 @@ def export(
 
 @dataclass
 class _Export:
-    """One export of a merged model, in one file or in one per GGUF type."""
+    """One export, other than an adapter for PEFT: one file, or one per GGUF type."""
 
     settings: Settings
     run: Run
@@ -123,7 +123,7 @@ class _Export:
             served = serving(self.run, self.config.form, name, self.merged.adapter_folder)
             report = self._write_report(written, folder, target) if len(configs) > 1 else None
         self.progress(1, "Done")
-        best = _choose(written)
+        best = type_comparison.choose(written)
         return Exported(
             path=best.path, size=best.size, form=self.config.form, notes=self.notes, fidelity=best.fidelity,
             types=written if report else [], report=report, serving=served,
@@ -131,7 +131,10 @@ class _Export:
 
     @cached_property
     def merged(self) -> MergedModel:
-        """Return the model that is exported; one that cannot be is refused before anything is written."""
+        """Return the model that is exported.
+
+        It is read before anything is written, so that a model that cannot be exported is refused at once.
+        """
         run = self.run.config()
         model = catalogue.find(self.settings, run.model, run.revision)
         fetch(model, lambda stage: self.progress(0, stage))
@@ -139,13 +142,14 @@ class _Export:
         has_base = "base" in FORMS[self.config.form].settings
         if run.quantization == "int8" and self.config.base == "as trained" and has_base:
             raise StudioError(
-                "The run loaded its base in int8, whose products are rounded and not its weights alone. Set Base "
-                "weights to original."
+                "The run loaded its base in int8, which also rounds the inputs of each product, so no merged weights "
+                "give the same results. Set Base weights to original."
             )
         # An adapter alone goes with any base; that of an int8 run cannot be read as trained.
         base = "original" if run.quantization == "int8" else self.config.base
         folder = self.combined.folder if self.combined else adapter_folder(self.run, self.name)
         merged = MergedModel(WeightFiles(model, precision, base), folder, self.config.strength)
+        # Raises if the adapter cannot be merged.
         _ = merged.adapter
         if "quantization" in FORMS[self.config.form].settings or self.config.form == "gguf-adapter":
             gguf_families.find_family(merged.source.config)
@@ -185,7 +189,8 @@ class _Export:
         if reason:
             self.notes.append(f"Nothing was compared{reason}.")
             return None
-        # Of another base or strength, and of several adapters, the model as trained stays the measure.
+        # The model as trained is what all exports are compared with, also those of other base weights or strength, and
+        # those of several adapters.
         trained = MergedModel(self._source_as_trained(), adapter_folder(self.run, self.name))
         return Comparison(self._model, trained, self.rows.compared)
 
@@ -272,27 +277,21 @@ class _Export:
         source = self.merged.source
         is_int8 = source.precision.quantization == "int8"
         if is_int8:
-            self.notes.append("Compared with the original weights, as int8 rounds products and not weights alone.")
+            self.notes.append("Compared with the original weights, as int8 rounds the inputs of each product, too.")
         return WeightFiles(source.model, source.precision, "original" if is_int8 else "as trained")
 
     def _write_report(self, written: list[ExportedType], folder: Path, target: Path) -> Path:
         """Write the comparison of several types as a ZIP: a README, a picture, JSON, and the importance matrix."""
         (inside := folder / "report").mkdir()
-        best = _choose(written)
+        best = type_comparison.choose(written)
         config = self.config.of_type(best.quantization)
         subject = self._subject(config, best.path.stem, best.fidelity)
         with write_card(subject, inside).open("a", encoding="utf-8") as readme:
-            readme.write(f"\n{curve.to_markdown(written)}\n")
+            readme.write(f"\n{type_comparison.to_markdown(written)}\n")
         write_json(inside / "types.json", [one.model_dump(mode="json", exclude={"path"}) for one in written])
         if any(one.fidelity for one in written):
-            (inside / curve.PICTURE).write_bytes(curve.picture(written))
+            (inside / type_comparison.PICTURE).write_bytes(type_comparison.picture(written))
         if (matrix := folder / importance_file.FILE).is_file():
             matrix.rename(inside / importance_file.FILE)
         publish(pack(inside, target.stem), target)
         return target
-
-
-def _choose(written: list[ExportedType]) -> ExportedType:
-    """Return the marked file, or else the one that is closest to the model as trained, or else the largest."""
-    closest = min(written, key=lambda one: (one.fidelity.mean_kl if one.fidelity else 0, -one.size))
-    return curve.find_smallest(written) or closest

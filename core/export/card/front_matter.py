@@ -70,7 +70,7 @@ def front_matter(
         **license_fields(license.id, license.name, license.link),
     )
     if data.eval_results is None:
-        # Without results the name belongs to no model-index, and the Hub knows no such field.
+        # The name belongs to model-index, which is absent without results.
         data.pop("model_name")
     return data.to_yaml()
 

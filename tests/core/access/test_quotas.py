@@ -1,5 +1,7 @@
 """Quotas of visitors and of the disk: their limits, and the tokens that visitors have used."""
 
+import os
+import time
 from pathlib import Path
 
 import pytest
@@ -171,6 +173,18 @@ def test_upload_beyond_quota_is_rejected(settings):
     ):  # fmt: skip
         with pytest.raises(StudioError, match=words):
             quotas.check_upload_quota(settings, limits, folder, size)
+
+
+def test_upload_that_broke_off_takes_nothing_of_the_quota(settings):
+    """Gradio writes an upload into the folder itself and, once it is complete, moves it into a folder of its own."""
+    folder = settings.home / "uploads"
+    (folder / "hash").mkdir(parents=True)
+    for path, age in ((folder / "tmp1", 9_000), (folder / "tmp2", 5), (folder / "hash" / "rows.jsonl", 9_000)):
+        path.write_bytes(b"x" * 1000)
+        os.utime(path, (time.time() - age,) * 2)
+    quotas.check_upload_quota(settings, Quotas(uploads=3, uploads_gib=3e-6, free_gib=0), folder, 1000)
+    assert quotas.size_of(folder) == (2000, 2)
+    assert not (folder / "tmp1").exists()
 
 
 def test_run_beyond_quota_is_rejected(a_run, runs, monkeypatch):

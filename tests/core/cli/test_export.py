@@ -48,7 +48,7 @@ def test_export_of_several_types_prints_their_table(ok, run):
     head = next(number for number, line in enumerate(lines) if line.startswith("type "))
     assert lines[head].split("  ")[-1] == "loss difference (95 %)"
     assert [line.split()[0] for line in lines[head + 1 : head + 3]] == ["Q8_0", "Q4_0"]
-    assert "is the smallest file that these rows hardly tell" in lines[head + 3]
+    assert "is the smallest file with hardly any difference from the model as trained" in lines[head + 3]
     assert lines[head + 4].endswith("-types.zip has their comparison.")
 
 

@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from core.data import subset
 from core.data.recipe import Recipe
 from core.errors import StudioError
-from core.export import curve, float_model, importance_file, tasks
+from core.export import float_model, importance_file, tasks, type_comparison
 from core.export.base_weights import WeightFiles
 from core.export.config import FORMS, ExportConfig
 from core.export.gguf_families import to_gguf_rows
@@ -175,7 +175,7 @@ def test_int8_run_is_merged_onto_the_original_weights_only(settings, small_token
     with pytest.raises(StudioError, match="Base weights to original"):
         export(settings, run.id, "final", ExportConfig(form="merged"))
     done = export(settings, run.id, "final", ExportConfig(form="merged", base="original", check_rows=1))
-    assert "int8 rounds products" in done.notes[0]
+    assert "int8 rounds the inputs" in done.notes[0]
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.05, 0.3])
@@ -234,14 +234,14 @@ def test_several_types_are_written_in_one_job_with_their_comparison(settings, ru
         assert one.fidelity.rows == 24
     divergences = {one.quantization: one.fidelity.mean_kl for one in done.types}
     assert divergences["F16"] < divergences["Q8_0"] < divergences["Q4_0"]
-    # Of types that are alike, the smallest is the result.
-    smallest = curve.find_smallest(done.types)
+    # The smallest of the types that are alike is the result.
+    smallest = type_comparison.find_smallest(done.types)
     assert done.path == smallest.path
     folder = unpack(done.report, tmp_path)
     assert sorted(path.name for path in folder.iterdir()) == ["README.md", "types.json", "types.png"]
     readme = (folder / "README.md").read_text()
     assert f"| **{smallest.quantization}** |" in readme
-    assert curve.describe_choice(done.types) in readme
+    assert type_comparison.describe_choice(done.types) in readme
     assert "![Size, KL divergence and loss of each type](types.png)" in readme
     assert [one["quantization"] for one in read_json(folder / "types.json")] == ["Q4_0", "F16", "Q8_0"]
     assert left_over(settings) == locks(settings) == []
@@ -252,7 +252,7 @@ def test_several_types_for_ollama_are_zips_of_their_own(settings, run):
     assert [zipfile.ZipFile(one.path).testzip() for one in done.types] == [None, None]
     assert zipfile.ZipFile(done.report).testzip() is None
     assert done.notes[0] == "Nothing was compared, because Compared rows is 0."
-    assert curve.describe_choice(done.types) == "The files were not compared, so none is marked."
+    assert type_comparison.describe_choice(done.types) == "The files were not compared, so none is marked."
 
 
 @pytest.mark.skipif(not is_installed(), reason="llama-cpp-python is optional: it compiles for minutes")
