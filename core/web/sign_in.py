@@ -21,7 +21,7 @@ from core.web.addresses import group_of, is_private, is_private_address, normal_
 from core.web.origin import RefusalError
 
 FREE_FAILURES = 5
-# Of a /48 network of IPv6, which several customers may share.
+# The same for a /48 network of IPv6, which several customers may share.
 FREE_FAILURES_OF_SITE = 40
 MAX_WAIT_SECONDS = 300.0
 # An address without an attempt for this long starts again with free failures.
@@ -87,7 +87,7 @@ class SignInThrottle:
     def __init__(self, clock: Callable[[], float] = time.monotonic):
         """Create an empty counter; `clock` returns seconds."""
         self._clock = clock
-        # Of addresses, and of /48 networks of IPv6.
+        # Failures by address, and by /48 network of IPv6.
         self._failures: OrderedDict[str, _Failures] = OrderedDict()
         self._sites: OrderedDict[str, _Failures] = OrderedDict()
         self._shared_attempts = 0
