@@ -140,7 +140,9 @@ def _check(found: dict[str, Any], adapter: str) -> None:
             f"The adapter {adapter!r} has {name} of a kind that cannot be used. {first[:300]} Save it again with PEFT."
         ) from error
     if sum(max(0, end - start) for start, end in settings.layer_replication or []) > _MAX_LAYERS:
-        raise StudioError(f"The adapter {adapter!r} repeats more than {_MAX_LAYERS:,} layers (layer_replication).")
+        raise StudioError(
+            f"The adapter {adapter!r} repeats more than {_MAX_LAYERS:,} layers (layer_replication). Choose another one."
+        )
 
 
 def _is_deep(value: Any, levels: int = 20) -> bool:

@@ -84,7 +84,7 @@ def read_adapter(folder: Path, dtype: torch.dtype, device: torch.device) -> Adap
     config = peft_model.read_config(folder)
     tensors = {key.removeprefix(_PREFIX): tensor for key, tensor in peft_model.read_tensors(folder, config).items()}
     names = [key.removesuffix(_A) for key in tensors if key.endswith(_A) and key.removesuffix(_A) + _B in tensors]
-    scales = _scales(config, names, folder.name)
+    scales = module_scales(config, names, folder.name)
     lora = {
         name: LoraWeights(
             tensors[name + _A].to(device, dtype),
@@ -100,8 +100,14 @@ def read_adapter(folder: Path, dtype: torch.dtype, device: torch.device) -> Adap
     return Adapter({} if special else lora, ", ".join(special), folder)
 
 
-def _scales(config: LoraConfig, names: list[str], adapter: str) -> dict[str, float]:
-    """Return alpha / rank of each module, or alpha / sqrt(rank) with rank-stabilized scaling."""
+def module_scales(config: LoraConfig, names: list[str], adapter: str) -> dict[str, float]:
+    """Return alpha / rank of each module, or alpha / sqrt(rank) with rank-stabilized scaling.
+
+    Args:
+        config: Settings of the adapter.
+        names: Names of its modules.
+        adapter: Name of the adapter, for messages.
+    """
     ranks, alphas, scales = config.rank_pattern or {}, config.alpha_pattern or {}, {}
     patterns = Patterns(adapter, names, [*ranks, *alphas])
     of_rank, of_alpha = patterns.find(ranks), patterns.find(alphas)

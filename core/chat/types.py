@@ -126,7 +126,7 @@ class BaseIdentity:
         """Name every field that differs, with both values: "compute dtype is float32, not auto"."""
         names = [name for name in _FIELD_TITLES if getattr(self, name) != getattr(other, name)]
         if "quantization" in names and "double_quantization" in names:
-            # It follows from the quantization.
+            # Another quantization implies another value of this field.
             names.remove("double_quantization")
         return " and ".join(
             f"{_FIELD_TITLES[name]} is {_shown(name, getattr(self, name))}, not {_shown(name, getattr(other, name))}"

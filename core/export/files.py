@@ -11,15 +11,18 @@ from core.export.config import FORMS
 from core.export.result import card_place
 from core.settings import Settings, inside
 
-# Patterns of names, and what such a file holds; the first that matches counts.
+# Patterns of file names with the label of the content; the first that matches counts.
 _KINDS = [
     (re.compile(pattern), label)
     for pattern, label in (
         (rf"{re.escape(NAME_PREFIX)}.*\.(jsonl|csv|parquet)", "Evaluation"),
         (r".*-adapter\.zip", FORMS["adapter"].label),
+        (r".*-mlx(-x[\d.e-]+)?\.zip", FORMS["mlx"].label),
+        (r".*-combined(-x[\d.e-]+)?\.zip", FORMS["combined"].label),
         (r".*-adapter(-original)?(-x[\d.e-]+)?\.gguf", FORMS["gguf-adapter"].label),
         (r".*-types(-no-imatrix)?(-ollama)?(-original)?(-x[\d.e-]+)?\.zip", "Comparison of GGUF types"),
         (r".*-ollama(-original)?(-x[\d.e-]+)?\.zip", FORMS["ollama"].label),
+        (r".*-(bfloat16|float16|float32)-nf4(-original)?(-x[\d.e-]+)?\.zip", FORMS["merged-4bit"].label),
         (r".*-(bfloat16|float16|float32)(-original)?(-x[\d.e-]+)?\.zip", FORMS["merged"].label),
         (r".*\.gguf", FORMS["gguf"].label),
         (r".*-curves\.csv", "Points of a run"),
@@ -70,7 +73,7 @@ def find_file(settings: Settings, name: str) -> Path:
     """
     path = inside(settings.exports_dir, name, "name of a file")
     if name not in [file.name for file in list_files(settings)]:
-        raise StudioError(f"There is no file {name!r} in exports/ any more. List them again.")
+        raise StudioError(f"There is no file {name!r} in exports/ any more. List the files again.")
     return path
 
 

@@ -44,7 +44,9 @@ def write_adapter(merged: MergedModel, path: Path, name: str) -> None:
     for module, update in lora.items():
         weight = f"{module}.weight"
         if (target := names.get_name(weight, try_suffixes=(".weight",))) is None:
-            raise StudioError(f"GGUF has no name for the module {module}, which the adapter changes.")
+            raise StudioError(
+                f"GGUF has no name for the module {module}, which the adapter changes. Export the merged model instead."
+            )
         writer.add_tensor(f"{target}.lora_a", update.a.contiguous().numpy())
         scaled = merged.strength * to_gguf_rows(update.b, weight, config)
         writer.add_tensor(f"{target}.lora_b", scaled.contiguous().numpy())

@@ -1,8 +1,8 @@
 """A merged model as one GGUF file, for llama.cpp, Ollama, LM Studio and others.
 
 The `gguf` package quantizes and writes. The file is written tensor by tensor, so the memory needed is that of the
-largest one. Vectors stay in float32, as in every GGUF file. In files of fewer than 8 bits, the embeddings and the
-output layer have Q8_0: they decide every token, and llama.cpp keeps them in more bits, too.
+largest one. Vectors stay in float32, as in every GGUF file. In types of fewer than 8 bits, the embeddings and the
+output layer are stored in Q8_0: they matter for every token, and llama.cpp gives them more bits, too.
 """
 
 from collections.abc import Iterator
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 # Types of `write_gguf`: F32 is for files that are quantized further.
 FileType = GGUFType | Literal["F32"]
 _UNQUANTIZED = ("F32", "F16", "BF16")
-_ENDS = ("token_embd.weight", "output.weight")
-# llama.cpp adds it to the values of other tensors, and has no product with it in another type.
+_EMBEDDINGS_AND_OUTPUT = ("token_embd.weight", "output.weight")
+# llama.cpp adds this tensor to others, and stores it in float32 in every type.
 _POSITIONS = "position_embd.weight"
 
 
@@ -97,7 +97,7 @@ def _open_writer(
     config = merged.source.config
     writer = gguf.GGUFWriter(path, find_family(config).architecture)
     tokenizer = load_tokenizer(merged.source.model)
-    # llama.cpp knows by the name that spaces after special tokens belong to them.
+    # By this name, llama.cpp knows that spaces after special tokens are dropped.
     write_settings(writer, config, f"{name} (Phi-3)" if strips_as_phi(tokenizer) else name)
     writer.add_file_type(gguf.LlamaFileType[_file_type(kind)])
     writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
@@ -145,13 +145,13 @@ def _shape(merged: MergedModel, tensor: _PlannedTensor) -> list[int]:
 
 
 def _kind_of(name: str, shape: list[int], kind: FileType) -> "gguf.GGMLQuantizationType":
-    """Return the type of a tensor: quantized in blocks of 32 values of a row, where the rows can be divided so."""
+    """Return the type of a tensor; F16 if its rows cannot be divided into the chosen type's blocks of 32 values."""
     import gguf
 
     kinds = gguf.GGMLQuantizationType
     if len(shape) == 1 or name == _POSITIONS:
         return kinds.F32
-    chosen = kinds.Q8_0 if kind not in (*_UNQUANTIZED, "Q8_0") and name in _ENDS else kinds[kind]
+    chosen = kinds.Q8_0 if kind not in (*_UNQUANTIZED, "Q8_0") and name in _EMBEDDINGS_AND_OUTPUT else kinds[kind]
     block, _ = gguf.GGML_QUANT_SIZES[chosen]
     return kinds.F16 if shape[-1] % block else chosen
 
@@ -173,7 +173,7 @@ def _is_packed(tensor: _PlannedTensor) -> bool:
 
 
 def _encode(values: "torch.Tensor", tensor: _PlannedTensor) -> "np.ndarray":
-    """Return the values of a tensor as they stand in the file."""
+    """Return the values of a tensor as the file stores them."""
     import gguf
     import numpy as np
 

@@ -19,7 +19,7 @@ MAX_TOP_LOGPROBS = 20
 _MAX_PROMPTS = f"One request may ask for 1 to {MAX_SEQUENCES} answers, prompts times n. Send several requests."
 # Entries of a parameter other than the prompt and the messages.
 _MAX_ENTRIES = 1_000
-# Parameters of OpenAI's API without a counterpart here: the values that change nothing, and what is missing.
+# Parameters of OpenAI's API without a counterpart here, each with the values that change nothing and the reason.
 _OFF: dict[str, tuple[tuple[Any, ...], str]] = {
     "presence_penalty": ((0,), "the engine has no presence penalty; repetition_penalty is similar"),
     "frequency_penalty": ((0,), "the engine has no frequency penalty; repetition_penalty is similar"),
@@ -142,7 +142,7 @@ def parse(kind: type[_Kind], body: dict[str, Any]) -> _Kind:
     """Return the parameters of a request.
 
     Args:
-        kind: Which request it is.
+        kind: Parameters of this kind of request.
         body: Its JSON.
 
     Raises:
@@ -191,7 +191,7 @@ def _to_api_error(error: ValidationError) -> ApiError:
 
 
 def _check_together(found: Parameters) -> None:
-    """Check what no field knows alone."""
+    """Check values that depend on each other."""
     stops = found.stops
     if len(stops) > MAX_STOPS or sum(map(len, stops)) > MAX_STOP_CHARACTERS or not all(stops):
         raise ApiError(

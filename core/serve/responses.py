@@ -25,7 +25,7 @@ class _Response:
             "model": asked.model,
         }  # fmt: skip
         if asked.stream_options.include_usage:
-            # Replaced in the last chunk.
+            # All chunks have the field; the last one has its value.
             self._head["usage"] = None
         self._ended: set[int] = set()
 
@@ -50,7 +50,7 @@ class _Response:
         for at, answer in enumerate(self.answers):
             if at in self._ended:
                 continue
-            # Read first, so that the chunk with the reason has the rest of the text.
+            # Read before the text, so that the chunk with the finish reason has the rest of the text.
             has_ended = answer.finish_reason is not None
             growth = answer.take()
             if growth.text or growth.tokens or has_ended:

@@ -87,7 +87,7 @@ def _check(name: str, entries: list[zipfile.ZipInfo], max_bytes: int) -> list[Pu
             raise StudioError(f"{name} has the file {shown} twice. Pack it again.")
         paths[path] = None
         if entry.file_size > _BLOCK_BYTES and entry.file_size > _MAX_RATIO * entry.compress_size:
-            raise StudioError(f"{name} has the file {shown}, which is compressed too much to be real.")
+            raise StudioError(f"{name} has the file {shown}, which is compressed too much to be real. Pack it again.")
     folders = {parent for path in paths for parent in path.parents}
     if both := next((path for path in paths if path in folders), None):
         raise StudioError(f"{name} has {shorten_value(str(both)[:80])} as a file and as a folder. Pack it again.")

@@ -1,4 +1,4 @@
-"""Throttle of password attempts: per address, and slightly for everyone while many addresses guess.
+"""Throttle of wrong passwords and API keys: per address, and slightly for everyone while many addresses guess.
 
 After five failures an address waits 2, 4, 8 ... seconds, at most 300. So does a /48 network of IPv6 after forty: its
 owner has 65,536 networks that each count as one address. A correct password from an address that has not failed lately
@@ -21,7 +21,7 @@ from core.web.addresses import group_of, is_private, is_private_address, normal_
 from core.web.origin import RefusalError
 
 FREE_FAILURES = 5
-# The same for a /48 network of IPv6, which several customers may share.
+# Several customers may share a /48 network of IPv6.
 FREE_FAILURES_OF_SITE = 40
 MAX_WAIT_SECONDS = 300.0
 # An address without an attempt for this long starts again with free failures.
@@ -55,9 +55,9 @@ def network_of(address: str, is_shared: bool) -> str:
 def address_of(scope: dict, behind_proxy: bool) -> tuple[str, bool]:
     """Return the address of a request, and whether it is a proxy's, so that many callers share it.
 
-    It is the last public address of `X-Forwarded-For`, which a proxy has added; private ones after it are further
-    proxies', and the caller may have sent those before. The header counts where the connection comes from the server's
-    own network, as a proxy's does.
+    It is the last public address of `X-Forwarded-For`, which a proxy has added. Private addresses after it belong to
+    further proxies, and those before it may be invented by the caller. The header is used only if the connection comes
+    from the server's own network, as that of a proxy does.
 
     Args:
         scope: ASGI scope of the request.
@@ -87,7 +87,7 @@ class SignInThrottle:
     def __init__(self, clock: Callable[[], float] = time.monotonic):
         """Create an empty counter; `clock` returns seconds."""
         self._clock = clock
-        # Failures by address, and by /48 network of IPv6.
+        # Of addresses, and of /48 networks of IPv6.
         self._failures: OrderedDict[str, _Failures] = OrderedDict()
         self._sites: OrderedDict[str, _Failures] = OrderedDict()
         self._shared_attempts = 0

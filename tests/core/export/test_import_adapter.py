@@ -170,7 +170,7 @@ def test_base_model_is_found_by_its_name_here_or_asked_for(home, plain, model, t
     name = add(home, pack(local, tmp_path / "local.zip"), base="")
     assert AdapterStore(home).find(name).config().model == "tiny"
     elsewhere = save_adapter(model, tmp_path / "elsewhere", {"target_modules": QV}, "/home/them/other")
-    with pytest.raises(StudioError, match=r"names the base model '/home/them/other'.*Name its base model"):
+    with pytest.raises(StudioError, match=r"names the base model '/home/them/other'.*Set Base model"):
         add(home, pack(elsewhere, tmp_path / "elsewhere.zip"), base="")
     assert AdapterStore(home).find(add(home, pack(plain, tmp_path / "x.zip"), base="")).config().model == "someone/tiny"
 

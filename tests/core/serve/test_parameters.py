@@ -62,7 +62,7 @@ def refusal(body, kind=None):
         ({"messages": []}, "messages", "at least 1"),
         ({"messages": [{"role": "user"}]}, "messages[0]", "no content"),
         ({"messages": [{"role": "tool", "content": "x"}]}, "messages[0]", "has the role 'tool'"),
-        ({"messages": [{"role": "assistant", "content": "x"}]}, "messages", "End with one of 'user'"),
+        ({"messages": [{"role": "assistant", "content": "x"}]}, "messages", "End the messages with a question"),
         ({"messages": [{"role": "user", "content": "x", "name": "Ann"}]}, "messages[0]", "the field 'name'"),
         ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, "messages[0]", "of type 'image_url'"),
         ({"model": ""}, "model", "must not be empty"),
