@@ -1,4 +1,4 @@
-"""Settings of an adapter within bounds: patterns that are matched within limits, sizes that its tensors have, and scales.
+"""Settings of an adapter within bounds: patterns matched within limits, sizes that its tensors have, and scales.
 
 PEFT matches the regular expressions of adapter_config.json against the name of every module, with Python's `re`, which
 has no limit of time and cannot be stopped: one pattern of thirty characters can take years. Other libraries have a
