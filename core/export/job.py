@@ -194,7 +194,7 @@ class _Export:
         self._advise(config, found)
         subject = Subject(self.settings, self.run, self.name, config, target.stem, found, self.notes)
         # A GGUF file holds no other files, so its card lies in a folder beside it.
-        with card_folder(target) if config.is_one_file else nullcontext(folder) as place:
+        with card_folder(target, folder) if config.is_one_file else nullcontext(folder) as place:
             write_card(subject, place)
         publish(content if config.is_one_file else pack(folder, target.stem), target)
         return ExportedType(
