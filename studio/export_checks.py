@@ -110,7 +110,12 @@ def build_export_checks(
         adapter: The list of a run's adapters.
         form: The form of the export.
     """
-    with gr.Accordion("Before you publish: card, verification, personal data", open=False, elem_id="export-checks"):
+    with gr.Accordion(
+        "Before you publish: card, verification, personal data",
+        open=False,
+        elem_id="export-checks",
+        elem_classes="qs-quiet",
+    ):
         gr.HTML(render("export_checks"), padding=False)
         with gr.Row(elem_id="export-check-buttons"):
             card = gr.Button("Show card", elem_id="export-card")
