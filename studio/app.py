@@ -25,6 +25,7 @@ from studio.evaluate_tab import EvaluateTab, build_evaluate_tab
 from studio.export_tab import build_export_tab
 from studio.header import build_head, connect_header
 from studio.html import read_static
+from studio.job_bars import JobBars
 from studio.journey import JourneyBar
 from studio.journey_bar import build_journey_bar, connect_journey, connect_next_steps
 from studio.mcp_server import is_available
@@ -43,35 +44,35 @@ def build(settings: Settings) -> AuthorizedBlocks:
     subset.ensure_bundled(settings)
     example.install(settings)
     runs, evaluations = RunStore(settings), EvaluationStore(settings)
-    jobs, engine = Jobs(), Engine(settings)
+    bars, engine = JobBars(Jobs()), Engine(settings)
     with AuthorizedBlocks(Access.of(settings), title=TITLE, analytics_enabled=False, fill_width=True) as demo:
         notice = build_head(TITLE, demo.access)
         bar = build_journey_bar()
         with gr.Tabs(overflow_behavior="wrap", elem_id="steps") as tabs:
             with gr.Tab("Data", id="data"):
-                data = build_data_tab(settings, jobs, demo)
+                data = build_data_tab(settings, bars, demo)
             with gr.Tab("Train", id="train") as train_tab:
-                train = build_train_tab(runs, jobs, demo, train_tab.select)
+                train = build_train_tab(runs, bars, demo, train_tab.select)
             with gr.Tab("Chat", id="chat") as chat_tab:
                 chat = build_chat_tab(engine, demo, [train.runs_fingerprint.change, chat_tab.select])
             with gr.Tab("Evaluate", id="evaluate") as evaluate_tab:
                 changes = [train.runs_fingerprint.change, evaluate_tab.select]
-                evaluate = build_evaluate_tab(evaluations, jobs, demo, changes, data.dataset, tabs)
+                evaluate = build_evaluate_tab(evaluations, bars, demo, changes, data.dataset, tabs)
             with gr.Tab("Export", id="export") as export_tab:
-                exported = build_export_tab(runs, jobs, demo, [train.runs_fingerprint.change, export_tab.select])
+                exported = build_export_tab(runs, bars, demo, [train.runs_fingerprint.change, export_tab.select])
             with gr.Tab("Owner", id="owner", visible=demo.access.way is not Way.SPACE) as owner_tab:
                 switch = _build_owner_tab(settings, engine, owner_tab)
+        bars.connect([demo.load, *(tab.select for tab in tabs.children)])
         build_api(runs)
         changes = [data.created.change, data.dataset.change, evaluate.evaluation.change, demo.load, tabs.select]
         lists = {"tabs": tabs, "evaluate_run": evaluate.run, "export_run": exported}
         _connect_journey(JourneyBar(runs, evaluations, chat.compare_with_base), bar, changes, lists, data, train, chat)
-        _offer_new_subsets(data, train, tabs)
         _connect_training_rows(chat, evaluate, data, train, tabs)
         _follow_open_tab(tabs, demo, {"Train": train.timer, "Evaluate": evaluate.timer})
         connect_header(demo, settings, engine.visitor_quota.tokens, notice, owner_tab)
 
     _supervise_runs(runs, engine)
-    demo.jobs, demo.visitor_tokens = jobs, engine.visitor_quota.tokens
+    demo.jobs, demo.visitor_tokens = bars.jobs, engine.visitor_quota.tokens
     demo.api_switch = switch
     demo.own_routes = [chat.live_answers.route(demo), *switch.routes()]
     return demo
@@ -100,7 +101,7 @@ def _connect_journey(
     do: JourneyBar, bar: gr.HTML, changes: list[Any], lists: dict[str, Block], data: DataTab, train: TrainTab,
     chat: ChatTab,
 ) -> None:  # fmt: skip
-    """Let the bar and the next steps of a run open the tabs with what they name."""
+    """Let the bar and the next steps of a run open the tabs with what they name, and offer new subsets."""
     chosen = {
         **lists,
         "bar": bar,
@@ -116,6 +117,7 @@ def _connect_journey(
     for event in [*opened, *connect_next_steps(do, train.next_steps, train.run, chosen, chat.shown)]:
         chat.show_lanes_after(event)
         event.success(None, js=read_static("focus_opened_tab.js"))
+    _offer_new_subsets(data, train, lists["tabs"])
 
 
 def _offer_new_subsets(data: DataTab, train: TrainTab, tabs: gr.Tabs) -> None:

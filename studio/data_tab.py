@@ -11,8 +11,9 @@ from typing import Any
 import gradio as gr
 
 from core.settings import Settings
-from core.system.jobs import Jobs
+from core.system.jobs import Job
 from studio.choices import SUBSET_PREFIX
+from studio.data.applied_reading import READ, show_applied, take_applied
 from studio.data.browse import ALL_ROWS, Browse, BrowseWidgets, build_browse
 from studio.data.created_card import CreatedCard, build_created_card
 from studio.data.events import (
@@ -26,7 +27,7 @@ from studio.data.events import (
     connect_stats,
 )
 from studio.data.losses import RowLosses, RowLossesWidgets, build_row_losses
-from studio.data.open_dataset import OpenDataset, OpenDatasetWidgets, build_open_dataset
+from studio.data.open_dataset import OPEN, OpenDataset, OpenDatasetWidgets, build_open_dataset
 from studio.data.page_state import PageState, State, parse_state, reading_on_opening
 from studio.data.reading_form import ReadingForm
 from studio.data.reading_widgets import ReadingWidgets, build_reading_form
@@ -38,7 +39,7 @@ from studio.data.subsets import CreateSubset, CreateSubsetWidgets, build_create_
 from studio.data.tab_state import CREATE_TOOL, EXPORT_TOOL, ROW_TOOL, TabState
 from studio.data.token_stats import TokenStats, TokenStatsWidgets, build_token_stats
 from studio.data.view_events import connect_edits, connect_pages, connect_row, connect_steps, connect_view
-from studio.job_progress import job_outputs
+from studio.job_bars import JobBars
 from studio.wiring import PRIVATE, connect
 
 
@@ -79,32 +80,32 @@ class _Widgets:
     show_create: gr.Button
 
 
-def build_data_tab(settings: Settings, jobs: Jobs, demo: gr.Blocks) -> DataTab:
+def build_data_tab(settings: Settings, bars: JobBars, demo: gr.Blocks) -> DataTab:
     """Build the tab in the open layout and connect its events.
 
     Args:
         settings: The studio's settings.
-        jobs: Runs what takes longer than a request.
+        bars: Progress bars of all jobs.
         demo: Its `load` event fills the lists.
     """
     state = TabState(
         page=gr.State(PageState().model_dump()), scope=gr.State(""), searched=gr.State(""), ticked=gr.State([]),
         opened=gr.State(None), changes=gr.State({}), created=gr.State(None),
     )  # fmt: skip
-    widgets = _build_widgets()
+    widgets, jobs = _build_widgets(), bars.jobs
     browse, reading_form = Browse(settings), ReadingForm(settings, jobs)
     create, query = CreateSubset(settings, jobs), SqlQuery(settings)
-    _connect_opening(OpenDataset(settings, jobs), reading_form, widgets, state, demo)
+    _connect_opening(OpenDataset(settings, jobs), reading_form, widgets, state, demo, bars)
     connect_view(browse, widgets.browse, state)
     page = connect_pages(browse, widgets.browse, widgets.open_dataset.summary, state)
     connect_steps(browse, widgets.browse.table, widgets.row, widgets.tools, page, state)
     connect_row(RowPane(settings), widgets.row, state)
     connect_edits(RowEdits(settings), widgets.row.edits, state)
-    connect_stats(TokenStats(settings, jobs), widgets.stats, state, demo)
-    connect_losses(RowLosses(settings, jobs), widgets.losses, state, demo)
+    connect_stats(TokenStats(settings, jobs), widgets.stats, state, demo, bars)
+    connect_losses(RowLosses(settings, jobs), widgets.losses, state, demo, bars)
     created = _created_outputs(widgets, state)
-    connect_create(create, widgets.create, widgets.sql, created, state)
-    connect_export(ExportSubset(settings, jobs), widgets.export, widgets.create.quick, created, state, demo)
+    connect_create(create, widgets.create, widgets.sql, created, state, bars)
+    connect_export(ExportSubset(settings, jobs), widgets.export, widgets.create.quick, created, state, demo, bars)
     _connect_query(query, widgets, state)
     _connect_card(widgets)
     _connect_choice(settings, widgets, state)
@@ -118,14 +119,29 @@ def build_data_tab(settings: Settings, jobs: Jobs, demo: gr.Blocks) -> DataTab:
 
 
 def _connect_opening(
-    opener: OpenDataset, reading_form: ReadingForm, widgets: _Widgets, state: TabState, demo: gr.Blocks
-) -> None:
+    opener: OpenDataset, reading_form: ReadingForm, widgets: _Widgets, state: TabState, demo: gr.Blocks,
+    bars: JobBars,
+) -> None:  # fmt: skip
     """Connect what opens a dataset or reads it again; all of it shows its progress in one bar."""
-    job = job_outputs(widgets.open_dataset.bar, gr.State(None))
+
+    def finish(done: Job) -> dict[str, Any]:
+        if not done.kind.startswith(READ):
+            return opener.show_opened(done)
+        show_applied(opener.settings, done)
+        return {}
+
+    def take_reading(state: State, ended: int | None) -> dict[str, Any]:
+        done = jobs.find(ended)
+        return take_applied(state, done) if done and done.kind.startswith(READ) else {}
+
+    jobs, page = bars.jobs, {"state": state.page}
+    shown = {"dataset": widgets.open_dataset.dataset, "panel": widgets.open_dataset.panel}
+    job = bars.add(widgets.open_dataset.bar, OPEN, READ, shown=shown, finish=finish)
+    connect(job.ended.change, take_reading, {**page, "ended": job.ended}, page, **PRIVATE)
     opened = connect_open_dataset(opener, widgets.open_dataset, job, state, demo)
     connect_split(opener, widgets.reading, opened, state)
     connect_browse_subset(opener, widgets.export, widgets.created, opened, state)
-    applied = {**job, "state": state.page, "form_box": widgets.reading.form_box}
+    applied = {**job.outputs, **page, "form_box": widgets.reading.form_box}
     connect_reading(reading_form, widgets.reading, applied, state)
 
 

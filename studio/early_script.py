@@ -7,9 +7,9 @@ Gradio's own option `head` adds scripts after its modules have read what these s
 from studio.html import read_static
 
 _HEAD = b"<head>"
-_NAMES = ("slow_clock.js", "busy.js", "dropdown_keys.js", "upload_progress.js", "toasts.js")
+_NAMES = ("slow_clock.js", "busy.js", "begun.js", "dropdown_keys.js", "upload_progress.js", "toasts.js")
 _SCRIPTS = "".join(f"<script>{read_static(name)}</script>" for name in _NAMES).encode()
-_STYLE = f"<style>{read_static('toasts.css')}</style>".encode()
+_STYLE = f"<style>{read_static('loading.css')}{read_static('toasts.css')}</style>".encode()
 
 
 def with_early_script(html: bytes) -> bytes:

@@ -11,8 +11,7 @@ from gradio.blocks import Block
 from components.side_drawer import build_drawer
 from core.access import roles
 from core.evaluate.store import EvaluationStore
-from core.system.jobs import Jobs
-from studio.evaluate.actions import EvaluationActions
+from studio.evaluate.actions import ANSWERS, SCORES, EvaluationActions
 from studio.evaluate.board_view import BoardView, build_board, connect_board
 from studio.evaluate.classifier_panel import ClassifierActions, connect_classifiers
 from studio.evaluate.evaluation_html import none_html, waiting_html
@@ -34,7 +33,7 @@ from studio.evaluate.training_rows import (
 )
 from studio.handlers import event_handler
 from studio.html import read_static
-from studio.job_progress import cancel, job_outputs
+from studio.job_bars import JobBars
 from studio.wiring import LATEST_ONLY, UNLIMITED, connect
 
 _POLL_SECONDS = 2
@@ -67,20 +66,20 @@ class EvaluateTab:
 
 
 def build_evaluate_tab(
-    store: EvaluationStore, jobs: Jobs, demo: gr.Blocks, changes: list[Callable[..., Any]],
+    store: EvaluationStore, bars: JobBars, demo: gr.Blocks, changes: list[Callable[..., Any]],
     dataset: gr.Dropdown, tabs: gr.Tabs,
 ) -> EvaluateTab:  # fmt: skip
     """Build the tab in the open layout.
 
     Args:
         store: All evaluations.
-        jobs: Background jobs of the server.
+        bars: Progress bars of all jobs.
         demo: The page, for its load event.
         changes: Events after which runs, adapters or subsets may have changed.
         dataset: The Data tab's list of datasets, which opens the answers.
         tabs: The tabs of the page, to switch to the Data tab.
     """
-    view = EvaluationView(store)
+    view, jobs = EvaluationView(store), bars.jobs
     board = build_board()
     with gr.Row(elem_id="evaluate-columns"):
         with gr.Column(scale=2, min_width=320, elem_id="evaluate-form"):
@@ -96,11 +95,11 @@ def build_evaluate_tab(
     _connect_drawer(PromptDrawer(view), drawer, widgets)
     _connect_verdict(view, widgets)
     compared = {"first": widgets.first, "second": widgets.second}
-    connect_classifiers(ClassifierActions(view, jobs), panels.classifiers, widgets.evaluation, demo, changes)
-    connect_judge(JudgeActions(view, jobs), panels.judge, widgets.evaluation, compared, demo, changes)
-    connect_trace(TraceActions(view, jobs), panels.trace, widgets.evaluation, compared, drawer.prompt)
-    connect_harness(HarnessActions(view, jobs), panels.harness, widgets.evaluation, compared, demo, changes)
-    _connect_actions(EvaluationActions(view, jobs), widgets, panels.push, dataset, tabs)
+    connect_classifiers(ClassifierActions(view, jobs), panels.classifiers, widgets.evaluation, demo, changes, bars)
+    connect_judge(JudgeActions(view, jobs), panels.judge, widgets.evaluation, compared, demo, changes, bars)
+    connect_trace(TraceActions(view, jobs), panels.trace, widgets.evaluation, compared, drawer.prompt, bars)
+    connect_harness(HarnessActions(view, jobs), panels.harness, widgets.evaluation, compared, demo, changes, bars)
+    _connect_actions(EvaluationActions(view, jobs), widgets, panels.push, dataset, tabs, bars)
     connect_board(BoardView(store), board, widgets.evaluation, changes)
     training_rows = TrainingRows(store)
     connect_training_rows(training_rows, rows, widgets.evaluation, widgets.table)
@@ -243,11 +242,13 @@ def _connect_polling(
 
 
 def _connect_actions(
-    do: EvaluationActions, widgets: EvaluationViewWidgets, push: PushPanelWidgets, dataset: gr.Dropdown, tabs: gr.Tabs
-) -> None:
-    connect_push(PushActions(do.store, do.jobs), push, widgets.evaluation)
+    do: EvaluationActions, widgets: EvaluationViewWidgets, push: PushPanelWidgets, dataset: gr.Dropdown, tabs: gr.Tabs,
+    bars: JobBars,
+) -> None:  # fmt: skip
+    connect_push(PushActions(do.store, do.jobs), push, widgets.evaluation, bars)
     # Programs call these events by their API names, which keep the tab's earlier name.
-    evaluation, job = {"evaluation_id": widgets.evaluation}, gr.State(None)
+    evaluation, changed = {"evaluation_id": widgets.evaluation}, {"dataset": dataset, "score": widgets.score}
+    job = bars.add(widgets.bar, SCORES, ANSWERS, shown=changed, finish=do.finish_elsewhere)
     for action, handler in (("pause", do.pause), ("resume", do.resume), ("stop", do.stop)):
         click = getattr(widgets, action).click
         connect(click, handler, evaluation, api_name=f"answers_{action}", concurrency_limit=None)
@@ -262,7 +263,7 @@ def _connect_actions(
         widgets.open.click,
         do.open_as_dataset,
         evaluation,
-        {**job_outputs(widgets.bar, job), "dataset": dataset, "tabs": tabs},
+        {**job.outputs, "tabs": tabs},
         show_progress="hidden",
         api_name="answers_open",
     )
@@ -270,9 +271,8 @@ def _connect_actions(
         widgets.score.click,
         do.score,
         evaluation,
-        {**job_outputs(widgets.bar, job), "score": widgets.score},
+        job.outputs,
         show_progress="hidden",
         api_name="answers_score",
     )
-    connect(widgets.bar.cancel.click, lambda job: cancel(do.jobs, job), {"job": job}, **UNLIMITED)
     widgets.download.makes(event_handler(do.write_file), [widgets.evaluation, widgets.kind], **UNLIMITED)

@@ -18,7 +18,8 @@ from core.system.jobs import Job, Jobs
 from core.train.verification import TOLERANCE, Verification
 from core.train.verify import verify
 from studio.html import read_static, render
-from studio.job_progress import cancel, follow, job_outputs
+from studio.job_bars import JobBars
+from studio.job_progress import follow
 from studio.wiring import HEAVY, UNLIMITED, connect
 
 _KINDS = ("verify-run", "check-publish")
@@ -56,18 +57,9 @@ class ExportChecks:
         kind, title = f"{_KINDS[1]}/{run.id}-{name}", f"Checking {run.title}, {name}"
         yield from self._follow(self._start(kind, title, check_publish, run.id, name))
 
-    def watch(self) -> Iterator[dict[str, Any]]:
-        """Show a check that runs, on a page that was opened or loaded again meanwhile."""
-        if job := self._running():
-            yield from self._follow(job)
-
     def clear(self) -> dict[str, Any]:
         """Remove the result of another run or adapter."""
         return {"checked": ""}
-
-    def cancel(self, job: int | None) -> None:
-        """Cancel a check."""
-        cancel(self.jobs, job)
 
     def _running(self) -> Job | None:
         return next((job for kind in _KINDS if (job := self.jobs.running(kind))), None)
@@ -81,7 +73,12 @@ class ExportChecks:
 
     def _follow(self, job: Job) -> Iterator[dict[str, Any]]:
         yield {"checked": ""}
-        yield from follow(job, lambda ended: {"checked": result_html(ended.result)})
+        yield from follow(job, show_result)
+
+
+def show_result(job: Job) -> dict[str, Any]:
+    """Return the update that shows the result of a job."""
+    return {"checked": result_html(job.result)}
 
 
 def result_html(result: Verification | PublishCheck) -> str:
@@ -98,24 +95,21 @@ def result_html(result: Verification | PublishCheck) -> str:
 
 
 def build_export_checks(
-    runs: RunStore, jobs: Jobs, demo: gr.Blocks, run: gr.Dropdown, adapter: gr.Dropdown, form: gr.Dropdown
+    runs: RunStore, bars: JobBars, run: gr.Dropdown, adapter: gr.Dropdown, form: gr.Dropdown
 ) -> None:
     """Build the checks in the open layout.
 
     Args:
         runs: All runs.
-        jobs: The background jobs.
-        demo: The page, for its load event.
+        bars: Progress bars of all jobs.
         run: The list of runs.
         adapter: The list of a run's adapters.
         form: The form of the export.
     """
     with gr.Accordion(
-        "Before you publish: card, verification, personal data",
-        open=False,
-        elem_id="export-checks",
+        "Before you publish: card, verification, personal data", open=False, elem_id="export-checks",
         elem_classes="qs-quiet",
-    ):
+    ) as box:  # fmt: skip
         gr.HTML(render("export_checks"), padding=False)
         with gr.Row(elem_id="export-check-buttons"):
             card = gr.Button("Show card", elem_id="export-card")
@@ -123,14 +117,12 @@ def build_export_checks(
             publish = gr.Button("Check before publishing", elem_id="export-check-publish")
         bar = build_progress_bar("export-check-progress")
         checked = gr.HTML(elem_id="export-checked", padding=False, js_on_load=read_static("copy_code.js"))
-    do, job, shown = ExportChecks(runs, jobs), gr.State(None), {"checked": checked}
+    do, shown = ExportChecks(runs, bars.jobs), {"checked": checked}
     chosen = {"run_id": run, "adapter": adapter}
     connect(card.click, do.show_card, {**chosen, "form": form}, shown, api_name="model_card", **HEAVY)
-    followed = {**job_outputs(bar, job), **shown}
+    followed = bars.add(bar, *_KINDS, shown=shown, finish=show_result, box=box).outputs
     options: dict[str, Any] = {"show_progress": "hidden"}
     connect(verification.click, do.verify, {"run_id": run}, followed, api_name="verify_run", **options)
     connect(publish.click, do.check, chosen, followed, api_name="check_publish", **options)
-    connect(demo.load, do.watch, outputs=followed, **UNLIMITED)
-    connect(bar.cancel.click, do.cancel, {"job": job}, **UNLIMITED)
     for changed in (run.input, adapter.input):
         connect(changed, do.clear, outputs=shown, visitor=True, **UNLIMITED)

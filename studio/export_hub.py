@@ -8,13 +8,15 @@ import gradio as gr
 from components.progress_bar import build_progress_bar
 from core.access import roles
 from core.errors import StudioError
-from core.export.push import list_exports, push_export, push_run
+from core.export.push import push_export, push_run
+from core.runs.exported import list_exports
 from core.runs.store import RunStore
 from core.system.jobs import Job, Jobs
 from core.system.sizes import format_size
 from studio.export_import import build_export_import
 from studio.hub_push import build_push, pushed_html, read_target
-from studio.job_progress import cancel_and_clean, follow, job_outputs
+from studio.job_bars import JobBars
+from studio.job_progress import cancel_and_clean, follow
 from studio.wiring import UNLIMITED, connect
 
 _FORM = "hub"
@@ -52,26 +54,26 @@ class HubActions:
         kind = f"{_KIND}/{target.repo}/{name}"
         yield from self._follow(self.jobs.start(kind, title, work, self.settings, name, target, source=source))
 
-    def watch(self) -> Iterator[dict[str, Any]]:
-        """Show the newest push that runs, on a page that was opened or loaded again meanwhile."""
-        if job := self.jobs.running(_KIND):
-            yield from self._follow(job)
-
     def cancel(self, job: int | None) -> None:
         """Cancel a push, and remove the files that were laid out for it."""
         cancel_and_clean(self.jobs, job, self.settings.exports_dir)
 
     def _follow(self, job: Job) -> Iterator[dict[str, Any]]:
         yield {"account": ""}
-        yield from follow(job, lambda done: {"account": pushed_html(done.result)}, _NOTHING_CHANGED)
+        yield from follow(job, show_pushed, _NOTHING_CHANGED)
 
 
-def build_hub_parts(runs: RunStore, jobs: Jobs, demo: gr.Blocks, run: gr.Dropdown) -> None:
+def show_pushed(done: Job) -> dict[str, Any]:
+    """Return the update that shows where something was pushed."""
+    return {"account": pushed_html(done.result)}
+
+
+def build_hub_parts(runs: RunStore, bars: JobBars, demo: gr.Blocks, run: gr.Dropdown) -> None:
     """Build the parts of the Export tab that speak to the Hub, in the open layout, and connect them.
 
     Args:
         runs: All runs.
-        jobs: The background jobs.
+        bars: Progress bars of all jobs.
         demo: The page, for its load event.
         run: The tab's list of runs.
     """
@@ -82,15 +84,14 @@ def build_hub_parts(runs: RunStore, jobs: Jobs, demo: gr.Blocks, run: gr.Dropdow
         )  # fmt: skip
         push = build_push(_FORM)
         bar = build_progress_bar("hub-progress")
-    do, job = HubActions(runs, jobs), gr.State(None)
+    do = HubActions(runs, bars.jobs)
     # An export that was made meanwhile is listed when the user comes to the list.
     for event in (run.change, box.expand, what.focus):
         connect(event, do.list_files, {"run_id": run, "chosen": what}, {"what": what}, visitor=True, **UNLIMITED)
-    followed = {**job_outputs(bar, job), "account": push.account}
+    shown = {"account": push.account}
+    job = bars.add(bar, _KIND, shown=shown, finish=show_pushed, box=box, cancel=do.cancel)
     connect(
-        push.push.click, do.push, {"run_id": run, "what": what, **push.fields}, followed, show_progress="hidden",
+        push.push.click, do.push, {"run_id": run, "what": what, **push.fields}, job.outputs, show_progress="hidden",
         api_name="push_model",
     )  # fmt: skip
-    connect(demo.load, do.watch, outputs=followed, **UNLIMITED)
-    connect(bar.cancel.click, do.cancel, {"job": job}, **UNLIMITED)
-    build_export_import(runs.settings, jobs, demo)
+    build_export_import(runs.settings, bars, demo)

@@ -20,9 +20,11 @@ from core.system import secret_masking
 from core.system.jobs import Job, Jobs
 from studio.handlers import info
 from studio.hub_push import result_html
-from studio.job_progress import cancel, follow, job_outputs
+from studio.job_bars import JobBars
+from studio.job_progress import follow
 from studio.wiring import UNLIMITED, connect
 
+KIND = "import-adapter"
 _FORM = "import"
 _NAMES = ("source", "revision", "base", "quantization", "compute_dtype", "token")
 _TITLES = {name: field.title or name for name, field in ImportSettings.model_fields.items()}
@@ -45,13 +47,12 @@ class ImportActions:
         archive = Path(upload) if upload else None
         options = _read(archive, values)
         name = archive.name if archive else options.source
-        job = self.jobs.start(
-            f"import-adapter/{name}", f"Importing {name}", import_adapter, self.settings, options, archive
-        )
+        job = self.jobs.start(f"{KIND}/{name}", f"Importing {name}", import_adapter, self.settings, options, archive)
         yield {"result": ""}
-        yield from follow(job, self._show)
+        yield from follow(job, self.show)
 
-    def _show(self, job: Job) -> dict[str, Any]:
+    def show(self, job: Job) -> dict[str, Any]:
+        """Return the updates that show an imported adapter."""
         found = self.store.find(job.result)
         base = BaseIdentity.from_config(found.config()).label
         text = f"{found.id}: {found.origin().kind}, on {base}. Choose that base in Chat, or this model in Evaluate."
@@ -64,10 +65,6 @@ class ImportActions:
         self.store.delete(name)
         info("It is no longer offered in Chat and Evaluate.", title=f"Removed {name}")
         return {"result": "", **self.list_adapters()}
-
-    def cancel(self, job: int | None) -> None:
-        """Cancel an import; the next one removes what it has left."""
-        cancel(self.jobs, job)
 
 
 def _read(archive: Path | None, values: dict[str, Any]) -> ImportSettings:
@@ -88,16 +85,16 @@ def _read(archive: Path | None, values: dict[str, Any]) -> ImportSettings:
         raise StudioError(sentences(error, lambda name: _TITLES.get(name, name))) from error
 
 
-def build_export_import(settings: Settings, jobs: Jobs, demo: gr.Blocks) -> None:
+def build_export_import(settings: Settings, bars: JobBars, demo: gr.Blocks) -> None:
     """Build the part in the open layout, and connect it.
 
     Args:
         settings: The studio's settings.
-        jobs: The background jobs.
+        bars: Progress bars of all jobs.
         demo: The page, for its load event.
     """
-    do = ImportActions(settings, jobs)
-    with gr.Accordion("Import an adapter", open=False, elem_id="import-box", elem_classes="qs-quiet"):
+    do = ImportActions(settings, bars.jobs)
+    with gr.Accordion("Import an adapter", open=False, elem_id="import-box", elem_classes="qs-quiet") as box:
         with gr.Row(elem_classes="qs-even"):
             fields = {
                 "source": build_field(_FORM, ImportSettings, "source", placeholder="owner/name", min_width=200),
@@ -116,12 +113,10 @@ def build_export_import(settings: Settings, jobs: Jobs, demo: gr.Blocks) -> None
         with gr.Row(equal_height=True):
             imported = gr.Dropdown(label="Imported adapters", elem_id="import-list", filterable=False, scale=3)
             remove = gr.Button("Remove", size="sm", variant="stop", scale=0, min_width=100, elem_id="import-remove")
-    job = gr.State(None)
     lists = {"imported": imported, "base": fields["base"]}
     connect(demo.load, do.list_adapters, outputs=lists, **UNLIMITED)
-    followed = {**job_outputs(bar, job), "result": result, **lists}
-    connect(
-        start.click, do.add, {"upload": upload, **fields}, followed, show_progress="hidden", api_name="import_adapter"
-    )
+    # The next import removes what a cancelled one has left.
+    job = bars.add(bar, KIND, shown={"result": result, **lists}, finish=do.show, box=box)
+    given = {"upload": upload, **fields}
+    connect(start.click, do.add, given, job.outputs, show_progress="hidden", api_name="import_adapter")
     connect(remove.click, do.remove, {"name": imported}, {"result": result, **lists}, api_name="remove_adapter")
-    connect(bar.cancel.click, do.cancel, {"job": job}, **UNLIMITED)

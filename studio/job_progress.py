@@ -1,6 +1,6 @@
 """Progress of a background job on a page.
 
-The page follows the job; closing the page does not stop it, and a second page can follow the same job.
+The page follows the job; closing the page does not stop it, and other pages find it (`studio.job_bars`).
 """
 
 import time
@@ -17,7 +17,7 @@ from core.runs.progress import duration
 from core.system.jobs import Job, Jobs
 from studio.handlers import info
 
-_UPDATE_SECONDS = 0.2
+UPDATE_SECONDS = 0.2
 # A cancelled process ends at once.
 _END_SECONDS = 5
 
@@ -30,6 +30,11 @@ def job_outputs(bar: ProgressBar, job: gr.State) -> dict[str, gr.blocks.Block]:
         job: Holds the job's number, for Cancel.
     """
     return {**bar.outputs, "job": job}
+
+
+def describe(job: Job) -> dict[str, Any]:
+    """Return the updates of a progress bar that show a running job."""
+    return show_progress(job.title, job.share, job.stage, duration(int(time.monotonic() - job.began)))
 
 
 NOTHING_KEPT = "No partial result was kept."
@@ -47,9 +52,9 @@ def follow(job: Job, finish: Callable[[Job], dict[str, Any]], kept: str = NOTHIN
         StudioError: The job failed.
     """
     shown = None
-    while not job.ended.wait(_UPDATE_SECONDS):
+    while not job.ended.wait(UPDATE_SECONDS):
         # Sent only if it changed, which is once per second at least: each update costs the browser and the server.
-        bar = show_progress(job.title, job.share, job.stage, duration(int(time.monotonic() - job.began)))
+        bar = describe(job)
         if bar != shown:
             shown = bar
             yield {**bar, "job": job.id}

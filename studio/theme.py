@@ -16,6 +16,7 @@ from components import (
     progress_bar,
     side_drawer,
 )
+from studio import none_yet
 from studio.html import read_static
 
 FONT = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Noto Sans", "sans-serif"]
@@ -60,4 +61,4 @@ _OWN = (
     "export.css",
     "owner.css",
 )
-CSS = "\n".join([*(component.CSS for component in _STYLED), *map(read_static, _OWN)])
+CSS = "\n".join([*(component.CSS for component in _STYLED), *map(read_static, _OWN), none_yet.CSS])

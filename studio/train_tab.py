@@ -13,7 +13,7 @@ from gradio.blocks import Block
 from core.runs.metrics_series import Timelines
 from core.runs.store import RunStore
 from core.runs.time_estimate import TimeEstimates
-from core.system.jobs import Jobs
+from studio.job_bars import JobBars
 from studio.train.compare import RunComparison, build_comparison
 from studio.train.control_widgets import build_controls, build_label
 from studio.train.controls import RunControls
@@ -71,12 +71,12 @@ class TrainTab:
     timer: gr.Timer
 
 
-def build_train_tab(runs: RunStore, jobs: Jobs, demo: gr.Blocks, tab_selected: Callable[..., Any]) -> TrainTab:
+def build_train_tab(runs: RunStore, bars: JobBars, demo: gr.Blocks, tab_selected: Callable[..., Any]) -> TrainTab:
     """Build the tab in the open layout.
 
     Args:
         runs: All runs.
-        jobs: Background jobs of the server.
+        bars: Progress bars of all jobs.
         demo: The page, for its load event.
         tab_selected: The event of selecting this tab, which polls at once.
     """
@@ -87,7 +87,7 @@ def build_train_tab(runs: RunStore, jobs: Jobs, demo: gr.Blocks, tab_selected: C
     left, run, state = widgets.left, widgets.controls.run, widgets.state
     estimates = TimeEstimates(runs)
     connect_form(form, left, run, demo)
-    connect_preflight(Preflight(runs, jobs, estimates), left)
+    connect_preflight(Preflight(runs, bars.jobs, estimates), left, bars)
     changes = [demo.load, state.runs_fingerprint.change, left.preflight.measured.change]
     with_archived = widgets.comparison.with_archived
     view_widgets = widgets.view

@@ -134,7 +134,7 @@ def parse_dataset(
         try:
             return ParsedDataset.model_validate(read_json(target / "about.json"))
         except (OSError, ValueError):
-            # It was not parsed yet, or the description is damaged: the rows are parsed, and replace what is there.
+            # The dataset was not parsed yet, or its description is damaged: parse the rows, and replace what is there.
             pass
         target.parent.mkdir(exist_ok=True)
         remove_leftovers(target.parent, ".derive-")

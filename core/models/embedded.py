@@ -15,7 +15,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from core.errors import StudioError
@@ -56,7 +56,13 @@ def prepare(settings: Settings, report: Callable[[str], None] = lambda stage: No
     if is_prepared(settings):
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(str(target) + ".lock"):
+    lock = FileLock(str(target) + ".lock")
+    try:
+        held = lock.acquire(blocking=False)
+    except Timeout:
+        report(f"Waiting for another process that is preparing {NAME}: about half a minute.")
+        held = lock.acquire()
+    with held:
         if not is_prepared(settings):
             with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{NAME}.") as scratch:
                 gguf = _find_gguf(Path(scratch), report)

@@ -8,25 +8,24 @@ from typing import Any
 
 import gradio as gr
 
-from core.system.jobs import Jobs
 from studio.data.created_card import CreatedCard
-from studio.data.losses import RowLosses, RowLossesWidgets
+from studio.data.losses import LOSSES, RowLosses, RowLossesWidgets
 from studio.data.open_dataset import OpenDataset, OpenDatasetWidgets
 from studio.data.reading_form import ReadingForm
 from studio.data.reading_preview import preview
 from studio.data.reading_widgets import ReadingWidgets
 from studio.data.sql import SqlWidgets
-from studio.data.subset_export import ExportSubset, ExportSubsetWidgets
-from studio.data.subsets import CreateSubset, CreateSubsetWidgets, validate_subset
+from studio.data.subset_export import EXPORT, PUSH, ExportSubset, ExportSubsetWidgets
+from studio.data.subsets import CREATE, CreateSubset, CreateSubsetWidgets, validate_subset
 from studio.data.tab_state import TabState
-from studio.data.token_stats import TokenStats, TokenStatsWidgets
+from studio.data.token_stats import NEAR, TOKENS, TokenStats, TokenStatsWidgets
 from studio.event_values import table_value
-from studio.job_progress import cancel, job_outputs
+from studio.job_bars import JobBar, JobBars
 from studio.wiring import LATEST_ONLY, PRIVATE, connect
 
 
 def connect_open_dataset(
-    do: OpenDataset, widgets: OpenDatasetWidgets, job: dict[str, gr.blocks.Block], state: TabState, demo: gr.Blocks
+    do: OpenDataset, widgets: OpenDatasetWidgets, job: JobBar, state: TabState, demo: gr.Blocks
 ) -> dict[str, gr.blocks.Block]:
     """Connect what opens datasets, and the lists that are filled when the page loads.
 
@@ -34,14 +33,13 @@ def connect_open_dataset(
         Outputs of a handler that opens a dataset, by name.
     """
     dataset, panel = widgets.dataset, {"panel": widgets.panel}
-    opened = {**job, "dataset": dataset, **panel}
+    opened = job.outputs
     loaded = {"dataset": dataset, "folder": widgets.folder, "state": state.page, "opened": state.opened}
     connect(demo.load, do.on_load, outputs=loaded, visitor=True, **PRIVATE)
     # Without the file that was uploaded last, so that another one can be dropped.
     shown = {**panel, "upload": widgets.upload}
     connect(widgets.show.click, lambda: {"panel": gr.update(visible=True), "upload": None}, outputs=shown, **PRIVATE)
     connect(widgets.close.click, lambda: {"panel": gr.update(visible=False)}, outputs=panel, **PRIVATE)
-    connect(demo.load, do.reattach, outputs=opened, **PRIVATE)
     # A large file must not keep others from opening theirs; `MAX_OPENINGS` bounds how many are read at once.
     followed = partial(connect, outputs=opened, show_progress="hidden", concurrency_limit=None)
     uploaded = followed(widgets.upload.upload, do.open_file, {"upload": widgets.upload}, api_name="open_file")
@@ -51,7 +49,6 @@ def connect_open_dataset(
     followed(widgets.open_folder.click, do.open_folder, {"name": widgets.folder}, api_name="open_folder")
     # Visitors choose in this list, too, so the handler itself refuses what only the owner may open.
     followed(dataset.input, do.open_chosen, {"name": dataset}, visitor=True, api_visibility="private")
-    _connect_cancel(do.jobs, widgets.bar.cancel, job)
     return opened
 
 
@@ -81,10 +78,6 @@ def connect_browse_subset(
     followed = partial(connect, outputs=opened, show_progress="hidden", concurrency_limit=None)
     followed(export.browse.click, do.open_subset, {"name": export.subset}, api_name="open_subset")
     followed(card.browse.click, do.open_subset, {"name": state.created}, api_visibility="private")
-
-
-def _connect_cancel(jobs: Jobs, button: gr.Button, job: dict[str, gr.blocks.Block]) -> None:
-    connect(button.click, lambda job: cancel(jobs, job), {"job": job["job"]}, **PRIVATE)
 
 
 def connect_reading(
@@ -126,10 +119,11 @@ def connect_reading(
     )  # fmt: skip
 
 
-def connect_stats(do: TokenStats, widgets: TokenStatsWidgets, state: TabState, demo: gr.Blocks) -> None:
+def connect_stats(do: TokenStats, widgets: TokenStatsWidgets, state: TabState, demo: gr.Blocks, bars: JobBars) -> None:
     """Connect the tokenizer's fields and the buttons that count."""
     page = {"state": state.page}
-    job = job_outputs(widgets.bar, gr.State(None))
+    job = bars.add(widgets.bar, TOKENS, NEAR)
+    connect(job.ended.change, do.take_counts, {**page, "ended": job.ended}, page, **PRIVATE)
     connect(demo.load, do.on_load, outputs={"model": widgets.model}, **PRIVATE)
     chosen = {
         "model": widgets.model,
@@ -139,32 +133,36 @@ def connect_stats(do: TokenStats, widgets: TokenStatsWidgets, state: TabState, d
     }
     for widget in chosen.values():
         connect(widget.change, do.choose_tokenizer, {**page, **chosen}, page, **PRIVATE, **LATEST_ONLY)
-    followed = partial(connect, inputs=page, outputs={**job, **page}, show_progress="hidden")
+    followed = partial(connect, inputs=page, outputs={**job.outputs, **page}, show_progress="hidden")
     followed(widgets.count.click, do.count, api_name="count_tokens")
     followed(widgets.find_near.click, do.find_near_duplicates, api_name="find_near_duplicates")
-    _connect_cancel(do.jobs, widgets.bar.cancel, job)
     connect(state.page.change, do.show, page, {"token_stats": widgets.shown}, visitor=True, **PRIVATE)
 
 
-def connect_losses(do: RowLosses, widgets: RowLossesWidgets, state: TabState, demo: gr.Blocks) -> None:
+def connect_losses(do: RowLosses, widgets: RowLossesWidgets, state: TabState, demo: gr.Blocks, bars: JobBars) -> None:
     """Connect the list of models and runs, the text below it, and the button that measures."""
     page, chosen = {"state": state.page}, {"chosen": widgets.model}
-    job = job_outputs(widgets.bar, gr.State(None))
+    job = bars.add(widgets.bar, LOSSES, box=widgets.box)
+    connect(job.ended.change, do.take_losses, {**page, "ended": job.ended}, page, **PRIVATE)
     for event in (demo.load, widgets.model.focus):
         connect(event, do.list_choices, outputs={"loss_model": widgets.model}, **PRIVATE)
     connect(widgets.model.input, do.choose_losses, {**page, **chosen}, page, **PRIVATE)
     connect(
-        widgets.measure.click, do.measure, {**page, **chosen}, {**job, **page}, show_progress="hidden",
+        widgets.measure.click, do.measure, {**page, **chosen}, {**job.outputs, **page}, show_progress="hidden",
         api_name="measure_losses",
     )  # fmt: skip
-    _connect_cancel(do.jobs, widgets.bar.cancel, job)
     # The maximum length and the template decide the losses, too; they are not part of the scope.
     for changed in (state.page.change, widgets.model.change):
         connect(changed, do.show, {**page, **chosen}, {"loss_text": widgets.shown}, **PRIVATE, **LATEST_ONLY)
 
 
 def connect_create(
-    do: CreateSubset, create: CreateSubsetWidgets, sql: SqlWidgets, outputs: dict[str, gr.blocks.Block], state: TabState
+    do: CreateSubset,
+    create: CreateSubsetWidgets,
+    sql: SqlWidgets,
+    outputs: dict[str, gr.blocks.Block],
+    state: TabState,
+    bars: JobBars,
 ) -> None:
     """Connect the form that creates a subset, with its name and description, and the other ways to create one.
 
@@ -174,6 +172,7 @@ def connect_create(
         sql: Its query and name create a subset, too.
         outputs: What `subsets.created_updates` updates.
         state: The tab's state.
+        bars: Progress bars of all jobs.
     """
     page = {"state": state.page}
     picked = {**page, "ticked": state.ticked, "changes": state.changes, **create.recipe}
@@ -190,16 +189,11 @@ def connect_create(
         {"stratify_by": create.recipe["stratify_by"]},
         **PRIVATE,
     )
-    job = job_outputs(create.bar, gr.State(None))
-    _connect_cancel(do.jobs, create.bar.cancel, job)
-    created = partial(connect, outputs={**outputs, **job}, show_progress_on=[create.recipe_text])
+    job = bars.add(create.bar, CREATE, shown=outputs, finish=do.show_created)
+    created = partial(connect, outputs=job.outputs, show_progress_on=[create.recipe_text])
     created(create.create.click, do.create, {**picked, "name": create.name}, validate=validate_subset, api_name="cut")
-    created(
-        create.run_file.click,
-        do.create_from_file,
-        {"upload": create.recipe_file, "name": create.name},
-        api_name="run_recipe",
-    )
+    by_file = {"upload": create.recipe_file, "name": create.name}
+    created(create.run_file.click, do.create_from_file, by_file, api_name="run_recipe")
     created(sql.create.click, do.create_by_sql, {**page, "sql": sql.sql, "name": sql.name}, api_name="cut_by_sql")
 
 
@@ -210,6 +204,7 @@ def connect_export(
     created: dict[str, gr.blocks.Block],
     state: TabState,
     demo: gr.Blocks,
+    bars: JobBars,
 ) -> None:
     """Connect export, push and comparison.
 
@@ -220,20 +215,20 @@ def connect_export(
         created: What `subsets.created_updates` updates.
         state: The tab's state.
         demo: Its `load` event lists the subsets.
+        bars: Progress bars of all jobs.
     """
-    job = job_outputs(export.bar, gr.State(None))
     lists = {"subset": export.subset, "other": export.other}
     results = {"download": export.download, "written": export.written}
+    job = bars.add(export.bar, EXPORT, PUSH, shown=results, finish=do.show_result)
     connect(demo.load, do.on_load, outputs=lists, **PRIVATE)
     connect(
-        quick.click, do.create_and_export, {"state": state.page}, {**job, **results, **created}, show_progress="hidden",
+        quick.click, do.create_and_export, {"state": state.page}, {**job.outputs, **created}, show_progress="hidden",
         api_name="quick_cut",
     )  # fmt: skip
-    followed = partial(connect, outputs={**job, **results}, show_progress="hidden")
+    followed = partial(connect, outputs=job.outputs, show_progress="hidden")
     chosen = {"name": export.subset, "form": export.form}
     followed(export.export.click, do.export, {**chosen, "kinds": export.kinds}, api_name="export")
     followed(export.push.push.click, do.push, {**chosen, **export.push.fields}, api_name="push")
-    _connect_cancel(do.jobs, export.bar.cancel, job)
     _connect_export_lists(do, export, results)
 
 

@@ -24,6 +24,7 @@ from core.system.jobs import Job, Jobs
 from studio.data.page_state import PageState, State, parse_state
 from studio.job_progress import follow
 
+LOSSES = "losses"
 _MODEL, _RUN = "model:", "run:"
 _KEPT = "The losses measured so far are kept: press “Measure what the base knows” again to continue."
 _MAX_REASONS = 3
@@ -93,8 +94,8 @@ class RowLosses:
         source = self._source(page, chosen)
         # If the rows are not the run's, this raises before the job starts.
         rows = plan(self.runs, data, reading, source).rows
-        kind = f"losses/{data.id}/{source.key}"
-        if (other := self.jobs.running("losses")) and other.kind != kind:
+        kind = f"{LOSSES}/{data.id}/{source.key}"
+        if (other := self.jobs.running(LOSSES)) and other.kind != kind:
             raise StudioError(
                 f"Another measurement is running ({other.title}), and two would slow each other down. Wait for it, or "
                 "cancel it; what it has measured is kept."
@@ -108,6 +109,11 @@ class RowLosses:
             return {"state": _with_losses(page, source)}
 
         yield from follow(job, finish, _KEPT)
+
+    def take_losses(self, state: State, ended: int | None) -> dict[str, Any]:
+        """Return the update of a page whose dataset a job of another page has measured."""
+        page, job = parse_state(state), self.jobs.find(ended)
+        return {"state": _with_losses(page, job.arguments[3])} if job and job.arguments[1].id == page.dataset else {}
 
     def _describe_plan(self, page: PageState, source: LossSource) -> str:
         """Return the size and the estimated time of a measurement."""
@@ -176,6 +182,7 @@ def _with_losses(page: PageState, source: LossSource) -> State:
 class RowLossesWidgets:
     """Widgets of the losses."""
 
+    box: gr.Accordion
     model: gr.Dropdown
     shown: gr.HTML
     bar: ProgressBar
@@ -184,7 +191,7 @@ class RowLossesWidgets:
 
 def build_row_losses() -> RowLossesWidgets:
     """Build the widgets in the open layout."""
-    with gr.Accordion("What the base knows", open=True, elem_id="losses-box", elem_classes="qs-quiet"):
+    with gr.Accordion("What the base knows", open=True, elem_id="losses-box", elem_classes="qs-quiet") as box:
         gr.Markdown(_HELP, elem_classes="qs-note")
         model = gr.Dropdown(
             [(f"Base {embedded.NAME} (embedded)", f"{_MODEL}{embedded.NAME}")], value=f"{_MODEL}{embedded.NAME}",
@@ -193,4 +200,4 @@ def build_row_losses() -> RowLossesWidgets:
         shown = gr.HTML(elem_id="losses", padding=False)
         bar = build_progress_bar("losses-progress")
         button = gr.Button("Measure what the base knows", elem_id="measure-losses")
-    return RowLossesWidgets(model, shown, bar, button)
+    return RowLossesWidgets(box, model, shown, bar, button)

@@ -10,7 +10,7 @@ import gradio as gr
 
 from components.conversation import OPEN_TARGET
 from components.html import render
-from components.progress_bar import ProgressBar, build_progress_bar, hide_progress
+from components.progress_bar import ProgressBar, build_progress_bar
 from components.upload_file import UploadFile
 from core.access import roles
 from core.access.quotas import Quotas
@@ -26,6 +26,7 @@ from studio.data.row_pane import linked_row
 from studio.handlers import info, warn
 from studio.job_progress import follow
 
+OPEN = "open"
 # Files that are read at once, each in a process of its own.
 MAX_OPENINGS = 8
 
@@ -118,20 +119,13 @@ class OpenDataset:
             roles.owner_only("open subsets")
             yield from self.open_subset(name.removeprefix(SUBSET_PREFIX))
 
-    def reattach(self) -> Iterator[dict[str, Any]]:
-        """Follow a dataset that is being opened already, by another page or by this one before a reload."""
-        if job := self.jobs.running("open"):
-            yield from self._follow(job)
-        else:
-            yield {**hide_progress(), "job": None}
-
     def _start(self, name: str | None, source: Any, opens: Callable[..., Any], *arguments: Any) -> Job:
         """Start to open a source, or join a job that opens the same one.
 
         The process has limits on memory, time and output, because the data comes from outside.
         """
-        limits, kind = Quotas().parse_limits(), f"open/{source}"
-        others = [job for job in self.jobs.all_running("open") if job.kind != kind]
+        limits, kind = Quotas().parse_limits(), f"{OPEN}/{source}"
+        others = [job for job in self.jobs.all_running(OPEN) if job.kind != kind]
         if len(others) >= MAX_OPENINGS:
             raise StudioError(
                 f"{len(others)} files are being opened already. Wait until one is ready, or press Cancel in the page "
@@ -140,12 +134,13 @@ class OpenDataset:
         return self.jobs.start(kind, f"Opening {name}", opens, self.settings, *arguments, limits=limits)
 
     def _follow(self, job: Job) -> Iterator[dict[str, Any]]:
-        def finish(done: Job) -> dict[str, Any]:
-            self._notify(done.result)
-            choices = dataset_choices(self.settings)
-            return {"dataset": gr.update(choices=choices, value=done.result.id), "panel": gr.update(visible=False)}
+        yield from follow(job, self.show_opened)
 
-        yield from follow(job, finish)
+    def show_opened(self, done: Job) -> dict[str, Any]:
+        """Return the updates that choose a dataset that was opened, and say how its rows are read."""
+        self._notify(done.result)
+        choices = dataset_choices(self.settings)
+        return {"dataset": gr.update(choices=choices, value=done.result.id), "panel": gr.update(visible=False)}
 
     def _notify(self, data: Dataset) -> None:
         """Show how many rows of an opened dataset can be used, or what is left to decide."""

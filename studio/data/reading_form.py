@@ -13,11 +13,10 @@ import gradio as gr
 from components.choice_list import Choice, choices_html
 from components.conversation import secondary_html
 from components.model_form import non_empty_values
-from core.data import delimiter, one_column, parse_rows, saved_reading, tasks
+from core.data import delimiter, one_column, parse_rows, tasks
 from core.data.check_reading import found_columns
 from core.data.formats import Reading, get_format
 from core.data.listing import of_first_rows
-from core.data.parse_rows import ParsedDataset
 from core.data.report import (
     ColumnUse,
     Report,
@@ -32,12 +31,12 @@ from core.data.report import (
 from core.data.table import Dataset
 from core.errors import StudioError
 from core.settings import Settings
-from core.system.counting import counted, verb_for
+from core.system.counting import counted
 from core.system.jobs import Job, Jobs
 from core.system.markdown import plain
+from studio.data.applied_reading import READ, show_applied, take_applied
 from studio.data.page_state import PageState, State, parse_state
 from studio.data.reading_widgets import FIELD_HELP, FORM_TITLE
-from studio.handlers import info, warn
 from studio.job_progress import follow
 
 MAX_LISTED_COLUMNS = 20
@@ -159,7 +158,7 @@ class ReadingForm:
             "reasoning": reading.reasoning,
             "roles": gr.update(value=_lines(reading.roles), visible=get_format(reading.format).names_speakers),
             "columns": gr.update(value=_lines(reading.columns), info=self._columns_help(page, reading.format)),
-            # Of the fields that few rows need, those that do not concern this dataset are hidden.
+            # Few datasets need these fields; they are hidden if they do not concern this one.
             "extra": gr.update(value=_lines(reading.extra), visible=has_others),
             "prompt": gr.update(value=reading.prompt, visible=has_labels),
             "labels": gr.update(value=self._label_lines(data, reading) if has_labels else "", visible=has_labels),
@@ -211,19 +210,13 @@ class ReadingForm:
         reading = reading_of(values)
         check_reading(data, reading)
         job = self.jobs.start(
-            f"read/{data.id}", f"Reading {data.source.name}", tasks.parse_dataset, self.settings, data, reading
+            f"{READ}/{data.id}", f"Reading {data.source.name}", tasks.parse_dataset, self.settings, data, reading
         )
 
         def finish(done: Job) -> dict[str, Any]:
-            saved_reading.save(self.settings, data, reading)
-            _notify(data, done.result)
-            # Filters may name columns or values that exist under the old reading only.
-            view = page.view.model_copy(update={"filters": []})
+            show_applied(self.settings, done)
             # Without a usable row there is more to choose.
-            return {
-                "state": page.replace(reading=reading, view=view),
-                "form_box": gr.update(open=not done.result.usable),
-            }
+            return {**take_applied(state, done), "form_box": gr.update(open=not done.result.usable)}
 
         yield from follow(job, finish)
 
@@ -273,17 +266,6 @@ class ReadingForm:
         if not page.dataset:
             raise StudioError("No dataset is chosen. Choose one first: /choose.")
         return {"report": json.loads(self._report(page).model_dump_json())}
-
-
-def _notify(data: Dataset, parsed: ParsedDataset) -> None:
-    """Show how many rows are usable under the reading that was applied, and that it is kept."""
-    title = f"Applied to {data.source.name}"
-    kept = "The dataset keeps this reading, for new pages too; subsets keep theirs."
-    if parsed.usable:
-        info(f"{parsed.usable:,} of {data.rows:,} rows {verb_for(parsed.usable)} usable. {kept}", title=title)
-    else:
-        reason = next(iter(parsed.problems), "no text")
-        warn(f"No row can be used as it is read now ({reason}). Choose another format or other columns.", title=title)
 
 
 def _note(column: ColumnUse) -> str:

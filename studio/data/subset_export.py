@@ -23,6 +23,7 @@ from studio.handlers import info
 from studio.hub_push import PushWidgets, build_push, read_target
 from studio.job_progress import follow
 
+EXPORT, PUSH = "export", "push"
 _QUICK_ROWS = 1000
 _TWO_NEEDED = "Choose two subsets to see what they share."
 _MAX_EXAMPLE_ROWS = 3
@@ -57,29 +58,27 @@ class ExportSubset:
         """Write a subset as a zip of the chosen kinds of files."""
         found = subset.find(self.settings, name or "")
         job = self.jobs.start(
-            f"export/{found.name}-{form}", f"Exporting {found.name}", export.export, self.settings, found.name, form,
+            f"{EXPORT}/{found.name}-{form}", f"Exporting {found.name}", export.export, self.settings, found.name, form,
             kinds,
         )  # fmt: skip
-
-        def finish(done: Job) -> dict[str, Any]:
-            return {"download": gr.update(value=done.result.path, visible=True), "written": _written_html(done.result)}
-
-        yield from follow(job, finish)
+        yield from follow(job, self.show_result)
 
     def push(self, name: str | None, form: str, **values: Any) -> Iterator[dict[str, Any]]:
         """Push a subset to a dataset repository of the Hub; the values are those of `hub_push.read_target`."""
         found = subset.find(self.settings, name or "")
         target, source = read_target(**values)
         job = self.jobs.start(
-            f"push/{found.name}", f"Pushing {found.name} to {target.repo}", export.push, self.settings, found.name,
+            f"{PUSH}/{found.name}", f"Pushing {found.name} to {target.repo}", export.push, self.settings, found.name,
             form, target, source=source,
         )  # fmt: skip
+        yield from follow(job, self.show_result)
 
-        def finish(done: Job) -> dict[str, Any]:
-            info(f"It is at {done.result.path}", title=f"Pushed {found.name}")
+    def show_result(self, done: Job) -> dict[str, Any]:
+        """Return the updates that show what was written or pushed."""
+        if done.kind.startswith(f"{PUSH}/"):
+            info(f"It is at {done.result.path}", title=f"Pushed {done.arguments[1]}")
             return {"written": _written_html(done.result, f"Pushed to {done.result.path}. ")}
-
-        yield from follow(job, finish)
+        return {"download": gr.update(value=done.result.path, visible=True), "written": _written_html(done.result)}
 
     def create_and_export(self, state: State) -> Iterator[dict[str, Any]]:
         """Create a subset of 1,000 random rows and export it as Llama 2 text, like guanaco-llama2-1k."""

@@ -18,7 +18,7 @@ from core.data.row_losses import LOSS_COLUMNS
 from core.data.subset import Subset
 from core.errors import StudioError, sentence
 from core.settings import Settings, slug
-from core.system.jobs import Jobs
+from core.system.jobs import Job, Jobs
 from studio.choices import dataset_choices, subset_choices
 from studio.data.created_card import created_html
 from studio.data.page_state import State, parse_state
@@ -27,6 +27,7 @@ from studio.data.sql import check_sql
 from studio.job_progress import follow
 
 FIELDS = ["rows", "method", "stratify_by", "seed", "held_out_share", "duplicates", "leaks"]
+CREATE = "cut"
 _QUICK_HELP = (
     "Ignores the settings above: 1,000 random rows of the whole dataset, nothing held out, written as a ZIP like "
     "guanaco-llama2-1k."
@@ -175,8 +176,12 @@ class CreateSubset:
         if rows <= _MAX_DIRECT_ROWS and recipe.duplicates != "near":
             yield created_updates(self.settings, subset.create(self.settings, name, recipe))
             return
-        job = self.jobs.start(f"cut/{name}", f"Creating {name}", tasks.create_subset, self.settings, name, recipe)
-        yield from follow(job, lambda done: created_updates(self.settings, done.result))
+        job = self.jobs.start(f"{CREATE}/{name}", f"Creating {name}", tasks.create_subset, self.settings, name, recipe)
+        yield from follow(job, self.show_created)
+
+    def show_created(self, done: Job) -> dict[str, Any]:
+        """Return the updates that show the subset that a job has created."""
+        return created_updates(self.settings, done.result)
 
 
 def validate_subset(state: State, ticked: list[int], changes: Changes, name: str, **values: Any) -> dict[str, Any]:

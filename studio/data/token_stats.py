@@ -24,6 +24,7 @@ from studio.data.page_state import PageState, State, parse_state
 from studio.handlers import info
 from studio.job_progress import follow
 
+TOKENS, NEAR = "tokens", "near"
 _NEAR_DUPLICATES = Filter(column="near_duplicate_of", low=0)
 _TEMPLATES = [
     ("the model's own", "auto"),
@@ -70,15 +71,22 @@ class TokenStats:
         page = parse_state(state)
         data, reading = page.find_dataset(self.settings), page.effective_reading(self.settings)
         title = f"Counting tokens of {counted(data.rows, 'row')}"
-        job = self.jobs.start(f"tokens/{data.id}", title, tasks.count_tokens, self.settings, data, reading, page.tokens)
+        job = self.jobs.start(
+            f"{TOKENS}/{data.id}", title, tasks.count_tokens, self.settings, data, reading, page.tokens
+        )
         yield from follow(job, lambda done: _with_new_counts(page))
+
+    def take_counts(self, state: State, ended: int | None) -> dict[str, Any]:
+        """Return the update of a page whose dataset a job of another page has counted or compared."""
+        page, job = parse_state(state), self.jobs.find(ended)
+        return _with_new_counts(page) if job and job.arguments[1].id == page.dataset else {}
 
     def find_near_duplicates(self, state: State) -> Iterator[dict[str, Any]]:
         """Find rows that are almost the same as an earlier one."""
         page = parse_state(state)
         data, reading = page.find_dataset(self.settings), page.effective_reading(self.settings)
         title = f"Comparing {counted(data.rows, 'row')}"
-        job = self.jobs.start(f"near/{data.id}", title, tasks.find_near_duplicates, self.settings, data, reading)
+        job = self.jobs.start(f"{NEAR}/{data.id}", title, tasks.find_near_duplicates, self.settings, data, reading)
 
         def finish(done: Job) -> dict[str, Any]:
             view = page.view.model_copy(update={"filters": [_NEAR_DUPLICATES], "search": ""})

@@ -14,6 +14,8 @@ from studio.evaluate.evaluation_view import EvaluationView
 from studio.handlers import info
 from studio.job_progress import follow
 
+SCORES, ANSWERS = "scores", "answers"
+
 
 class EvaluationActions:
     """Event handlers of the buttons of an evaluation."""
@@ -63,20 +65,24 @@ class EvaluationActions:
     def score(self, evaluation_id: str | None) -> Iterator[dict[str, Any]]:
         """Score an evaluation that has no scores of this version; the page shows its verdict at the next poll."""
         evaluation = self._find(evaluation_id)
-        job = self.jobs.start(f"scores/{evaluation.id}", "Scoring the answers", scoring.load, evaluation)
+        job = self.jobs.start(f"{SCORES}/{evaluation.id}", "Scoring the answers", scoring.load, evaluation)
         yield from follow(job, lambda done: {"score": gr.update(visible=False)})
 
     def open_as_dataset(self, evaluation_id: str | None) -> Iterator[dict[str, Any]]:
         """Open the finished prompts as a dataset, and show it in the Data tab."""
         evaluation = self._find(evaluation_id)
-        name = f"answers/{evaluation.id}"
+        name = f"{ANSWERS}/{evaluation.id}"
         job = self.jobs.start(name, "Opening the answers", result.open_as_dataset, self.store, evaluation)
 
         def finish(done: Job) -> dict[str, Any]:
-            choices = dataset_choices(self.store.settings)
-            return {
-                "dataset": gr.update(choices=choices, value=done.result.id),
-                "tabs": gr.update(selected="data"),
-            }
+            opened = gr.update(choices=dataset_choices(self.store.settings), value=done.result.id)
+            return {"dataset": opened, "tabs": gr.update(selected="data")}
 
         yield from follow(job, finish)
+
+    def finish_elsewhere(self, done: Job) -> dict[str, Any]:
+        """Return the updates of a page that did not start the job: it stays where it is."""
+        if done.kind.startswith(SCORES):
+            return {"score": gr.update(visible=False)}
+        info("They are in the list of datasets.", title="Opened the answers")
+        return {"dataset": gr.update(choices=dataset_choices(self.store.settings))}

@@ -15,8 +15,11 @@ from core.evaluate.task import find_task
 from core.system.jobs import Jobs
 from studio.evaluate.evaluation_view import EvaluationView
 from studio.html import render
-from studio.job_progress import cancel, follow, job_outputs
+from studio.job_bars import JobBars
+from studio.job_progress import follow
 from studio.wiring import UNLIMITED, connect
+
+KIND = "classify"
 
 
 class ClassifierActions:
@@ -40,7 +43,7 @@ class ClassifierActions:
             why = find_task(evaluation.config().task, evaluation.prompts()).why
             raise StudioError(f"The references are no labels, so a classifier cannot be compared with them. {why}")
         title = "Classifying the prompts"
-        job = self.jobs.start(f"classify/{evaluation.id}", title, classifiers.predict, self.store, evaluation, run)
+        job = self.jobs.start(f"{KIND}/{evaluation.id}", title, classifiers.predict, self.store, evaluation, run)
         yield from follow(job, lambda done: self.show(evaluation_id))
 
     def _count_prompts(self, evaluation_id: str) -> int:
@@ -92,7 +95,7 @@ def build_classifier_panel() -> ClassifierWidgets:
 
 def connect_classifiers(
     do: ClassifierActions, widgets: ClassifierWidgets, evaluation: gr.Dropdown, demo: gr.Blocks,
-    changes: list[Callable[..., Any]],
+    changes: list[Callable[..., Any]], bars: JobBars,
 ) -> None:  # fmt: skip
     """Connect the panel.
 
@@ -102,17 +105,18 @@ def connect_classifiers(
         evaluation: Selects the evaluation.
         demo: The page, for its load event.
         changes: Events after which runs may have changed.
+        bars: Progress bars of all jobs.
     """
-    job, selected = gr.State(None), {"evaluation_id": evaluation}
+    selected, shown = {"evaluation_id": evaluation}, {"classified": widgets.classified}
+    job = bars.add(widgets.bar, KIND, shown=shown, box=widgets.panel)
     listed = {"run": widgets.run, "panel": widgets.panel}
     connect(partial(gr.on, [demo.load, *changes]), do.list_classifiers, outputs=listed, **UNLIMITED)
-    connect(evaluation.change, do.show, selected, {"classified": widgets.classified}, **UNLIMITED)
+    connect(partial(gr.on, [evaluation.change, job.ended.change]), do.show, selected, shown, **UNLIMITED)
     connect(
         widgets.start.click,
         do.classify,
         {**selected, "run": widgets.run},
-        {**job_outputs(widgets.bar, job), "classified": widgets.classified},
+        job.outputs,
         show_progress="hidden",
         api_name="answers_classify",
     )
-    connect(widgets.bar.cancel.click, lambda job: cancel(do.jobs, job), {"job": job}, **UNLIMITED)

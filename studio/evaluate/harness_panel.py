@@ -26,9 +26,11 @@ from core.system.jobs import Jobs
 from studio.evaluate.evaluation_view import EvaluationView
 from studio.evaluate.verdict_html import difference_interval, extent_of, why_no_plot
 from studio.html import render
-from studio.job_progress import cancel, follow, job_outputs
+from studio.job_bars import JobBars
+from studio.job_progress import follow
 from studio.wiring import UNLIMITED, connect
 
+KIND = "harness"
 _NO_ROWS = "the metric has no value per row"
 
 
@@ -67,7 +69,7 @@ class HarnessActions:
         evaluation = self.store.find(evaluation_id)
         target = Target(evaluation.folder, evaluation.config())
         title = f"Measuring the tasks of {config.tasks}"
-        job = self.jobs.start(f"harness/{evaluation_id}", title, measure, self.store, target, config)
+        job = self.jobs.start(f"{KIND}/{evaluation_id}", title, measure, self.store, target, config)
         yield from follow(job, lambda done: self.show(evaluation_id, first, second))
 
     def show(self, evaluation_id: str | None, first: str | None = None, second: str | None = None) -> dict[str, Any]:
@@ -136,12 +138,14 @@ class HarnessWidgets:
     """Widgets of the panel.
 
     Attributes:
+        box: The panel.
         fields: By field name of `HarnessConfig`.
         start: Starts the measurement.
         bar: Its progress.
         measured: The results.
     """
 
+    box: gr.Accordion
     fields: dict[str, Component]
     start: gr.Button
     bar: ProgressBar
@@ -150,7 +154,7 @@ class HarnessWidgets:
 
 def build_harness_panel() -> HarnessWidgets:
     """Build the panel in the open layout."""
-    with gr.Accordion("Benchmarks (lm-evaluation-harness)", open=False, elem_id="evaluate-harness"):
+    with gr.Accordion("Benchmarks (lm-evaluation-harness)", open=False, elem_id="evaluate-harness") as box:
         gr.Markdown(
             "Measures all models of this evaluation on tasks of lm-evaluation-harness, from a folder on this machine.",
             elem_classes="qs-note",
@@ -162,7 +166,7 @@ def build_harness_panel() -> HarnessWidgets:
         start = gr.Button("Measure the tasks", size="sm", elem_id="harness-start")
         bar = build_progress_bar("harness-progress")
         measured = gr.HTML(elem_id="evaluate-measured", padding=False)
-    return HarnessWidgets(fields, start, bar, measured)
+    return HarnessWidgets(box, fields, start, bar, measured)
 
 
 def _field(name: str) -> Component:
@@ -173,7 +177,7 @@ def _field(name: str) -> Component:
 
 def connect_harness(
     do: HarnessActions, widgets: HarnessWidgets, evaluation: gr.Dropdown, compared: dict[str, gr.Dropdown],
-    demo: gr.Blocks, changes: list[Callable[..., Any]],
+    demo: gr.Blocks, changes: list[Callable[..., Any]], bars: JobBars,
 ) -> None:  # fmt: skip
     """Connect the panel.
 
@@ -184,15 +188,16 @@ def connect_harness(
         compared: The lanes that are compared, `first` and `second`.
         demo: The page, for its load event.
         changes: Events after which folders may have changed.
+        bars: Progress bars of all jobs.
     """
-    job, tasks = gr.State(None), {"tasks": widgets.fields["tasks"]}
+    tasks = {"tasks": widgets.fields["tasks"]}
     connect(partial(gr.on, [demo.load, *changes]), do.list_folders, tasks, tasks, **UNLIMITED)
     chosen: dict[str, Block] = {"evaluation_id": evaluation, **compared}
     shown = {"measured": widgets.measured}
-    events = [evaluation.change, *(lane.change for lane in compared.values())]
+    job = bars.add(widgets.bar, KIND, shown=shown, box=widgets.box)
+    events = [evaluation.change, job.ended.change, *(lane.change for lane in compared.values())]
     connect(partial(gr.on, events), do.show, chosen, shown, trigger_mode="always_last", **UNLIMITED)
     connect(
-        widgets.start.click, do.measure, {**chosen, **widgets.fields}, {**job_outputs(widgets.bar, job), **shown},
+        widgets.start.click, do.measure, {**chosen, **widgets.fields}, job.outputs,
         show_progress="hidden", api_name="answers_harness",
     )  # fmt: skip
-    connect(widgets.bar.cancel.click, lambda job: cancel(do.jobs, job), {"job": job}, **UNLIMITED)

@@ -20,9 +20,11 @@ from core.models import catalogue
 from core.system.jobs import Jobs
 from studio.evaluate.evaluation_view import EvaluationView
 from studio.html import render
-from studio.job_progress import cancel, follow, job_outputs
+from studio.job_bars import JobBars
+from studio.job_progress import follow
 from studio.wiring import UNLIMITED, connect
 
+KIND = "judge"
 HERE, SERVER = "here", "server"
 _KINDS = [("A model on this machine", HERE), ("A server with an OpenAI-compatible address", SERVER)]
 
@@ -64,7 +66,9 @@ class JudgeActions:
             raise StudioError("No evaluation is selected. Start one, or select one in the list.")
         evaluation = self.store.find(evaluation_id)
         if len(evaluation.config().lanes) < 2:
-            raise StudioError("A judge compares two models, but this evaluation has one.")
+            raise StudioError(
+                "A judge compares two models, but this evaluation has one. Start an evaluation with two models."
+            )
         compared = self.view.verdicts.compare(evaluation, first, second, None, None)
         name = (local if kind == HERE else model) or ""
         if not name.strip():
@@ -72,9 +76,9 @@ class JudgeActions:
         pair = Pair(compared.first, compared.second, name.strip())
         title = f"Asking {name.strip()}"
         if kind == HERE:
-            job = self.jobs.start(f"judge/{evaluation.id}", title, judge_here, evaluation, pair, self.store.settings)
+            job = self.jobs.start(f"{KIND}/{evaluation.id}", title, judge_here, evaluation, pair, self.store.settings)
         else:
-            job = self.jobs.start(f"judge/{evaluation.id}", title, judge_by_server, evaluation, pair, url, key)
+            job = self.jobs.start(f"{KIND}/{evaluation.id}", title, judge_by_server, evaluation, pair, url, key)
         yield from follow(job, lambda done: self.show(evaluation_id))
 
     def show(self, evaluation_id: str | None) -> dict[str, Any]:
@@ -108,6 +112,7 @@ class JudgeWidgets:
     """Widgets of the judge's panel.
 
     Attributes:
+        box: The panel.
         kind: Whether a local model or a server judges.
         local: The local model.
         url: The server's address.
@@ -118,6 +123,7 @@ class JudgeWidgets:
         judged: The counts.
     """
 
+    box: gr.Accordion
     kind: gr.Radio
     local: gr.Dropdown
     url: gr.Textbox
@@ -130,7 +136,7 @@ class JudgeWidgets:
 
 def build_judge_panel() -> JudgeWidgets:
     """Build the panel in the open layout."""
-    with gr.Accordion("Judge", open=False, elem_id="evaluate-judge"):
+    with gr.Accordion("Judge", open=False, elem_id="evaluate-judge") as box:
         gr.Markdown(
             "A judge reads each prompt with both answers, in both orders, and says which is better. It is one more "
             "opinion: the summary shows how often it contradicts itself, and how often people agree.",
@@ -147,12 +153,12 @@ def build_judge_panel() -> JudgeWidgets:
         start = gr.Button("Ask the judge", size="sm", elem_id="judge-start")
         bar = build_progress_bar("judge-progress")
         judged = gr.HTML(elem_id="evaluate-judged", padding=False)
-    return JudgeWidgets(kind, local, url, model, key, start, bar, judged)
+    return JudgeWidgets(box, kind, local, url, model, key, start, bar, judged)
 
 
 def connect_judge(
     do: JudgeActions, widgets: JudgeWidgets, evaluation: gr.Dropdown, compared: dict[str, gr.Dropdown], demo: gr.Blocks,
-    changes: list[Callable[..., Any]],
+    changes: list[Callable[..., Any]], bars: JobBars,
 ) -> None:  # fmt: skip
     """Connect the panel.
 
@@ -163,19 +169,20 @@ def connect_judge(
         compared: Chooses the reference lane (`first`) and the judged lane (`second`).
         demo: The page, for its load event.
         changes: Events after which models may have changed.
+        bars: Progress bars of all jobs.
     """
-    job = gr.State(None)
+    shown = {"judged": widgets.judged}
+    job = bars.add(widgets.bar, KIND, shown=shown, box=widgets.box)
     connect(partial(gr.on, [demo.load, *changes]), do.list_models, outputs={"local": widgets.local}, **UNLIMITED)
     fields = {name: getattr(widgets, name) for name in ("local", "url", "model", "key")}
     connect(widgets.kind.input, do.show_kind, {"kind": widgets.kind}, fields, **UNLIMITED)
     selected = {"evaluation_id": evaluation}
-    connect(evaluation.change, do.show, selected, {"judged": widgets.judged}, **UNLIMITED)
+    connect(partial(gr.on, [evaluation.change, job.ended.change]), do.show, selected, shown, **UNLIMITED)
     connect(
         widgets.start.click,
         do.judge,
         {**selected, "kind": widgets.kind, **fields, **compared},
-        {**job_outputs(widgets.bar, job), "judged": widgets.judged},
+        job.outputs,
         show_progress="hidden",
         api_name="answers_judge",
     )
-    connect(widgets.bar.cancel.click, lambda job: cancel(do.jobs, job), {"job": job}, **UNLIMITED)

@@ -10,10 +10,11 @@ from components.progress_bar import ProgressBar, build_progress_bar
 from core.errors import StudioError
 from core.evaluate.store import EvaluationStore
 from core.export.push import push_evaluation
-from core.system.jobs import Jobs
+from core.system.jobs import Job, Jobs
 from studio.hub_push import PushWidgets, build_push, pushed_html, read_target
-from studio.job_progress import cancel, follow, job_outputs
-from studio.wiring import UNLIMITED, connect
+from studio.job_bars import JobBars
+from studio.job_progress import follow
+from studio.wiring import connect
 
 _FORM = "evaluation-push"
 _NOTHING_CHANGED = "The repository is unchanged."
@@ -36,39 +37,40 @@ class PushActions:
             evaluation.id, target, source=source,
         )  # fmt: skip
         yield {"account": ""}
-        yield from follow(job, lambda done: {"account": pushed_html(done.result)}, _NOTHING_CHANGED)
+        yield from follow(job, show_pushed, _NOTHING_CHANGED)
 
-    def cancel(self, job: int | None) -> None:
-        """Cancel a push."""
-        cancel(self.jobs, job)
+
+def show_pushed(done: Job) -> dict[str, Any]:
+    """Return the update that shows where an evaluation was pushed."""
+    return {"account": pushed_html(done.result)}
 
 
 @dataclass(frozen=True)
 class PushPanelWidgets:
     """Widgets of the panel."""
 
+    box: gr.Accordion
     push: PushWidgets
     bar: ProgressBar
 
 
 def build_push_panel() -> PushPanelWidgets:
     """Build the panel in the open layout."""
-    with gr.Accordion("Push to the Hub", open=False, elem_id="evaluation-push-box", elem_classes="qs-quiet"):
-        return PushPanelWidgets(build_push(_FORM), build_progress_bar(f"{_FORM}-progress"))
+    with gr.Accordion("Push to the Hub", open=False, elem_id="evaluation-push-box", elem_classes="qs-quiet") as box:
+        return PushPanelWidgets(box, build_push(_FORM), build_progress_bar(f"{_FORM}-progress"))
 
 
-def connect_push(do: PushActions, panel: PushPanelWidgets, evaluation: gr.Dropdown) -> None:
+def connect_push(do: PushActions, panel: PushPanelWidgets, evaluation: gr.Dropdown, bars: JobBars) -> None:
     """Connect the push of the selected evaluation.
 
     Args:
         do: The handlers.
         panel: The widgets.
         evaluation: The list of evaluations.
+        bars: Progress bars of all jobs.
     """
-    job = gr.State(None)
-    followed = {**job_outputs(panel.bar, job), "account": panel.push.account}
+    job = bars.add(panel.bar, _FORM, shown={"account": panel.push.account}, finish=show_pushed, box=panel.box)
     connect(
-        panel.push.push.click, do.push, {"evaluation_id": evaluation, **panel.push.fields}, followed,
+        panel.push.push.click, do.push, {"evaluation_id": evaluation, **panel.push.fields}, job.outputs,
         show_progress="hidden", api_name="answers_push",
     )  # fmt: skip
-    connect(panel.bar.cancel.click, do.cancel, {"job": job}, **UNLIMITED)

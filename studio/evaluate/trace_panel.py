@@ -21,10 +21,12 @@ from core.system.jobs import Jobs
 from studio.evaluate.evaluation_view import EvaluationView
 from studio.event_values import parse_index
 from studio.html import render
-from studio.job_progress import cancel, follow, job_outputs
+from studio.job_bars import JobBars
+from studio.job_progress import follow
 from studio.source_rows import row_to_open, source_of
 from studio.wiring import UNLIMITED, connect
 
+KIND = "trace"
 _MAX_CELL_CHARS = 400
 _COLUMNS = [
     TableColumn("tokens", "Tokens", numeric=True),
@@ -53,7 +55,7 @@ class TraceActions:
         """
         evaluation, run, _ = self._find(evaluation_id, first, second)
         title = "Tracing the answers"
-        job = self.jobs.start(f"trace/{evaluation.id}/{run}", title, tracing.trace, self.store.runs, evaluation, run)
+        job = self.jobs.start(f"{KIND}/{evaluation.id}/{run}", title, tracing.trace, self.store.runs, evaluation, run)
         yield from follow(job, lambda done: self.show(evaluation_id, first, second))
 
     def show(self, evaluation_id: str | None, first: str | None = None, second: str | None = None) -> dict[str, Any]:
@@ -138,6 +140,7 @@ class TraceWidgets:
     """Widgets of the panel.
 
     Attributes:
+        box: The panel.
         start: Traces the answers.
         bar: The progress.
         copied: The shares, as a sentence.
@@ -145,6 +148,7 @@ class TraceWidgets:
         row_wanted: The row that was clicked, which the Data tab opens.
     """
 
+    box: gr.Accordion
     start: gr.Button
     bar: ProgressBar
     copied: gr.HTML
@@ -154,7 +158,7 @@ class TraceWidgets:
 
 def build_trace_panel() -> TraceWidgets:
     """Build the panel in the open layout."""
-    with gr.Accordion("Copied from the training rows", open=False, elem_id="evaluate-trace"):
+    with gr.Accordion("Copied from the training rows", open=False, elem_id="evaluate-trace") as box:
         gr.Markdown(
             f"Finds the spans of at least {MIN_TOKENS} tokens in all answers that stand word for word in the rows that "
             "the model was trained on. Afterwards, the drawer of a prompt colors them.",
@@ -164,12 +168,13 @@ def build_trace_panel() -> TraceWidgets:
         bar = build_progress_bar("evaluate-tracing")
         copied = gr.HTML(elem_id="evaluate-copied", padding=False)
         spans = build_data_table("evaluate-spans", "")
-    return TraceWidgets(start, bar, copied, spans, gr.State(None))
+    return TraceWidgets(box, start, bar, copied, spans, gr.State(None))
 
 
 def connect_trace(
-    do: TraceActions, widgets: TraceWidgets, evaluation: gr.Dropdown, compared: dict[str, gr.Dropdown], prompt: gr.HTML
-) -> None:
+    do: TraceActions, widgets: TraceWidgets, evaluation: gr.Dropdown, compared: dict[str, gr.Dropdown],
+    prompt: gr.HTML, bars: JobBars,
+) -> None:  # fmt: skip
     """Connect the panel, and the spans in the drawer.
 
     Args:
@@ -178,17 +183,17 @@ def connect_trace(
         evaluation: Selects the evaluation.
         compared: Chooses the reference lane (`first`) and the judged lane (`second`).
         prompt: Shows one prompt; its event `pick_span` carries a row.
+        bars: Progress bars of all jobs.
     """
-    job = gr.State(None)
     chosen: dict[str, Block] = {"evaluation_id": evaluation, **compared}
     shown = {"copied": widgets.copied, "spans": widgets.spans}
-    changes = [evaluation.change, *(lane.change for lane in compared.values())]
+    job = bars.add(widgets.bar, KIND, shown=shown, box=widgets.box)
+    changes = [evaluation.change, job.ended.change, *(lane.change for lane in compared.values())]
     connect(partial(gr.on, changes), do.show, chosen, shown, trigger_mode="always_last", **UNLIMITED)
     connect(
-        widgets.start.click, do.trace, chosen, {**job_outputs(widgets.bar, job), **shown}, show_progress="hidden",
+        widgets.start.click, do.trace, chosen, job.outputs, show_progress="hidden",
         api_name="answers_trace",
     )  # fmt: skip
-    connect(widgets.bar.cancel.click, lambda job: cancel(do.jobs, job), {"job": job}, **UNLIMITED)
 
     def open_span(event: gr.EventData, **chosen: Any) -> dict[str, Any]:
         return do.open_span(number=str(event.value), **chosen)

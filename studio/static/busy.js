@@ -75,6 +75,7 @@
     const call = {dependency, views: views.map(one => find(one.id)), since: new Map(), isAction: false};
     calls.set(call, call);
     const control = find(trigger_id);
+    report('begins', {call, element: control});
     if (performance.now() - acted <= (isUsed(control) ? OWN_CONTROL_MS : CHAIN_MS)) {
       call.isAction = true;
       for (const part of [pressed(control), ...call.views]) mark(call, part);
@@ -87,8 +88,12 @@
     if (!call) return;
     for (const [other, one] of calls) if (one === call) calls.delete(other);
     if (call.isAction) acted = performance.now();
+    report('ends', {call, others: new Set(calls.values())});
     show();
   }
+
+  // For begun.js.
+  const report = (what, detail) => window.dispatchEvent(new CustomEvent(`studio-call-${what}`, {detail}));
 
   // A view that has a first part of its answer shows by itself how far it is; one of the class qs-shows-waits does so
   // until the end, and then the control that was pressed has nothing to add.

@@ -9,11 +9,11 @@ import gradio as gr
 from gradio.components import Component
 
 from studio.html import read_static
-from studio.job_progress import cancel, job_outputs
+from studio.job_bars import JobBars
 from studio.train.duplicate import CopyWidgets
 from studio.train.form import FormWidgets, RunForm, SettingsWidgets
 from studio.train.marking import MarkWidgets, mark_left_field, marks_fields
-from studio.train.preflight import Preflight
+from studio.train.preflight import DRY_RUN, Preflight
 from studio.train.start import Starter
 from studio.train.start_bar import PreflightWidgets, StartWidgets
 from studio.wiring import LATEST_ONLY, UNLIMITED, Named, connect
@@ -103,17 +103,17 @@ def connect_start(
     connect(changed, do.update, present, {"time": starting.time, **card}, **UNLIMITED, **LATEST_ONLY)
 
 
-def connect_preflight(do: Preflight, side: LeftSide) -> None:
+def connect_preflight(do: Preflight, side: LeftSide, bars: JobBars) -> None:
     """Connect the checks, the smallest change that fits, and the dry run."""
-    preflight, fields, marks, job = side.preflight, side.fields, side.marks.outputs, gr.State(None)
+    preflight, fields, marks = side.preflight, side.fields, side.marks.outputs
     checked = {**preflight.check_outputs, "stage": side.starting.stage, **marks}
     hidden = {"show_progress": "hidden"}
     connect(preflight.check.click, marks_fields(do.check), fields, checked, api_name="check", **hidden)
     changed = connect(preflight.make_fit.click, marks_fields(do.make_fit), fields, {**fields, **marks}, **UNLIMITED)
     connect(changed.then, marks_fields(do.check), fields, checked, **UNLIMITED)
-    measured = {**job_outputs(preflight.bar, job), "measured": preflight.measured, "checked": preflight.checked}
-    outputs = {**measured, **marks}
+    shown = {"measured": preflight.measured, "checked": preflight.checked}
+    job = bars.add(preflight.bar, DRY_RUN, shown=shown, finish=do.show_measured)
+    outputs = {**job.outputs, **marks}
     connect(preflight.measure.click, marks_fields(do.dry_run), fields, outputs, api_name="measure", **hidden)
-    connect(preflight.bar.cancel.click, lambda job: cancel(do.jobs, job), {"job": job}, **UNLIMITED)
     results = {"checked": preflight.checked}
     connect(preflight.close.click, lambda: {"checked": gr.update(visible=False)}, outputs=results, **UNLIMITED)

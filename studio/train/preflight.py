@@ -27,6 +27,7 @@ from studio.job_progress import follow
 from studio.stages import follow_stages
 from studio.train.marking import parse_config
 
+DRY_RUN = "dry-run"
 _GIB = 2**30
 
 
@@ -71,13 +72,13 @@ class Preflight:
                 f"The run {active.id} trains on this machine, so a dry run would measure both. "
                 "Wait until it ends, or stop it."
             )
-        job = self.jobs.start("dry-run", f"Dry run of {config.model}", dry_run.perform, self.runs.settings, config)
+        job = self.jobs.start(DRY_RUN, f"Dry run of {config.model}", dry_run.perform, self.runs.settings, config)
+        yield from follow(job, self.show_measured)
 
-        def finish(done: Job) -> dict[str, Any]:
-            self.estimates.add_dry_run(done.result.speed)
-            return {"measured": dry_run_html(done.result), "checked": gr.update(visible=True)}
-
-        yield from follow(job, finish)
+    def show_measured(self, done: Job) -> dict[str, Any]:
+        """Return the updates that show the memory and the time of a dry run."""
+        self.estimates.add_dry_run(done.result.speed)
+        return {"measured": dry_run_html(done.result), "checked": gr.update(visible=True)}
 
 
 def change_text(fitted: Fit) -> str:

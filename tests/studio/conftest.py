@@ -19,7 +19,7 @@ def toasts(monkeypatch):
 @pytest.fixture
 def frequent_updates(monkeypatch):
     """Update the progress so often that the shortest job shows it: a job of a fast machine ends within 0.2 seconds."""
-    monkeypatch.setattr(job_progress, "_UPDATE_SECONDS", 0.002)
+    monkeypatch.setattr(job_progress, "UPDATE_SECONDS", 0.002)
 
 
 @pytest.fixture

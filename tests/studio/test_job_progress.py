@@ -37,7 +37,7 @@ def test_follow_running_job_shows_progress_until_it_ends():
 
 
 def test_follow_yields_only_what_changed_and_the_time(monkeypatch):
-    monkeypatch.setattr("studio.job_progress._UPDATE_SECONDS", 0.01)
+    monkeypatch.setattr("studio.job_progress.UPDATE_SECONDS", 0.01)
     job = Job(3, "x", "Doing it", stage="Half of it")
     threading.Timer(0.3, job.ended.set).start()
     *bars, _ = follow(job, lambda job: {}) if not setattr(job, "status", "done") else ()

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from filelock import FileLock
 
 from core.errors import StudioError
 from core.models import embedded
@@ -45,6 +46,21 @@ def test_prepare_uses_the_model_of_the_environment(tmp_path, embedded_model):
     assert embedded.is_prepared(configured)
     assert embedded.prepare(configured) == embedded_model
     assert not embedded.is_prepared(Settings(home=tmp_path / "home"))
+
+
+def test_prepare_says_that_another_process_prepares_the_model(tmp_path):
+    settings, stages = Settings(home=tmp_path / "home"), []
+    target = embedded.folder(settings)
+    target.mkdir(parents=True)
+    lock = FileLock(f"{target}.lock").acquire()
+
+    def end_other(stage):
+        stages.append(stage)
+        (target / "config.json").write_text("{}")
+        lock.lock.release()
+
+    assert embedded.prepare(settings, end_other) == target
+    assert stages == [f"Waiting for another process that is preparing {embedded.NAME}: about half a minute."]
 
 
 def test_prepare_reports_each_stage_once(tmp_path, monkeypatch):

@@ -109,7 +109,6 @@ def test_open_folder_accepts_only_folders_below_the_home(do, settings, tmp_path)
 def test_on_load_chooses_the_newest_dataset(do, data):
     loaded = do.on_load(SimpleNamespace(query_params={}))
     assert (loaded["dataset"]["value"], "opened" in loaded) == (data.id, False)
-    assert "dataset" not in next(do.reattach())
 
 
 def test_on_load_opens_the_row_of_a_link_and_reports_one_that_is_wrong(do, data, monkeypatch):

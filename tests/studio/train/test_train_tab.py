@@ -4,6 +4,7 @@ import gradio as gr
 import pytest
 
 from core.system.jobs import Jobs
+from studio.job_bars import JobBars
 from studio.train_tab import build_train_tab
 
 FIELDS = (gr.Textbox, gr.Number, gr.Checkbox, gr.Dropdown, gr.Radio, gr.File, gr.Slider)
@@ -13,7 +14,7 @@ FIELDS = (gr.Textbox, gr.Number, gr.Checkbox, gr.Dropdown, gr.Radio, gr.File, gr
 def demo(runs):
     with gr.Blocks() as made, gr.Tab("Train") as tab:
         jobs = Jobs()
-        made.tab = build_train_tab(runs, jobs, made, tab.select)
+        made.tab = build_train_tab(runs, JobBars(jobs), made, tab.select)
     yield made
     jobs.close()
 

@@ -1,0 +1,54 @@
+"""From the click that makes something until its first sign, no part of the page says that there is none yet."""
+
+import pytest
+
+from studio.none_yet import SENTENCES
+from tests.helpers.browser_pages import open_page, open_tab
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+# Tabs to open until a view shows its sentence, by the id of the view.
+WAYS = {
+    "journey": (),
+    "numbers": ("Data", "Token statistics"),
+    "losses": ("Data", "Token statistics"),
+    "run-status": ("Train",),
+    "runs-table": ("Train", "All runs"),
+    "evaluate-status": ("Evaluate",),
+}
+# Presses a button, and returns whether the sentence can be read then, and also after the view has arrived once more.
+PRESS = """([button, place]) => {
+  const isRead = () => {
+    const one = document.querySelector(place), style = getComputedStyle(one);
+    return style.display !== 'none' && style.fontSize !== '0px' && [one, ...one.children].some(
+      part => getComputedStyle(part).display !== 'none' && part.textContent.trim() && style.fontSize !== '0px');
+  };
+  const found = [isRead()];
+  document.getElementById(button).click();
+  found.push(isRead());
+  const one = document.querySelector(place);
+  one.replaceWith(one.cloneNode(true));
+  found.push(isRead());
+  return found;
+}"""
+
+
+def test_no_sentence_says_none_between_a_click_and_its_first_sign(chromium, server):
+    page = open_page(chromium, server)
+    for way in {WAYS[one.view]: None for one in SENTENCES}:
+        for tab in way:
+            open_tab(page, tab)
+        for one in (one for one in SENTENCES if WAYS[one.view] == way):
+            page.locator(f"#{one.view} {one.sentence}").first.wait_for(state="attached")
+    held = []
+    page.route("**/queue/join*", held.append)
+    for one in SENTENCES:
+        place = f"#{one.view} {one.sentence}"
+        for button in one.buttons:
+            assert page.evaluate(PRESS, [button, place]) == [True, False, False], (button, place)
+            # The call fails, and nothing follows from it: what the sentence says is true again.
+            page.wait_for_timeout(0)
+            while held:
+                held.pop().abort()
+            page.wait_for_function("!document.documentElement.dataset.begun")
+    page.close()
