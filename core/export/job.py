@@ -211,7 +211,7 @@ class _Export:
         self.notes += [one for one in advise(config, found, len(self._configs) == 1) if one not in self.notes]
         subject = self._subject(config, target.stem, found)
         # A GGUF file holds no other files, so its card lies in a folder beside it.
-        with card_folder(target) if config.is_one_file else nullcontext(folder) as place:
+        with card_folder(target, folder) if config.is_one_file else nullcontext(folder) as place:
             write_card(subject, place)
         publish(content if config.is_one_file else pack(folder, target.stem), target)
         return ExportedType(

@@ -1,7 +1,6 @@
 """Exports as jobs: files that load elsewhere, killed jobs that leave nothing under their name, and refusals."""
 
 import shutil
-import time
 import zipfile
 
 import gguf
@@ -177,25 +176,6 @@ def test_int8_run_is_merged_onto_the_original_weights_only(settings, small_token
         export(settings, run.id, "final", ExportConfig(form="merged"))
     done = export(settings, run.id, "final", ExportConfig(form="merged", base="original", check_rows=1))
     assert "int8 rounds the inputs" in done.notes[0]
-
-
-@pytest.mark.parametrize("seconds", [0.0, 0.05, 0.3])
-def test_killed_export_leaves_no_file_and_the_next_one_succeeds(settings, run, fork_server, tmp_path, seconds):
-    environment = {"STUDIO_HOME": str(settings.home), "STUDIO_MODELS": str(settings.models_dir)}
-    command = ["export", run.id, "--form", "merged", "--check-rows", "2"]
-    process = fork_server.start("core", *command, log=tmp_path / "log", environment=environment)
-    while not left_over(settings) and process.poll() is None:
-        time.sleep(0.005)
-    time.sleep(seconds)
-    process.kill()
-    process.wait(timeout=30)
-    written = list(settings.exports_dir.glob("*.zip"))
-    assert all(zipfile.ZipFile(path).testzip() is None for path in written), (tmp_path / "log").read_text()
-    assert len(left_over(settings)) + len(written) == 1
-    done = export(settings, run.id, "final", ExportConfig(form="merged", check_rows=0))
-    assert zipfile.ZipFile(done.path).testzip() is None
-    assert left_over(settings) == []
-    assert locks(settings) == []
 
 
 @pytest.mark.parametrize(
