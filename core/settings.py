@@ -45,7 +45,7 @@ class Settings(BaseSettings):
         None, description="Password for every browser; required to listen beyond loopback."
     )
     api_key: SecretStr | None = Field(
-        None, description="Key of the API of `python -m core serve`; required to listen beyond loopback."
+        None, description="Key of the API for programs; required to listen beyond loopback with `python -m core serve`."
     )
     root_path: str | None = Field(None, description="Path or full URL under which a proxy serves the studio.")
     fast_chat: bool = Field(

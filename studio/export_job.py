@@ -7,14 +7,15 @@ from typing import Any
 import gradio as gr
 from pydantic import ValidationError
 
-from components.model_form import build_field
+from components.model_form import build_field, field_id
 from core.errors import StudioError, sentences
-from core.export import curve
+from core.export import type_comparison
 from core.export.card.loading import usage
-from core.export.config import FORMS, GGUF_TYPES, SETTINGS, ExportConfig
+from core.export.config import COMBINED, FORMS, GGUF_TYPES, SETTINGS, ExportConfig
 from core.export.llama_quantize import INSTALL, is_installed
 from core.export.result import Exported
 from core.export.tasks import export
+from core.runs.imported import all_tuned
 from core.runs.store import RunStore
 from core.system.jobs import Job, Jobs
 from core.system.sizes import format_size
@@ -22,8 +23,10 @@ from studio.html import render
 from studio.job_progress import cancel_and_clean, follow
 
 FORM = "export"
-_KEPT = "The file that it was writing is removed."
+_AFTER_CANCEL = "The file that it was writing is removed."
 _KIND = "export-run"
+# Settings that matter where several adapters are combined.
+_OF_SEVERAL = ("combination", "weight")
 
 
 class ExportJobs:
@@ -32,12 +35,17 @@ class ExportJobs:
     def __init__(self, runs: RunStore, jobs: Jobs):
         self.runs, self.settings, self.jobs = runs, runs.settings, jobs
 
-    def choose_form(self, form: str) -> dict[str, Any]:
-        """Show the settings of a form, and its button: a ZIP of an adapter is written at once, the others by a job."""
-        about = FORMS[_form(form)]
-        is_adapter = form == "adapter"
+    def choose_form(self, form: str, also: list[str] | None = None) -> dict[str, Any]:
+        """Show the settings of a form and its button: Download writes an adapter at once, Export starts a job.
+
+        Args:
+            form: The form.
+            also: The adapters that are combined with the exported one.
+        """
+        about = FORMS[_check_form(form)]
+        is_adapter, shown = form == "adapter", shown_settings(form, also)
         return {
-            **{name: gr.update(visible=name in shown_settings(form)) for name in SETTINGS},
+            **{name: gr.update(visible=name in shown) for name in SETTINGS},
             "settings_row": gr.update(visible=bool(about.settings)),
             "download": gr.update(visible=is_adapter),
             "start": gr.update(visible=not is_adapter),
@@ -47,20 +55,30 @@ class ExportJobs:
             ),
         }  # fmt: skip
 
+    def show_combination(self, form: str, also: list[str] | None) -> dict[str, Any]:
+        """Show how adapters are combined, if there are several."""
+        shown = shown_settings(_check_form(form), also)
+        return {name: gr.update(visible=name in shown) for name in _OF_SEVERAL}
+
     def start(self, run_id: str | None, adapter: str | None, form: str, **values: Any) -> Iterator[dict[str, Any]]:
-        """Write an adapter in the chosen form, show the progress, and then the file and the comparison.
+        """Write an adapter in the chosen form, with the others that `also` names as RUN=WEIGHT, and compare the file.
 
         Raises:
             StudioError: A setting is invalid, another export runs, or the export failed.
         """
         titles = {name: field.title or name for name, field in ExportConfig.model_fields.items()}
-        used = {name: value for name, value in values.items() if name in FORMS[_form(form)].settings}
+        # The settings of a combination are hidden, and keep their values, while there is one adapter.
+        hidden = () if values.get("also") else COMBINED
+        chosen = set(FORMS[_check_form(form)].settings) - set(hidden)
+        used = {name: value for name, value in values.items() if name in chosen}
+        if isinstance(also := used.get("also"), list):
+            used["also"] = [self._by_id(text) for text in also]
         if empty := [titles[name] for name, value in used.items() if value is None]:
             raise StudioError(f"{empty[0]} is empty or no number. Type a number.")
         if used.get("quantization") == []:
             raise StudioError("GGUF type is empty. Choose at least one.")
         try:
-            config = ExportConfig(form=_form(form), **used)
+            config = ExportConfig(form=_check_form(form), **used)
         except ValidationError as error:
             raise StudioError(sentences(error, lambda name: titles.get(name, name))) from error
         run = self.runs.run(run_id or "")
@@ -73,8 +91,16 @@ class ExportJobs:
         kind = f"{_KIND}/{config.file_name(f'{run.id}-{adapter}')}"
         yield from self._follow(self.jobs.start(kind, title, export, self.settings, run.id, adapter or "final", config))
 
+    def _by_id(self, text: Any) -> str:
+        """Return a text that names a further adapter, with the run's id in place of its title, which the list shows."""
+        if not isinstance(text, str):
+            raise StudioError(f"Combine with lists {text!r}. Write the name of a run, or NAME=WEIGHT.")
+        name, equals, weight = text.rpartition("=") if "=" in text else (text, "", "")
+        ids = {title: run_id for run_id, title in self.runs.titles().items()}
+        return f"{ids.get(name.strip(), name)}{equals}{weight}"
+
     def watch(self, job: int | None = None) -> Iterator[dict[str, Any]]:
-        """Show the export that runs and what it was started with, on a page that did not start it or was loaded again.
+        """Show the running export and its settings on a page that did not start it, or was reloaded while it runs.
 
         Args:
             job: The export that the page shows already.
@@ -87,7 +113,7 @@ class ExportJobs:
     def _choose(self, job: Job) -> dict[str, Any]:
         """Return the updates that choose the run, the adapter, the form and the settings of an export."""
         _, run_id, adapter, config = job.arguments
-        form = self.choose_form(config.form)
+        form = self.choose_form(config.form, config.also)
         settings = {name: form[name] | {"value": getattr(config, name)} for name in SETTINGS}
         chosen = {**form, **settings, "form": gr.update(value=config.form)}
         # A run that was deleted meanwhile is not in the lists; the export reports it.
@@ -101,13 +127,14 @@ class ExportJobs:
         cancel_and_clean(self.jobs, job, self.settings.exports_dir)
 
     def _follow(self, job: Job) -> Iterator[dict[str, Any]]:
-        """Yield the updates of a job; the form is locked until it ends, as its result belongs to it."""
+        """Yield the updates of a job; the form is locked until it ends, because the result is shown below it."""
         yield {"result": "", "file": gr.update(visible=False), "form": gr.update(interactive=False)}
-        for updates in follow(job, _show, _KEPT):
+        for updates in follow(job, _show, _AFTER_CANCEL):
             yield updates | {"form": gr.update(interactive=updates.get("job") is None)}
 
 
-def _form(form: str) -> Any:
+def _check_form(form: str) -> Any:
+    """Return a form; raise StudioError if there is none of that name."""
     if form not in FORMS:
         raise StudioError(f"There is no form {form!r}. Expected one of: {', '.join(FORMS)}.")
     return form
@@ -121,6 +148,7 @@ def _show(job: Job) -> dict[str, Any]:
     html = render(
         "export_result", name=done.path.name, size=format_size(done.size), folder=done.path.parent, sentence=sentence,
         code=code, notes=done.notes, fidelity=found, tone=_tone(done), card=done.card and done.card.name,
+        served=done.serving,
         **_types(done),
     )  # fmt: skip
     label = f"Download {done.path.name} ({format_size(done.size)})"
@@ -131,12 +159,12 @@ def _types(done: Exported) -> dict[str, Any]:
     """Return what the page shows of several types: the table, the picture and the choice; nothing for one type."""
     if not done.types:
         return {"types": []}
-    smallest = curve.find_smallest(done.types)
-    rows = [(curve.row(one), one is smallest) for one in curve.by_size(done.types)]
-    picture = b64encode(curve.picture(done.types)).decode() if any(one.fidelity for one in done.types) else ""
+    smallest = type_comparison.find_smallest(done.types)
+    rows = [(type_comparison.row(one), one is smallest) for one in type_comparison.by_size(done.types)]
+    picture = b64encode(type_comparison.picture(done.types)).decode() if any(one.fidelity for one in done.types) else ""
     return {
-        "types": rows, "head": curve.HEAD, "picture": picture, "choice": curve.describe_choice(done.types),
-        "report": done.report,
+        "types": rows, "head": type_comparison.HEAD, "picture": picture,
+        "choice": type_comparison.describe_choice(done.types), "report": done.report,
     }  # fmt: skip
 
 
@@ -148,13 +176,20 @@ def _tone(done: Exported) -> str:
 
 
 def build_settings() -> dict[str, gr.components.Component]:
-    """Build the fields of the settings in the open layout, hidden as long as an adapter is exported.
+    """Build the fields of the settings in the open layout, hidden as long as the form is an adapter for PEFT.
 
-    Types of llama.cpp are offered where it is installed.
+    Types of llama.cpp are offered only if llama-cpp-python is installed.
     """
     widgets = {}
     for name in SETTINGS:
         choices, options = None, {"min_width": 150, "visible": False}
+        if name == "also":
+            widgets[name] = gr.Dropdown(
+                [], value=[], multiselect=True, allow_custom_value=True, label=ExportConfig.model_fields[name].title,
+                info="Further adapters of this base model, with the weight 1. For another weight, type NAME=WEIGHT.",
+                elem_id=field_id(FORM, name), **options,
+            )  # fmt: skip
+            continue
         if name == "quantization" and not is_installed():
             choices = [(kind, kind) for kind in GGUF_TYPES]
             options["info"] = f"{ExportConfig.model_fields[name].description} For types of llama.cpp: {INSTALL}"
@@ -162,6 +197,28 @@ def build_settings() -> dict[str, gr.components.Component]:
     return widgets
 
 
-def shown_settings(form: Any) -> set[str]:
-    """Return the names of the settings that the page shows for a form."""
-    return set(FORMS[form].settings) - (set() if is_installed() else {"importance_rows"})
+def shown_settings(form: Any, also: list[str] | None = None) -> set[str]:
+    """Return the names of the settings that the page shows for a form.
+
+    Args:
+        form: The form.
+        also: The adapters that are combined with the exported one.
+    """
+    hidden = (set() if is_installed() else {"importance_rows"}) | (set() if also else set(_OF_SEVERAL))
+    return set(FORMS[form].settings) - hidden
+
+
+def other_adapters(runs: RunStore, run_id: str) -> list[tuple[str, str]]:
+    """Return the runs and imported adapters of a run's base model that could be combined with it, for a list.
+
+    Args:
+        runs: All runs.
+        run_id: The run.
+    """
+    base, titles = runs.run(run_id).config().model, runs.titles()
+    return [
+        (f"{titles.get(other.id, other.title)} × 1", other.id)
+        for other in all_tuned(runs)
+        if other.id != run_id and not other.problem() and other.adapters()
+        and other.config().model == base and not other.config().classifies
+    ]  # fmt: skip

@@ -12,17 +12,18 @@ from components.download import Download, build_download
 from components.progress_bar import ProgressBar, build_progress_bar
 from core.errors import StudioError
 from core.export.adapter import list_files, write_adapter
-from core.export.card.facts import base_name, base_note
-from core.export.card.loading import INSTALL, example_code
+from core.export.card.facts import base_name, base_note, zip_folder
+from core.export.card.loading import INSTALL, example_code, serving
 from core.export.config import FORMS
 from core.runs import example
+from core.runs.adapters import adapter_folder
 from core.runs.store import Run, RunStore
 from core.settings import Settings
 from core.system.sizes import format_size
 from studio.export_checks import build_export_checks
 from studio.export_files import ExportFiles, build_export_files, connect_export_files
 from studio.export_hub import build_hub_parts
-from studio.export_job import ExportJobs, build_settings
+from studio.export_job import ExportJobs, build_settings, other_adapters
 from studio.handlers import event_handler, info
 from studio.html import read_static, render
 from studio.job_bars import JobBars
@@ -46,7 +47,7 @@ class ExportActions:
         Args:
             run_id: The run that the page shows.
             adapter: The adapter of it that the page shows.
-            proposed: The run that the page itself proposed, as the last call returned it: a newer result replaces it.
+            proposed: The run that the page itself proposed, as the last call returned it; a newer result replaces it.
         """
         found = [run for run in self.runs.runs() if run.adapters()]
         newest = example.newest_result(found)
@@ -55,25 +56,33 @@ class ExportActions:
         titles = self.runs.titles()
         runs = gr.update(choices=[(titles.get(run.id, run.title), run.id) for run in found], value=chosen)
         kept = adapter if chosen == run_id else None
-        return {"run": runs, "proposed": "" if is_chosen else chosen or "", **self.list_adapters(chosen, kept)}
+        listed = self.list_adapters(chosen, kept)
+        if chosen == run_id:
+            # The adapters that were chosen to be combined stay chosen.
+            listed["also"].pop("value", None)
+        return {"run": runs, "proposed": "" if is_chosen else chosen or "", **listed}
 
     def list_adapters(self, run_id: str | None, kept: str | None = None) -> dict[str, Any]:
         """List the adapters of a run, choose the newest or the one that is kept, and describe it."""
         if not run_id:
             nothing = gr.update(choices=[], value=None)
-            return {"adapter": nothing, "about": empty_html(_NO_RUN), "download": gr.update(interactive=False)}
+            return {
+                "adapter": nothing, "about": empty_html(_NO_RUN), "download": gr.update(interactive=False),
+                "also": gr.update(choices=[], value=[]),
+            }  # fmt: skip
         run = self.runs.run(run_id)
         names = list(run.adapters())
         if not names:
             raise StudioError(f"The run {run.title} has no adapter any more. Choose another one from the list.")
-        # A checkpoint that was chosen stays chosen. If the newest adapter was chosen, a newer one takes its place:
-        # a run in training writes further ones.
+        # A checkpoint that was chosen stays chosen. If the newest adapter was chosen, the page follows the run: a newer
+        # one takes its place.
         chosen = kept if kept in names[1:] else names[0]
         adapter = gr.update(choices=names, value=chosen)
         return {
             "adapter": adapter,
             "about": _about_html(self.settings, run, chosen),
             "download": gr.update(interactive=True),
+            "also": gr.update(choices=other_adapters(self.runs, run.id), value=[]),
         }
 
     def describe(self, run_id: str | None, adapter: str | None) -> dict[str, Any]:
@@ -91,11 +100,12 @@ class ExportActions:
 
 def _about_html(settings: Settings, run: Run, adapter: str) -> str:
     listed = list_files(settings, run, adapter)
+    served = serving(run, "adapter", zip_folder(run, adapter), adapter_folder(run, adapter))
     files = [(name, "made with the ZIP" if size is None else format_size(size)) for name, size in listed]
     return render(
         "export_about", title=run.title, adapter=adapter, base=base_name(run), rank=run.config().lora_rank,
         kind="A classifier with its head, an adapter" if run.config().classifies else "A LoRA adapter",
-        note=base_note(run), files=files, install=INSTALL, code=example_code(run, adapter),
+        note=base_note(run), files=files, install=INSTALL, code=example_code(run, adapter), served=served,
     )  # fmt: skip
 
 
@@ -197,7 +207,8 @@ def _connect_adapters(
         The event of the first change, and that of the download.
     """
     run, adapter, about = widgets.run, widgets.adapter, widgets.about
-    chosen = {"adapter": adapter, "about": about, "download": widgets.download.button}
+    also = widgets.settings["also"]
+    chosen = {"adapter": adapter, "about": about, "download": widgets.download.button, "also": also}
     shown, listed = {"run_id": run, "adapter": adapter, "proposed": proposed}, {"run": run, "proposed": proposed}
     refreshed = [
         connect(event, do.refresh_list, shown, {**listed, **chosen}, visitor=True, **UNLIMITED) for event in changes
@@ -225,17 +236,22 @@ def _connect_forms(
         **widgets.settings, "settings_row": widgets.settings_row, "download": widgets.download.button,
         "start": widgets.start, "form_text": widgets.form_text, "about": widgets.about, **shown,
     }  # fmt: skip
-    connect(widgets.form.input, do.choose_form, {"form": widgets.form}, of_form, visitor=True, **UNLIMITED)
+    several = {"form": widgets.form, "also": widgets.settings["also"]}
+    connect(widgets.form.input, do.choose_form, several, of_form, visitor=True, **UNLIMITED)
+    connect(
+        several["also"].change, do.show_combination, several,
+        {name: widgets.settings[name] for name in ("combination", "weight")}, visitor=True, **UNLIMITED,
+    )  # fmt: skip
     job = gr.State(None)
     chosen = {"run_id": widgets.run, "adapter": widgets.adapter, "form": widgets.form, **widgets.settings}
     followed = {**job_outputs(widgets.bar, job), **shown, "form": widgets.form}
-    # Also while the page shows an export: pressing the button then says that one runs.
+    # The button also works while an export runs; pressing it then reports that.
     at_once = {"show_progress": "hidden", "concurrency_limit": None, "trigger_mode": "multiple"}
     started = connect(widgets.start.click, do.start, chosen, followed, api_name="export_run", **at_once)
     all_shown = {**of_form, **followed, "run": widgets.run, "adapter": widgets.adapter, "proposed": proposed}
     watched = [connect(event, do.watch, {"job": job}, all_shown, **UNLIMITED) for event in (listed, started.failure)]
     for ended in (started, *watched):
-        # Only the page knows what is in sight.
+        # Only the browser knows which part of the page is in view.
         ended.success(None, js=read_static("show_verdict.js"))
     connect(widgets.bar.cancel.click, do.cancel, {"job": job}, **UNLIMITED)
     return [ended.success for ended in (started, *watched)]

@@ -26,7 +26,7 @@ class PushWidgets:
 
     Attributes:
         fields: The fields of `PushTarget`, by name.
-        check: Shows whom the token belongs to.
+        check: Shows the account of the token.
         push: Starts the push.
         account: The account, or the result of the push.
     """
@@ -60,7 +60,7 @@ def build_push(form: str) -> PushWidgets:
 
 
 def show_account(token: str | None) -> dict[str, Any]:
-    """Show whom the token belongs to that a push would use, and what it may do."""
+    """Show the account of the token that a push would use, and what the token may do."""
     secret, source = _find_secret(token)
     return {"account": result_html(find_account(secret, source).describe())}
 
@@ -68,7 +68,7 @@ def show_account(token: str | None) -> dict[str, Any]:
 def read_target(
     repo: str | None, private: bool, branch: str | None = "", pull_request: bool = False, token: str | None = None
 ) -> tuple[PushTarget, str | None]:
-    """Return the target of a push, and where its token is from unless it was typed or is that of the machine.
+    """Return the target of a push, and the source of its token; None if it was typed or is that of the machine.
 
     Args:
         repo: The repository.
@@ -92,7 +92,7 @@ def read_target(
 
 
 def _find_secret(token: str | None) -> tuple[str | None, str | None]:
-    """Return a token, and where it is from if it was not typed; both are None if the machine's is to be taken."""
+    """Return a token, and its source if it was not typed; both are None if the machine's token is used."""
     if token and token.strip():
         secret_masking.mask_value(token.strip())
         return token.strip(), None

@@ -177,7 +177,7 @@ class JourneyBar:
         return f"{run.title} {text}.", (chat, Action("Evaluate it", "evaluate", run=run.id, chosen=run.title), export)
 
     def _missing(self, subset_name: str, dataset: str, run_id: str) -> str:
-        """Return what of a button's names is not there any more, such as "run x"; empty if all are.
+        """Return what a button names and is not there any more, such as "run x"; empty if all is there.
 
         Raises:
             StudioError: A name that no button sends.

@@ -1,8 +1,8 @@
 """MCP tools: the page's named calls for agents, those that only read by default, the others behind a switch.
 
 Gradio's MCP server turns named calls into tools, and makes them over its own API. Here it is reached only with the key
-of the API (studio/api_switch.py), which the middleware checks. It is there where the optional package `mcp` is
-installed (requirements-mcp.txt), except on a Space, where only a browser can sign in as the owner.
+of the API (studio/api_switch.py), which the middleware checks. It is available if the optional package `mcp` is
+installed (requirements-mcp.txt), but not on a Space, where only a browser can sign in as the owner.
 """
 
 import importlib.util

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.source_files import SOURCES, TESTS, below, for_each_file, name_of
+from tests.helpers.source_files import PROJECT, SOURCES, TESTS, below, for_each_file, name_of
 
 MAX_FILE_LINES = 300
 MAX_FUNCTION_LINES = 40
@@ -57,6 +57,13 @@ def test_script_has_no_name_of_the_standard_library():
     assert not {path.stem for path in scripts} & set(sys.stdlib_module_names)
 
 
+@for_each_file(TESTS)
+def test_test_imports_no_other_test(path):
+    """Shared code is in tests/helpers."""
+    statements = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ImportFrom)]
+    assert [node.module for node in statements if re.match(r"tests\..*\btest_", node.module or "")] == []
+
+
 # Comments
 
 # Comments that may be behind code: a shape, which may have a name, and notes for tools.
@@ -74,13 +81,13 @@ def test_comment_behind_code_is_a_shape_or_for_a_tool(path):
 
 @for_each_file([*SOURCES, *TESTS])
 def test_comment_begins_with_no_noun_clause(path):
-    """A heading or a definition is a noun phrase: "Names that ...", not "What ... calls"."""
+    """A heading or a definition is a noun phrase: "Names that ...", not "What ... calls" or "Of the names"."""
     with path.open("rb") as stream:
         comments = [token for token in tokenize.tokenize(stream.readline) if token.type == tokenize.COMMENT]
     # The first lines of comments: the line above is none.
     lines = {token.start[0] for token in comments}
     first = [token.string for token in comments if token.start[0] - 1 not in lines]
-    begin = re.compile(r"# (What|Whoever|Whatever)\b(?!.*\?$)")
+    begin = re.compile(r"# (What|Whoever|Whatever|Of)\b(?!.*\?$)")
     assert [text for text in first if begin.match(text)] == []
 
 
@@ -114,6 +121,28 @@ def test_class_docstring_is_unique():
 
 
 # Texts
+
+
+def is_there(reference: str) -> bool:
+    """Return whether a dotted name is a module or package of the project, or defined in one."""
+    words = reference.split(".")
+    for count in range(len(words), 0, -1):
+        place = PROJECT.joinpath(*words[:count])
+        module = next((file for file in (place.with_suffix(".py"), place / "__init__.py") if file.is_file()), None)
+        if module:
+            return all(re.search(rf"\b{word}\b", module.read_text()) for word in words[count:])
+    return False
+
+
+@for_each_file([*SOURCES, *TESTS])
+def test_reference_to_the_code_names_what_exists(path):
+    text = path.read_text()
+    names = re.findall(r"`((?:core|components|studio|tests)(?:\.\w+)+)`", text)
+    files = re.findall(
+        r"(?<![\w/.])((?:core|components|studio|tests|bench|docs)/[\w/]+\.(?:py|md|js|html|css)\b)", text
+    )
+    assert [name for name in names if not is_there(name)] == []
+    assert [file for file in files if not (PROJECT / file).exists()] == []
 
 
 @for_each_file(below("core/"))

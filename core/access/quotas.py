@@ -27,6 +27,9 @@ from core.system.sizes import format_size
 
 GIB = 2**30
 
+# Seconds after which a file of an upload that is not written to has broken off.
+_BROKEN_SECONDS = 600.0
+
 
 class Quotas(BaseSettings):
     """Limits, each read from the environment variable STUDIO_QUOTA_<NAME>.
@@ -95,6 +98,20 @@ def size_of(folder: Path) -> tuple[int, int]:
     return sum(sizes), len(sizes)
 
 
+def remove_broken_uploads(folder: Path) -> None:
+    """Remove the parts of uploads that broke off, which would count against the quota for good.
+
+    Args:
+        folder: Folder of the uploads. A complete one is in a folder of its own, and one that arrives is written to.
+    """
+    for path in folder.iterdir() if folder.is_dir() else ():
+        # Another call may remove it.
+        with contextlib.suppress(FileNotFoundError):
+            about = path.lstat()
+            if stat.S_ISREG(about.st_mode) and time.time() - about.st_mtime > _BROKEN_SECONDS:
+                path.unlink()
+
+
 def check_upload_quota(settings: Settings, quotas: Quotas, folder: Path, size: int | None) -> None:
     """Check that a file may be uploaded.
 
@@ -118,6 +135,7 @@ def check_upload_quota(settings: Settings, quotas: Quotas, folder: Path, size: i
             f"The upload is {format_size(size)}; at most {quotas.upload_mib:,} MiB are allowed. Upload a smaller or a "
             "compressed file."
         )
+    remove_broken_uploads(folder)
     held, count = size_of(folder) if folder.is_dir() else (0, 0)
     if count >= quotas.uploads:
         stored = counted(count, "upload is", "uploads are")

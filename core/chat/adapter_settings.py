@@ -37,13 +37,14 @@ def _check_numbers(value: Any) -> Any:
 
 _Number = Annotated[float, Field(ge=-_MAX_NUMBER, le=_MAX_NUMBER, allow_inf_nan=False)]
 _Text = Annotated[str, Field(max_length=2_000)]
-_Texts = Annotated[list[_Text], Field(max_length=_MAX_NAMES)]
+# Without fail_fast, pydantic makes an error of each wrong entry, which takes seconds.
+_Texts = Annotated[list[_Text], Field(max_length=_MAX_NAMES, fail_fast=True)]
 _ModuleName = Annotated[str, Field(pattern=r"^[\w.]+$", max_length=500)]
-_ModuleNames = Annotated[list[_ModuleName], Field(max_length=_MAX_NAMES)]
+_ModuleNames = Annotated[list[_ModuleName], Field(max_length=_MAX_NAMES, fail_fast=True)]
 _Layer = Annotated[int, Field(ge=0, le=_MAX_LAYERS)]
-_Layers = Annotated[list[_Layer], Field(max_length=_MAX_LAYERS)]
+_Layers = Annotated[list[_Layer], Field(max_length=_MAX_LAYERS, fail_fast=True)]
 _Token = Annotated[int, Field(ge=0, lt=2**31)]
-_Tokens = Annotated[list[_Token], Field(max_length=_MAX_TOKENS)]
+_Tokens = Annotated[list[_Token], Field(max_length=_MAX_TOKENS, fail_fast=True)]
 _Range = Annotated[list[_Layer], Field(min_length=2, max_length=2)]
 _Variant = Annotated[dict[str, Any] | None, BeforeValidator(_check_numbers)]
 
@@ -64,7 +65,7 @@ class _Settings(BaseModel):
     target_parameters: _Texts | None = None
     layers_to_transform: _Layer | _Layers | None = None
     layers_pattern: _ModuleName | _ModuleNames | None = None
-    layer_replication: Annotated[list[_Range], Field(max_length=_MAX_LAYERS)] | None = None
+    layer_replication: Annotated[list[_Range], Field(max_length=_MAX_LAYERS, fail_fast=True)] | None = None
     trainable_token_indices: _Tokens | dict[_Text, _Tokens] | None = None
     alora_invocation_tokens: _Tokens | None = None
     bias: Literal["none", "all", "lora_only"] = "none"
@@ -123,6 +124,13 @@ def _check(found: dict[str, Any], adapter: str) -> None:
             raise StudioError(
                 f"The adapter {adapter!r} has {name}, which names code to import. No foreign code is run."
             )
+    for name in _Settings.model_fields.keys() & found.keys():
+        # Pydantic looks at all entries of an object before it counts them.
+        if isinstance(found[name], dict) and len(found[name]) > _MAX_NAMES:
+            raise StudioError(
+                f"The adapter {adapter!r} has {name} of a kind that cannot be used. It has {len(found[name]):,} "
+                f"entries, and at most {_MAX_NAMES:,} are read. Save it again with PEFT."
+            )
     try:
         settings = _Settings.model_validate(found)
     except ValidationError as error:
@@ -132,7 +140,9 @@ def _check(found: dict[str, Any], adapter: str) -> None:
             f"The adapter {adapter!r} has {name} of a kind that cannot be used. {first[:300]} Save it again with PEFT."
         ) from error
     if sum(max(0, end - start) for start, end in settings.layer_replication or []) > _MAX_LAYERS:
-        raise StudioError(f"The adapter {adapter!r} repeats more than {_MAX_LAYERS:,} layers (layer_replication).")
+        raise StudioError(
+            f"The adapter {adapter!r} repeats more than {_MAX_LAYERS:,} layers (layer_replication). Choose another one."
+        )
 
 
 def _is_deep(value: Any, levels: int = 20) -> bool:

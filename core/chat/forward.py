@@ -1,6 +1,6 @@
 """Loss of given tokens under a base and its adapters, by batched forward passes without generation.
 
-Evaluations need the losses alone; the API server also asks for the most likely tokens at each place.
+Evaluations need the losses alone; the API server also asks for the most likely tokens at each position.
 
 Texts are padded on the left, as in `core.chat.decoder`, whose probe has compared such batches with transformers'
 generate. All targets therefore stand at the end of a batch, and the texts before them need no logits:
@@ -58,7 +58,7 @@ class TargetText:
 
 @dataclass(frozen=True)
 class TokenScores:
-    """Losses of the targets of one text, with the most likely tokens at their places.
+    """Losses of the targets of one text, with the most likely tokens at their positions.
 
     Attributes:
         losses: Losses in nats, (targets,), float64.
@@ -89,7 +89,7 @@ def token_scores(lanes: "Lanes", texts: Sequence[TargetText], top: int = 0) -> I
     Args:
         lanes: The loaded base with its adapters.
         texts: The texts, each with at least one target.
-        top: Number of the most likely tokens that are wanted at each place.
+        top: Number of the most likely tokens that are wanted at each position.
     """
     batched: list[int] = []
     for index, text in enumerate(texts):

@@ -59,7 +59,7 @@ class GenerationWriter:
         Args:
             token: The next token.
             logprob: Its log-probability under the model; None if it is not known.
-            likely: The most likely tokens at its place; None if they are not kept.
+            likely: The most likely tokens at its position; None if they are not kept.
         """
         generation = self._generation
         generation.seconds = time.perf_counter() - self._started

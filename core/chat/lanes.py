@@ -201,11 +201,12 @@ class Lanes:
         Raises:
             StudioError: Not even its last question fits, or the template refuses it.
         """
+        context = self.context_length()
+        most = context if request.program is not None else None
 
         def render(messages: list[Message]) -> list[int]:
-            return self._prompt_ids(request, messages)
+            return self._prompt_ids(request, messages, most)
 
-        context = self.context_length()
         if request.program is not None:
             return read_whole(request, self.base.tokenizer, self._vocabulary, render, context)
         answer_tokens = request.sampling.max_new_tokens + len(request.prefix_ids)
@@ -266,9 +267,9 @@ class Lanes:
         longest = len(sequence.prompt_ids) + sequence.max_new_tokens
         return self.needs_own_pass(sequence.adapter, longest if sequence.max_new_tokens else None)
 
-    def _prompt_ids(self, request: LaneRequest, messages: list[Message]) -> list[int]:
+    def _prompt_ids(self, request: LaneRequest, messages: list[Message], most: int | None) -> list[int]:
         try:
-            return self.renderer(request.template).prompt_ids(messages)
+            return self.renderer(request.template).prompt_ids(messages, most)
         except TemplateError as error:
             raise StudioError(
                 f"The chat template refuses this conversation: {error}. Change the system prompt or the turns, or "

@@ -74,7 +74,7 @@ def _indexed(home: Path, name: str, sha256: str) -> tuple[list[tuple[int, str, s
             question = next((message["content"] for message in messages if message["role"] == "user"), "")
             rows.append((number, question, answers))
     if not rows:
-        raise StudioError(f"The subset {name!r} has no rows to train on.")
+        raise StudioError(f"The subset {name!r} has no rows to train on. Choose another one.")
     tokens = bm25s.tokenize([answers for *_, answers in rows], stopwords=_STOP_WORDS, show_progress=False)
     if not tokens.vocab or set(tokens.vocab) == {""}:
         return rows, None

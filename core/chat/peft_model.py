@@ -42,7 +42,7 @@ def read_config(folder: Path) -> LoraConfig:
         StudioError: The folder holds no adapter, or one that cannot be applied to an unchanged base.
     """
     if not (folder / CONFIG).is_file() or not (folder / WEIGHTS).is_file():
-        raise StudioError(f"{folder.name!r} holds no adapter ({CONFIG} and {WEIGHTS}).")
+        raise StudioError(f"{folder.name!r} holds no adapter ({CONFIG} and {WEIGHTS}). Choose another folder.")
     found = adapter_settings.read_settings(folder / CONFIG, folder.name)
     known = {field.name for field in dataclasses.fields(LoraConfig)}
     if unknown := sorted(key for key, value in found.items() if key not in known | _DESCRIPTIVE and value):

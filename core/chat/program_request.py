@@ -22,7 +22,7 @@ class ProgramOptions:
         text: Prompt that is read as it is, without a chat template; None if the messages or `ids` are read.
         ids: The same, as token ids.
         stop: Texts that end the answer. Unlike stop words they may hold line breaks.
-        top_logprobs: Number of the most likely tokens that are kept at the place of each token.
+        top_logprobs: Number of the most likely tokens that are kept at the position of each token.
         scores_prompt: Whether the log-probabilities of the prompt's tokens are computed.
         writes_answer: Whether an answer is written; without one, the prompt is only scored.
         fills_context: Whether an answer that does not fit into the context beside the prompt may be shorter than its
@@ -59,7 +59,7 @@ class PromptToken:
         id: The token.
         text: Text that it adds to the tokens before; joined, the texts are the prompt.
         logprob: Its log-probability; None for the first token, which nothing predicts.
-        top: The most likely tokens at its place; empty for the first token.
+        top: The most likely tokens at its position; empty for the first token.
     """
 
     id: int
@@ -74,7 +74,7 @@ class ProgramScores:
 
     Attributes:
         prompt: Tokens of the prompt with their probabilities, if they were asked for.
-        top: The most likely tokens at the place of each token of the answer, if they were asked for.
+        top: The most likely tokens at the position of each token of the answer, if they were asked for.
         settled_chars: Number of characters at the beginning of the answer that no text that ends it can cut off.
     """
 

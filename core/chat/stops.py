@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 
-# Of a text without a chat template.
+# End tokens of a text without a chat template: none.
 NO_ENDS = EndTokens((), frozenset(), (), "", "")
 
 

@@ -28,7 +28,7 @@ def make_callbacks(
         sampler: Sampler of the lane.
         generation: The answer.
         tokenizer: The model's tokenizer.
-        top: Number of the most likely tokens that `on_logits` keeps at each place.
+        top: Number of the most likely tokens that `on_logits` keeps at each position.
     """
 
     def on_token(token: int, logprob: float, likely: list[LikelyToken] | None = None) -> int | None:

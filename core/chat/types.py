@@ -20,6 +20,7 @@ from core.data.formats import Message
 from core.data.tokens import TemplateName
 from core.models.loading import Precision
 from core.runs.config import QLoRAConfig
+from core.runs.exported import ExportedModel
 
 End = Literal["", "end", "stop word", "length", "stopped", "failed", "interrupted"]
 END_LABELS: dict[End, str] = {
@@ -126,7 +127,7 @@ class BaseIdentity:
         """Name every field that differs, with both values: "compute dtype is float32, not auto"."""
         names = [name for name in _FIELD_TITLES if getattr(self, name) != getattr(other, name)]
         if "quantization" in names and "double_quantization" in names:
-            # It follows from the quantization.
+            # Another quantization implies another value of this field.
             names.remove("double_quantization")
         return " and ".join(
             f"{_FIELD_TITLES[name]} is {_shown(name, getattr(self, name))}, not {_shown(name, getattr(other, name))}"
@@ -172,12 +173,14 @@ class ResolvedLanes:
     Attributes:
         adapter_folders: By the keys that the lanes use.
         classifiers: Folders of the adapters that are classifiers, by the same keys; `adapter_folders` has the others.
+        exported: Files that answer with their own weights, by the same keys.
     """
 
     base: BaseIdentity
     lanes: list[LaneRequest]
     adapter_folders: dict[str, Path] = field(default_factory=dict)
     classifiers: dict[str, Path] = field(default_factory=dict)
+    exported: dict[str, ExportedModel] = field(default_factory=dict)
 
 
 class Prompt(NamedTuple):

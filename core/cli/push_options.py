@@ -10,7 +10,7 @@ _FIELDS = PushTarget.model_fields
 
 
 class PushOptions(BaseModel):
-    """Where to push; the token is HF_TOKEN or that of `hf auth login`, as a command line is seen by other programs."""
+    """Options of a push. The token is HF_TOKEN or that of `hf auth login`: other programs could read a command line."""
 
     branch: str = Field("", description=f"Branch on the Hub. {_FIELDS['branch'].description}")
     pull_request: bool = Field(False, description=f"Open a pull request. {_FIELDS['pull_request'].description}")

@@ -34,5 +34,5 @@ class Serve(BaseModel):
         with contextlib.suppress(KeyboardInterrupt):
             server.run()
         sys.stdout.flush()
-        # Not by returning: the engine's thread may be inside a step of the model, at which an ordinary end aborts.
+        # An ordinary exit would abort with an error while the engine's thread is inside a step of the model.
         os._exit(0)

@@ -176,7 +176,7 @@ def collect(rows: Sequence[LabeledText], merge: bool) -> Labels:
         return Labels(Classes(names=names, merge=False), [counts[name] for name in names], {}, similar)
     merged, counts = {}, Counter()
     for found in spellings.values():
-        # Of equally frequent spellings the first in alphabetical order, whatever the order of the rows.
+        # If spellings are equally frequent, the first in alphabetical order is chosen, whatever the order of the rows.
         name = " ".join(min(found, key=lambda spelling: (-found[spelling], spelling)).split())
         counts[name] = found.total()
         merged |= {spelling: name for spelling in found if spelling != name}

@@ -139,7 +139,7 @@ def _walk(node: Any, tables: frozenset[str], reserved: frozenset[str]) -> None:
         _walk(entry["value"], tables, reserved)
         tables |= {_with_name(entry["key"], reserved)}
     if isinstance(node.get("cte_name"), str):
-        # Of a recursive table, `left` is its first rows; of another one, `query` is its definition.
+        # `left` is the first rows of a recursive table; `query` is the definition of another one.
         for part in ("left", "query"):
             _walk(node.get(part), tables, reserved)
         tables |= {_with_name(node["cte_name"], reserved)}

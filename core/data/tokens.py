@@ -21,7 +21,7 @@ from core.data.end_tokens import EndTokens, find_end_tokens, special_tokens
 from core.data.formats import Message, is_plain, until_last_answer
 from core.data.locate import Locator, Region, common_length
 from core.data.templates import CHATML_TEMPLATE, LLAMA2_TEMPLATE, TemplateError, TemplateName
-from core.models.tokenizer import encode
+from core.models.tokenizer import check_length, encode
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -147,9 +147,17 @@ class Renderer:
         """Return plain text between the beginning-of-text and end-of-text tokens, without a template."""
         return f"{self.tokenizer.bos_token or ''}{messages[0]['content']}{self.tokenizer.eos_token or ''}"
 
-    def prompt_ids(self, messages: list[Message]) -> list[int]:
-        """Return the token ids of a conversation followed by the generation prompt."""
-        ids = self._encode(self.render_text(messages, is_prompt=True))["input_ids"]
+    def prompt_ids(self, messages: list[Message], most: int | None = None) -> list[int]:
+        """Return the token ids of a conversation followed by the generation prompt.
+
+        Args:
+            messages: The conversation.
+            most: Number of tokens of which far more raise a TooManyTokensError (`check_length`).
+        """
+        text = self.render_text(messages, is_prompt=True)
+        if most is not None:
+            check_length(self.tokenizer, text, most)
+        ids = self._encode(text)["input_ids"]
         self._reject_unknown_ids(ids)
         return ids
 

@@ -92,7 +92,7 @@ def _sort_value(row: BoardRow, by: str) -> Any:
 
 
 def _format_step(value: Any) -> str:
-    """Return a field of a recipe as text; of a list of rows, the first numbers and how many there are."""
+    """Return a field of a recipe as text: row numbers by the first of them, other lists by their length."""
     plain = _plain(value)
     if value is None:
         return "as detected"

@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from core.evaluate.metrics import Metric
+from core.evaluate.statistics.hypothesis_tests import holm
 from core.evaluate.statistics.paired import MIN_CLUSTERS, PairedDifference, PairedScores, compare
 from core.evaluate.statistics.power import LEVEL
-from core.evaluate.statistics.tests import holm
 from core.evaluate.verdict_text import describe_outcome, format_p_value
 
 # The largest groups of a grouping are listed; a column of identifiers would have one group per row.

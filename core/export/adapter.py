@@ -43,7 +43,7 @@ def list_files(settings: Settings, run: Run, adapter: str) -> list[tuple[str, in
     The card is made when the zip is written, because its metrics take seconds: it is listed without a size.
     """
     files = _contents(run, adapter).items()
-    listed = [(name, len(held) if isinstance(held, bytes) else held.stat().st_size) for name, held in files]
+    listed = [(name, len(item) if isinstance(item, bytes) else item.stat().st_size) for name, item in files]
     return [*listed, *((name, None) for name in card_names(settings, run))]
 
 
@@ -63,16 +63,16 @@ def write_adapter(settings: Settings, run: Run, adapter: str = "final") -> Adapt
     files = _contents(run, adapter)
     files |= card_files(Subject(settings, run, adapter, ExportConfig(), name))
     with replacing(target) as scratch, zipfile.ZipFile(scratch, "w", zipfile.ZIP_DEFLATED) as archive:
-        for file, held in files.items():
-            if isinstance(held, bytes):
-                archive.writestr(f"{name}/{file}", held)
+        for file, item in files.items():
+            if isinstance(item, bytes):
+                archive.writestr(f"{name}/{file}", item)
             else:
-                archive.write(held, f"{name}/{file}")
+                archive.write(item, f"{name}/{file}")
     return AdapterZip(target, target.stat().st_size, base_name(run))
 
 
 def _contents(run: Run, adapter: str) -> dict[str, bytes | Path]:
-    """Return what each file of the zip besides the card holds: its bytes, or the file that is copied."""
+    """Return the files of the zip besides the card, by name: each as bytes, or as the file that is copied."""
     folder, base = adapter_folder(run, adapter), base_name(run)
     config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
     config["base_model_name_or_path"] = base

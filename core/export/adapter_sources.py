@@ -15,16 +15,16 @@ from core.system.unpack import unpack
 
 # An adapter of rank 256 for all linear layers of a 70B model has half of that.
 MAX_BYTES = 2**34
-# Names under which PEFT and others save weights as pickles.
+# Suffixes of weights that PEFT and others save as pickles.
 _PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt")
 
 
 @dataclass(frozen=True)
 class Fetched:
-    """Where an adapter is from.
+    """Source of an adapter whose files have been fetched.
 
     Attributes:
-        name: Name to make an id of.
+        name: Name that the adapter's id is made from.
         source: Hub id, or name of the ZIP.
         revision: Commit; empty for a ZIP.
         notes: What was left out, with the reason.
@@ -90,7 +90,7 @@ def from_hub(repo: str, revision: str, token: str | None, folder: Path, progress
         for share, name in ((0.1, CONFIG), (0.15, WEIGHTS)):
             progress(share, f"Downloading {name}, {format_size(names[name])}")
             api.hf_hub_download(repo, name, revision=commit, local_dir=folder, tqdm_class=silent_bars(repo))
-    # Metadata of the download.
+    # huggingface_hub leaves the metadata of the download here.
     shutil.rmtree(folder / ".cache", ignore_errors=True)
     return Fetched(repo.partition("/")[2], repo, commit, notes)
 
@@ -107,8 +107,9 @@ def _check_names(source: str, sizes: dict[str, int]) -> list[str]:
     """
     pickles = [name for name in sizes if name.endswith(_PICKLES)]
     if CONFIG not in sizes:
-        what = "a whole model; put its folder into the folder of models" if "config.json" in sizes else "no adapter"
-        raise StudioError(f"{source} has no {CONFIG}: it is {what}. Choose the folder that PEFT has saved.")
+        if "config.json" in sizes:
+            raise StudioError(f"{source} has no {CONFIG}: it is a whole model. Put its folder into STUDIO_HOME/models.")
+        raise StudioError(f"{source} has no {CONFIG}: it is no adapter. Choose the folder that PEFT has saved.")
     if WEIGHTS not in sizes:
         if pickles:
             raise StudioError(
@@ -117,5 +118,8 @@ def _check_names(source: str, sizes: dict[str, int]) -> list[str]:
             )
         raise StudioError(f"{source} has no {WEIGHTS}. Save the adapter with PEFT, which writes it.")
     if (size := sizes[CONFIG] + sizes[WEIGHTS]) > MAX_BYTES:
-        raise StudioError(f"{source} has {format_size(size)}. An adapter has at most {format_size(MAX_BYTES)}.")
+        raise StudioError(
+            f"The adapter in {source} has {format_size(size)}. Expected at most {format_size(MAX_BYTES)}; choose a "
+            "smaller one."
+        )
     return [f"{name} is a pickle and was not read." for name in pickles]

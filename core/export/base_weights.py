@@ -1,7 +1,7 @@
 """Weights of a base model, read from its safetensors files one tensor at a time.
 
-A run trains its adapter against weights in 4 bits. They differ from those in the files, and the adapter has learned to
-answer with them. So a tensor can be read in two ways: as it is in the files, or as the run saw it, quantized and
+A run trains its adapter on top of weights in 4 bits, which differ from those in the files, so the adapter fits the
+4-bit weights. A tensor can therefore be read in two ways: as it is in the files, or as the run saw it, quantized and
 dequantized again.
 """
 
@@ -94,18 +94,18 @@ class WeightFiles:
 
     @cached_property
     def linears(self) -> frozenset[str]:
-        """Return the names of the weights of linear layers, (out, in), without the output layer's."""
+        """Return the names of the weights of linear layers, (out, in), except the output layer's."""
         import torch
 
         return self._weights_of(torch.nn.Linear)
 
     @cached_property
     def quantized(self) -> frozenset[str]:
-        """Return the names of the weights that the run quantized: of all linear layers but the output layer."""
-        return frozenset() if self.precision.quantization == "none" else self.linears | self._transposed
+        """Return the names of the weights that the run quantized: of all linear layers except the output layer."""
+        return frozenset() if self.precision.quantization == "none" else self.linears | self.transposed
 
     @cached_property
-    def _transposed(self) -> frozenset[str]:
+    def transposed(self) -> frozenset[str]:
         """Return the names of the weights of GPT-2's linear layers, which are stored as (in, out)."""
         from transformers.pytorch_utils import Conv1D
 
@@ -150,7 +150,7 @@ class WeightFiles:
             tensor = file.get_tensor(stored)
         if self.base == "original" or name not in self.quantized:
             return tensor
-        if name in self._transposed:
+        if name in self.transposed:
             return round_as_trained(tensor.T.contiguous(), self.precision).T
         return round_as_trained(tensor, self.precision)
 
@@ -182,15 +182,16 @@ def round_as_trained(weight: "torch.Tensor", precision: Precision) -> "torch.Ten
         precision: nf4 or fp4, with the run's compute dtype and double quantization.
 
     Raises:
-        StudioError: The run's quantization is int8, whose products are rounded and not its weights alone.
+        StudioError: The run's quantization is int8, which also rounds the inputs of each product, so no weights alone
+            give the same results.
     """
     import torch
     from bitsandbytes.functional import dequantize_4bit, quantize_4bit
 
     if precision.quantization not in ("nf4", "fp4"):
         raise StudioError(
-            f"Weights in {precision.quantization} cannot be dequantized to what the run computed with. Choose the "
-            "original weights."
+            f"Weights in {precision.quantization} cannot be dequantized to those that the run computed with. Choose "
+            "the original weights."
         )
     dtype = getattr(torch, resolve_dtype(precision.compute_dtype)[0])
     packed, state = quantize_4bit(

@@ -1,6 +1,6 @@
 """Comparison of exported models with the one that was trained, on held-out rows.
 
-All read the same rows, and at each token of an answer their distributions of the next token are compared:
+All models read the same rows. At each token of an answer, the distributions of the next token are compared:
 
     KL(p || q) = sum_v p(v) (log p(v) - log q(v))        p: as trained, q: exported; natural logarithm
 
@@ -26,20 +26,20 @@ if TYPE_CHECKING:
     import torch
 
 _SEED = 0
-# Share of reading a model that filling in its tensors takes.
+# Filling in the tensors of a model takes this share of the progress, and reading the rows with it takes the rest.
 _FILLED = 0.2
 
 
 class Comparison:
     """Distributions of the model as trained on held-out rows, and the comparison of exported models with them.
 
-    Its distributions are computed once and kept in a file: of a vocabulary of 32,000 tokens, 1,000 answer tokens take
-    128 MB.
+    The distributions of the model as trained are computed once and kept in a file. With a vocabulary of 32,000 tokens,
+    1,000 answer tokens take 128 MB.
     """
 
     def __init__(self, model: FloatModel, trained: MergedModel, rows: list[dict[str, Any]]):
         self._model, self._trained, self._rows = model, trained, rows
-        # It has no name, and is gone with this object.
+        # The file has no name, so it disappears when this object does.
         self._file = tempfile.TemporaryFile()  # noqa: SIM115
         # Offset in the file, and shape, of each row's distributions.
         self._spans: list[tuple[int, tuple[int, ...]]] = []
@@ -57,6 +57,11 @@ class Comparison:
         rest, tensors = part_of(progress, start, 1), len(self._trained.names)
         self._model.fill(count_down(exported, tensors, part_of(rest, 0, _FILLED), "Reading exported tensors"))
         return self._summarize(part_of(rest, _FILLED, 1))
+
+    def compare_base(self, progress: Progress) -> Fidelity:
+        """Compare the base without the adapter, as the run saw it, with the model that was trained."""
+        source = self._trained.source
+        return self.compare(((name, source.read(name)) for name in source.files), progress)
 
     def _read_trained(self, progress: Progress) -> None:
         progress(0, "Loading the model to compare with")

@@ -11,15 +11,21 @@ from core.export.config import FORMS
 from core.export.result import card_place
 from core.settings import Settings, inside
 
-# Patterns of names, and what such a file holds; the first that matches counts.
+# Ends the name of a file's signature (`core.export.signing`).
+SIGNATURE = ".sig"
+# Patterns of file names with the label of the content; the first that matches counts.
 _KINDS = [
     (re.compile(pattern), label)
     for pattern, label in (
+        (rf".*{re.escape(SIGNATURE)}", "Signature"),
         (rf"{re.escape(NAME_PREFIX)}.*\.(jsonl|csv|parquet)", "Evaluation"),
         (r".*-adapter\.zip", FORMS["adapter"].label),
+        (r".*-mlx(-x[\d.e-]+)?\.zip", FORMS["mlx"].label),
+        (r".*-combined(-x[\d.e-]+)?\.zip", FORMS["combined"].label),
         (r".*-adapter(-original)?(-x[\d.e-]+)?\.gguf", FORMS["gguf-adapter"].label),
         (r".*-types(-no-imatrix)?(-ollama)?(-original)?(-x[\d.e-]+)?\.zip", "Comparison of GGUF types"),
         (r".*-ollama(-original)?(-x[\d.e-]+)?\.zip", FORMS["ollama"].label),
+        (r".*-(bfloat16|float16|float32)-nf4(-original)?(-x[\d.e-]+)?\.zip", FORMS["merged-4bit"].label),
         (r".*-(bfloat16|float16|float32)(-original)?(-x[\d.e-]+)?\.zip", FORMS["merged"].label),
         (r".*\.gguf", FORMS["gguf"].label),
         (r".*-curves\.csv", "Points of a run"),
@@ -70,12 +76,12 @@ def find_file(settings: Settings, name: str) -> Path:
     """
     path = inside(settings.exports_dir, name, "name of a file")
     if name not in [file.name for file in list_files(settings)]:
-        raise StudioError(f"There is no file {name!r} in exports/ any more. List them again.")
+        raise StudioError(f"There is no file {name!r} in exports/ any more. List the files again.")
     return path
 
 
 def delete_file(settings: Settings, name: str) -> int:
-    """Delete a finished file and the card that lies beside it, and return the bytes of the file.
+    """Delete a finished file with the card and the signature that lie beside it, and return the bytes of the file.
 
     Raises:
         StudioError: There is no such file.
@@ -83,6 +89,7 @@ def delete_file(settings: Settings, name: str) -> int:
     path = find_file(settings, name)
     size = path.stat().st_size
     path.unlink()
+    path.with_name(f"{name}{SIGNATURE}").unlink(missing_ok=True)
     card = card_place(path)
     if card.is_dir() and not card.is_symlink():
         shutil.rmtree(card)

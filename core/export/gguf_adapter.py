@@ -2,15 +2,15 @@
 
 llama.cpp adds alpha / rank * B A to a weight, with one alpha for all modules; with an alpha of 0 the factor is 1. PEFT
 may scale each module otherwise, so B holds its factor already and alpha is 0. The rows of B follow those of the weight:
-of query and key weights they are reordered (`core.export.gguf_families`).
+of query and key weights they are reordered (`core.models.gguf_families`).
 """
 
 from pathlib import Path
 
 from core.errors import StudioError
-from core.export.gguf_families import find_family, to_gguf_rows
-from core.export.gguf_file import name_map
 from core.export.merge import MergedModel
+from core.models.gguf_families import find_family, to_gguf_rows
+from core.models.gguf_tensors import name_map
 
 _SCALED_ALREADY = 0.0
 
@@ -44,7 +44,9 @@ def write_adapter(merged: MergedModel, path: Path, name: str) -> None:
     for module, update in lora.items():
         weight = f"{module}.weight"
         if (target := names.get_name(weight, try_suffixes=(".weight",))) is None:
-            raise StudioError(f"GGUF has no name for the module {module}, which the adapter changes.")
+            raise StudioError(
+                f"GGUF has no name for the module {module}, which the adapter changes. Export the merged model instead."
+            )
         writer.add_tensor(f"{target}.lora_a", update.a.contiguous().numpy())
         scaled = merged.strength * to_gguf_rows(update.b, weight, config)
         writer.add_tensor(f"{target}.lora_b", scaled.contiguous().numpy())

@@ -1,21 +1,22 @@
 """A merged model as one GGUF file, for llama.cpp, Ollama, LM Studio and others.
 
 The `gguf` package quantizes and writes. The file is written tensor by tensor, so the memory needed is that of the
-largest one. Vectors stay in float32, as in every GGUF file. In files of fewer than 8 bits, the embeddings and the
-output layer have Q8_0: they decide every token, and llama.cpp keeps them in more bits, too.
+largest one. Vectors stay in float32, as in every GGUF file. In types of fewer than 8 bits, the embeddings and the
+output layer are stored in Q8_0: they matter for every token, and llama.cpp gives them more bits, too.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from core.errors import StudioError
 from core.export.config import GGUFType
-from core.export.gguf_families import extra_tensors, find_family, from_gguf, gguf_shape, to_gguf
 from core.export.gguf_settings import write_settings
 from core.export.gguf_vocabulary import strips_as_phi, write_vocabulary
 from core.export.merge import MergedModel
+from core.models.gguf_families import extra_tensors, find_family, gguf_shape, to_gguf
+from core.models.gguf_tensors import GGUFTensors, gguf_names
 from core.models.loading import load_tokenizer
 from core.system.jobs import Progress
 
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
 # Types of `write_gguf`: F32 is for files that are quantized further.
 FileType = GGUFType | Literal["F32"]
 _UNQUANTIZED = ("F32", "F16", "BF16")
-_ENDS = ("token_embd.weight", "output.weight")
-# llama.cpp adds it to the values of other tensors, and has no product with it in another type.
+_EMBEDDINGS_AND_OUTPUT = ("token_embd.weight", "output.weight")
+# llama.cpp adds this tensor to others, and stores it in float32 in every type.
 _POSITIONS = "position_embd.weight"
 
 
@@ -97,7 +98,7 @@ def _open_writer(
     config = merged.source.config
     writer = gguf.GGUFWriter(path, find_family(config).architecture)
     tokenizer = load_tokenizer(merged.source.model)
-    # llama.cpp knows by the name that spaces after special tokens belong to them.
+    # By this name, llama.cpp knows that spaces after special tokens are dropped.
     write_settings(writer, config, f"{name} (Phi-3)" if strips_as_phi(tokenizer) else name)
     writer.add_file_type(gguf.LlamaFileType[_file_type(kind)])
     writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
@@ -105,19 +106,6 @@ def _open_writer(
         writer.add_string(key, value) if isinstance(value, str) else writer.add_uint32(key, value)
     write_vocabulary(writer, tokenizer, config.vocab_size, template)
     return writer
-
-
-def name_map(config: Any) -> "gguf.TensorNameMap":
-    """Return the names of GGUF by those of transformers.
-
-    Args:
-        config: The model's `PretrainedConfig`.
-    """
-    import gguf
-
-    name = find_family(config).architecture
-    architecture = next(one for one, known in gguf.MODEL_ARCH_NAMES.items() if known == name)
-    return gguf.get_tensor_name_map(architecture, config.num_hidden_layers)
 
 
 def _plan(merged: MergedModel, kind: FileType) -> list[_PlannedTensor]:
@@ -131,13 +119,7 @@ def _plan(merged: MergedModel, kind: FileType) -> list[_PlannedTensor]:
 
 def _names(merged: MergedModel) -> dict[str, str]:
     """Return the names of GGUF by those of transformers, in the order of the model's files."""
-    names, found = name_map(merged.source.config), {}
-    for source in merged.names:
-        name = names.get_name(source, try_suffixes=(".weight", ".bias"))
-        if name is None:
-            raise StudioError(f"GGUF has no name for the tensor {source} of this model. Export a merged model.")
-        found[source] = name
-    return found
+    return gguf_names(merged.source.config, merged.names)
 
 
 def _shape(merged: MergedModel, tensor: _PlannedTensor) -> list[int]:
@@ -145,13 +127,13 @@ def _shape(merged: MergedModel, tensor: _PlannedTensor) -> list[int]:
 
 
 def _kind_of(name: str, shape: list[int], kind: FileType) -> "gguf.GGMLQuantizationType":
-    """Return the type of a tensor: quantized in blocks of 32 values of a row, where the rows can be divided so."""
+    """Return the type of a tensor; F16 if its rows cannot be divided into the chosen type's blocks of 32 values."""
     import gguf
 
     kinds = gguf.GGMLQuantizationType
     if len(shape) == 1 or name == _POSITIONS:
         return kinds.F32
-    chosen = kinds.Q8_0 if kind not in (*_UNQUANTIZED, "Q8_0") and name in _ENDS else kinds[kind]
+    chosen = kinds.Q8_0 if kind not in (*_UNQUANTIZED, "Q8_0") and name in _EMBEDDINGS_AND_OUTPUT else kinds[kind]
     block, _ = gguf.GGML_QUANT_SIZES[chosen]
     return kinds.F16 if shape[-1] % block else chosen
 
@@ -173,7 +155,7 @@ def _is_packed(tensor: _PlannedTensor) -> bool:
 
 
 def _encode(values: "torch.Tensor", tensor: _PlannedTensor) -> "np.ndarray":
-    """Return the values of a tensor as they stand in the file."""
+    """Return the values of a tensor as the file stores them."""
     import gguf
     import numpy as np
 
@@ -191,21 +173,14 @@ def _file_type(kind: FileType) -> str:
 
 
 def read_weights(path: Path, merged: MergedModel) -> Iterator[tuple[str, "torch.Tensor"]]:
-    """Yield the tensors of a file that holds a merged model, in float32 and by their names in transformers.
+    """Return the tensors of a file that holds a merged model, in float32 and by their names in transformers.
 
     Args:
         path: A file of `write_gguf`, in any type, or one that llama.cpp made of it.
         merged: The model that was written.
     """
-    import gguf
-    import torch
-
-    stored, config = {tensor.name: tensor for tensor in gguf.GGUFReader(path).tensors}, merged.source.config
-    for source, name in _names(merged).items():
-        found = stored[name]
-        values = torch.from_numpy(gguf.dequantize(found.data, found.tensor_type).copy())
-        values = values.reshape(gguf_shape(merged.shape(source), source, config))
-        yield source, from_gguf(values, source, config)
+    shapes = {name: merged.shape(name) for name in merged.names}
+    return GGUFTensors(path).read(merged.source.config, shapes)
 
 
 def size_of(merged: MergedModel, kind: FileType) -> int:

@@ -2,13 +2,13 @@
 
 from typing import TYPE_CHECKING, Any
 
-from core.export.gguf_families import FAMILIES, longrope_factor, rope_of
+from core.models.gguf_families import FAMILIES, longrope_factor, rope_of
 from core.models.shape import ModelShape
 
 if TYPE_CHECKING:
     import gguf
 
-# Of so many layers, the last one attends to all tokens and the others to a window, unless the file says otherwise.
+# Every n-th layer attends to all tokens and the others to a window, unless the file says otherwise.
 _WINDOW_PERIODS = {"gemma2": 2, "gemma3_text": 6}
 
 
@@ -64,7 +64,7 @@ def _write_rope(writer: "gguf.GGUFWriter", config: Any, width: int) -> None:
 def _write_attention(writer: "gguf.GGUFWriter", config: Any) -> None:
     """Write the window and the caps of the attention."""
     if config.model_type == "phi3":
-        # A window of 0 tells Phi-4 from Phi-3 to llama.cpp.
+        # llama.cpp takes a Phi-3 file with a window of 0 for Phi-4, which has none.
         writer.add_sliding_window(config.sliding_window or 0)
     elif window := getattr(config, "sliding_window", None):
         writer.add_sliding_window(window)

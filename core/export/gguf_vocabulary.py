@@ -4,7 +4,7 @@ GGUF knows two kinds of the tokenizers that are exported here:
 
 - "gpt2": byte-level BPE with merges. llama.cpp implements each rule that splits a text into words itself, and the field
   `tokenizer.ggml.pre` names it. The rule is found by comparing the tokenizer's own with the known ones; an unknown rule
-  is refused, as another one would give other tokens for numbers or punctuation.
+  is refused, because a similar one would give other tokens for numbers or punctuation.
 - "llama": SentencePiece BPE with bytes as a fallback. llama.cpp merges the pair whose joined token has the highest
   score. tokenizer.json has merges in place of scores, so a token's score is the negative rank of its first merge.
 """
@@ -13,6 +13,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from core.errors import StudioError
+from core.models.gguf_families import CONVERT_INSTEAD
 
 if TYPE_CHECKING:
     import gguf
@@ -29,11 +30,11 @@ SPLITTING_RULES = {
 }
 # A space in the tokens of SentencePiece.
 _SPACE = "▁"
-_OF_PHI = ("<unk>", "<s>", "</s>", "<|endoftext|>")
+_PHI_TOKENS = ("<unk>", "<s>", "</s>", "<|endoftext|>")
 _SPECIAL = ("bos", "eos", "unk", "pad")
-# Of bytes, single characters and special tokens, which are never joined by their score.
+# Score of bytes, single characters and special tokens, which are never made by a merge.
 _NO_MERGE = 0.0
-# Of longer tokens that no merge makes: llama.cpp would join their parts first if their score was higher.
+# Score of longer tokens that no merge makes. With a higher one, llama.cpp would join their parts before other pairs.
 _UNREACHABLE = -1e9
 
 
@@ -56,9 +57,8 @@ def write_vocabulary(
     if model["model"].get("byte_fallback"):
         writer.add_tokenizer_model("llama")
         writer.add_tokenizer_pre("default")
-        scores = _scores(model["model"]["merges"])
         writer.add_token_list(tokens)
-        writer.add_token_scores([scores.get(*_default(token, kind)) for token, kind in zip(tokens, kinds, strict=True)])
+        writer.add_token_scores(_list_scores(model["model"]["merges"], tokens, kinds))
         writer.add_token_types(kinds)
         writer.add_add_space_prefix(_adds_space(tokenizer))
     else:
@@ -88,17 +88,16 @@ def find_splitting_rule(model: dict[str, Any]) -> str:
         StudioError: llama.cpp has no such rule.
     """
     if model["model"]["type"] != "BPE":
-        raise StudioError(f"Tokenizers of the type {model['model']['type']!r} cannot be written as GGUF. {_INSTEAD}")
+        raise StudioError(
+            f"Tokenizers of the type {model['model']['type']!r} cannot be written as GGUF. {CONVERT_INSTEAD}"
+        )
     rule = _splitting_rule(model.get("pre_tokenizer") or {})
     if rule not in SPLITTING_RULES or model.get("normalizer") not in (None, {"type": "NFC"}):
         raise StudioError(
             f"This tokenizer splits texts by a rule that GGUF has no name for ({' then '.join(rule) or 'none'})."
-            f" {_INSTEAD}"
+            f" {CONVERT_INSTEAD}"
         )
     return SPLITTING_RULES[rule]
-
-
-_INSTEAD = "Export a merged model, and convert it with llama.cpp's converter."
 
 
 def _splitting_rule(pre_tokenizer: dict[str, Any]) -> tuple[str, ...]:
@@ -140,6 +139,12 @@ def _list_tokens(tokenizer: "PreTrainedTokenizerBase", model: dict[str, Any], si
     return tokens, kinds
 
 
+def _list_scores(merges: list[Any], tokens: list[str], kinds: list[int]) -> list[float]:
+    """Return the score of each token."""
+    scores = _scores(merges)
+    return [scores.get(token, _default_score(token, kind)) for token, kind in zip(tokens, kinds, strict=True)]
+
+
 def _scores(merges: list[Any]) -> dict[str, float]:
     """Return the score of each token that a merge makes: the earlier its first merge, the higher."""
     scores: dict[str, float] = {}
@@ -148,12 +153,12 @@ def _scores(merges: list[Any]) -> dict[str, float]:
     return scores
 
 
-def _default(token: str, kind: int) -> tuple[str, float]:
-    """Return a token, and its score if no merge makes it."""
+def _default_score(token: str, kind: int) -> float:
+    """Return the score of a token that no merge makes."""
     import gguf
 
     is_text = kind == gguf.TokenType.NORMAL and len(token) > 1
-    return token, _UNREACHABLE if is_text else _NO_MERGE
+    return _UNREACHABLE if is_text else _NO_MERGE
 
 
 def strips_as_phi(tokenizer: "PreTrainedTokenizerBase") -> bool:
@@ -162,7 +167,7 @@ def strips_as_phi(tokenizer: "PreTrainedTokenizerBase") -> bool:
     It then looks for four tokens, and fails without them.
     """
     strips = any(token.rstrip for token in tokenizer.added_tokens_decoder.values() if token.special)
-    return strips and set(_OF_PHI) <= set(tokenizer.get_vocab())
+    return strips and set(_PHI_TOKENS) <= set(tokenizer.get_vocab())
 
 
 def _pair(merge: Any) -> tuple[str, str]:

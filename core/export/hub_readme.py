@@ -1,4 +1,4 @@
-"""README of a model on the Hub: that of the export, with how to load the model by the id of its repository."""
+"""README of a model on the Hub: the README of the export, and below it how to load the model from its repository."""
 
 import json
 from pathlib import Path
@@ -22,6 +22,9 @@ def complete(folder: Path, name: str, repo: str) -> None:
 
 
 def _usage(folder: Path, repo: str) -> str:
+    if (folder / "adapters.safetensors").is_file():
+        command = f"hf download {repo} --local-dir adapter\nmlx_lm.generate --model BASE --adapter-path adapter"
+        return f"With the base model in place of BASE:\n\n```bash\n{command}\n```"
     if (folder / "adapter_config.json").is_file():
         return _python(_adapter_code(folder, repo))
     if (folder / "config.json").is_file():

@@ -85,7 +85,7 @@ def _check(folder: Path, name: str) -> tuple[str, str]:
     Raises:
         StudioError: It cannot be served.
     """
-    # Messages name the folder.
+    # Error messages name the folder, so it has the adapter's name while it is checked.
     own = folder.rename(folder.with_name(name))
     try:
         config = peft_model.read_config(own)
@@ -109,7 +109,7 @@ def _find_base(settings: Settings, name: str, named: str) -> str:
     Args:
         settings: The studio's settings.
         name: Name of the base, chosen or named by the adapter.
-        named: Name by the adapter, for messages.
+        named: The name in the adapter's settings, for messages.
 
     Raises:
         StudioError: There is no such model.
@@ -125,8 +125,8 @@ def _find_base(settings: Settings, name: str, named: str) -> str:
         return catalogue.locate(settings, name).name
     except StudioError as error:
         raise StudioError(
-            f"The adapter names the base model {named[:200]!r}, and {name[:200]!r} is not here. {error} Name its base "
-            "model as Base model."
+            f"The adapter names the base model {named[:200]!r}, and {name[:200]!r} was not found. {error} "
+            "Set Base model to the model that the adapter was trained on."
         ) from error
 
 

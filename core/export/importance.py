@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from core.export.countdown import count_down
 from core.export.float_model import FloatModel
-from core.export.gguf_file import name_map
 from core.export.importance_file import Importance
+from core.models.gguf_tensors import name_map
 from core.system.jobs import Progress
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def collect(model: FloatModel, rows: list[dict[str, Any]], dataset: str, progres
     Args:
         model: The model, filled with the weights that will be quantized.
         rows: Rows with "input_ids".
-        dataset: Names the rows.
+        dataset: Description of the rows.
         progress: Called at each row.
     """
     import torch
@@ -42,7 +42,7 @@ def collect(model: FloatModel, rows: list[dict[str, Any]], dataset: str, progres
 
 @contextmanager
 def _summing(model: Any) -> "Iterator[dict[str, torch.Tensor]]":
-    """Yield the sums of squared inputs of all linear layers but the output layer; they grow at each forward pass."""
+    """Yield the sums of squared inputs of all linear layers except the output layer; they grow at each forward pass."""
     import torch
     from transformers.pytorch_utils import Conv1D
 

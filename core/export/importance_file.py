@@ -24,7 +24,7 @@ class Importance:
         sums: By the weight's name in GGUF, (inputs,), float32.
         rows: Rows that were read.
         tokens: Their tokens.
-        dataset: Names the rows.
+        dataset: Description of the rows.
     """
 
     sums: "dict[str, np.ndarray]"

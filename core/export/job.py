@@ -4,7 +4,6 @@ Several GGUF types are written one after another; what they share is computed on
 it is complete (`core.export.scratch`).
 """
 
-import shutil
 from collections.abc import Iterable
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -15,29 +14,34 @@ from typing import TYPE_CHECKING
 from core.errors import StudioError
 from core.export import (
     adapter,
-    curve,
+    combine,
     gguf_adapter,
-    gguf_families,
     gguf_file,
     importance,
     importance_file,
+    mlx_adapter,
+    model_folder,
     ollama,
-    safetensors_folder,
+    type_comparison,
 )
+from core.export.advice import advise, weigh_rounding
 from core.export.base_weights import WeightFiles
 from core.export.card.facts import folder_name
+from core.export.card.loading import serving
 from core.export.card.writing import Subject, write_card
 from core.export.config import FORMS, LLAMA_CPP_TYPES, ExportConfig
+from core.export.disk import check_disk
 from core.export.fidelity import Comparison
 from core.export.float_model import FloatModel, memory_problem
-from core.export.gguf_types import TypeWriter, bytes_at_most
+from core.export.gguf_types import TypeWriter
 from core.export.importance_file import Importance
 from core.export.llama_quantize import check_installed
 from core.export.merge import MergedModel
+from core.export.parts import Combined
 from core.export.result import Exported, ExportedType, Fidelity
 from core.export.rows import ExportRows
 from core.export.scratch import card_folder, pack, publish, scratch_folder
-from core.models import catalogue, support
+from core.models import catalogue, gguf_families, support
 from core.models.download import fetch
 from core.models.loading import Precision, load_tokenizer
 from core.runs.adapters import adapter_folder
@@ -45,7 +49,6 @@ from core.runs.store import Run, RunStore
 from core.settings import Settings
 from core.system.files import write_json
 from core.system.jobs import Progress, ignore_progress, part_of
-from core.system.sizes import format_size
 
 if TYPE_CHECKING:
     import torch
@@ -54,7 +57,6 @@ if TYPE_CHECKING:
 
 # Shares of the work on one file before its comparison.
 _WRITTEN, _PACKED = 0.6, 0.7
-_MARGIN_BYTES = 2**28
 
 
 def export(
@@ -78,6 +80,8 @@ def export(
         return Exported(path=written.path, size=written.size, form=config.form)
     if run.config().classifies:
         raise StudioError("A classifier has a head beside its adapter. Export it as an adapter for PEFT.")
+    if config.form == "combined" and not config.also:
+        raise StudioError("Combine with is empty. Name at least one further adapter, as RUN or RUN=WEIGHT.")
     if config.has_llama_cpp_types:
         check_installed(next(kind for kind in config.quantization if kind in LLAMA_CPP_TYPES))
     progress(0, "Loading the base model")
@@ -86,7 +90,7 @@ def export(
 
 @dataclass
 class _Export:
-    """One export of a merged model, in one file or in one per GGUF type."""
+    """One export, other than an adapter for PEFT: one file, or one per GGUF type."""
 
     settings: Settings
     run: Run
@@ -94,13 +98,17 @@ class _Export:
     config: ExportConfig
     progress: Progress
     notes: list[str] = field(default_factory=list)
+    combined: Combined | None = None
 
     def work(self) -> Exported:
         """Write the files, and compare them."""
-        configs = self._configs
-        self._check_disk()
-        target = self._target(self.config)
+        configs, target = self._configs, self._target(self.config)
         with scratch_folder(target) as folder:
+            if self.config.also:
+                (combined := folder / "combined").mkdir()
+                self.combined = combine.combine(self.settings, self.run, self.name, self.config, combined)
+                self.notes += self.combined.notes
+            check_disk(self.merged, self.config, self.settings.exports_dir)
             writer = TypeWriter(
                 self.merged, self.run.title, self.renderer.template, folder, self._collect_importance, self.notes
             )
@@ -110,32 +118,41 @@ class _Export:
                 (inner := folder / str(number)).mkdir()
                 written.append(self._write_file(config, inner, writer, part))
             writer.close()
+            name = written[0].path.stem
+            served = serving(self.run, self.config.form, name, self.merged.adapter_folder)
             report = self._write_report(written, folder, target) if len(configs) > 1 else None
         self.progress(1, "Done")
-        best = _choose(written)
+        best = type_comparison.choose(written)
         return Exported(
             path=best.path, size=best.size, form=self.config.form, notes=self.notes, fidelity=best.fidelity,
-            types=written if report else [], report=report,
+            types=written if report else [], report=report, serving=served,
         )  # fmt: skip
 
     @cached_property
     def merged(self) -> MergedModel:
-        """Return the model that is exported; one that cannot be is refused before anything is written."""
+        """Return the model that is exported.
+
+        It is read before anything is written, so that a model that cannot be exported is refused at once.
+        """
         run = self.run.config()
         model = catalogue.find(self.settings, run.model, run.revision)
         fetch(model, lambda stage: self.progress(0, stage))
         precision = Precision(run.quantization, run.double_quantization, run.compute_dtype)
-        if run.quantization == "int8" and self.config.base == "as trained":
+        has_base = "base" in FORMS[self.config.form].settings
+        if run.quantization == "int8" and self.config.base == "as trained" and has_base:
             raise StudioError(
-                "The run loaded its base in int8, whose products are rounded and not its weights alone. Set Base "
-                "weights to original."
+                "The run loaded its base in int8, which also rounds the inputs of each product, so no merged weights "
+                "give the same results. Set Base weights to original."
             )
-        source = WeightFiles(model, precision, self.config.base)
-        merged = MergedModel(source, adapter_folder(self.run, self.name), self.config.strength)
+        # An adapter alone goes with any base; that of an int8 run cannot be read as trained.
+        base = "original" if run.quantization == "int8" else self.config.base
+        folder = self.combined.folder if self.combined else adapter_folder(self.run, self.name)
+        merged = MergedModel(WeightFiles(model, precision, base), folder, self.config.strength)
+        # Raises if the adapter cannot be merged.
         _ = merged.adapter
-        if self.config.form != "merged":
-            gguf_families.find_family(source.config)
-            self.notes += gguf_families.notes(source.config)
+        if "quantization" in FORMS[self.config.form].settings or self.config.form == "gguf-adapter":
+            gguf_families.find_family(merged.source.config)
+            self.notes += gguf_families.notes(merged.source.config)
         return merged
 
     @cached_property
@@ -171,8 +188,8 @@ class _Export:
         if reason:
             self.notes.append(f"Nothing was compared{reason}.")
             return None
-        # Of another base and strength, the model as trained stays the measure.
-        trained = MergedModel(self._source_as_trained(), self.merged.adapter_folder)
+        # All exports are compared with it, also those of other base weights, another strength or several adapters.
+        trained = MergedModel(self._source_as_trained(), adapter_folder(self.run, self.name))
         return Comparison(self._model, trained, self.rows.compared)
 
     @property
@@ -191,21 +208,31 @@ class _Export:
         content = self._write(config, folder, writer, part_of(progress, 0, _WRITTEN))
         progress(_PACKED, "Reading the held-out rows")
         found = self._compare(config, content, folder, part_of(progress, _PACKED, 1))
-        self._advise(config, found)
-        subject = Subject(self.settings, self.run, self.name, config, target.stem, found, self.notes)
+        self.notes += [one for one in advise(config, found, len(self._configs) == 1) if one not in self.notes]
+        subject = self._subject(config, target.stem, found)
         # A GGUF file holds no other files, so its card lies in a folder beside it.
-        with card_folder(target) if config.is_one_file else nullcontext(folder) as place:
+        with card_folder(target, folder) if config.is_one_file else nullcontext(folder) as place:
             write_card(subject, place)
         publish(content if config.is_one_file else pack(folder, target.stem), target)
         return ExportedType(
             quantization=config.quantization[0], path=target, size=target.stat().st_size, fidelity=found
         )
 
+    def _subject(self, config: ExportConfig, name: str, found: Fidelity | None) -> Subject:
+        return Subject(
+            self.settings, self.run, self.name, config, name, found, self.notes, combined=self.combined
+        )  # fmt: skip
+
     def _write(self, config: ExportConfig, folder: Path, writer: TypeWriter, progress: Progress) -> Path:
         """Write the weights and the files beside them; return the file or folder of the weights."""
-        if config.form == "merged":
-            safetensors_folder.write_model_files(self.merged, config.dtype, folder)
-            safetensors_folder.write_weights(self.merged, config.dtype, folder, progress)
+        if config.is_model_folder:
+            model_folder.write(self.merged, config, folder, progress)
+            return folder
+        if config.is_adapter:
+            combine.write_folder(self.run, self.merged, folder)
+            return folder
+        if config.form == "mlx":
+            mlx_adapter.write_folder(self.merged, folder)
             return folder
         path = folder / ollama.GGUF_NAME
         if config.form == "gguf-adapter":
@@ -234,62 +261,38 @@ class _Export:
     def _compare(self, config: ExportConfig, content: Path, folder: Path, progress: Progress) -> Fidelity | None:
         if self._comparison is None:
             return None
-        tensors: Iterable[tuple[str, torch.Tensor]] = (
-            safetensors_folder.read_weights(folder)
-            if config.form == "merged"
-            else gguf_file.read_weights(content, self.merged)
-        )
-        return self._comparison.compare(tensors, progress)
-
-    def _advise(self, config: ExportConfig, found: Fidelity | None) -> None:
-        """Note what would come closer to the model as trained; of several types, the table shows it."""
-        if found is None or found.grade == "same" or len(self.config.quantization) > 1:
-            return
-        if config.base == "original":
-            self.notes.append("Base weights as trained would come closer.")
-        elif "quantization" in FORMS[config.form].settings and config.quantization[0] not in ("F16", "BF16"):
-            self.notes.append("A GGUF type with more bits would come closer.")
+        tensors: Iterable[tuple[str, torch.Tensor]]
+        if config.is_adapter:
+            written = MergedModel(self.merged.source, folder)
+            tensors = ((name, written.read(name)) for name in written.names)
+        elif config.is_model_folder:
+            tensors = model_folder.read_weights(self.merged, config, folder)
+        else:
+            tensors = gguf_file.read_weights(content, self.merged)
+        found = self._comparison.compare(tensors, part_of(progress, 0, 0.7))
+        if config.form == "merged-4bit":
+            self.notes.append(weigh_rounding(found, self._comparison.compare_base(part_of(progress, 0.7, 1))))
+        return found
 
     def _source_as_trained(self) -> WeightFiles:
         source = self.merged.source
         is_int8 = source.precision.quantization == "int8"
         if is_int8:
-            self.notes.append("Compared with the original weights, as int8 rounds products and not weights alone.")
+            self.notes.append("Compared with the original weights, as int8 rounds the inputs of each product, too.")
         return WeightFiles(source.model, source.precision, "original" if is_int8 else "as trained")
 
     def _write_report(self, written: list[ExportedType], folder: Path, target: Path) -> Path:
         """Write the comparison of several types as a ZIP: a README, a picture, JSON, and the importance matrix."""
         (inside := folder / "report").mkdir()
-        best = _choose(written)
+        best = type_comparison.choose(written)
         config = self.config.of_type(best.quantization)
-        subject = Subject(self.settings, self.run, self.name, config, best.path.stem, best.fidelity, self.notes)
+        subject = self._subject(config, best.path.stem, best.fidelity)
         with write_card(subject, inside).open("a", encoding="utf-8") as readme:
-            readme.write(f"\n{curve.to_markdown(written)}\n")
+            readme.write(f"\n{type_comparison.to_markdown(written)}\n")
         write_json(inside / "types.json", [one.model_dump(mode="json", exclude={"path"}) for one in written])
         if any(one.fidelity for one in written):
-            (inside / curve.PICTURE).write_bytes(curve.picture(written))
+            (inside / type_comparison.PICTURE).write_bytes(type_comparison.picture(written))
         if (matrix := folder / importance_file.FILE).is_file():
             matrix.rename(inside / importance_file.FILE)
         publish(pack(inside, target.stem), target)
         return target
-
-    def _check_disk(self) -> None:
-        """Check that the files and what is written before them fit on the disk."""
-        merged, config = self.merged, self.config
-        whole = safetensors_folder.size_of(merged, config.dtype if config.form == "merged" else "float16")
-        is_typed = "quantization" in FORMS[config.form].settings
-        sizes = bytes_at_most(merged, config.quantization) if is_typed else [whole]
-        # A ZIP is packed beside its content, and llama.cpp quantizes a file in F16.
-        needed = sum(sizes) + (0 if config.is_one_file else max(sizes)) + whole * config.has_llama_cpp_types
-        free = shutil.disk_usage(self.settings.exports_dir).free
-        if needed + _MARGIN_BYTES > free:
-            raise StudioError(
-                f"The export needs up to {format_size(needed + _MARGIN_BYTES)} of disk, and {format_size(free)} are "
-                "free. Delete files in exports/, or choose fewer bits."
-            )
-
-
-def _choose(written: list[ExportedType]) -> ExportedType:
-    """Return the marked file, or else the one that is closest to the model as trained, or else the largest."""
-    closest = min(written, key=lambda one: (one.fidelity.mean_kl if one.fidelity else 0, -one.size))
-    return curve.find_smallest(written) or closest

@@ -1,8 +1,8 @@
 """K-quants and IQ types by llama.cpp, from a GGUF file in 16 bits.
 
-llama.cpp is C++ that may abort its process, so it runs in one of its own (`core.export.llama_quantize_process`), which
-reports each tensor on its standard output and ends with the job. The package llama-cpp-python is optional
-(requirements-llama-cpp.txt).
+llama.cpp is C++ that may abort its process, so it runs in a process of its own
+(`core.export.llama_quantize_process`), which reports each tensor on its standard output and ends with the job. The
+package llama-cpp-python is optional (requirements-llama-cpp.txt).
 """
 
 import importlib.util
@@ -50,7 +50,7 @@ def quantize(source: Path, target: Path, kind: GGUFType, importance: Path | None
         source: A file in F16, BF16 or F32.
         target: The file to write.
         kind: A type of llama.cpp.
-        importance: A file of `core.export.importance`; None rounds all weights alike.
+        importance: A file of `core.export.importance_file`; None rounds all weights alike.
         progress: Called at each tensor.
 
     Raises:
@@ -90,7 +90,7 @@ def describe_fallback(path: Path, kind: GGUFType) -> str:
     widths = ", ".join(f"{width:,}" for width in sorted({int(tensor.shape[0]) for tensor in odd}))
     size, total = (sum(int(tensor.n_bytes) for tensor in found) for found in (odd, matrices))
     return (
-        f"{kind} has blocks of {_LARGE_BLOCK} values. {len(odd):,} of {counted(len(matrices), 'matrix', 'matrices')} "
-        f"have rows that it does not divide ({widths} values), so llama.cpp wrote these as {' and '.join(kinds)}; they "
-        f"are {size / total:.0%} of the file."
+        f"{kind} divides rows into blocks of {_LARGE_BLOCK} values. In {len(odd):,} of "
+        f"{counted(len(matrices), 'matrix', 'matrices')} this is not possible, because their rows have {widths} "
+        f"values; llama.cpp wrote these as {' and '.join(kinds)}. They are {size / total:.0%} of the file."
     )

@@ -83,7 +83,7 @@ def _end_with_parent() -> None:
 
 if __name__ == "__main__":
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    # Without the interpreter's cleanup, in which threads of llama.cpp may still run.
     status = main(*sys.argv[1:])
     sys.stdout.flush()
+    # Skip the interpreter's cleanup, because threads of llama.cpp may still run.
     os._exit(status)

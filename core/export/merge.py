@@ -97,7 +97,7 @@ class MergedModel:
 
     @cached_property
     def _whole(self) -> "dict[str, torch.Tensor]":
-        """Return all tensors by their names in the files, merged by PEFT."""
+        """Return all tensors by their names in transformers, merged by PEFT."""
         self._check_memory()
         model = load_base(self.source.model, Precision("none", compute_dtype="float32")).model
         if self.source.base == "as trained":

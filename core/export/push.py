@@ -1,6 +1,6 @@
 """Pushes to the Hub: a finished export, the settings and curves of a run, the results of an evaluation.
 
-Each lays its files out in a folder of its own, which is removed at the end, and hands it to `core.hub.push`.
+Each push lays its files out in a folder of its own, hands it to `core.hub.push`, and removes it at the end.
 """
 
 import os
@@ -16,32 +16,16 @@ from core.export.scratch import scratch_folder
 from core.hub.push import Pushed, push_folder
 from core.hub.target import PushTarget
 from core.runs import points, report, yaml_io
-from core.runs.names import file_stem
-from core.runs.store import Run, RunStore
+from core.runs.exported import SUFFIXES
+from core.runs.store import RunStore
 from core.settings import Settings, inside, slug
 from core.system.jobs import Progress, ignore_progress
 from core.system.unpack import unpack
 
-SUFFIXES = (".zip", ".gguf")
-# Share of the progress at which the files lie ready.
+# Share of the progress at which the files are laid out.
 _READY = 0.2
-# Folder of a run's files in the repository of its model, whose own files it leaves alone.
+# Folder of a run's files in the repository of its model; the files of the model stay as they are.
 RUN_FOLDER = "run"
-
-
-def list_exports(settings: Settings, run: Run) -> list[Path]:
-    """Return the finished exports of a run's adapters, the newest first.
-
-    Args:
-        settings: The studio's settings.
-        run: The run.
-    """
-    # The end of the stem is made of the run's id; what comes before is its title, which may have changed since.
-    mark = file_stem("", run.id).rpartition("-")[2]
-    found = [path for path in settings.exports_dir.glob(f"*-{mark}-*") if path.suffix in SUFFIXES and path.is_file()]
-    # Beside the exports of adapters lies the report of the run.
-    models = [path for path in found if path.stem.partition(f"-{mark}-")[2].startswith(("final", "step-"))]
-    return sorted(models, key=lambda path: path.stat().st_mtime_ns, reverse=True)
 
 
 def push_export(
@@ -69,7 +53,7 @@ def push_export(
         else:
             _lay_out_gguf(path, folder)
         hub_readme.complete(folder, path.stem, target.repo)
-        return push_folder(folder, "model", target, f"Add {path.stem}", _later(progress), source)
+        return push_folder(folder, "model", target, f"Add {path.stem}", _after_preparation(progress), source)
 
 
 def _lay_out_gguf(path: Path, folder: Path) -> None:
@@ -110,7 +94,9 @@ def push_run(
         points.write_points(run, own / "curves.csv")
         if (run.folder / "subset.json").is_file():
             shutil.copyfile(run.folder / "subset.json", own / "subset.json")
-        return push_folder(folder, "model", target, f"Add settings and curves of {run.id}", _later(progress), source)
+        return push_folder(
+            folder, "model", target, f"Add settings and curves of {run.id}", _after_preparation(progress), source
+        )
 
 
 def push_evaluation(
@@ -132,9 +118,11 @@ def push_evaluation(
     evaluation = store.find(evaluation_id)
     with scratch_folder(roles.exports(store.settings) / f"push-{evaluation.id}") as folder:
         hub_evaluation.write_files(store, evaluation, folder, lambda share, stage: progress(_READY * share, stage))
-        return push_folder(folder, "dataset", target, f"Add the evaluation {evaluation.id}", _later(progress), source)
+        return push_folder(
+            folder, "dataset", target, f"Add the evaluation {evaluation.id}", _after_preparation(progress), source
+        )
 
 
-def _later(progress: Progress) -> Progress:
-    """Return the progress of a push, after its files were laid out."""
+def _after_preparation(progress: Progress) -> Progress:
+    """Return a callback for the push itself, whose progress begins when the files are laid out."""
     return lambda share, stage: progress(_READY + (1 - _READY) * share, stage)

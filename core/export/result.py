@@ -6,9 +6,11 @@ from typing import Literal
 from pydantic import BaseModel
 
 from core.export.config import Form, GGUFType
+from core.export.engines import Serving
 from core.system.counting import counted
 
-# Below both, the verdict is that the answers are the same for all purposes.
+# The grade is "same" if the mean KL divergence is below the first value and the share of equal next tokens is at least
+# the second. Otherwise it is "close" if the mean KL divergence is below the third.
 SAME_KL, SAME_SHARE = 0.001, 0.99
 CLOSE_KL = 0.02
 Grade = Literal["same", "close", "different"]
@@ -52,7 +54,10 @@ class Fidelity(BaseModel):
 
     @property
     def is_alike(self) -> bool:
-        """Return whether the rows hardly tell it from the model as trained, by the rule of `core.export.curve`."""
+        """Return whether the rows show hardly any difference from the model as trained.
+
+        `core.export.type_comparison` describes the rule.
+        """
         is_unclear = self.difference is not None and self.difference[0] <= 0 <= self.difference[1]
         return self.grade == "same" or (is_unclear and self.mean_kl < CLOSE_KL)
 
@@ -96,12 +101,13 @@ class Exported(BaseModel):
     """A file that was written, with its card.
 
     Attributes:
-        path: The file, below STUDIO_HOME/exports. Of several types it is the marked one, or else the closest.
+        path: The file, below STUDIO_HOME/exports; of several types the marked one, or else the closest.
         size: Its bytes.
         form: The form that was chosen.
         notes: Decisions that were made, each with its reason.
         fidelity: The comparison with the model as trained; None if there was none.
         types: The files of all types, if there are several.
+        serving: How engines serve a combined adapter beside its base, or why they cannot.
         report: A ZIP with their comparison as a README, a picture and JSON, and the importance matrix.
     """
 
@@ -111,6 +117,7 @@ class Exported(BaseModel):
     notes: list[str] = []
     fidelity: Fidelity | None = None
     types: list[ExportedType] = []
+    serving: list[Serving] = []
     report: Path | None = None
 
     @property

@@ -5,22 +5,22 @@ names the shard of each tensor, as transformers, vLLM, SGLang and llama.cpp's co
 """
 
 from collections.abc import Iterator
-from itertools import groupby
 from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from core.errors import StudioError
 from core.export.config import DType
 from core.export.merge import MergedModel
+from core.export.rope_fields import legacy_rope_fields
 from core.models.loading import load_tokenizer
-from core.system.files import write_json
+from core.system.files import read_json, write_json
 from core.system.jobs import Progress
 
 if TYPE_CHECKING:
     import torch
 
-_BYTES: dict[DType, int] = {"bfloat16": 2, "float16": 2, "float32": 4}
+BYTES: dict[DType, int] = {"bfloat16": 2, "float16": 2, "float32": 4}
 # A shard is held in memory while it is filled.
 SHARD_BYTES = 2 * 2**30
 _TEMPLATE = "chat_template.jinja"
@@ -28,7 +28,53 @@ _TEMPLATE = "chat_template.jinja"
 
 def size_of(merged: MergedModel, dtype: DType) -> int:
     """Return the bytes of all tensors in a data type."""
-    return sum(prod(merged.shape(name)) for name in merged.names) * _BYTES[dtype]
+    return sum(prod(merged.shape(name)) for name in merged.names) * BYTES[dtype]
+
+
+class ShardWriter:
+    """Writer of tensors into numbered shards, each held in memory until it is full.
+
+    Attributes:
+        folder: Receives the files.
+        shard_bytes: Largest size of a shard; a larger group of tensors gets one of its own.
+    """
+
+    def __init__(self, folder: Path, shard_bytes: int = SHARD_BYTES):
+        self.folder, self.shard_bytes = folder, shard_bytes
+        self._held: dict[str, torch.Tensor] = {}
+        # Names of the tensors of each shard that was written, under a number until their count is known.
+        self._written: list[list[str]] = []
+        self._total = 0
+
+    def add(self, tensors: "dict[str, torch.Tensor]") -> None:
+        """Add tensors that stay in one shard."""
+        size = sum(tensor.nbytes for tensor in tensors.values())
+        if self._held and sum(held.nbytes for held in self._held.values()) + size > self.shard_bytes:
+            self._write()
+        self._held |= tensors
+        self._total += size
+
+    def close(self) -> None:
+        """Write the last shard, give all their names, and write the index if there are several."""
+        self._write()
+        count, weight_map = len(self._written), {}
+        for number, names in enumerate(self._written, 1):
+            file = "model.safetensors" if count == 1 else f"model-{number:05d}-of-{count:05d}.safetensors"
+            self._place(number).rename(self.folder / file)
+            weight_map |= dict.fromkeys(names, file)
+        if count > 1:
+            index = {"metadata": {"total_size": self._total}, "weight_map": weight_map}
+            write_json(self.folder / "model.safetensors.index.json", index)
+
+    def _write(self) -> None:
+        from safetensors.torch import save_file
+
+        self._written.append(list(self._held))
+        save_file(self._held, self._place(len(self._written)), metadata={"format": "pt"})
+        self._held = {}
+
+    def _place(self, number: int) -> Path:
+        return self.folder / f"shard-{number}"
 
 
 def write_weights(
@@ -46,31 +92,23 @@ def write_weights(
     Raises:
         StudioError: A value does not fit into float16.
     """
-    from safetensors.torch import save_file
-
-    shards = list(_plan_shards(merged, dtype, shard_bytes))
-    weight_map, total, done = {}, len(merged.names), 0
-    for number, names in enumerate(shards, 1):
-        file = "model.safetensors" if len(shards) == 1 else f"model-{number:05d}-of-{len(shards):05d}.safetensors"
-        tensors = {}
-        for name in names:
-            tensors[name] = convert(merged.read(name), dtype, name)
-            done += 1
-            progress(done / total, f"Merging tensor {done:,} of {total:,}")
-        save_file(tensors, folder / file, metadata={"format": "pt"})
-        weight_map |= dict.fromkeys(names, file)
-    if len(shards) > 1:
-        index = {"metadata": {"total_size": size_of(merged, dtype)}, "weight_map": weight_map}
-        write_json(folder / "model.safetensors.index.json", index)
+    writer, total = ShardWriter(folder, shard_bytes), len(merged.names)
+    for number, name in enumerate(merged.names, 1):
+        writer.add({name: convert(merged.read(name), dtype, name)})
+        progress(number / total, f"Merging tensor {number:,} of {total:,}")
+    writer.close()
 
 
-def write_model_files(merged: MergedModel, dtype: DType, folder: Path) -> None:
+def write_model_files(
+    merged: MergedModel, dtype: DType, folder: Path, quantization: dict[str, Any] | None = None
+) -> None:  # fmt: skip
     """Write the config, the tokenizer, and the chat template that the adapter was trained with.
 
     Args:
         merged: The model.
         dtype: Data type that the config names.
         folder: Receives the files.
+        quantization: The config's field quantization_config; None for weights that are not quantized.
     """
     import torch
     from transformers import GenerationConfig
@@ -78,6 +116,9 @@ def write_model_files(merged: MergedModel, dtype: DType, folder: Path) -> None:
     model, config = merged.source.model, merged.source.config
     config.dtype = getattr(torch, dtype)
     config.save_pretrained(folder)
+    path = folder / "config.json"
+    added = {} if quantization is None else {"quantization_config": quantization}
+    write_json(path, read_json(path) | legacy_rope_fields(config) | added)
     tokenizer = load_tokenizer(model)
     template = merged.adapter_folder / _TEMPLATE
     if template.is_file():
@@ -102,22 +143,6 @@ def convert(tensor: "torch.Tensor", dtype: DType, name: str) -> "torch.Tensor":
             f"The tensor {name} has values beyond those of float16, up to {tensor.abs().max():.3g}. Choose bfloat16."
         )
     return converted
-
-
-def _plan_shards(merged: MergedModel, dtype: DType, shard_bytes: int) -> Iterator[list[str]]:
-    """Yield the names of the tensors of each shard."""
-    shard, filled = 0, 0
-
-    def number(name: str) -> int:
-        nonlocal shard, filled
-        size = prod(merged.shape(name)) * _BYTES[dtype]
-        if filled and filled + size > shard_bytes:
-            shard, filled = shard + 1, 0
-        filled += size
-        return shard
-
-    for _, names in groupby(merged.names, key=number):
-        yield list(names)
 
 
 def read_weights(folder: Path) -> Iterator[tuple[str, "torch.Tensor"]]:

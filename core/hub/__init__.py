@@ -1,1 +1,1 @@
-"""Hugging Face Hub: names, uploads, and its errors as messages for users."""
+"""Hugging Face Hub: names, accounts, downloads, pushes, and its errors as messages for users."""

@@ -28,7 +28,7 @@ class Account:
         token: Name that the owner gave the token; empty if the Hub names none.
         role: "read", "write", "fineGrained", or another one that the Hub names; empty if it names none.
         writable: Owners and repositories that a fine-grained token may write to.
-        source: Where the token is from, for the user.
+        source: Where the token is from, as a text for the user.
     """
 
     name: str

@@ -30,7 +30,7 @@ _BRANCH = re.compile(r"(?!refs/)[A-Za-z0-9][A-Za-z0-9._-]*(?:/[A-Za-z0-9][A-Za-z
 
 
 def is_branch(name: str) -> bool:
-    """Return whether a name can be that of a branch."""
+    """Return whether a branch can have a name."""
     return bool(_BRANCH.fullmatch(name)) and ".." not in name and not name.endswith((".", ".lock"))
 
 
@@ -71,7 +71,7 @@ def explanation(
 
 
 def broken_reason(error: BaseException) -> str | None:
-    """Return why a transfer broke off that may be repeated, as a part of a sentence; None for any other error."""
+    """Return why a transfer broke off, as a part of a sentence, if it may be repeated; None for any other error."""
     from huggingface_hub.errors import OfflineModeIsEnabled
 
     for each in _causes(error):
@@ -133,7 +133,7 @@ def _sentence(error: BaseException, what: str, name: str, advice: str, has_token
 
 
 def is_connection(error: BaseException) -> bool:
-    """Return whether an error is that of a network, not an answer of the Hub."""
+    """Return whether an error comes from the network, and is no answer of the Hub."""
     if isinstance(error, (ConnectionError, TimeoutError)):
         return True
     # The HTTP client of huggingface_hub is httpx in some versions and a copy under another name in others, so its error

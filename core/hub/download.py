@@ -1,9 +1,8 @@
 """Download of a repository's files into huggingface_hub's cache, with its progress as a text, until it is cancelled.
 
 huggingface_hub downloads in threads of its own; the calling thread waits, reports once per second, and looks whether
-the download was cancelled, also while no data arrives. A lost connection is taken up again where it broke, up to five
-times. Files that are complete stay in the cache; of the others huggingface_hub keeps nothing when it gives up or is
-cancelled.
+the download was cancelled, also while no data arrives. huggingface_hub resumes a lost connection up to five times.
+Files that are complete stay in the cache; of the others it keeps nothing when it gives up or is cancelled.
 """
 
 import contextlib

@@ -1,7 +1,7 @@
 """Push of a folder to a repository of the Hugging Face Hub: the one way in which the studio sends anything there.
 
-The files are sent one after the other, and one commit at the end makes them visible together. A push that broke off has
-changed nothing in the repository; when it is repeated, files that have arrived are not sent again.
+The files are sent one after the other, and one commit at the end makes them visible together. A push that breaks off
+changes nothing in the repository; when it is repeated, files that have arrived are not sent again.
 """
 
 import time
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from core.hub.upload import SentBytes
 
 RepoKind = Literal["dataset", "model"]
-# Shares of the progress at which the files are sent, and at which they have been.
+# Shares of the progress at which sending the files begins and ends.
 _SENDING, _SENT = 0.15, 0.95
 
 
@@ -44,11 +44,11 @@ class Pushed:
 
     @property
     def visibility(self) -> str:
-        """Return who can read it, as a predicate."""
+        """Return who can read the repository, as the rest of a sentence."""
         return "private" if self.is_private else "public: everybody can read it"
 
     def describe(self) -> str:
-        """Return where it is and who can read it."""
+        """Return where the files are and who can read them."""
         return f"Pushed to {self.url}. The repository is {self.visibility}."
 
 
@@ -90,7 +90,7 @@ class _Push:
         self.sent: SentBytes | None = None
 
     def work(self) -> Pushed:
-        """Push, and return where it is."""
+        """Push the folder, and return the result."""
         with client.explained(self.kind, self.target.repo, client.WRITE_TOKEN_ADVICE):
             try:
                 return self._push()
@@ -101,7 +101,7 @@ class _Push:
     def _push(self) -> Pushed:
         self.progress(0.02, "Checking the token")
         who = account.Account.from_answer(self.api.whoami(), self.source)
-        # To propose files takes another right than to write, which a fine-grained token may have.
+        # A fine-grained token may have the right to open pull requests without the right to write.
         if who.role == "read" or not self.target.pull_request:
             who.check_write()
         self.progress(0.05, f"Looking for {self.target.repo}")
@@ -181,7 +181,7 @@ class _Push:
 
 
 class _Throttle:
-    """Callback that passes on at most ten values per second, and always the last of a file that jumps."""
+    """Callback that passes on at most ten values per second, and drops the others."""
 
     def __init__(self, report: Callable[[int], None], seconds: float = 0.1):
         self._report, self._seconds, self._last = report, seconds, float("-inf")

@@ -3,7 +3,7 @@
 huggingface_hub sends a large file in one of two ways. By HTTP (LFS) it reads the file here, so the bytes that were read
 are those that were sent; after a broken connection it begins the file again, and the count goes back. With the package
 hf_xet, that package reads the file itself and reports what it has done, which deduplication may make more than was
-sent. Either way the Hub does not take a file again that it has completely.
+sent. Either way, a file that the Hub has completely is not sent again.
 """
 
 import contextlib
@@ -36,12 +36,12 @@ class SentBytes:
     current: int = field(default=0)
 
     def set_current(self, count: int) -> None:
-        """Note how far the current file is."""
+        """Record how many bytes of the current file have been sent."""
         self.current = count
         self.report(self.done + count)
 
     def complete(self, size: int) -> None:
-        """Note that the current file is complete, whether or not its bytes had to be sent."""
+        """Record that the current file is complete, whether or not its bytes had to be sent."""
         self.done, self.current = self.done + size, 0
         self.report(self.done)
 
@@ -92,12 +92,13 @@ class CountedUpload(CommitOperationAdd):
 def counting(sent: SentBytes) -> Iterator[None]:
     """Within the with statement, report the progress to a counter and not as bars on standard error.
 
-    huggingface_hub takes no callback for that of hf_xet; it looks its reporter up in the module when a file is sent,
-    and only while bars are enabled. By HTTP, the files themselves count (`CountedUpload`).
+    huggingface_hub takes no callback for the progress of hf_xet. It looks its reporter up in the module when a file is
+    sent, and only while bars are enabled, so the reporter is replaced there. By HTTP, the files themselves count
+    (`CountedUpload`).
     """
 
     class Reporter:
-        """Takes the place of `XetUploadProgressReporter`."""
+        """Replacement of `XetUploadProgressReporter`."""
 
         def update_progress(self, group_report: Any, item_reports: Any) -> None:
             sent.set_current(int(group_report.total_bytes_completed))

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 FILE = "tokenizer.json"
 _GENERAL_CLASSES = ("PythonBackend", "PreTrainedTokenizer", "SentencePieceBackend", "MistralCommonBackend")
+# More than the tokens of a text in any language have on average.
+_CHARACTERS_PER_TOKEN = 16
 
 
 def read(path: str, revision: str | None = None) -> "PreTrainedTokenizerBase":
@@ -58,6 +60,10 @@ def padding_id(tokenizer: "PreTrainedTokenizerBase", vocabulary: int) -> int:
     return next(token for token in candidates if token is not None and token < vocabulary)
 
 
+class TooManyTokensError(Exception):
+    """A text has too many tokens; the argument is how many its beginning has."""
+
+
 def is_panic(error: BaseException) -> bool:
     """Return whether an error is a panic of the `tokenizers` library, which is no `Exception`."""
     return type(error).__name__ == "PanicException"
@@ -76,6 +82,28 @@ def encode(tokenizer: "PreTrainedTokenizerBase", text: str | list[str], **option
     """
     with _panics_as_errors():
         return tokenizer(text, **({"add_special_tokens": False} | options))
+
+
+def check_length(tokenizer: "PreTrainedTokenizerBase", text: str, most: int) -> None:
+    """Check by the beginnings of a long text that it has not far too many tokens, before it is encoded as a whole.
+
+    A text of megabytes takes a minute, in which no answer is written.
+
+    Args:
+        tokenizer: The tokenizer.
+        text: The text.
+        most: Number of tokens that are allowed; a text of up to twice as many may pass.
+
+    Raises:
+        TooManyTokensError: The text has more.
+        ValueError: The tokenizer fails on the text.
+    """
+    size = _CHARACTERS_PER_TOKEN * most
+    while size < len(text):
+        # The end of a beginning may be split into more tokens than the same characters are in the whole text.
+        if (count := len(encode(tokenizer, text[:size])["input_ids"])) > 2 * most:
+            raise TooManyTokensError(count)
+        size *= 4
 
 
 def decode(tokenizer: "PreTrainedTokenizerBase", ids: list[int], **options: bool) -> str:

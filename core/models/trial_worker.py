@@ -77,7 +77,7 @@ def _templates(name: str, path: Path) -> None:
         except TooCostly as error:
             raise Unusable(f"{name} has a chat template that cannot be used: {error}") from error
         except Exception:
-            # It refuses all conversations, or is no template: that is reported where it is chosen.
+            # The template refuses this conversation, or is no template. That is reported when it is used.
             continue
 
 
@@ -125,7 +125,7 @@ def _reader(name: str, files: dict[str, str]) -> tuple[Callable[[str, bool], lis
 
 
 def _try_special(encode: Callable[[str, bool], list[int]]) -> None:
-    """Check how many tokens a post-processor adds: some, and the text itself a few times, whatever the text is."""
+    """Check how many tokens a post-processor adds, and how often it repeats the text."""
     text = "Why? " * 200
     try:
         plain, alone, around = len(encode(text, False)), len(encode("", True)), len(encode(text, True))

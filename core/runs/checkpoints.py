@@ -87,7 +87,7 @@ def can_resume(checkpoints: Path) -> bool:
 
 
 def best(checkpoints: Path) -> Checkpoint | None:
-    """Return the complete checkpoint with the lowest held-out loss, of equals the first; None if none was evaluated."""
+    """Return the complete checkpoint with the lowest held-out loss, the first of equals; None if none was evaluated."""
     # A loss that is NaN is unequal to itself.
     measured = [c for c in complete(checkpoints) if c.loss is not None and c.loss == c.loss]
     return min(measured, key=lambda c: (c.loss, c.step), default=None)

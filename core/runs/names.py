@@ -103,7 +103,8 @@ def file_stem(title: str, run_id: str) -> str:
 
     Args:
         title: The run's title; titles repeat.
-        run_id: The run, of which the last six digits are made, so that no run writes over the files of another one.
+        run_id: The run. The last six hexadecimal digits are a hash of its id, so that runs of one title do not write
+            over each other's files.
     """
     key = blake2b(run_id.encode(), digest_size=3).hexdigest()
     return f"{slug(title, 'run').rstrip('-._')}-{key}"

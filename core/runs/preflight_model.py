@@ -28,7 +28,7 @@ from core.system.counting import counted
 from core.system.launch import python_path
 from core.system.process_limits import Limits
 
-# It takes about 11 CPU seconds, which other work of the machine may delay.
+# The report takes about 11 CPU seconds, and longer if the machine has other work.
 _TIMEOUT_SECONDS = 300
 # Limits in this order: bytes of address space, most of which torch's libraries take; CPU seconds; bytes of one file.
 _LIMITS = Limits(24 * 2**30, _TIMEOUT_SECONDS, 2**30)

@@ -53,7 +53,7 @@ class Receipt(BaseModel):
         settings: Hash of config.json.
         code: Hash of the source files of core/.
         made_with: Commit of base and code, packages, Python and hardware.
-        kernels: What was chosen for the run, each with its reason.
+        kernels: Decisions that were made for the run, each with its reason (`PreparedEvent.choices`).
         links: Beginning of the link of each step.
         head: Link of the last step.
     """

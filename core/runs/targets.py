@@ -93,7 +93,7 @@ def resolve(model: "nn.Module", config: QLoRAConfig) -> Targets:
         modules += layers if name in GROUPS else [name]
     found.matched = _matching(model, modules, whole)
     # If the result is all that PEFT means by "all-linear", that word is passed on, so that adapter_config.json says it.
-    # Of a classifier's head, PEFT knows the usual names only.
+    # PEFT knows only the usual names of a classifier's head, so the word is not used for a classifier.
     whole_word = config.target_names == [ALL_LINEAR] and not refused and not found.head
     found.modules = ALL_LINEAR if whole_word else list(dict.fromkeys(modules))
     return found

@@ -1,1 +1,1 @@
-"""OpenAI-compatible API over the chat's engine: the base and every adapter are models with one copy of the weights."""
+"""OpenAI-compatible API over the chat's engine: a base and its adapters are models that share one copy of weights."""

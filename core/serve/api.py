@@ -5,12 +5,13 @@
     GET  /v1/models, /v1/models/NAME
 
 The engine's iterator blocks for at most a quarter of a second at a time, in a thread. Between two of its steps the
-server looks whether the caller is still there; one that has left stops its answers.
+server checks whether the caller is still connected, and stops the answers if not.
 """
 
 import asyncio
 import contextlib
 import json
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
 
@@ -64,7 +65,7 @@ class Api:
         """
         self._engine, self._models, self._admit = engine, models, admit
         self._in_progress, self._is_closed = 0, False
-        # Of its own, because the threads of the page must not wait for answers.
+        # A limiter of its own, so that requests that wait for answers take no threads from the page.
         self._threads = CapacityLimiter(MAX_REQUESTS)
 
     def close(self) -> None:
@@ -72,7 +73,7 @@ class Api:
         self._is_closed = True
 
     def routes(self) -> list[Route]:
-        """Return the HTTP routes; all other addresses below the prefix answer 404."""
+        """Return the HTTP routes, the last of which answers all other addresses below the prefix with 404."""
         return [
             self._route("/chat/completions", self._chat, "POST"),
             self._route("/completions", self._complete, "POST"),
@@ -87,7 +88,7 @@ class Api:
                 await self._admit(request)
                 return await handle(request)
             except CallerLeftError:
-                # It has no reader.
+                # No caller reads this response. 499 is nginx's status for a closed connection.
                 return Response(status_code=499)
             except Exception as error:
                 return error_response(to_api_error(error))
@@ -126,7 +127,8 @@ class Api:
 
         entry = await self._in_thread(resolve)
         answered = self._follow(request, entry)
-        # The first step, so that a question that cannot be answered has a status of its own, in a stream, too.
+        # Wait for the first step before the response begins, so that a question that cannot be answered gets an HTTP
+        # status for its error, also if it asks for a stream.
         await anext(answered)
         response = kind(entry, asked)
         if asked.stream:
@@ -136,9 +138,7 @@ class Api:
         return JSONResponse(response.whole())
 
     async def _follow(self, request: Request, entry: QueueEntry) -> AsyncIterator[QueueEntry]:
-        """Yield a question whenever its answers may have grown, until they have ended.
-
-        The first time it is yielded when its answers begin.
+        """Yield a question when its answers begin, and then whenever they may have grown, until they have ended.
 
         Raises:
             CallerLeftError: The caller has left.
@@ -159,7 +159,7 @@ class Api:
                     yield entry
         finally:
             self._in_progress -= 1
-            # Stops the answers if they have not ended. No thread runs it now: the one above has been waited for.
+            # Stops the answers if they have not ended. No thread is inside the iterator now: `_in_thread` was awaited.
             steps.close()
 
     async def _events(
@@ -187,7 +187,7 @@ class Api:
 
 
 class _EventStream(Response):
-    """Server-sent events; whatever ends the connection closes their source."""
+    """Server-sent events, whose source is closed when the connection ends for any reason."""
 
     media_type = "text/event-stream"
 
@@ -210,7 +210,7 @@ def error_response(error: ApiError) -> Response:
     """Return an error as a response."""
     headers = {"www-authenticate": "Bearer"} if error.status == 401 else {}
     if error.status in (400, 413):
-        # It may not be clear where the request ends: the rest of its body could be read as the next request.
+        # The end of the request may be unclear: the rest of its body could be read as the next request.
         headers["connection"] = "close"
     return JSONResponse(error.body, error.status, headers)
 
@@ -229,11 +229,25 @@ async def _read_json(request: Request) -> dict[str, Any]:
     try:
         # A large body would stop the other requests while it is parsed.
         found = await asyncio.to_thread(_parse_json, body)
+    except _TwiceError as error:
+        raise ApiError(400, f"The body has {str(error)[:60]!r} twice in one object. Send it once.") from error
     except (ValueError, RecursionError) as error:
         raise ApiError(400, "The body of the request is no valid JSON. Send an object of parameters.") from error
     if not isinstance(found, dict):
-        raise ApiError(400, f"The body is a {type(found).__name__}, expected a JSON object of parameters.")
+        raise ApiError(400, f"The body is a {type(found).__name__}, expected a JSON object of parameters. Send one.")
     return found
+
+
+class _TwiceError(Exception):
+    """An object of JSON has a name twice, of which `json` would use the last one."""
+
+
+def _make_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        [(name, _)] = Counter(name for name, _ in pairs).most_common(1)
+        raise _TwiceError(name)
+    return made
 
 
 def _parse_json(body: bytes) -> Any:
@@ -241,8 +255,9 @@ def _parse_json(body: bytes) -> Any:
 
     Raises:
         ValueError: It is no JSON, or holds half of a surrogate pair, which is no character and has no tokens.
+        _TwiceError: An object has a name twice.
     """
-    found = json.loads(body)
+    found = json.loads(body, object_pairs_hook=_make_object)
     json.dumps(found, ensure_ascii=False).encode()
     return found
 

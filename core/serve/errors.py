@@ -42,7 +42,7 @@ class ApiError(Exception):
 
 
 def to_api_error(error: Exception) -> ApiError:
-    """Return any error as one of the API; one that is no message for the caller is printed to the log."""
+    """Return an exception as an error of the API; one without a message for the caller is also printed to the log."""
     if isinstance(error, ApiError):
         return error
     if isinstance(error, RefusalError):

@@ -1,6 +1,7 @@
 """The part of an answer that its caller does not have yet, with the probabilities of its tokens.
 
-While an answer is written, only text is given out that no stop text can cut off any more.
+The end of an answer that is being written may be the beginning of a stop text, which would cut it off. Such an end is
+held back until it is clear.
 """
 
 from dataclasses import dataclass, field
@@ -8,7 +9,7 @@ from dataclasses import dataclass, field
 from core.chat.program_request import LikelyToken, PromptToken
 from core.chat.types import Generation
 
-# OpenAI's name of each end. "stopped" and "failed" have none: such answers are errors.
+# OpenAI's name of each end. An answer that was stopped or failed has none, because it is reported as an error.
 FINISH_REASONS = {"end": "stop", "stop word": "stop", "length": "length"}
 # JSON has no infinity; OpenAI sends this number in its place.
 _LEAST_LOGPROB = -9999.0
@@ -21,7 +22,7 @@ class AnswerToken:
     Attributes:
         text: Text that it adds.
         logprob: Its log-probability; None for the first token of a prompt.
-        top: Texts and log-probabilities of the most likely tokens at its place.
+        top: Texts and log-probabilities of the most likely tokens at its position.
     """
 
     text: str
@@ -38,14 +39,14 @@ class Growth:
 
 
 class GrowingAnswer:
-    """Reader of one answer, which remembers how much of it was given out."""
+    """Reader of one answer, which remembers how much of it the caller has."""
 
     def __init__(self, generation: Generation, has_logprobs: bool):
-        """Begin with nothing given out.
+        """Begin at the start of the answer.
 
         Args:
             generation: The answer.
-            has_logprobs: Whether its tokens are wanted, so that text is given out in whole tokens.
+            has_logprobs: Whether the caller asks for tokens; text is then returned in whole tokens.
         """
         self.generation, self._has_logprobs = generation, has_logprobs
         self._chars = self._tokens = 0
@@ -56,7 +57,7 @@ class GrowingAnswer:
         return FINISH_REASONS.get(self.generation.end)
 
     def take(self) -> Growth:
-        """Return what is new and certain, and count it as given out."""
+        """Return the new text that no stop text can cut off any more."""
         generation = self.generation
         # Read first: an answer that has ended does not change any more.
         has_ended = bool(generation.end)
@@ -71,7 +72,7 @@ class GrowingAnswer:
             chars += len(pieces[end])
             end += 1
         if has_ended and generation.end == "stop word":
-            # Tokens of the stop text have no text left.
+            # Leave out the tokens of the stop text, whose text was cut off.
             while end > self._tokens and not pieces[end - 1]:
                 end -= 1
         tokens = [self._token(at, pieces[at]) for at in range(self._tokens, end)]

@@ -1,4 +1,4 @@
-"""The key of the API: compared in constant time, kept as a hash alone, and written nowhere."""
+"""The key of the API: only its hash is kept, in memory, and it is compared in constant time."""
 
 import asyncio
 import hashlib

@@ -4,9 +4,9 @@ Parameters that the engine does not have are accepted only with the value that m
 A parameter that is null counts as absent, as in OpenAI's API.
 """
 
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from core.chat.engine import MAX_SEQUENCES
 from core.chat.sampling import Sampling
@@ -16,7 +16,10 @@ from core.serve.errors import ApiError
 MAX_STOPS = 16
 MAX_STOP_CHARACTERS = 1_000
 MAX_TOP_LOGPROBS = 20
-# Parameters of OpenAI's API without a counterpart here: the values that change nothing, and what is missing.
+_MAX_PROMPTS = f"One request may ask for 1 to {MAX_SEQUENCES} answers, prompts times n. Send several requests."
+# Entries of a parameter other than the prompt and the messages.
+_MAX_ENTRIES = 1_000
+# Parameters of OpenAI's API without a counterpart here, each with the values that change nothing and the reason.
 _OFF: dict[str, tuple[tuple[Any, ...], str]] = {
     "presence_penalty": ((0,), "the engine has no presence penalty; repetition_penalty is similar"),
     "frequency_penalty": ((0,), "the engine has no frequency penalty; repetition_penalty is similar"),
@@ -36,6 +39,24 @@ _OFF: dict[str, tuple[tuple[Any, ...], str]] = {
 }
 # Fields of `Sampling` with the same name in requests; the last three are those that vLLM and others add to OpenAI's.
 _SAMPLING = ("temperature", "top_p", "seed", "top_k", "min_p", "repetition_penalty")
+
+
+def _check_count(prompt: Any) -> Any:
+    """Return a prompt; of several ones, the number is checked before pydantic looks at them.
+
+    Raises:
+        ValueError: They are too many.
+    """
+    is_one = not isinstance(prompt, list) or (prompt and type(prompt[0]) is int)
+    if not is_one and not 0 < len(prompt) <= MAX_SEQUENCES:
+        raise ValueError(_MAX_PROMPTS)
+    return prompt
+
+
+# Without fail_fast, pydantic makes an error of each wrong entry: a million of them take a minute and gigabytes.
+_Texts = Annotated[list[str], Field(fail_fast=True)]
+_Ids = Annotated[list[int], Field(fail_fast=True)]
+_Prompt = Annotated[str | _Texts | _Ids | Annotated[list[_Ids], Field(fail_fast=True)], BeforeValidator(_check_count)]
 
 
 class StreamOptions(BaseModel):
@@ -60,7 +81,7 @@ class Parameters(BaseModel):
     repetition_penalty: float | None = None
     max_tokens: int | None = None
     n: int = Field(1, ge=1, le=MAX_SEQUENCES)
-    stop: str | list[str] = Field(default_factory=list)
+    stop: str | _Texts = Field(default_factory=list)
     stream: bool = False
     stream_options: StreamOptions = StreamOptions()
 
@@ -89,7 +110,7 @@ class Parameters(BaseModel):
 class ChatParameters(Parameters):
     """Parameters of `/v1/chat/completions`."""
 
-    messages: list[dict[str, Any]] = Field(min_length=1)
+    messages: list[dict[str, Any]] = Field(min_length=1, fail_fast=True)
     max_completion_tokens: int | None = None
     logprobs: bool = False
     top_logprobs: int = Field(0, ge=0, le=MAX_TOP_LOGPROBS)
@@ -103,14 +124,14 @@ class ChatParameters(Parameters):
 class CompletionParameters(Parameters):
     """Parameters of `/v1/completions`."""
 
-    prompt: str | list[str] | list[int] | list[list[int]]
+    prompt: _Prompt
     echo: bool = False
     logprobs: int | None = Field(None, ge=0, le=MAX_TOP_LOGPROBS)
 
     @property
     def prompts(self) -> list[str | list[int]]:
         """Return the prompts, each a text or token ids."""
-        is_one = isinstance(self.prompt, str) or (self.prompt and isinstance(self.prompt[0], int))
+        is_one = isinstance(self.prompt, str) or isinstance(self.prompt[0], int)
         return [self.prompt] if is_one else list(self.prompt)
 
 
@@ -121,13 +142,14 @@ def parse(kind: type[_Kind], body: dict[str, Any]) -> _Kind:
     """Return the parameters of a request.
 
     Args:
-        kind: Which request it is.
+        kind: Parameters of this kind of request.
         body: Its JSON.
 
     Raises:
         ApiError: A parameter is unknown, has no counterpart here, or has a value that is not allowed.
     """
     given = {name: value for name, value in body.items() if value is not None}
+    _check_entries(given)
     for name in given.keys() - kind.model_fields.keys():
         off, reason = _OFF.get(name, ((), ""))
         if not reason:
@@ -149,6 +171,17 @@ def parse(kind: type[_Kind], body: dict[str, Any]) -> _Kind:
     return found
 
 
+def _check_entries(given: dict[str, Any]) -> None:
+    """Check that no list or object is longer than any that means something."""
+    for name, value in given.items():
+        is_long = isinstance(value, list | dict) and len(value) > _MAX_ENTRIES
+        if is_long and name not in ("messages", "prompt"):
+            raise ApiError(
+                400, f"{name[:60]} has {len(value):,} entries, and at most {_MAX_ENTRIES:,} are read. Send fewer.",
+                name[:60], "invalid_value",
+            )  # fmt: skip
+
+
 def _to_api_error(error: ValidationError) -> ApiError:
     """Return the first problem of a pydantic error, by the names that requests use."""
     problem = error.errors()[0]
@@ -158,7 +191,7 @@ def _to_api_error(error: ValidationError) -> ApiError:
 
 
 def _check_together(found: Parameters) -> None:
-    """Check what no field knows alone."""
+    """Check values that depend on each other."""
     stops = found.stops
     if len(stops) > MAX_STOPS or sum(map(len, stops)) > MAX_STOP_CHARACTERS or not all(stops):
         raise ApiError(
@@ -175,8 +208,5 @@ def _check_together(found: Parameters) -> None:
     if isinstance(found, CompletionParameters):
         if found.max_tokens == 0 and not found.echo:
             raise ApiError(400, "max_tokens: 0 needs echo: true, or nothing would be answered.", "max_tokens")
-        if not found.prompts or len(found.prompts) * found.n > MAX_SEQUENCES:
-            raise ApiError(
-                400, f"One request may ask for 1 to {MAX_SEQUENCES} answers, prompts times n. Send several requests.",
-                "prompt",
-            )  # fmt: skip
+        if len(found.prompts) * found.n > MAX_SEQUENCES:
+            raise ApiError(400, _MAX_PROMPTS, "prompt")

@@ -28,8 +28,10 @@ def chat_lanes(asked: ChatParameters, adapter: str | None) -> list[LaneRequest]:
     """
     messages = [_message(message, at) for at, message in enumerate(asked.messages)]
     if messages[-1]["role"] != "user":
-        raise ApiError(400, f"The last message is of {asked.messages[-1].get('role')!r}. End with one of 'user'.",
-                       "messages")  # fmt: skip
+        raise ApiError(
+            400, f"The last message has the role {asked.messages[-1].get('role')!r}, expected 'user'. End the messages "
+            "with a question.", "messages",
+        )  # fmt: skip
     options = ProgramOptions(stop=asked.stops, top_logprobs=asked.top_logprobs, fills_context=asked.length is None)
     return [LaneRequest(messages, sampling, adapter, program=options) for sampling in _samplings(asked, asked.length)]
 
@@ -52,7 +54,7 @@ def completion_lanes(asked: CompletionParameters, adapter: str | None) -> list[L
             ids=None if isinstance(prompt, str) else tuple(prompt),
             stop=asked.stops,
             top_logprobs=asked.logprobs or 0,
-            # Token ids are decoded by the engine, together with their probabilities.
+            # The echo of token ids needs their texts, which the engine gives together with the probabilities.
             scores_prompt=asked.echo and (asked.logprobs is not None or not isinstance(prompt, str)),
             writes_answer=asked.max_tokens != 0,
             fills_context=asked.max_tokens is None,
@@ -65,7 +67,7 @@ def _samplings(asked: Parameters, length: int | None) -> list[Sampling]:
     """Return the settings of each of the n answers; the first has the given seed, each further one the next."""
     seed = secrets.randbelow(_SEEDS) if asked.seed is None else asked.seed
     length = _LONGEST if length is None else length
-    # The given seed is checked by its bounds; those after the largest one begin again at 0.
+    # `Sampling` checks the bounds of the given seed. After the largest seed, the next ones begin again at 0.
     return [asked.sampling(length, seed if at == 0 else (seed + at) % _SEEDS) for at in range(asked.n)]
 
 
@@ -73,7 +75,7 @@ def _message(message: dict[str, Any], at: int) -> Message:
     """Return a message as the engine reads it.
 
     Raises:
-        ApiError: It has another role than a conversation's, parts other than text, or a field that is not used.
+        ApiError: It has an unknown role, parts other than text, or a field that is not used.
     """
     name = f"messages[{at}]"
     role = _ROLES.get(str(message.get("role")))
@@ -81,7 +83,7 @@ def _message(message: dict[str, Any], at: int) -> Message:
         raise ApiError(
             400, f"{name} has the role {str(message.get('role'))[:60]!r}. Expected one of: {', '.join(_ROLES)}.", name
         )
-    # Clients send the fields of an answer back that were empty.
+    # Clients send an answer back with all its fields, also the empty ones, such as tool_calls.
     if unused := [key for key, value in message.items() if key not in ("role", "content") and value]:
         raise ApiError(400, f"{name} has the field {unused[0][:60]!r}, which no model here reads. Leave it out.", name)
     return {"role": role, "content": _text(message.get("content"), name)}

@@ -25,14 +25,14 @@ class _Response:
             "model": asked.model,
         }  # fmt: skip
         if asked.stream_options.include_usage:
-            # Replaced in the last chunk.
+            # All chunks have the field; the last one has its value.
             self._head["usage"] = None
         self._ended: set[int] = set()
 
     def usage(self) -> dict[str, int]:
         """Return the numbers of tokens; a prompt with several answers counts once."""
         # The engine has a prompt for each answer.
-        prompt = sum(len(prompt.ids) for prompt in self.entry.prompts[:: self._answers_per_prompt])
+        prompt = sum(len(prompt.ids) for prompt in list(self.entry.prompts.values())[:: self._answers_per_prompt])
         answer = sum(generation.tokens for generation in self.entry.generations)
         return {"prompt_tokens": prompt, "completion_tokens": answer, "total_tokens": prompt + answer}
 
@@ -50,7 +50,7 @@ class _Response:
         for at, answer in enumerate(self.answers):
             if at in self._ended:
                 continue
-            # Read first, so that the chunk with the reason has the rest of the text.
+            # Read before the text, so that the chunk with the finish reason has the rest of the text.
             has_ended = answer.finish_reason is not None
             growth = answer.take()
             if growth.text or growth.tokens or has_ended:

@@ -1,7 +1,7 @@
 """Names of the models that the API serves: base models, and the adapters of runs and those that were imported.
 
-A base model has the name that runs call it by; where several precisions of it are served, the label of each. The final
-adapter of a run has the id of the run, a checkpoint "RUN/step N".
+A base model has the name that runs use for it. If it is served in several precisions, each has its full label as its
+name. The final adapter of a run has the id of the run, a checkpoint "RUN/step N", and an imported adapter its own name.
 """
 
 import time
@@ -50,15 +50,15 @@ class ServedModel:
 
 
 class ServedModels:
-    """The models of chosen runs and imported adapters, or of all."""
+    """The models that are served: those of chosen runs and imported adapters, or all."""
 
     def __init__(self, store: RunStore, run_ids: Sequence[str] = ()):
         """Choose the runs.
 
         Args:
             store: Where the runs are.
-            run_ids: Runs and imported adapters that are served, with their base model; none serves all, and all local
-                models.
+            run_ids: Runs and imported adapters that are served, with their base model. Empty: all of them, and all
+                local models.
         """
         self.store, self._run_ids, self._started = store, list(run_ids), int(time.time())
 
@@ -98,6 +98,7 @@ class ServedModels:
         """
         run_id, _, adapter = name.partition("/")
         for run in self._runs():
+            # The final adapter is named RUN, and not also RUN/final.
             if run.id == run_id and (adapter or _FINAL) in run.adapters() and adapter != _FINAL:
                 return self._adapter(run, adapter or _FINAL, base_identity(self.store, run))
         bases = self._bases()

@@ -20,8 +20,8 @@ from core.web.listening import LOOPBACK, check_port
 from core.web.origin import check_length, check_origin
 from core.web.slow_connections import close_slow_connections
 
-# A run that is about to load asks for the GPU's memory; the page's server looks as often.
-_SECONDS_BETWEEN_LOOKS = 1.0
+# Time between two checks whether a run needs the GPU's memory.
+_SECONDS_BETWEEN_CHECKS = 1.0
 # Time for the connections to end when the server is stopped.
 _EXIT_SECONDS = 2
 
@@ -49,7 +49,8 @@ def make_server(settings: Settings, engine: Engine, models: ServedModels, host: 
     check_port(host, port)
     api = Api(engine, models, _make_admit(settings, key))
     app = Starlette(routes=[*api.routes(), Route("/healthz", _answer_probe)])
-    # Without a configuration of logging, which would close the handlers of other libraries; warnings go to stderr.
+    # uvicorn's own logging configuration would close the handlers of other libraries; without it, warnings go to
+    # stderr.
     config = uvicorn.Config(
         app, log_config=None, host=host, port=port, access_log=False, log_level="warning", server_header=False,
         lifespan="off", proxy_headers=settings.behind_proxy, timeout_graceful_shutdown=_EXIT_SECONDS,
@@ -83,7 +84,7 @@ class _Server(uvicorn.Server):
         self._engine, self._api, self._has_ended = engine, api, threading.Event()
 
     async def startup(self, sockets: list | None = None) -> None:
-        """Start to listen."""
+        """Start listening."""
         await super().startup(sockets)
         close_slow_connections(self)
         threading.Thread(target=self._yield_to_runs, name="studio-yield", daemon=True).start()
@@ -91,11 +92,11 @@ class _Server(uvicorn.Server):
         print(f"Listening at http://{host}:{self.config.port}{API_PREFIX}. Press Ctrl+C to stop.", flush=True)
 
     async def shutdown(self, sockets: list | None = None) -> None:
-        """Stop to listen, and end the answers."""
+        """Stop listening, and end the answers."""
         self._has_ended.set()
         self._api.close()
         await super().shutdown(sockets)
 
     def _yield_to_runs(self) -> None:
-        while not self._has_ended.wait(_SECONDS_BETWEEN_LOOKS):
+        while not self._has_ended.wait(_SECONDS_BETWEEN_CHECKS):
             self._engine.yield_to_run()

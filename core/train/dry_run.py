@@ -64,7 +64,7 @@ class DryRunResult:
 
 
 def perform(settings: Settings, config: QLoRAConfig, progress: Progress) -> DryRunResult:
-    """Train two steps on the longest rows, and keep nothing of it.
+    """Train two steps on the longest rows, and keep no files.
 
     Call it in a process of its own (core.system.jobs): it starts CUDA, and its peak memory is the process's.
 

@@ -164,7 +164,7 @@ def _replay(
     # The chat gives way to runs only, so waiting for its memory would be in vain.
     prepared = prepare(settings, config, copy, StageProgress(progress), waits_for_chat=False)
     trainer = prepared.trainer
-    # It prints each step, which a worker's log takes.
+    # This callback prints each step, which is meant for a worker's log.
     trainer.remove_callback(PrinterCallback)
     recorded = {event.step: event for event in steps_of(run.events())}
     last = min(start + steps, max(recorded))

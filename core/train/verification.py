@@ -16,8 +16,8 @@ from core.train.provenance import package_versions
 
 # "other": it differs and is no fault by itself, such as a newer package; "unknown": it could not be compared.
 Outcome = Literal["equal", "within tolerance", "different", "other", "unknown"]
-# Of a loss, relative to it, and of an adapter's weights, relative to their norm: on another processor, GPU or version
-# of a package, sums are added in another order.
+# Largest difference that is within tolerance: of a loss, relative to it (absolute below 1); of an adapter's weights,
+# relative to their norm. On another processor or GPU, or with other packages, sums are added in another order.
 TOLERANCE = 0.005
 # Memory in the reason for a choice, which is another one at any time.
 _FREE = re.compile(r"[\d.,]+ GiB")
@@ -62,7 +62,7 @@ class Verification(BaseModel):
 
     @property
     def outcome(self) -> Outcome:
-        """Return the verdict on all of it."""
+        """Return the verdict on the checks and the steps; "unknown" if all is equal, but no step was repeated."""
         found = {check.outcome for check in self.checks} | {step.outcome for step in self.steps}
         for worst in ("different", "within tolerance"):
             if worst in found:

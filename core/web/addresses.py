@@ -50,3 +50,13 @@ def group_of(text: str) -> str:
     if parsed is None:
         return text[:64]
     return str(ip_network((parsed, 64), strict=False)) if parsed.version == 6 else str(parsed)
+
+
+def site_of(text: str) -> str | None:
+    """Return the /48 network of an IPv6 address, of which many providers and tunnels give one to a customer.
+
+    It has 65,536 networks of the size of `group_of`. None for an IPv4 address, and for a text that is no address. An
+    address of 6to4 (RFC 3056) holds an IPv4 address, which has one /48.
+    """
+    parsed = parse_address(text)
+    return str(ip_network((parsed, 48), strict=False)) if parsed is not None and parsed.version == 6 else None

@@ -1,4 +1,4 @@
-"""Addresses to listen at: which are this machine's alone, and whether a port is free."""
+"""Addresses to listen at: those that only this machine reaches, and a check whether a port is free."""
 
 import socket
 

@@ -10,14 +10,14 @@ from core.access.roles import Way
 from core.settings import Settings
 from core.web.addresses import is_private_address
 
-# A name with an optional port. Other characters in `Host` are parsed differently by different programs, so that a
-# check here would say nothing about what Gradio reads.
+# A name with an optional port. Programs parse other characters in `Host` differently, so Gradio might read another name
+# than the one that is checked here.
 _HOST = re.compile(r"(?:[\w.~-]*|\[[\da-f:.]+\])(?::\d{1,5})?", re.ASCII | re.IGNORECASE)
 # Linux has the same limit (PATH_MAX). Resolving a path takes a time that grows with the square of its length.
 MAX_PATH_CHARACTERS = 4_096
 # The address to which a sign-in returns has about 1,000.
 _MAX_QUERY_BYTES = 8_192
-# Empty, "." and ".." segments, what is encoded twice, and the separator of another system.
+# Empty, "." and ".." segments, characters that are encoded twice, and backslashes, the separator of Windows.
 _OTHER_SPELLING = re.compile(r"//|/\.{1,2}(?:/|$)|[%\\]")
 # h11, which reads the requests, accepts the same numbers; a longer number is no size.
 _SIZE = re.compile(rb"[0-9]{1,20}")
@@ -70,17 +70,21 @@ def check_length(scope: dict) -> None:
     """
     path, query = len(scope["path"]), len(scope.get("query_string", b""))
     if path > MAX_PATH_CHARACTERS:
-        raise RefusalError(414, f"This address has {path:,} characters, and at most {MAX_PATH_CHARACTERS:,} are read.")
+        raise RefusalError(
+            414, f"This address has {path:,} characters, and at most {MAX_PATH_CHARACTERS:,} are read. Shorten it."
+        )
     if query > _MAX_QUERY_BYTES:
-        raise RefusalError(414, f"The query has {query:,} bytes, and at most {_MAX_QUERY_BYTES:,} are read.")
+        raise RefusalError(
+            414, f"The query has {query:,} bytes, and at most {_MAX_QUERY_BYTES:,} are read. Shorten it."
+        )
 
 
 def declared_bytes(scope: dict) -> int | None:
     """Return the size that a request declares for its body; None if it declares none.
 
     Raises:
-        RefusalError: It declares two sizes, or one and also chunks: programs differ in which they believe, so that what
-            is checked here would not be what is read behind it (RFC 9112, section 6.3).
+        RefusalError: It declares two sizes, or a size and chunks. Programs differ in which of them they use, so another
+            body might be read than the one that is checked here (RFC 9112, section 6.3).
     """
     sizes = {value.strip() for name, value in scope["headers"] if name == b"content-length"}
     if not sizes:
@@ -106,7 +110,7 @@ def check_spelling(path: str) -> None:
 
 
 def use_known_names(scope: dict, way: Way, settings: Settings) -> None:
-    """Replace the names of the server that only few callers use, so that Gradio builds no page for each of them.
+    """Remove or replace unknown names of the server, because Gradio would build and cache a page for each of them.
 
     Args:
         scope: ASGI scope of a request whose origin was checked; its headers are changed.

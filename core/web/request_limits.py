@@ -18,7 +18,7 @@ BODY_SECONDS = 30.0
 
 
 class RequestLimits:
-    """Lets a few requests of each caller be worked on at once, and a bounded number wait."""
+    """Limits of each caller: a few requests run at once, and a bounded number wait."""
 
     def __init__(self) -> None:
         """Create it without any request."""

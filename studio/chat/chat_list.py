@@ -55,7 +55,7 @@ class ChatList:
         try:
             current = self.conversations.find(chat_id)
         except StudioError:
-            # It was deleted meanwhile, so there are no lanes and settings to copy.
+            # The conversation was deleted meanwhile, so there are no lanes and settings to copy.
             return self._start(_first_ids(my_chats))
         if not current.turns:
             # Formatted like every other answer: what a caller sent may be long, and is no list of ids.

@@ -67,7 +67,7 @@ class Conversations:
         """
         if chat.is_visitors and not chat.has_answers:
             self._drafts.save(chat)
-            # It has a file if its first answer ended in an error, and the question was taken back.
+            # The conversation has a file if its first answer ended in an error, and the question was taken back.
             conversation.delete(self.settings, chat.id)
             return
         conversation.save(self.settings, chat)

@@ -100,7 +100,7 @@ class Suggestions:
             if [message["role"] for message in messages[:2]] == ["user", "assistant"]
             and sum(len(message["content"]) for message in messages[:2]) <= MAX_SUGGESTED_CHARACTERS
         ]
-        # Of many, a random choice is kept, because they stay in memory.
+        # Many questions would take memory, so a random choice of them is kept.
         return random.sample(found, _CACHED_QUESTIONS) if len(found) > _CACHED_QUESTIONS else found
 
 

@@ -84,8 +84,8 @@ class Browse:
             return [Filter(column="problem", values=[None])]
         if kind == "Cannot be used":
             problems = page.open_rows(self.settings).parsed.problems
-            # Of many problems, the filter matches any. If there is none it must match no row, and an empty list would
-            # be no filter.
+            # If there are too many problems to list, the filter matches any of them. If there is none, it must match no
+            # row, and an empty list would be no filter.
             if len(problems) > MAX_FILTER_VALUES:
                 return [Filter(column="problem", by_length=True, low=1)]
             return [Filter(column="problem", values=list(problems) or ["none"])]

@@ -87,7 +87,9 @@ class PageState(BaseModel):
         """
         # A link's row decides the page of one view only.
         changes = {"at_row": None} | changes
-        return PageState.model_validate(self.model_copy(update=changes).model_dump()).model_dump()
+        # Values of another type are refused by the validation, and need no warning in the log.
+        values = self.model_copy(update=changes).model_dump(warnings=False)
+        return PageState.model_validate(values).model_dump()
 
     def find_dataset(self, settings: Settings) -> Dataset:
         """Return the chosen dataset.

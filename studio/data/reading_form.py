@@ -158,7 +158,7 @@ class ReadingForm:
             "reasoning": reading.reasoning,
             "roles": gr.update(value=_lines(reading.roles), visible=get_format(reading.format).names_speakers),
             "columns": gr.update(value=_lines(reading.columns), info=self._columns_help(page, reading.format)),
-            # Of the fields that few rows need, those that do not concern this dataset are hidden.
+            # Few datasets need these fields; they are hidden if they do not concern this one.
             "extra": gr.update(value=_lines(reading.extra), visible=has_others),
             "prompt": gr.update(value=reading.prompt, visible=has_labels),
             "labels": gr.update(value=self._label_lines(data, reading) if has_labels else "", visible=has_labels),

@@ -21,7 +21,7 @@ MAX_MATRIX_LABELS = 20
 def ability_html(
     ability: Ability, titles: Sequence[str], lanes: list[str], first: int, second: int, gains: list[float | None]
 ) -> Markup:
-    """Return what tuning has cost: a sentence, the kinds of probes, and the checkpoint that costs nothing.
+    """Return what tuning has cost in general ability: a sentence, a table by kinds of probes, and which lane to choose.
 
     Args:
         ability: The probes.

@@ -92,7 +92,7 @@ class BoardView:
     def sort(order: Order | None, column: str) -> Order:
         """Return the order by a column; sorting by the same column again reverses the direction."""
         by, descending, ticked = parse_order(order)
-        # Of a metric, the best comes first.
+        # By a metric, the best run comes first.
         descending = not descending if column == by else column in (*METRICS, PARENT)
         return {"by": column, "descending": descending, "ticked": ticked} if column else dict(order or {})
 

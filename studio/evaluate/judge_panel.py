@@ -66,7 +66,9 @@ class JudgeActions:
             raise StudioError("No evaluation is selected. Start one, or select one in the list.")
         evaluation = self.store.find(evaluation_id)
         if len(evaluation.config().lanes) < 2:
-            raise StudioError("A judge compares two models, but this evaluation has one.")
+            raise StudioError(
+                "A judge compares two models, but this evaluation has one. Start an evaluation with two models."
+            )
         compared = self.view.verdicts.compare(evaluation, first, second, None, None)
         name = (local if kind == HERE else model) or ""
         if not name.strip():

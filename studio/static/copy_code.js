@@ -1,8 +1,10 @@
-// Copies the code below the pressed button.
+// Copies the code that follows the heading of the pressed button.
 element.addEventListener('click', async event => {
   const button = event.target.closest('.ex-copy');
   if (!button) return;
-  await navigator.clipboard.writeText(element.querySelector('pre').textContent);
+  let code = button.parentElement;
+  while (code.tagName !== 'PRE') code = code.nextElementSibling;
+  await navigator.clipboard.writeText(code.textContent);
   button.textContent = 'Copied';
   setTimeout(() => { button.textContent = 'Copy'; }, 1200);
 });

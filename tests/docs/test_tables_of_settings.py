@@ -2,18 +2,25 @@
 
 import inspect
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from typing import get_args
 
 import pytest
+from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from core.access.quotas import Quotas
 from core.chat.sampling import Sampling
+from core.cli import StudioCommand
 from core.data.formats import EXPORT_FORMATS
 from core.evaluate.config import EvaluationConfig
+from core.export.config import FORMS, ExportConfig
+from core.export.import_settings import ImportSettings
+from core.hub.target import PushTarget
 from core.models import embedded
 from core.runs import events
 from core.runs.config import QLoRAConfig, is_basic
+from core.settings import Settings
 from studio.api import ApiCalls
 from tests.helpers.source_files import PROJECT
 
@@ -55,6 +62,52 @@ def defaults(fields: Iterable[tuple[str, FieldInfo]]) -> dict[str, str]:
 )
 def test_table_of_settings_has_all_with_their_defaults(page, fields):
     assert table(page, "setting") == defaults(fields)
+
+
+@pytest.mark.parametrize(
+    ("section", "settings"),
+    [
+        ("Merged models, GGUF and Ollama", ExportConfig),
+        ("Push to the Hub", PushTarget),
+        ("Import an adapter", ImportSettings),
+    ],
+)
+def test_tables_of_exports_have_all_settings(section, settings):
+    text = (PROJECT / "docs/export.md").read_text(encoding="utf-8").split(f"## {section}\n", 1)[1]
+    lines = text.split("| setting | default | meaning |\n", 1)[1].split("\n\n")[0].splitlines()[1:]
+    named = {name for line in lines for name in line.split("|")[1].strip().split(", ")}
+    assert named == {field.title for name, field in settings.model_fields.items() if name != "form"}
+
+
+def test_every_form_of_export_has_its_command():
+    text = (PROJECT / "docs/export.md").read_text(encoding="utf-8")
+    assert FORMS.keys() - set(re.findall(r"`export RUN --form ([\w-]+)[ `]", text)) == {"adapter"}
+
+
+def test_every_command_is_in_the_table_of_commands():
+    def leaves(command: type[BaseModel], words: str = "") -> Iterator[str]:
+        """Yield the words of each command below one."""
+        fields = command.model_fields.items()
+        found = {name: field for name, field in fields if "CliSubCommand" in repr(field.metadata)}
+        for name, field in found.items():
+            kind = next(each for each in get_args(field.annotation) if each is not type(None))
+            yield from leaves(kind, f"{words} {name.replace('_', '-')}".strip())
+        if not found:
+            yield words
+
+    text = (PROJECT / "docs/cli.md").read_text(encoding="utf-8")
+    rows = [line.split(" | ")[0] for line in text.splitlines() if line.startswith("| `")]
+    named = [name for row in rows for name in re.findall(r"`([^`]+)`", row)]
+    assert [
+        words for words in leaves(StudioCommand) if not any(f"{name} ".startswith(f"{words} ") for name in named)
+    ] == []
+
+
+def test_every_folder_is_named_where_the_files_are_listed():
+    text = (PROJECT / "docs/deploy.md").read_text(encoding="utf-8").split("## Files\n", 1)[1]
+    folders = [name.removesuffix("_dir") for name, value in vars(Settings).items() if name.endswith("_dir")]
+    assert folders
+    assert [name for name in folders if f"`{name}/`" not in text] == []
 
 
 def quotas_in(page: str) -> dict[str, str]:

@@ -4,7 +4,7 @@ from huggingface_hub import constants
 
 from tests.helpers.loopback_hub import LoopbackHub
 
-# Of the length of a real one.
+# As long as a real one.
 TOKEN = "hf_" + "w" * 34
 
 

@@ -51,7 +51,7 @@ def test_import_lists_the_adapter_and_removal_deletes_it(do, settings):
         (False, {}, "No adapter is named"),
         (False, {"source": "nonsense"}, "'nonsense' is not a Hub id"),
         (True, {"quantization": "int3"}, "Quantization"),
-        (True, {"base": "../runs"}, "Name its base model"),
+        (True, {"base": "../runs"}, "Set Base model"),
     ],
 )
 def test_value_that_cannot_be_used_is_refused(do, upload, values, words):

@@ -28,7 +28,11 @@ def do(settings, small_tokenizer):
 def test_form_shows_its_settings_and_its_button(do, form):
     shown = do.choose_form(form)
     visible = {name for name in SETTINGS if shown[name]["visible"]}
-    assert visible == set(FORMS[form].settings) - (set() if is_installed() else {"importance_rows"})
+    absent = set() if is_installed() else {"importance_rows"}
+    assert visible == set(FORMS[form].settings) - absent - {"combination", "weight"}
+    # How adapters are combined is shown where there are several.
+    shown = do.choose_form(form, ["other"]) | do.show_combination(form, ["other"])
+    assert {name for name in SETTINGS if shown[name]["visible"]} == set(FORMS[form].settings) - absent
     assert shown["download"]["visible"] is (form == "adapter")
     assert shown["start"]["visible"] is (form != "adapter")
     assert shown["about"]["visible"] is (form == "adapter")
@@ -58,6 +62,34 @@ def test_several_types_are_shown_as_a_table_with_a_picture(do):
     assert last["file"]["value"].endswith("_0.gguf")
     for text in ("<th>KL, mean</th>", "<td>Q4_0</td>", "data:image/png;base64,", "-types.zip has this comparison"):
         assert text in last["result"]
+
+
+def test_adapters_of_the_same_base_are_offered_and_combined(do, settings, small_tokenizer):
+    second = write_tiny_run(settings, small_tokenizer)
+    ((label, name),) = export_job.other_adapters(do.runs, do.run.id)
+    assert (label.endswith(" × 1"), name) == (True, second.id)
+    changed = {"also": [f"{second.id}=0.5"], "weight": 0.5, "check_rows": 1}
+    *_, last = do.start(do.run.id, "final", "combined", **(VALUES | changed))
+    assert last["file"]["value"].endswith("-combined.zip")
+    # The title stands for the id.
+    title = {"also": [f"{do.runs.titles()[second.id]}=0.5"]}
+    *_, same = do.start(do.run.id, "final", "combined", **(VALUES | changed | title))
+    assert same["file"]["value"] == last["file"]["value"]
+    for text in (
+        "AutoPeftModelForCausalLM",
+        "Compared with this run&#39;s adapter alone",
+        "KL divergence, mean",
+        "Serve it",
+        "vllm serve tiny --enable-lora",
+    ):
+        assert text in last["result"]
+    # The hidden weight of one adapter does nothing.
+    *_, last = do.start(do.run.id, "final", "gguf-adapter", **(VALUES | {"weight": 0.5}))
+    assert "-mix-" not in last["file"]["value"]
+    with pytest.raises(StudioError, match="Combine with is empty"):
+        list(do.start(do.run.id, "final", "combined", **VALUES))
+    with pytest.raises(StudioError, match="has the weight 'x'"):
+        list(do.start(do.run.id, "final", "merged", **(VALUES | {"also": ["other=x"]})))
 
 
 @pytest.mark.parametrize("found", [True, False])

@@ -59,7 +59,7 @@ def test_unread_pages_of_the_owner_and_of_other_networks_are_kept():
             unread[session] = asyncio.Queue()
         return list(unread)
 
-    # Of two networks with one page each, the older one's page goes.
+    # If two networks have one page each, the older page goes.
     assert asyncio.run(call()) == ["owner", "visitor", "flood 8"]
 
 

@@ -61,13 +61,15 @@ def _combine_splits(
     for split in tl.static_range(1, SPLITS):
         split_maximum = tl.load(stats + 2 * (first_entry + split), mask=head_mask, other=0.0, cache_modifier=".cg")
         maximum = tl.maximum(maximum, split_maximum)  # (QUERIES,), float32
-    # They become (QUERIES, WIDTH) and (QUERIES,), float32.
+    # The sums become (QUERIES, WIDTH) and (QUERIES,), float32.
     accumulator, denominator = 0.0, 0.0
     for split in tl.static_range(SPLITS):
         entry = first_entry + split
         # Rescale each split's result from its own maximum to the common one.
+        # (QUERIES,), float32
         weight = tl.exp2(tl.load(stats + 2 * entry, mask=head_mask, other=0.0, cache_modifier=".cg") - maximum)
         denominator += weight * tl.load(stats + 2 * entry + 1, mask=head_mask, other=1.0, cache_modifier=".cg")
+        # (QUERIES, WIDTH), float32
         split_result = tl.load(
             results + entry[:, None] * WIDTH + head_column[None, :], mask=query_mask, other=0.0, cache_modifier=".cg"
         )
@@ -106,7 +108,7 @@ def _attend(
         tl.load(cos + position * HALF + half_column).to(tl.float32),
         tl.load(sin + position * HALF + half_column).to(tl.float32),
     )
-    column = (head * SHARED + shared_head)[:, None] * width + half_column[None, :]
+    column = (head * SHARED + shared_head)[:, None] * width + half_column[None, :]  # (QUERIES, HALF)
     # (QUERIES, HALF)
     first_half = _sum_parts(projected, rows, row, total, column, query_mask, PARTS).to(dtype).to(tl.float32)
     # (QUERIES, HALF)
@@ -116,7 +118,7 @@ def _attend(
     # (QUERIES, HALF): query, second halves
     query_second = (second_half * cosine[None, :] + first_half * sine[None, :]).to(dtype)
     all_columns = half_column >= 0
-    column = (HEADS * SHARED + head) * width + half_column
+    column = (HEADS * SHARED + head) * width + half_column  # (HALF,)
     first_half = _sum_parts(projected, rows, row, total, column, all_columns, PARTS).to(dtype).to(tl.float32)  # (HALF,)
     # (HALF,)
     second_half = _sum_parts(projected, rows, row, total, column + HALF, all_columns, PARTS).to(dtype).to(tl.float32)
@@ -125,7 +127,7 @@ def _attend(
         (first_half * cosine - second_half * sine).to(dtype),
         (second_half * cosine + first_half * sine).to(dtype),
     )
-    column = (HEADS * SHARED + HEADS + head) * width + head_column
+    column = (HEADS * SHARED + HEADS + head) * width + head_column  # (WIDTH,)
     value = _sum_parts(projected, rows, row, total, column, head_column >= 0, PARTS).to(dtype)  # (WIDTH,)
 
     # The new token itself belongs to split 0, which starts its softmax with it.
@@ -139,7 +141,7 @@ def _attend(
         is_first_split, value.to(tl.float32)[None, :] + tl.zeros((QUERIES, 2 * HALF), tl.float32), 0.0
     )
     if is_first_split & (length >= 0):
-        page = tl.load(table + row * pages + length // PAGE).to(tl.int64)
+        page = tl.load(table + row * pages + length // PAGE).to(tl.int64)  # scalar, int64
         offset = ((page * HEADS + head) * PAGE + length % PAGE) * width
         tl.store(keys + offset + half_column, key_first)
         tl.store(keys + offset + HALF + half_column, key_second)
@@ -150,7 +152,7 @@ def _attend(
     tiles_per_split = tl.cdiv(tile_count, SPLITS)
     token = tl.arange(0, TILE)  # (TILE,)
     for tile in tl.range(split * tiles_per_split, tl.minimum((split + 1) * tiles_per_split, tile_count)):
-        page = tl.load(table + row * pages + tile * TILE // PAGE).to(tl.int64)
+        page = tl.load(table + row * pages + tile * TILE // PAGE).to(tl.int64)  # scalar, int64
         offset = ((page * HEADS + head) * PAGE + tile * TILE % PAGE) * width
         inside = tile * TILE + token < length  # (TILE,), bool
         key_pointers = keys + offset + token[None, :] * width + half_column[:, None]  # (HALF, TILE): keys, transposed

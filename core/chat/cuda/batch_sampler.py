@@ -70,7 +70,7 @@ class BatchSampler:
         if logits.is_cuda and logits.shape[1] <= _KERNEL_VOCABULARY:
             from core.chat.cuda import sample_kernel
 
-            values = torch.empty(len(rows), 2, dtype=torch.float64, device=self._device)
+            values = torch.empty(len(rows), 2, dtype=torch.float64, device=self._device)  # (n, 2), float64
             min_temperature = MIN_TEMPERATURE if any(self._is_random) else None
             sample_kernel.sample(
                 logits, rows, self._settings, uniform, seen, self._slots, tokens, values, min_temperature

@@ -35,7 +35,10 @@ def _add_block(
 
 @triton.jit
 def _shuffle_value(value, lane, SHUFFLE: tl.constexpr):
-    """Read the value (float32) of another thread of the warp, by its lane."""
+    """Read the value of another thread of the warp, by its lane.
+
+    value: (threads,), float32. lane: (threads,), int32, or scalar. Returns (threads,), float32.
+    """
     return tl.inline_asm_elementwise(SHUFFLE, "=f,f,r", [value, lane], dtype=tl.float32, is_pure=True, pack=1)
 
 

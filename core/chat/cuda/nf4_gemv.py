@@ -103,7 +103,7 @@ def _multiply(
     projection = 0
     for later_projection in tl.static_range(1, PROJECTIONS):
         projection += (tile * 16 * TILES >= tl.load(starts + later_projection)).to(tl.int32)
-    # Of the projection, scalars, int32: its first output, and its first entry in outer_absmax.
+    # Scalars, int32: the first output of the projection, and its first entry in outer_absmax.
     first_output, outer_start = tl.load(starts + projection), tl.load(starts + PROJECTIONS + projection)
     offset = 0.0
     if NESTED:

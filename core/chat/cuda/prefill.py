@@ -78,6 +78,7 @@ class Prefill:
         weights, block = self._weights, self._weights.blocks[0]
         residual = torch.zeros(_COMPILE_ROWS, weights.hidden, dtype=weights.dtype, device=weights.device)  # (R, hidden)
         gate_up = residual.new_zeros(_COMPILE_ROWS, 2 * weights.inner)  # (R, 2 * inner)
+        # (R, heads + 2 * key_heads, width)
         heads = residual.new_zeros(_COMPILE_ROWS, weights.heads + 2 * weights.key_heads, weights.head_width)
         table = residual.new_zeros(_COMPILE_ROWS, weights.head_width)  # (R, width)
         query, key, _ = heads.split([weights.heads, weights.key_heads, weights.key_heads], dim=1)
@@ -122,6 +123,7 @@ class Prefill:
         # Indexed by page and offset: (N, key_heads, width)
         keys[layout.pages, :, layout.offsets] = key
         values[layout.pages, :, layout.offsets] = value
+        # (N, heads, width)
         out = torch.empty(count, weights.heads, weights.head_width, dtype=projected.dtype, device=projected.device)
         for tokens, pages, length in layout.continuing:
             past = [_gather(held, pages, length) for held in (keys, values)]  # (key_heads, length, width) each
@@ -205,6 +207,7 @@ class _Layout:
         ).to(device)  # (4, N)
         self.ids, position_ids, self.pages, self.offsets = table  # (N,), int64 each
         self.last = torch.tensor([end - 1 for end in ends], device=device)  # (segments,), int64
+        # (N, width) each
         self.cos, self.sin = (
             torch.cat([half[position_ids]] * 2, dim=1).contiguous() for half in (weights.cos, weights.sin)
         )

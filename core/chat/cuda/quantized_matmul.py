@@ -57,7 +57,7 @@ def _product(
     wait_for_previous(CHAINED)
     tile, part = tl.program_id(0), tl.program_id(1)
     output = tile * TILE + tl.arange(0, TILE)  # (TILE,), int32: outputs
-    row = tl.program_id(2) * ROWS + tl.arange(0, ROWS)
+    row = tl.program_id(2) * ROWS + tl.arange(0, ROWS)  # (ROWS,)
     is_row = (row < rows)[None, :]  # (1, ROWS)
     dtype = x.dtype.element_ty
     # The projection of the outputs; a tile belongs to one projection.
@@ -77,7 +77,7 @@ def _product(
     elif PACKED:
         index = tl.arange(0, 32)  # (32,): bytes of a block
         if NESTED:
-            offset = tl.load(outer_offsets + projection)
+            offset = tl.load(outer_offsets + projection)  # scalar, float32
         for step in tl.range(start, end, STEP):
             for step_block in tl.static_range(STEP):
                 block = step + step_block
@@ -151,7 +151,7 @@ def _lora_hidden(
     wait_for_previous(CHAINED)
     rank_tiles = ranks // 16
     slot, rank_tile, piece = tl.program_id(0) // rank_tiles, tl.program_id(0) % rank_tiles, tl.program_id(1)
-    row = tl.program_id(2) * ROWS + tl.arange(0, ROWS)
+    row = tl.program_id(2) * ROWS + tl.arange(0, ROWS)  # (ROWS,)
     uses_slot = tl.load(slots + row, mask=row < rows, other=-1) == slot  # (ROWS,), bool
     if tl.max(uses_slot.to(tl.int32), 0) > 0:
         rank = rank_tile * 16 + tl.arange(0, 16)  # (16,)
@@ -169,7 +169,7 @@ def _lora_hidden(
             x_tile = tl.load(
                 x + row[None, :] * width + column[:, None], mask=uses_slot[None, :] & inside[:, None], other=0.0
             )
-            sums = tl.dot(a_tile, x_tile, sums, input_precision="ieee")
+            sums = tl.dot(a_tile, x_tile, sums, input_precision="ieee")  # (16, ROWS), float32
         tl.store(out + (piece * rows + row[None, :]) * ranks + rank[:, None], sums, mask=uses_slot[None, :])
 
 

@@ -196,7 +196,8 @@ class CudaRuntime:
                 shape = (len(self._state.lengths), self.weights.vocabulary)
                 self._seen = torch.zeros(shape, dtype=torch.uint8, device=self.weights.device)  # (slots, vocabulary)
             self._seen[slot] = 0
-            self._seen[slot, torch.tensor(sorted(sampler.seen_ids), device=self.weights.device)] = 1
+            seen_ids = torch.tensor(sorted(sampler.seen_ids), device=self.weights.device)  # (seen tokens,), int64
+            self._seen[slot, seen_ids] = 1
 
     def add_page(self, slot: int, pages: list[int]) -> None:
         """Give a sequence one page more; it is appended to `pages` too."""

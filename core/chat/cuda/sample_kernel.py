@@ -61,7 +61,7 @@ def _sample(
     setting_pointers = settings + sequence * 5
     temperature, top_k, top_p = tl.load(setting_pointers), tl.load(setting_pointers + 1), tl.load(setting_pointers + 2)
     min_p, penalty = tl.load(setting_pointers + 3), tl.load(setting_pointers + 4)
-    # Of the model's own distribution, before any setting.
+    # Maximum and sum of the model's own distribution, before any setting.
     maximum = tl.max(scores, 0)  # scalar, fp32
     log_sum = tl.log(tl.sum(tl.exp(scores - maximum), 0))  # scalar, fp32
     if SEEN:  # noqa: SIM102  SEEN is decided at compile time
@@ -77,7 +77,7 @@ def _sample(
         if top_k < vocabulary:
             threshold = _find_threshold(shares, top_k, True)
         if top_p < 1:
-            kept_sum = tl.sum(tl.where(shares >= threshold, shares, 0.0), 0)
+            kept_sum = tl.sum(tl.where(shares >= threshold, shares, 0.0), 0)  # scalar, fp32
             threshold = tl.maximum(threshold, _find_threshold(shares, top_p * kept_sum, False))
         shares = tl.where(shares >= tl.maximum(threshold, min_p), shares, 0.0)  # (SIZE,), fp32
         target_sum = tl.sum(shares, 0) * tl.load(uniform + sequence)  # scalar, fp32
@@ -91,6 +91,7 @@ def _sample(
     if SEEN:
         tl.store(seen + slot * vocabulary + token, 1)
     tl.store(tokens + slot, token.to(tl.int64))
+    # scalar, fp32
     token_score = tl.sum(
         tl.where(column == token, tl.load(logit_pointers, mask=inside, other=0.0).to(tl.float32), 0.0), 0
     )

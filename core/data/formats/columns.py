@@ -30,7 +30,7 @@ COMPLETION_NAMES = (
     "gold_answers", "correct_answer", "correct_answers",
     "answer_key", "correct_option", "correct_choice",
 )  # fmt: skip
-# Those of COMPLETION_NAMES and others that name several accepted answers to the same question.
+# Names, some of them in COMPLETION_NAMES, of several accepted answers to the same question.
 SEVERAL_ANSWERS_NAMES = (
     "answers", "solutions", "golden_answers", "gold_answers", "correct_answers", "possible_answers", "references",
     "human_answers",
@@ -49,7 +49,7 @@ LABEL_NAMES = (
     "label", "labels", "sentiment", "class", "category", "target", "intent", "emotion", "topic", "rating",
     "coarse_label", "label_text", "gold_label",
 )  # fmt: skip
-# Those of LABEL_NAMES that always mean a label; a "topic" or "rating" may be a remark about the text.
+# Names in LABEL_NAMES that always mean a label; a "topic" or "rating" may be a remark about the text.
 SURE_LABEL_NAMES = (
     "label",
     "labels",

@@ -253,7 +253,7 @@ def _two_texts(rows: Rows, found: Columns) -> Iterator[Proposal]:
         if asks(texts[0], texts[1]) or not find_column(texts[1:], QUESTION_NAMES):
             yield _pair(rows, found, texts[0], texts[1], is_instruction=False, doubt=doubt)
         if asks(texts[0], texts[1]) == asks(texts[1], texts[0]):
-            # Of two languages, or of a question and its query in SQL, either may be the question.
+            # Either may be the question: a text in two languages, for example, or a question and its query in SQL.
             yield _pair(rows, found, texts[1], texts[0], is_instruction=False, doubt=doubt)
 
 

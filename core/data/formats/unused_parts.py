@@ -11,7 +11,7 @@ from core.data.formats.proposal import Columns, Rows
 from core.data.formats.values import is_missing, nested
 from core.data.listing import list_some
 
-# Words of a column of calls of tools, and of what it has of them.
+# Words in the name of a column with calls of tools: for a tool, and for the part of its calls that the column holds.
 _TOOL_WORDS = frozenset(("function", "functions", "tool", "tools", "api", "plugin"))
 _CALL_WORDS = frozenset(
     ("call", "calls", "called", "name", "args", "arguments", "params", "parameters", "input", "inputs", "result",

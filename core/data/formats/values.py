@@ -35,7 +35,7 @@ _PLAIN_NUMBER = re.compile(r"[+-]?\d{1,30}(?:[.,]\d{1,30})?(?:[eE][+-]?\d{1,3})?
 _MAX_LITERAL_CHARACTERS = 4 * 2**20
 # pandas writes a NumPy array of dicts without commas: "[{...}\n {...}]". A line end inside a repr'd string is escaped.
 _NUMPY_JOIN = re.compile(r"\}\s*\n\s*\{")
-# It writes an array of texts as "['one' 'two']", which Python would read as a single text. Every text is matched, so
+# NumPy writes an array of texts as "['one' 'two']", which Python would read as a single text. Every text is matched, so
 # that no match begins at the quote that ends one.
 _NUMPY_TEXTS = re.compile(r"""('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")(\s+(?=['"]))?""")
 _NUMPY_ARRAY = re.compile(r"\barray\(\[|\],\s*dtype=\w+\)")

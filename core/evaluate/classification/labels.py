@@ -106,7 +106,7 @@ def label_set(labels: Sequence[str]) -> LabelSet:
 
 
 def _label_set(spellings: dict[str, Counter[str]]) -> LabelSet:
-    # Of equally frequent spellings the first in alphabetical order, whatever the order of the rows.
+    # If spellings are equally frequent, the first in alphabetical order is chosen, whatever the order of the rows.
     best = {key: min(found, key=lambda name: (-found[name], name)) for key, found in spellings.items()}
     names = sorted(best.values(), key=str.casefold)
     merged = {best[key]: sorted(set(found) - {best[key]}) for key, found in spellings.items() if len(found) > 1}

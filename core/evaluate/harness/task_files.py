@@ -157,14 +157,16 @@ def _read_file(path: Path, folder: Path, depth: int = 0) -> dict[str, Any]:
             ) from error
         mark = getattr(error, "problem_mark", None)
         where = f" in line {mark.line + 1}" if mark else ""
-        raise StudioError(f"{path.name} is not valid YAML{where}, or has tags or aliases.") from error
+        raise StudioError(f"{path.name} is not valid YAML{where}, or has tags or aliases. Mend it.") from error
     if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
         raise StudioError(f"{path.name} is no task. Expected lines such as task: NAME.")
     included: dict[str, Any] = {}
     named = values.pop("include", [])
     for name in named if isinstance(named, list) else [named]:
         if depth >= _MAX_INCLUDES:
-            raise StudioError(f"{path.name} includes files that include others, more than {_MAX_INCLUDES} in a row.")
+            raise StudioError(
+                f"{path.name} includes files that include others, more than {_MAX_INCLUDES} in a row. Join some."
+            )
         included |= _read_file(_find_file(name, path, folder), folder, depth + 1)
     return included | values
 
@@ -207,7 +209,7 @@ def _check_task(values: dict[str, Any], path: Path, folder: Path) -> dict[str, A
 def _check_names(path: Path, where: str, values: Any, known: set[str]) -> dict[str, Any]:
     """Return settings without those that switch code off; refuse those with code, and unknown ones."""
     if not isinstance(values, dict):
-        raise StudioError(f"{path.name} has no names and values under {where}.")
+        raise StudioError(f"{path.name} has no names and values under {where}. Write NAME: VALUE.")
     for key, value in values.items():
         if key in _CODE and value not in (False, None):
             raise StudioError(f"{path.name} has {key}, with which the harness would execute code. Remove it.")

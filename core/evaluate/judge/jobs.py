@@ -1,4 +1,4 @@
-"""Judgings as jobs: by a server, or by a model that is loaded here."""
+"""Jobs that let a judge compare answers: a server, or a model that is loaded here."""
 
 from core.evaluate.judge.endpoint import EndpointJudge
 from core.evaluate.judge.judging import Pair, judge

@@ -34,7 +34,7 @@ class Agreement:
 
 @dataclass(frozen=True)
 class JudgeSummary:
-    """The counts.
+    """Counts of a judge's replies about two lanes.
 
     Attributes:
         wins: Rows on which the second lane is better in both orders.

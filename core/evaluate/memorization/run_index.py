@@ -147,7 +147,7 @@ def _build(
         write_json(made / _ABOUT, about.model_dump())
         with store.lock():
             if not run.folder.is_dir():
-                raise StudioError(f"The run {run.id} was deleted while its rows were indexed.")
+                raise StudioError(f"The run {run.id} was deleted while its rows were indexed. Choose another one.")
             if run.token_index_dir.exists():
                 run.token_index_dir.rename(scratch / "outdated")
             made.rename(run.token_index_dir)

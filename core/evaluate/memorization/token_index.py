@@ -132,7 +132,7 @@ def _merge(pieces: list[np.ndarray], tokens: np.ndarray) -> np.ndarray:
 def _insertion_points(tokens: np.ndarray, first: np.ndarray, block: np.ndarray) -> np.ndarray:
     """Return at which index of `first` each position of a block belongs, (block,); both are sorted by their keys."""
     keys, heads = _keys(tokens, block), _keys(tokens, first[::_BLOCK])
-    # Of the parts of `first` with `_BLOCK` positions each, only those from `low` to `high` need keys: all keys of the
+    # `first` is compared in parts of `_BLOCK` positions. Only the parts from `low` to `high` need keys: all keys of the
     # block are behind the parts before these, and before the parts after them.
     low = max(0, int(np.searchsorted(heads, keys[0], side="right")) - 1)
     high = int(np.searchsorted(heads, keys[-1], side="right"))
@@ -222,7 +222,8 @@ class TokenIndex:
         ends = self._starts[np.searchsorted(self._starts, positions, side="right")] - 1
         positions, length = positions[ends - positions > least], 0
         while length < len(ids) > least and len(positions):
-            # Those of a greater key, behind the others, drop out in the first step; the steps grow as the others do.
+            # Suffixes with a greater key, behind the others, drop out in the first step. The steps grow with the length
+            # of the match.
             part = ids[length : max(2 * length, _STEP)]
             at = positions[:, None] + np.arange(length, length + len(part))  # (suffixes, part)
             # The last token is a separator.

@@ -7,7 +7,7 @@ import numpy as np
 
 from core.evaluate.statistics import bootstrap
 from core.evaluate.statistics.clusters import ClusterSums, subtract, sum_by_cluster
-from core.evaluate.statistics.tests import sign_flip_p_value
+from core.evaluate.statistics.hypothesis_tests import sign_flip_p_value
 
 # Fewer conversations get no interval: in bench/verdict.py its coverage is 93 to 97 % from 20 on, also for skewed
 # scores and unequal conversations; the exceptions are in bench/RESULTS.md.

@@ -1,7 +1,7 @@
 """Front matter of a model card: the only place that builds it, for every form of export.
 
 The Hub draws its model tree from `base_model` and `base_model_relation`: an adapter, a "finetune" (one base, one set of
-whole weights), a "merge" (several models), or "quantized" (files of GGUF). `model-index` carries the metrics of the
+whole weights), a "merge" (several models), or "quantized" (GGUF, or 4 bits). `model-index` carries the metrics of the
 newest evaluation, each with the base's value and the interval of their difference.
 """
 
@@ -21,14 +21,24 @@ from core.runs.store import Run
 from core.settings import Settings
 
 TAG = "qlora-studio"
-_LIBRARIES: dict[str, str] = {"adapter": "peft", "merged": "transformers"}
-_RELATIONS: dict[str, str] = {"adapter": "adapter", "gguf-adapter": "adapter", "merged": "finetune"}
+_LIBRARIES: dict[str, str] = {
+    "adapter": "peft", "combined": "peft", "merged": "transformers", "merged-4bit": "transformers",
+    "mlx": "mlx",
+}  # fmt: skip
+_RELATIONS: dict[str, str] = {
+    "adapter": "adapter", "combined": "adapter", "gguf-adapter": "adapter", "merged": "finetune",
+    "mlx": "adapter",
+}  # fmt: skip
+_TAGS: dict[str, list[str]] = {
+    "adapter": ["peft"], "combined": ["peft"], "merged": [], "merged-4bit": ["bitsandbytes", "4-bit"],
+    "ollama": ["gguf", "ollama"], "mlx": ["mlx"],
+}  # fmt: skip
 _DIGITS = 6
 
 
 def front_matter(
     settings: Settings, run: Run, adapter: str, form: Form, license: BaseLicense, found: Comparison | None,
-    merged_with: tuple[str, ...] = (),
+    merged_with: tuple[str, ...] = (), others: tuple[Run, ...] = (), is_measured: bool = True,
 ) -> str:  # fmt: skip
     """Return the front matter of a model card as YAML, without the lines around it.
 
@@ -40,6 +50,8 @@ def front_matter(
         license: The license of the base model.
         found: The newest evaluation beside the base; None if there is none.
         merged_with: Further models that were merged into this one, by their ids on the Hub.
+        others: Runs whose adapters were added to this one.
+        is_measured: Whether the measurements of the adapter hold for what is exported.
     """
     from huggingface_hub import ModelCardData
 
@@ -48,24 +60,24 @@ def front_matter(
     data = ModelCardData(
         base_model=bases if merged_with else bases[0],
         base_model_relation="merge" if merged_with else _RELATIONS.get(form, "quantized"),
-        datasets=_datasets(subset),
+        datasets=list(dict.fromkeys(name for one in (run, *others) for name in _datasets(one.subset()) or [])) or None,
         language=find_languages(settings, run.config().subset) or None,
         library_name=_LIBRARIES.get(form, "gguf"),
         pipeline_tag=task,
         tags=_tags(form, run),
         model_name=license.model_name(folder_name(run, adapter)),
-        eval_results=_results(run, adapter, task, subset, found) or None,
+        eval_results=(_results(run, adapter, task, subset, found) if is_measured else None) or None,
         **license_fields(license.id, license.name, license.link),
     )
     if data.eval_results is None:
-        # Without results the name belongs to no model-index, and the Hub knows no such field.
+        # The name belongs to model-index, which is absent without results.
         data.pop("model_name")
     return data.to_yaml()
 
 
 def _tags(form: Form, run: Run) -> list[str]:
     tags = [TAG, "qlora" if run.config().quantization in ("nf4", "fp4") else "lora"]
-    return [*tags, *{"adapter": ["peft"], "merged": []}.get(form, ["gguf"]), *(["ollama"] if form == "ollama" else [])]
+    return [*tags, *_TAGS.get(form, ["gguf"])]
 
 
 def _datasets(subset: Subset | None) -> list[str] | None:

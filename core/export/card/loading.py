@@ -1,18 +1,19 @@
 """Commands and programs that load an exported model elsewhere, for its card and for the page."""
 
 import json
-import re
+import shlex
 from dataclasses import dataclass
+from pathlib import Path
 
+from core.errors import StudioError
 from core.export.card.facts import base_name, zip_folder
 from core.export.config import Form
+from core.export.engines import Serving, read_facts, serve
 from core.runs import classifier
 from core.runs.store import Run
 
 INSTALL = "pip install torch transformers peft accelerate"
 _QUESTION = "What should I cook with eggs and rice?"
-# Ranks that vLLM keeps memory for; a smaller adapter fits into the next one.
-_VLLM_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
 
 
 @dataclass(frozen=True)
@@ -47,36 +48,80 @@ def usage(form: Form, name: str) -> tuple[str, str]:
         return "Unpack the ZIP, and run beside the folder:", (
             f"ollama create {model} -f {name}/Modelfile\nollama run {model} {json.dumps(_QUESTION)}"
         )
+    if form == "mlx":
+        return "With mlx-lm, unpacked, and the base model in place of BASE:", _mlx_command("BASE", name)
+    if form == "combined":
+        program = f"""from peft import AutoPeftModelForCausalLM
+
+model = AutoPeftModelForCausalLM.from_pretrained({json.dumps(name)})"""
+        return "Unpack the ZIP, install torch, transformers and peft, and run this beside the folder:", program
     program = f"""from transformers import pipeline
 
 answer = pipeline("text-generation", {json.dumps(name)})
 question = [{{"role": "user", "content": {json.dumps(_QUESTION)}}}]
 print(answer(question, max_new_tokens=200)[0]["generated_text"][-1]["content"])
 
-# With vLLM: vllm serve {name}
-# With SGLang: python -m sglang.launch_server --model-path {name}"""
-    return "Unpack the ZIP, install torch and transformers, and run this beside the folder:", program
+{_served(form, name)}"""
+    packages = "torch, transformers, accelerate and bitsandbytes" if form == "merged-4bit" else "torch and transformers"
+    return f"Unpack the ZIP, install {packages}, and run this beside the folder:", program
 
 
-def loaders(run: Run, form: Form, name: str) -> list[Loader]:
+def _mlx_command(base: str, name: str) -> str:
+    return f"mlx_lm.generate --model {shlex.quote(base)} --adapter-path {name} --prompt {json.dumps(_QUESTION)}"
+
+
+def _served(form: Form, name: str) -> str:
+    """Return how engines serve a merged model, as comments of a program."""
+    return "\n".join(f"# With {engine}: {command}" for engine, command in _serving_commands(form, name))
+
+
+def _serving_commands(form: Form, name: str) -> list[tuple[str, str]]:
+    """Return the command with which each engine serves a merged model: of those in 4 bits, only vLLM documents it."""
+    vllm = ("vLLM", f"vllm serve ./{name}")
+    if form == "merged-4bit":
+        return [vllm]
+    sglang = ("SGLang", f"python -m sglang.launch_server --model-path ./{name}")
+    tgi = ("TGI", f"text-generation-launcher --model-id ./{name}")
+    return [vllm, sglang, tgi, ("mlx-lm", f"mlx_lm.generate --model ./{name} --prompt {json.dumps(_QUESTION)}")]
+
+
+def serving(run: Run, form: Form, name: str, folder: Path) -> list[Serving]:
+    """Return how engines serve an adapter beside its base, or why they cannot; nothing for other forms.
+
+    Args:
+        run: The run.
+        form: The form.
+        name: Name of the folder in the zip.
+        folder: The adapter.
+    """
+    if form not in ("adapter", "combined") or run.config().classifies:
+        return []
+    try:
+        return serve(read_facts(folder), base_name(run), name)
+    except StudioError as error:
+        # The page of a damaged adapter says so, and goes on.
+        return [Serving("", "", str(error))]
+
+
+def loaders(run: Run, form: Form, name: str, folder: Path | None = None) -> list[Loader]:
     """Return how each tool that reads a form loads the model, in at most five lines.
 
     Args:
         run: The run.
         form: The form.
         name: Name of the file without its suffix, which is also the folder in a zip.
+        folder: The adapter; None for the run's final one.
     """
-    if form == "adapter":
-        return _adapter_loaders(run, name)
-    if form == "merged":
+    if form in ("adapter", "combined"):
+        return _adapter_loaders(run, form, name, folder or run.adapter)
+    if form in ("merged", "merged-4bit"):
         program = "\n".join(usage(form, name)[1].splitlines()[:5])
-        return [
-            Loader("transformers", "python", program),
-            Loader("vLLM", "bash", f"vllm serve ./{name}"),
-            Loader("SGLang", "bash", f"python -m sglang.launch_server --model-path ./{name}"),
-        ]
+        commands = [Loader(engine, "bash", command) for engine, command in _serving_commands(form, name)]
+        return [Loader("transformers", "python", program), *commands]
     if form == "ollama":
         return [Loader("Ollama", "bash", usage(form, name)[1])]
+    if form == "mlx":
+        return [Loader("mlx-lm", "bash", _mlx_command(base_name(run), name))]
     llama_cpp = Loader("llama.cpp", "bash", usage(form, name)[1])
     if form == "gguf-adapter":
         return [llama_cpp]
@@ -84,27 +129,28 @@ def loaders(run: Run, form: Form, name: str) -> list[Loader]:
     return [llama_cpp, Loader("Ollama", "bash", f"{made}\nollama run {name.lower()} {json.dumps(_QUESTION)}")]
 
 
-def _adapter_loaders(run: Run, name: str) -> list[Loader]:
-    """Return how PEFT and vLLM load an adapter beside its base; vLLM serves plain LoRA only."""
-    config, base = run.config(), base_name(run)
-    if config.classifies:
+def _adapter_loaders(run: Run, form: Form, name: str, folder: Path) -> list[Loader]:
+    """Return how PEFT and the engines that serve it load an adapter beside its base."""
+    base = base_name(run)
+    if run.config().classifies:
         return []
     program = f"""from peft import AutoPeftModelForCausalLM
 from transformers import AutoTokenizer
 
 model = AutoPeftModelForCausalLM.from_pretrained({json.dumps(name)})
 tokenizer = AutoTokenizer.from_pretrained({json.dumps(base)})"""
-    found = [Loader("PEFT", "python", program)]
-    rank = next((rank for rank in _VLLM_RANKS if rank >= config.lora_rank), None)
-    # Names on the Hub have no special character; a local folder may be named anything.
-    if rank and not config.lora_dora and re.fullmatch(r"[\w./-]+", base):
-        command = f"vllm serve {base} --enable-lora --max-lora-rank {rank} --lora-modules {name}=./{name}"
-        found.append(Loader("vLLM", "bash", command))
-    return found
+    served = [one for one in serving(run, form, name, folder) if one.command]
+    return [Loader("PEFT", "python", program), *(Loader(one.engine, "bash", one.command) for one in served)]
 
 
-def example_code(run: Run, adapter: str) -> str:
-    """Return a program that asks an adapter one question, to be run beside the folder of its zip."""
+def example_code(run: Run, adapter: str, name: str = "") -> str:
+    """Return a program that asks an adapter one question, to be run beside the folder of its zip.
+
+    Args:
+        run: The run.
+        adapter: "final", or "step N".
+        name: Name of the folder; "" for that of the adapter's own zip.
+    """
     if run.config().classifies:
         return _classifying_code(run, adapter)
     template = ""
@@ -117,7 +163,7 @@ tokenizer.chat_template = template.read()
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 base = {json.dumps(base_name(run))}
-folder = {json.dumps(zip_folder(run, adapter))}
+folder = {json.dumps(name or zip_folder(run, adapter))}
 tokenizer = AutoTokenizer.from_pretrained(base)
 {template}model = AutoModelForCausalLM.from_pretrained(base)
 model = PeftModel.from_pretrained(model, folder)

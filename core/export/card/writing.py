@@ -8,7 +8,7 @@ from pathlib import Path
 from core.data.listing import list_some
 from core.export.card.facts import base_name, base_note, describe_result, describe_rows, last_step, reached
 from core.export.card.front_matter import front_matter
-from core.export.card.loading import INSTALL, example_code, loaders
+from core.export.card.loading import INSTALL, example_code, loaders, serving
 from core.export.card.measured import (
     Comparison,
     count_blind_votes,
@@ -17,10 +17,13 @@ from core.export.card.measured import (
     find_comparison,
 )
 from core.export.config import FORMS, ExportConfig
+from core.export.parts import Combined
 from core.export.publish.check import read_check
 from core.export.result import Fidelity
 from core.models.license import BaseLicense, read_license
 from core.runs import classifier, plots, receipt, yaml_io
+from core.runs.adapters import adapter_folder
+from core.runs.imported import ImportedAdapter
 from core.runs.metrics_series import Timeline
 from core.runs.store import Run
 from core.settings import Settings
@@ -43,6 +46,7 @@ class Subject:
         fidelity: The comparison with the model here; None if there was none.
         notes: Decisions that were made.
         merged_with: Further models that were merged into this one, by their ids on the Hub.
+        combined: The adapters that were combined; None for one adapter.
     """
 
     settings: Settings
@@ -53,6 +57,22 @@ class Subject:
     fidelity: Fidelity | None = None
     notes: list[str] = field(default_factory=list)
     merged_with: tuple[str, ...] = ()
+    combined: Combined | None = None
+
+    @property
+    def is_measured(self) -> bool:
+        """Return whether the measurements of the adapter hold for it: it was neither scaled nor combined."""
+        return self.combined is None and self.config.strength == 1
+
+    @property
+    def folder(self) -> Path:
+        """Return PEFT's folder of the adapter."""
+        return self.combined.folder if self.combined else adapter_folder(self.run, self.adapter)
+
+    @property
+    def others(self) -> tuple[Run, ...]:
+        """Return the runs whose adapters were added."""
+        return self.combined.runs[1:] if self.combined else ()
 
 
 def card_files(subject: Subject) -> dict[str, bytes]:
@@ -107,7 +127,8 @@ def write_readme(subject: Subject, license: BaseLicense, has_curves: bool = Fals
     run, adapter = subject.run, subject.adapter
     found = find_comparison(subject.settings, run, adapter)
     front = front_matter(
-        subject.settings, run, adapter, subject.config.form, license, found, subject.merged_with
+        subject.settings, run, adapter, subject.config.form, license, found, subject.merged_with, subject.others,
+        subject.is_measured,
     )  # fmt: skip
     parts = [
         _head(subject, license),
@@ -115,7 +136,7 @@ def write_readme(subject: Subject, license: BaseLicense, has_curves: bool = Fals
         _data(subject),
         _results(subject, found, has_curves),
         _license(subject, license),
-        _checked(run, adapter),
+        _checked(subject),
         _made_with(run, adapter),
         _settings(run),
     ]
@@ -129,9 +150,11 @@ def _head(subject: Subject, license: BaseLicense) -> list[str]:
     kind = {
         "adapter": "A classifier: a LoRA adapter with a classification head" if run.config().classifies
         else "A LoRA adapter",
+        "combined": "A combination of LoRA adapters",
         "gguf-adapter": "A LoRA adapter in GGUF",
+        "mlx": "A LoRA adapter for MLX",
     }.get(config.form, f"{FORMS[config.form].label}: a LoRA adapter merged into its base model,")  # fmt: skip
-    link = "for" if kind.endswith(("adapter", "head", "GGUF")) else "that is"
+    link = "for" if kind.endswith(("adapter", "adapters", "head", "GGUF", "MLX")) else "that is"
     facts = [*_weights(subject), *map(plain, subject.notes)]
     lines = [
         # Names may come from a stranger's data, and viewers render this file.
@@ -144,26 +167,35 @@ def _head(subject: Subject, license: BaseLicense) -> list[str]:
 
 def _weights(subject: Subject) -> list[str]:
     """Return what the exported weights are, as items of a list."""
-    config, used = subject.config, FORMS[subject.config.form].settings
-    if "base" not in used:
-        return [base_note(subject.run)]
-    weights = "as the run saw them, quantized and dequantized" if config.base == "as trained" else "the original ones"
-    found = subject.fidelity
-    return [
-        f"The base's weights are {weights}", f"Adapter strength: {config.strength:g}",
-        f"Compared with the model in the studio: {found.describe() if found else 'no'}",
-    ]  # fmt: skip
+    config, used, found = subject.config, FORMS[subject.config.form].settings, subject.fidelity
+    facts = [base_note(subject.run)]
+    if "base" in used:
+        is_trained = config.base == "as trained"
+        weights = "as the run saw them, quantized and dequantized" if is_trained else "the original ones"
+        facts = [f"The base's weights are {weights}"]
+    if config.form == "merged-4bit":
+        facts.append("The merged weights are rounded to 4 bits (NF4) once more")
+    if subject.combined:
+        facts.append(f"Combined ({config.combination}) of {plain(', '.join(subject.combined.parts))}")
+    if "strength" in used:
+        facts.append(f"Adapter strength: {config.strength:g}")
+    if "check_rows" in used:
+        facts.append(f"Compared with the model in the studio: {found.describe() if found else 'no'}")
+    return facts
 
 
 def _load(subject: Subject) -> list[str]:
     run, lines = subject.run, ["## Load it"]
-    for loader in loaders(run, subject.config.form, subject.name):
+    form, name = subject.config.form, subject.name
+    for loader in loaders(run, form, name, subject.folder):
         lines += ["", f"With {loader.tool}:", "", fenced(loader.code, loader.language)]
-    if subject.config.form == "adapter":
+    problems = [plain(one.problem) for one in serving(run, form, name, subject.folder) if one.problem]
+    lines += ["", *(f"- {problem}" for problem in problems)] if problems else []
+    if subject.config.is_adapter:
         use = "To classify a text" if run.config().classifies else "To ask it a question with the run's chat template"
         lines += [
             "", f"{use}, run in the folder above this one:", "", fenced(INSTALL, "bash"), "",
-            fenced(example_code(run, subject.adapter), "python"),
+            fenced(example_code(run, subject.adapter, subject.name if subject.combined else ""), "python"),
         ]  # fmt: skip
     return lines
 
@@ -179,14 +211,26 @@ def _data(subject: Subject) -> list[str]:
             f"- License of the source: {plain(source.licence or 'not stated by the source')}",
             f"- SHA-256 of the conversations: {code_span(subset.sha256)}",
         ]
+    lines += [f"- {plain(other.title)}, which was added: {plain(_source_of(other))}" for other in subject.others]
     if run.config().classifies:
         names = classifier.read(run.adapters()[subject.adapter]).labels
         lines.append(f"- {len(names):,} labels, in `{classifier.FILE}`: {plain(list_some(names, _SHOWN_LABELS))}")
     return lines
 
 
+def _source_of(other: Run) -> str:
+    """Return where an adapter that was added is from: its rows, or the place that it was imported from."""
+    return f"imported from {other.origin().source}" if isinstance(other, ImportedAdapter) else describe_rows(other)
+
+
 def _results(subject: Subject, found: Comparison | None, has_curves: bool) -> list[str]:
-    lines = ["## Before and after", "", f"- {describe_result(subject.run, subject.adapter)}"]
+    lines = ["## Before and after", ""]
+    if not subject.is_measured:
+        changed = (
+            "combined with others" if subject.combined else f"exported at a strength of {subject.config.strength:g}"
+        )
+        lines += [f"These are measurements of the adapter {plain(subject.run.title)} before it was {changed}.", ""]
+    lines.append(f"- {describe_result(subject.run, subject.adapter)}")
     if votes := count_blind_votes(subject.settings, subject.run, subject.adapter):
         lines.append(f"- {describe_votes(votes)}")
     compared = describe_comparison(found) if found else ["No evaluation has compared it with its base model."]
@@ -211,9 +255,10 @@ def _license(subject: Subject, license: BaseLicense) -> list[str]:
     return lines
 
 
-def _checked(run: Run, adapter: str) -> list[str]:
+def _checked(subject: Subject) -> list[str]:
     """Return what the check before publishing has found, in numbers."""
-    if (found := read_check(run, adapter)) is None:
+    # The check reads one adapter with its own rows.
+    if subject.combined or (found := read_check(subject.run, subject.adapter)) is None:
         return ["## Checked before publishing", "", "Personal data, secrets and verbatim extraction were not checked."]
     day = time.strftime("%Y-%m-%d", time.gmtime(found.created))
     return ["## Checked before publishing", "", f"On {day}:", "", *(f"- {plain(text)}" for text in found.describe())]

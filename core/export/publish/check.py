@@ -45,7 +45,7 @@ class PublishCheck(BaseModel):
 
     @property
     def is_clean(self) -> bool:
-        """Return whether nothing was found that needs a look."""
+        """Return whether nothing was found that the user should look at."""
         return not self.findings.counts and not (self.extraction and self.extraction.more_than_base)
 
     @property
@@ -114,7 +114,7 @@ def check_publish(
 
 
 class _Searched:
-    """Records of a subset, whose reading is the progress of the search."""
+    """Records of a subset that report the progress of the search as they are read."""
 
     def __init__(self, settings: Settings, name: str, progress: Progress):
         self._records, self._progress = subsets.stream(settings, name), progress

@@ -111,7 +111,7 @@ def measure(store: RunStore, run: Run, adapter: str, rows: int, progress: Progre
 
     Args:
         store: The runs.
-        run: The run; it generates.
+        run: A run that trained a model to generate text.
         adapter: "final", or "step N".
         rows: Number of training rows, and of held-out rows.
         progress: Called with the share that is done and the current step.
@@ -176,7 +176,7 @@ def _choose(lanes: "Lanes", run: Run, rows: list[Any], count: int) -> list[_Begi
         renderer = lanes.renderer(config.chat_template)
         for tokens in tokenize(renderer, [row], config.max_length, config.answers_only).rows:
             ids, labels = tokens["input_ids"], tokens["labels"]
-            # The last answer begins after the last token without loss that has one with loss behind it.
+            # The last answer is the last stretch of tokens with loss.
             end = max(at for at, label in enumerate(labels) if label != IGNORE_INDEX) + 1
             start = end
             while start and labels[start - 1] != IGNORE_INDEX:
@@ -220,7 +220,7 @@ def _decode(lanes: "Lanes", key: str | None, beginnings: list[_Beginning]) -> li
         return TokenSequence(beginnings[number].ids, key, _reject, on_argmax=take, max_new_tokens=limit)
 
     decoder = lanes.decoder(is_interactive=False)
-    # Of similar length together, so that little is padded.
+    # Sequences of similar length decode together, so that little is padded.
     order = sorted(range(len(beginnings)), key=lambda number: len(beginnings[number].ids))
     decoder.join([make(number) for number in order])
     while active:

@@ -39,7 +39,7 @@ class ActivationOffload:
         number = len(self._shapes)
         self._shapes.append(x.shape)
         if number == len(self._host):
-            self._host.append(torch.empty(0, dtype=x.dtype, pin_memory=True))
+            self._host.append(torch.empty(0, dtype=x.dtype, pin_memory=True))  # (0,)
         if self._host[number].numel() < x.numel():
             self._host[number] = torch.empty(x.numel(), dtype=x.dtype, pin_memory=True)  # (tokens · hidden,)
         main = torch.cuda.current_stream(x.device)

@@ -170,7 +170,7 @@ class Block:
         o_factors = self.o.factor_gradients(gradient, attended, state.o_hidden, hidden_gradient, call.seed)
         del hidden_gradient
         if not attended_gradient.is_contiguous():
-            # It is a view beside LoRA's columns, and attention's backward pass wants rows that follow one another.
+            # The gradient is a view beside LoRA's columns, and attention's backward pass needs contiguous rows.
             contiguous = torch.empty_like(attended)
             copy_rows(attended_gradient, contiguous)
             attended_gradient = contiguous
@@ -204,10 +204,12 @@ class Block:
             (tokens, (heads + 2 · key-value heads) · head width).
         """
         tokens = len(x)
+        # (tokens, (heads + 2 · key-value heads) · head width)
         qkv = torch.empty(tokens, self.qkv.out_features, dtype=x.dtype, device=x.device)
         start = 0
         for number, (part, width) in enumerate(zip(gradients, self.widths, strict=True)):
             source = part.transpose(1, 2).reshape(tokens, -1, self.head_width)  # (tokens, heads, head width)
+            # (tokens, heads, head width), a view
             target = qkv[:, start : start + width].view(tokens, -1, self.head_width)
             if number < 2:
                 apply_rotary(source, target, call.cos, call.sin, backward=True)
@@ -229,7 +231,7 @@ class _BlockFunction(torch.autograd.Function):
         """
         x = hidden.reshape(-1, hidden.shape[-1])  # (tokens, hidden)
         attention = block.attention(x, call)
-        out = torch.empty_like(x)
+        out = torch.empty_like(x)  # (tokens, hidden)
         keep, chunk_states = block.keep and call.training, []
         for number, chunk in enumerate(block.chunks(len(x))):
             # The first chunk unpacks the weights, the others find them.
@@ -264,7 +266,7 @@ class _BlockFunction(torch.autograd.Function):
                 residual_gradient, mlp_factors = back, factors
                 continue
             if residual_gradient is None:
-                residual_gradient = torch.empty_like(x)
+                residual_gradient = torch.empty_like(x)  # (tokens, hidden)
             residual_gradient[chunk] = back
             # Factor gradients are sums over tokens: those of the chunks add up.
             mlp_factors = factors if mlp_factors is None else [

@@ -39,5 +39,5 @@ class ScratchBuffers:
             del held
             self._buffers.pop(slot, None)
             self.owner.pop(slot, None)
-            self._buffers[slot] = held = torch.empty(size, dtype=like.dtype, device=like.device)
+            self._buffers[slot] = held = torch.empty(size, dtype=like.dtype, device=like.device)  # (rows · columns,)
         return held[:size].view(rows, columns)

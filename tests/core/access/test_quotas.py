@@ -1,5 +1,7 @@
 """Quotas of visitors and of the disk: their limits, and the tokens that visitors have used."""
 
+import os
+import time
 from pathlib import Path
 
 import pytest
@@ -112,7 +114,7 @@ def test_visitor_answers_are_limited_and_counted(settings):
     assert quota.tokens.used() == {VISITOR.name: 20 + most + 8}
     entry.generations = [Generation(tokens=5), Generation(tokens=8, prefix_tokens=2)]
     entry.prompts, entry.lanes[1].prefix_ids, entry.is_admitted = (
-        [Prompt([1] * 7, []), Prompt([1] * 4, [])],
+        {0: Prompt([1] * 7, []), 1: Prompt([1] * 4, [])},
         [1, 2],
         True,
     )
@@ -120,7 +122,7 @@ def test_visitor_answers_are_limited_and_counted(settings):
     assert quota.tokens.used() == {VISITOR.name: 7 + 4 + 2 + 5 + 6}, "the prompts' own tokens, not the estimate"
 
 
-@pytest.mark.parametrize("prompts", [[], [Prompt([1] * 9, [])]], ids=["never tried", "waited for memory"])
+@pytest.mark.parametrize("prompts", [{}, {0: Prompt([1] * 9, [])}], ids=["never tried", "waited for memory"])
 def test_visitor_question_that_was_never_admitted_costs_nothing(settings, prompts):
     quota, entry = VisitorQuota(settings), queue_entry(8)
     with acting(VISITOR):
@@ -171,6 +173,18 @@ def test_upload_beyond_quota_is_rejected(settings):
     ):  # fmt: skip
         with pytest.raises(StudioError, match=words):
             quotas.check_upload_quota(settings, limits, folder, size)
+
+
+def test_upload_that_broke_off_takes_nothing_of_the_quota(settings):
+    """Gradio writes an upload into the folder itself and, once it is complete, moves it into a folder of its own."""
+    folder = settings.home / "uploads"
+    (folder / "hash").mkdir(parents=True)
+    for path, age in ((folder / "tmp1", 9_000), (folder / "tmp2", 5), (folder / "hash" / "rows.jsonl", 9_000)):
+        path.write_bytes(b"x" * 1000)
+        os.utime(path, (time.time() - age,) * 2)
+    quotas.check_upload_quota(settings, Quotas(uploads=3, uploads_gib=3e-6, free_gib=0), folder, 1000)
+    assert quotas.size_of(folder) == (2000, 2)
+    assert not (folder / "tmp1").exists()
 
 
 def test_run_beyond_quota_is_rejected(a_run, runs, monkeypatch):

@@ -81,6 +81,8 @@ HOSTILE = {
     "targets of numbers": ({"target_modules": [1]}, "has target_modules of a kind.*text"),
     "many exceptions": ({"exclude_modules": MANY}, "has exclude_modules of a kind"),
     "many ranks": ({"rank_pattern": dict.fromkeys(MANY, 4)}, "has rank_pattern of a kind"),
+    "many wrong ranks": ({"rank_pattern": dict.fromkeys(map(str, range(10**5)), "x")}, "has rank_pattern of a kind"),
+    "many wrong ranges": ({"layer_replication": [[0]] * 7 * 10**5}, "has layer_replication of a kind"),
     "many layers": ({"layers_to_transform": list(range(10**5))}, "has layers_to_transform of a kind"),
     "layer": ({"layers_to_transform": BIG}, "has layers_to_transform of a kind"),
     "many tokens": ({"trainable_token_indices": list(range(2 * 10**5))}, "has trainable_token_indices of a kind"),

@@ -114,7 +114,7 @@ def second_turn(answer):
     (vote().messages, None, ("", ""), True),
     (second_turn("A"), second_turn("A"), ("", ""), True),
     (second_turn("A"), second_turn("B"), ("", ""), False),
-    # Of a vote of an earlier version, the right lane's history is not known.
+    # The right lane's history of a vote of an earlier version is not known.
     (second_turn("A"), None, ("", ""), False),
     (vote().messages, vote().messages, ("Be brief.", "Be brief."), True),
     (vote().messages, vote().messages, ("Be brief.", ""), False),

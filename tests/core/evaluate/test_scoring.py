@@ -77,7 +77,7 @@ def test_scores_have_a_value_per_prompt_and_lane_or_nan(evaluation):
 def test_scores_sum_up_each_lane_by_mean_or_over_all_tokens(evaluation):
     found = scoring.load(evaluation)
     assert found.summary("exact_match", 1) == pytest.approx(2 / 3)
-    # Of the sums: (6 + 4) / (6 + 2), not the mean of 1 and 2.
+    # The quotient of the sums: (6 + 4) / (6 + 2), not the mean of 1 and 2.
     assert found.summary("loss", 0) == pytest.approx(10 / 8)
     assert found.summary("perplexity", 0) == pytest.approx(math.exp(10 / 8))
     names = [metric.name for metric in found.metrics]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from core.evaluate.metrics import METRICS
-from core.evaluate.statistics.tests import holm
+from core.evaluate.statistics.hypothesis_tests import holm
 from core.evaluate.verdict_groups import MAX_GROUPS, compare_groups
 from tests.helpers.paired_data import planted
 

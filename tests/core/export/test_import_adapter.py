@@ -93,7 +93,7 @@ def test_each_variant_answers_in_chat_as_generate_does(home, model, small_tokeni
         base = AutoModelForCausalLM.from_pretrained(home.models_dir / "tiny")
         tuned = PeftModel.from_pretrained(base, folder).eval()
         eos = small_tokenizer.eos_token_id
-        expected = [greedy_ids(tuned, prompt.ids, TOKENS, eos, []) for prompt in entry.prompts]
+        expected = [greedy_ids(tuned, prompt.ids, TOKENS, eos, []) for prompt in entry.prompts.values()]
         same = sum(answer.ids == ids for answer, ids in zip(done.generations, expected, strict=True))
         assert (variant, same) == (variant, PROMPTS)
         assert len(set(map(tuple, expected))) > 5
@@ -170,7 +170,7 @@ def test_base_model_is_found_by_its_name_here_or_asked_for(home, plain, model, t
     name = add(home, pack(local, tmp_path / "local.zip"), base="")
     assert AdapterStore(home).find(name).config().model == "tiny"
     elsewhere = save_adapter(model, tmp_path / "elsewhere", {"target_modules": QV}, "/home/them/other")
-    with pytest.raises(StudioError, match=r"names the base model '/home/them/other'.*Name its base model"):
+    with pytest.raises(StudioError, match=r"names the base model '/home/them/other'.*Set Base model"):
         add(home, pack(elsewhere, tmp_path / "elsewhere.zip"), base="")
     assert AdapterStore(home).find(add(home, pack(plain, tmp_path / "x.zip"), base="")).config().model == "someone/tiny"
 

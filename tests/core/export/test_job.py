@@ -1,7 +1,6 @@
 """Exports as jobs: files that load elsewhere, killed jobs that leave nothing under their name, and refusals."""
 
 import shutil
-import time
 import zipfile
 
 import gguf
@@ -14,14 +13,14 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from core.data import subset
 from core.data.recipe import Recipe
 from core.errors import StudioError
-from core.export import curve, float_model, importance_file, job, tasks
+from core.export import float_model, importance_file, tasks, type_comparison
 from core.export.base_weights import WeightFiles
 from core.export.config import FORMS, ExportConfig
-from core.export.gguf_families import to_gguf_rows
 from core.export.job import export
 from core.export.llama_quantize import is_installed
 from core.export.merge import MergedModel
 from core.models import catalogue
+from core.models.gguf_families import to_gguf_rows
 from core.models.loading import Precision
 from core.system.files import read_json, write_json
 from tests.helpers.datasets import dialog, open_dialogs
@@ -70,6 +69,18 @@ def test_merged_model_loads_without_the_studio(settings, run, tmp_path):
     assert "base_model_relation: finetune" in readme
     assert [share for share, _ in stages] == sorted(share for share, _ in stages)
     assert left_over(settings) == []
+
+
+def test_merged_model_in_4_bits_loads_and_is_compared_as_it_loads(settings, run, tmp_path):
+    done = export(settings, run.id, "final", ExportConfig(form="merged-4bit", dtype="float32", check_rows=2))
+    assert done.path.name.endswith("-final-float32-nf4.zip")
+    folder = unpack(done.path, tmp_path)
+    config = AutoModelForCausalLM.from_pretrained(folder).config
+    assert config.quantization_config.bnb_4bit_quant_type == "nf4"
+    # The weights of the random adapter are no values of NF4.
+    assert done.fidelity.mean_kl > 1e-5
+    assert done.notes[0].startswith("The base without the adapter has a mean KL divergence of ")
+    assert "The merged weights are rounded to 4 bits (NF4) once more" in (folder / "README.md").read_text()
 
 
 def test_gguf_and_ollama_hold_the_same_model(settings, run, tmp_path):
@@ -153,7 +164,7 @@ def test_second_export_of_a_file_is_refused_while_the_first_runs(settings, run):
 
 
 def test_full_disk_is_reported_before_anything_is_written(settings, run, monkeypatch):
-    monkeypatch.setattr(job.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 1000}))
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: type("Usage", (), {"free": 1000}))
     with pytest.raises(StudioError, match="of disk, and 1,000 bytes are free"):
         export(settings, run.id, "final", ExportConfig(form="merged"))
     assert left_over(settings) == []
@@ -164,26 +175,7 @@ def test_int8_run_is_merged_onto_the_original_weights_only(settings, small_token
     with pytest.raises(StudioError, match="Base weights to original"):
         export(settings, run.id, "final", ExportConfig(form="merged"))
     done = export(settings, run.id, "final", ExportConfig(form="merged", base="original", check_rows=1))
-    assert "int8 rounds products" in done.notes[0]
-
-
-@pytest.mark.parametrize("seconds", [0.0, 0.05, 0.3])
-def test_killed_export_leaves_no_file_and_the_next_one_succeeds(settings, run, fork_server, tmp_path, seconds):
-    environment = {"STUDIO_HOME": str(settings.home), "STUDIO_MODELS": str(settings.models_dir)}
-    command = ["export", run.id, "--form", "merged", "--check-rows", "2"]
-    process = fork_server.start("core", *command, log=tmp_path / "log", environment=environment)
-    while not left_over(settings) and process.poll() is None:
-        time.sleep(0.005)
-    time.sleep(seconds)
-    process.kill()
-    process.wait(timeout=30)
-    written = list(settings.exports_dir.glob("*.zip"))
-    assert all(zipfile.ZipFile(path).testzip() is None for path in written), (tmp_path / "log").read_text()
-    assert len(left_over(settings)) + len(written) == 1
-    done = export(settings, run.id, "final", ExportConfig(form="merged", check_rows=0))
-    assert zipfile.ZipFile(done.path).testzip() is None
-    assert left_over(settings) == []
-    assert locks(settings) == []
+    assert "int8 rounds the inputs" in done.notes[0]
 
 
 @pytest.mark.parametrize(
@@ -197,7 +189,7 @@ def test_setting_that_a_form_does_not_use_is_refused(form, setting, title):
 
 
 def test_name_of_a_file_tells_the_settings_apart():
-    changes = {"base": "original", "strength": 0.5, "dtype": "float32", "quantization": ["Q4_0"]}
+    changes = {"base": "original", "strength": 0.5, "dtype": "float32", "quantization": ["Q4_0"], "also": ["other"]}
     configs = [ExportConfig()]
     for form, about in FORMS.items():
         for name in set(about.settings) & set(changes):
@@ -208,7 +200,7 @@ def test_name_of_a_file_tells_the_settings_apart():
     ]  # fmt: skip
     configs += [ExportConfig(form=form, quantization=["Q8_0", "Q4_0"]) for form in ("gguf", "ollama")]
     names = [config.file_name("run-final") for config in configs]
-    assert len(set(names)) == len(names) == 1 + 2 + 3 * 4 + 4
+    assert len(set(names)) == len(names) == 1 + 3 * 3 + 4 * 5 + 4
 
 
 def test_several_types_are_written_in_one_job_with_their_comparison(settings, run, tmp_path):
@@ -223,14 +215,14 @@ def test_several_types_are_written_in_one_job_with_their_comparison(settings, ru
         assert one.fidelity.rows == 24
     divergences = {one.quantization: one.fidelity.mean_kl for one in done.types}
     assert divergences["F16"] < divergences["Q8_0"] < divergences["Q4_0"]
-    # Of types that are alike, the smallest is the result.
-    smallest = curve.find_smallest(done.types)
+    # The smallest of the types that are alike is the result.
+    smallest = type_comparison.find_smallest(done.types)
     assert done.path == smallest.path
     folder = unpack(done.report, tmp_path)
     assert sorted(path.name for path in folder.iterdir()) == ["README.md", "types.json", "types.png"]
     readme = (folder / "README.md").read_text()
     assert f"| **{smallest.quantization}** |" in readme
-    assert curve.describe_choice(done.types) in readme
+    assert type_comparison.describe_choice(done.types) in readme
     assert "![Size, KL divergence and loss of each type](types.png)" in readme
     assert [one["quantization"] for one in read_json(folder / "types.json")] == ["Q4_0", "F16", "Q8_0"]
     assert left_over(settings) == locks(settings) == []
@@ -241,7 +233,7 @@ def test_several_types_for_ollama_are_zips_of_their_own(settings, run):
     assert [zipfile.ZipFile(one.path).testzip() for one in done.types] == [None, None]
     assert zipfile.ZipFile(done.report).testzip() is None
     assert done.notes[0] == "Nothing was compared, because Compared rows is 0."
-    assert curve.describe_choice(done.types) == "The files were not compared, so none is marked."
+    assert type_comparison.describe_choice(done.types) == "The files were not compared, so none is marked."
 
 
 @pytest.mark.skipif(not is_installed(), reason="llama-cpp-python is optional: it compiles for minutes")
@@ -268,8 +260,9 @@ def test_list_of_types_is_checked(kinds, reason):
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("at", [1, 4])
-def test_export_of_a_run_that_is_deleted_meanwhile_says_so(settings, run, monkeypatch, form, at):
+def test_export_of_a_run_that_is_deleted_meanwhile_says_so(settings, run, small_tokenizer, monkeypatch, form, at):
     """At whichever read of the run's files it is deleted."""
+    also = {"also": [write_tiny_run(settings, small_tokenizer).id]} if form == "combined" else {}
     title, reads, read_config = run.title, 0, type(run).config
 
     def read(self):
@@ -282,7 +275,7 @@ def test_export_of_a_run_that_is_deleted_meanwhile_says_so(settings, run, monkey
     monkeypatch.setattr(type(run), "config", read)
     monkeypatch.setattr(type(run), "title", title)
     with pytest.raises(StudioError, match="was deleted while it was exported, so nothing was written") as raised:
-        tasks.export(settings, run.id, "final", ExportConfig(form=form))
+        tasks.export(settings, run.id, "final", ExportConfig(form=form, **also))
     assert title in str(raised.value)
     assert "Errno" not in str(raised.value)
     assert [path.name for path in settings.exports_dir.iterdir()] == []

@@ -83,8 +83,8 @@ def test_width_that_blocks_do_not_divide_is_reported(settings, small_tokenizer, 
     assert shares == sorted(shares)
     assert shares[-1] == 1
     note = llama_quantize.describe_fallback(tmp_path / "model.gguf", "Q4_K_M")
-    assert note.startswith("Q4_K_M has blocks of 256 values. 15 of 15 matrices have rows that it does not divide")
-    assert "(64, 96 values)" in note
+    assert note.startswith("Q4_K_M divides rows into blocks of 256 values. In 15 of 15 matrices this is not possible")
+    assert "their rows have 64, 96 values" in note
     assert "Q5_0" in note
     assert "100% of the file" in note
     assert llama_quantize.describe_fallback(tmp_path / "model.gguf", "IQ4_NL") == ""
@@ -135,5 +135,5 @@ def test_importance_matrix_lowers_the_divergence_on_held_out_rows(studio, tmp_pa
     assert with_matrix < without
     # SmolLM2 is 576 wide, and its MLP 1,536: only the latter is a multiple of 256.
     note = llama_quantize.describe_fallback(tmp_path / "model.gguf", "Q4_K_M")
-    assert "181 of 211 matrices have rows that it does not divide (576 values)" in note
+    assert "In 181 of 211 matrices this is not possible, because their rows have 576 values" in note
     print(f"KL without {without:.5f}, with {with_matrix:.5f}; {note}")

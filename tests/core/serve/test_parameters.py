@@ -1,6 +1,7 @@
 """Parameters: each is used or refused by its name, and values that mean "off" are accepted."""
 
 import re
+import time
 
 import pytest
 from hypothesis import given
@@ -61,7 +62,7 @@ def refusal(body, kind=None):
         ({"messages": []}, "messages", "at least 1"),
         ({"messages": [{"role": "user"}]}, "messages[0]", "no content"),
         ({"messages": [{"role": "tool", "content": "x"}]}, "messages[0]", "has the role 'tool'"),
-        ({"messages": [{"role": "assistant", "content": "x"}]}, "messages", "End with one of 'user'"),
+        ({"messages": [{"role": "assistant", "content": "x"}]}, "messages", "End the messages with a question"),
         ({"messages": [{"role": "user", "content": "x", "name": "Ann"}]}, "messages[0]", "the field 'name'"),
         ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, "messages[0]", "of type 'image_url'"),
         ({"model": ""}, "model", "must not be empty"),
@@ -96,6 +97,30 @@ def test_values_that_mean_off_are_accepted():
     assert lane.sampling == Sampling(max_new_tokens=4096, seed=lane.sampling.seed)
     assert lane.program.fills_context
     assert parse(CompletionParameters, TEXT | {"best_of": 1, "suffix": None}).prompts == ["Hi"]
+
+
+# As many as 4 MiB hold.
+LONG = 500_000
+NAMES = dict.fromkeys(map(str, range(LONG)))
+
+
+@pytest.mark.parametrize(
+    ("kind", "over"),
+    [
+        (CompletionParameters, {"prompt": [None] * LONG}), (CompletionParameters, {"prompt": ["a"] * LONG}),
+        (CompletionParameters, {"prompt": [1] * LONG + ["a"] * LONG}), (CompletionParameters, {"prompt": [[]] * LONG}),
+        (CompletionParameters, {"prompt": [[None] * LONG] * 2}), (CompletionParameters, {"prompt": [1.5] * LONG}),
+        (ChatParameters, {"messages": [1] * LONG}), (ChatParameters, {"stop": [1] * LONG}),
+        (ChatParameters, {"stop": ["a"] * LONG}), (ChatParameters, {"stream_options": NAMES}),
+        (ChatParameters, {"logit_bias": NAMES}), (ChatParameters, {"tools": [{}] * LONG}),
+    ],
+)  # fmt: skip
+def test_long_list_is_refused_before_each_entry_is_an_error(kind, over):
+    """Hundreds of thousands of errors would take a minute of the event loop, and gigabytes."""
+    body = (CHAT if kind is ChatParameters else TEXT) | over
+    began = time.process_time()
+    refusal(body, kind)
+    assert time.process_time() - began < 1
 
 
 LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.text()

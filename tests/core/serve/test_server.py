@@ -108,6 +108,7 @@ def test_page_of_another_site_is_refused_without_a_key(api, headers, status):
         (b"[" * 100_000, 400, "no valid JSON"),
         (b"\xff", 400, "no valid JSON"),
         (b"1" * 5_000, 400, "no valid JSON"),
+        (b'{"model": "tiny", "n": 1, "n": 2, "prompt": "a"}', 400, "has 'n' twice"),
         (b" " * (MAX_BODY_BYTES + 1), 413, "at most 4,194,304 are read"),
     ],
 )

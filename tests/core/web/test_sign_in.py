@@ -8,12 +8,14 @@ from core.web.origin import RefusalError
 from core.web.sign_in import (
     FORGET_SECONDS,
     FREE_FAILURES,
+    FREE_FAILURES_OF_SITE,
     MAX_ADDRESSES,
     MAX_SHARED_ATTEMPTS,
     MAX_SHARED_DELAY_SECONDS,
     MAX_WAIT_SECONDS,
     SignInThrottle,
     address_of,
+    network_of,
 )
 
 
@@ -77,6 +79,37 @@ def test_addresses_of_one_ipv6_network_count_together(throttle):
     fail(throttle, "2001:db8:1:2::1", 9)
     assert throttle.wait_seconds("2001:db8:1:2:ffff::9") > 0
     assert throttle.wait_seconds("2001:db8:1:3::1") == 0
+
+
+@pytest.mark.parametrize("network", ["2001:db8:1:{:x}::1", "2002:808:808:{:x}::{:x}"])
+def test_owner_of_many_ipv6_networks_guesses_no_more_than_one_network(throttle, clock, network):
+    """A /48 has 65,536 networks; one of 6to4 belongs to each IPv4 address."""
+    guesses = 0
+    for number in range(5_000):
+        address = network.format(number, number)
+        guesses += throttle.wait_seconds(address) == 0
+        if throttle.wait_seconds(address) == 0:
+            throttle.begin(address)
+        clock.now += 0.1
+    assert FREE_FAILURES_OF_SITE <= guesses < FREE_FAILURES_OF_SITE + 10
+    assert throttle.wait_seconds("2001:db8:2::1") == throttle.wait_seconds("8.8.8.8") == 0
+    assert len({network_of(network.format(number, number), False) for number in range(100)}) == 1
+
+
+def test_success_in_a_shared_network_forgets_only_the_own_failures(throttle):
+    for number in range(FREE_FAILURES_OF_SITE - 2):
+        throttle.begin(f"2001:db8:1:{number:x}::1")
+    fail(throttle, "2001:db8:1:ffff::1", 1)
+    throttle.succeed("2001:db8:1:ffff::1")
+    fail(throttle, "2001:db8:1:fffe::1", 1)
+    assert throttle.wait_seconds("2001:db8:1:fffd::1") == 0
+    fail(throttle, "2001:db8:1:fffc::1", 1)
+    assert throttle.wait_seconds("2001:db8:1:fffd::1") > 0
+
+
+def test_wait_after_thousands_of_failures_is_a_number(throttle):
+    fail(throttle, "1.2.3.4", 5_000)
+    assert throttle.wait_seconds("1.2.3.4") == MAX_WAIT_SECONDS
 
 
 @pytest.mark.parametrize("spelling", ["::ffff:{}", "::FFFF:{}", "64:ff9b::{}", "0:0:0:0:0:ffff:{}"])

@@ -6,7 +6,7 @@ from core.data.formats.annotations import annotation_doubt
 from core.data.formats.columns import profile
 from core.data.formats.counted_rows import counted_doubt
 from core.data.formats.detect import detect
-from tests.core.data.formats.test_doubts import PROSE, rows_of
+from tests.helpers.question_rows import PROSE, rows_of
 
 WORDS = [["Ann", "sails", "to", "Oslo"]] * 4
 TAGS = ["B-PER", "O", "O", "B-LOC"]

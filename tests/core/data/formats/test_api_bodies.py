@@ -6,7 +6,7 @@ from core.data.formats import Reading, UnusableRow
 from core.data.formats.api_bodies import failed_reason, is_request, request_of
 from core.data.formats.detect import detect
 from core.data.formats.response_items import are_items, turns_of_items
-from tests.core.data.formats.test_doubts import PROSE, QUESTIONS, rows_of
+from tests.helpers.question_rows import PROSE, QUESTIONS, rows_of
 
 TURN = {"role": "user", "content": "Why?"}
 PAIR = Reading(format="prompt_completion")

@@ -4,32 +4,12 @@ import pytest
 
 from core.data.formats.detect import detect
 from core.data.formats.reading import Reading
-
-QUESTIONS = [
-    "How do tides come about?",
-    "Who keeps the light at night?",
-    "Why is the sea so salty?",
-    "Name three birds.",
-]
-PROSE = [
-    "The moon pulls the water.",
-    "The keeper does, alone.",
-    "Rivers carry salt there.",
-    "Gull, tern and auk, I think.",
-]
-
-
-def rows_of(**columns):
-    return [{name: values[i] for name, values in columns.items()} for i in range(4)]
+from tests.helpers.question_rows import PROSE, QUESTIONS, rows_of, turns
 
 
 def texts(pattern):
     """Return rows of one text each, a question and its answer put into `pattern`."""
     return rows_of(text=[pattern.format(q=q, a=a) for q, a in zip(QUESTIONS, PROSE, strict=True)])
-
-
-def turns(text):
-    return [{"role": "user", "content": "Is it so?"}, {"role": "assistant", "content": text}]
 
 
 ASKED = {

@@ -6,7 +6,7 @@ from core.data.formats.detect import detect
 from core.data.formats.envelopes import find_text
 from core.data.formats.reading import Reading
 from core.data.report import reading_label
-from tests.core.data.formats.test_doubts import PROSE, QUESTIONS, rows_of
+from tests.helpers.question_rows import PROSE, QUESTIONS, rows_of
 
 
 def gateway(text):

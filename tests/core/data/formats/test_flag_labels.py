@@ -5,8 +5,8 @@ import pytest
 from core.data.formats import Reading, UnusableRow
 from core.data.formats.detect import detect
 from core.data.formats.flag_labels import FLAG_PROMPT
-from tests.core.data.formats.test_doubts import PROSE, rows_of
 from tests.helpers.datasets import dialog
+from tests.helpers.question_rows import PROSE, rows_of
 
 TEXTS = [f"{text} " * 3 for text in PROSE]
 FLAGS = {

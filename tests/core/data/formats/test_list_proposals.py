@@ -8,8 +8,8 @@ from core.data.formats import Reading, UnusableRow
 from core.data.formats.answer_lists import best_answer, is_answer_list
 from core.data.formats.conversation import usual_role
 from core.data.formats.detect import detect
-from tests.core.data.formats.test_doubts import PROSE, QUESTIONS, rows_of
 from tests.helpers.datasets import dialog
+from tests.helpers.question_rows import PROSE, QUESTIONS, rows_of
 
 ASKED, GIVEN = (
     [QUESTIONS[:2], QUESTIONS[2:], QUESTIONS[:3], QUESTIONS[1:3]],

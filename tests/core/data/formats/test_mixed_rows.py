@@ -2,7 +2,7 @@
 
 from core.data.formats.detect import detect
 from core.data.formats.mixed_rows import mixed_doubt
-from tests.core.data.formats.test_doubts import PROSE, QUESTIONS, rows_of, turns
+from tests.helpers.question_rows import PROSE, QUESTIONS, rows_of, turns
 
 CHATS = rows_of(task=["chat"] * 4, messages=[turns(text) for text in PROSE])
 ALPACA = rows_of(task=["qa"] * 4, instruction=QUESTIONS, input=[""] * 4, output=PROSE)

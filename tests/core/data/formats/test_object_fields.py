@@ -5,7 +5,7 @@ import pytest
 from core.data.formats import Reading, UnusableRow
 from core.data.formats.detect import detect
 from core.data.formats.values import is_named, unfold
-from tests.core.data.formats.test_doubts import PROSE, QUESTIONS, rows_of
+from tests.helpers.question_rows import PROSE, QUESTIONS, rows_of
 
 GERMAN = ["Der Mond zieht am Wasser.", "Der Wärter, ganz allein.", "Flüsse tragen Salz hin.", "Möwe und Alk."]
 PAIRS = [{"en": text, "de": other} for text, other in zip(PROSE, GERMAN, strict=True)]

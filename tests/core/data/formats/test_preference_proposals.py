@@ -5,7 +5,7 @@ import pytest
 from core.data.formats import Reading, UnusableRow
 from core.data.formats.answer_choice import chooses_first, marks_of
 from core.data.formats.detect import detect
-from tests.core.data.formats.test_doubts import PROSE, QUESTIONS, rows_of
+from tests.helpers.question_rows import PROSE, QUESTIONS, rows_of
 
 OTHERS = ["Nobody knows that.", "Look it up yourself.", "I want to know, too.", "It depends on many things."]
 # The two columns, the column that chooses, its values, and the index of the better answer under each reading offered.

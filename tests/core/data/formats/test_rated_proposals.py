@@ -4,7 +4,7 @@ import pytest
 
 from core.data.formats import UnusableRow
 from core.data.formats.detect import detect
-from tests.core.data.formats.test_doubts import PROSE, QUESTIONS, rows_of, turns
+from tests.helpers.question_rows import PROSE, QUESTIONS, rows_of, turns
 
 FORMATS = {
     "messages": rows_of(messages=[turns(text) for text in PROSE]),

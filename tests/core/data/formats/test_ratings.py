@@ -4,7 +4,7 @@ import pytest
 
 from core.data.formats import Reading, UnusableRow
 from core.data.formats.detect import detect
-from tests.core.data.formats.test_doubts import PROSE, QUESTIONS, rows_of
+from tests.helpers.question_rows import PROSE, QUESTIONS, rows_of
 
 
 def rated(**columns):

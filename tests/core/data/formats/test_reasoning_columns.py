@@ -5,7 +5,7 @@ import pytest
 from core.data.formats import Reading
 from core.data.formats.detect import detect
 from core.data.formats.reasoning_columns import is_reasoning_name
-from tests.core.data.formats.test_doubts import PROSE, QUESTIONS, rows_of, turns
+from tests.helpers.question_rows import PROSE, QUESTIONS, rows_of, turns
 
 THOUGHTS = [f"I recall that {text.lower()}" for text in PROSE]
 NAMES = (

@@ -3,7 +3,7 @@
 import pytest
 
 from core.data.formats.detect import detect
-from tests.core.data.formats.test_doubts import PROSE, QUESTIONS, rows_of, turns
+from tests.helpers.question_rows import PROSE, QUESTIONS, rows_of, turns
 
 LABELS = ["tides", "light", "tides", "light"]
 FORMATS = {

@@ -7,7 +7,7 @@ import pytest
 from core.data.formats import translations
 from core.data.formats.columns import find_column, folded_name
 from core.data.formats.detect import detect
-from tests.core.data.formats.test_doubts import PROSE, QUESTIONS, rows_of
+from tests.helpers.question_rows import PROSE, QUESTIONS, rows_of
 
 PAIRS = {
     "Chinese": ("问题", "回答"), "Chinese, to ask": ("提问", "答案"), "traditional Chinese": ("問題", "答覆"),

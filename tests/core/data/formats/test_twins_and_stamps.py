@@ -6,7 +6,7 @@ from core.data.formats import Reading
 from core.data.formats.detect import detect
 from core.data.formats.html_twins import plain_field
 from core.data.formats.stamps import are_stamped, has_more_stamps, without_stamp
-from tests.core.data.formats.test_doubts import PROSE, QUESTIONS, rows_of
+from tests.helpers.question_rows import PROSE, QUESTIONS, rows_of
 
 HTML = [f"<div>{text.replace('&', '&amp;')}<br></div>" for text in PROSE]
 

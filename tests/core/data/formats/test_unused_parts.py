@@ -131,7 +131,7 @@ def test_counts_beside_a_text_are_no_labels(name):
     [("question", "SQL"), ("utterance", "sql_text"), ("Symptom", "Maßnahme"), ("Fehler", "Behebung"),
      ("diff", "subject"), ("original_clause", "revised_clause"), ("Störung", "Lösung")],
 )  # fmt: skip
-def test_cases_of_further_trades_are_offered_first(names):
+def test_pairs_with_names_of_other_professions_are_offered_first(names):
     rows = rows_of(
         **dict(zip(names, (QUESTIONS, ANSWERS), strict=True)), remark=[f"I wonder: {one}" for one in ANSWERS]
     )
@@ -139,7 +139,7 @@ def test_cases_of_further_trades_are_offered_first(names):
     assert [m["content"] for m in detect(rows).candidates[0].parse(rows[0])] == [QUESTIONS[0], ANSWERS[0]]
 
 
-def test_question_that_comes_back_stands_before_the_answer_of_a_student():
+def test_repeated_question_is_put_before_the_answer_of_a_student():
     remarks = [f"Rather: {one}" for one in ANSWERS]
     rows = [
         row | {"question": f"What of the sea {i % 2}?"}

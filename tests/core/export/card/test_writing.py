@@ -30,7 +30,8 @@ from tests.helpers.run_events import EVENTS
 LLAMA = "meta-llama/Llama-2-7b-hf"
 RELATIONS = {
     "adapter": ("adapter", "peft"), "gguf-adapter": ("adapter", "gguf"), "merged": ("finetune", "transformers"),
-    "gguf": ("quantized", "gguf"), "ollama": ("quantized", "gguf"),
+    "combined": ("adapter", "peft"), "merged-4bit": ("quantized", "transformers"), "gguf": ("quantized", "gguf"),
+    "ollama": ("quantized", "gguf"), "mlx": ("adapter", "mlx"),
 }  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest, kstest
 
-from core.evaluate.statistics.tests import holm, sign_flip_p_value
+from core.evaluate.statistics.hypothesis_tests import holm, sign_flip_p_value
 from tests.helpers.paired_data import simulate
 
 

@@ -11,7 +11,8 @@ The names of the tensors come from the `gguf` package. Their values differ in th
 - Gemma multiplies by 1 + w in its norms, and GGUF stores 1 + w.
 - GPT-2 stores its weights as (in, out), and GGUF stores all as (out, in).
 
-Source: llama.cpp, docs/development/HOWTO-add-model.md and its converter, whose tensors are the same bytes.
+Source: llama.cpp's docs/development/HOWTO-add-model.md and its converter. Tests compare the tensors with those of the
+converter byte by byte.
 """
 
 import math
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 _QUERY, _KEY = ("q_proj.weight", "q_proj.bias"), ("k_proj.weight", "k_proj.bias")
 _TRANSPOSED = ("c_attn.weight", "c_proj.weight", "c_fc.weight")
-_INSTEAD = "Export a merged model, and convert it with llama.cpp's converter."
+CONVERT_INSTEAD = "Export a merged model, and convert it with llama.cpp's converter."
 # Layers of the Gemma models whose attention llama.cpp scales by hidden size / heads in place of the head width.
 _GEMMA_27B = {"gemma2": 46, "gemma3_text": 62}
 
@@ -43,7 +44,8 @@ class Family:
         adds_one: Whether norms multiply by 1 + w.
         is_transposed: Whether weights are stored as (in, out).
         rope_types: Types of rotary positions that llama.cpp computes as transformers does.
-        problem: Returns what else llama.cpp computes otherwise for a config, as a sentence's end; "" if nothing.
+        problem: Returns what else llama.cpp computes differently for a config, as the rest of a sentence; "" if
+            nothing.
     """
 
     label: str
@@ -89,8 +91,8 @@ def _silu_problem(config: Any) -> str:
     return _expect(config, hidden_act=("silu",))
 
 
-# By `model_type` of the config. Mistral is a Llama to llama.cpp.
 _LLAMA_ROPE = ("default", "linear", "llama3")
+# By `model_type` of the config. llama.cpp treats Mistral as a Llama.
 FAMILIES = {
     "llama": Family("Llama", "llama", has_pairs=True, rope_types=_LLAMA_ROPE, problem=_silu_problem),
     "mistral": Family("Mistral", "llama", has_pairs=True, problem=_silu_problem),
@@ -110,20 +112,20 @@ def find_family(config: Any) -> Family:
         config: The model's `PretrainedConfig`.
 
     Raises:
-        StudioError: The family, its rotary positions or another of its settings cannot be written as GGUF.
+        StudioError: The family, its rotary positions or another setting of the model cannot be written as GGUF.
     """
     family = FAMILIES.get(config.model_type)
     if family is None:
         labels = ", ".join(one.label for one in FAMILIES.values())
         raise StudioError(
             f"Models of the type {config.model_type!r} cannot be written as GGUF here. Expected one of: {labels}. "
-            f"{_INSTEAD}"
+            f"{CONVERT_INSTEAD}"
         )
     for rope in (rope_of(config), rope_of(config, "sliding_attention")):
         if (kind := rope.get("rope_type", "default")) not in family.rope_types:
             raise StudioError(
                 f"Rotary positions of the type {kind!r} cannot be written as GGUF here for {family.label}. Expected "
-                f"one of: {', '.join(family.rope_types)}. {_INSTEAD}"
+                f"one of: {', '.join(family.rope_types)}. {CONVERT_INSTEAD}"
             )
     if problem := family.problem(config):
         raise StudioError(f"This model cannot be written as GGUF: {problem}. Export a merged model instead.")
@@ -131,12 +133,12 @@ def find_family(config: Any) -> Family:
 
 
 def notes(config: Any) -> list[str]:
-    """Return what llama.cpp computes otherwise for some texts, as sentences for the user."""
+    """Return what llama.cpp computes differently for some texts, as sentences for the user."""
     found = []
     if config.model_type == "phi3" and (window := config.sliding_window):
         found.append(
-            f"llama.cpp reads Phi-3 without its sliding window: texts of more than {window:,} tokens are answered "
-            "otherwise than here."
+            f"llama.cpp reads Phi-3 without its sliding window: texts of more than {window:,} tokens get "
+            "other answers than here."
         )
     if rope_of(config).get("rope_type") == "longrope":
         original = config.original_max_position_embeddings
@@ -159,7 +161,10 @@ def rope_of(config: Any, layers: str = "full_attention") -> dict[str, Any]:
 
 
 def longrope_factor(config: Any) -> float:
-    """Return the factor of the attention with longrope (LongRoPE, arXiv 2402.13753): sqrt(1 + ln s / ln original)."""
+    """Return the factor of the attention with longrope: sqrt(1 + ln s / ln original), with s = maximum / original.
+
+    Maximum and original are the numbers of positions of the model and of its pre-training (LongRoPE, arXiv:2402.13753).
+    """
     rope, original = rope_of(config), config.original_max_position_embeddings
     scale = config.max_position_embeddings / original
     plain = math.sqrt(1 + math.log(scale) / math.log(original)) if scale > 1 else 1.0

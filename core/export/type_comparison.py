@@ -1,8 +1,12 @@
-"""Files of one model in several GGUF types: their sizes, how close each is to the model as trained, and the choice.
+"""Comparison of the files of one model in several GGUF types: a table, a picture, and which file is marked.
 
-The smallest file is marked that the compared rows hardly tell from the model as trained. By the rule, which the page
-states, the interval of its loss difference (95 %, paired over rows) contains 0 and its KL divergence is close. Or it is
-called the same by its KL divergence and next tokens, where the interval may be so small that it excludes 0.
+A file is good enough if the compared rows show hardly any difference from the model as trained. Either of two
+conditions suffices (`Fidelity.is_alike`), and the page states them:
+
+- the interval of its loss difference (95 %, paired over rows) contains 0, and its mean KL divergence is close;
+- its grade is "same", by its KL divergence and next tokens. Its interval may then be so narrow that it excludes 0.
+
+The smallest good file is marked.
 """
 
 from io import BytesIO
@@ -25,8 +29,14 @@ PICTURE = "types.png"
 
 
 def find_smallest(types: list[ExportedType]) -> ExportedType | None:
-    """Return the marked file; None if none is close enough, or none was compared."""
+    """Return the smallest good file, which is marked; None if none is good enough, or none was compared."""
     return min((one for one in types if one.fidelity and one.fidelity.is_alike), key=lambda one: one.size, default=None)
+
+
+def choose(written: list[ExportedType]) -> ExportedType:
+    """Return the marked file, or else the one that is closest to the model as trained, or else the largest."""
+    closest = min(written, key=lambda one: (one.fidelity.mean_kl if one.fidelity else 0, -one.size))
+    return find_smallest(written) or closest
 
 
 def describe_choice(types: list[ExportedType]) -> str:
@@ -36,10 +46,15 @@ def describe_choice(types: list[ExportedType]) -> str:
         return "The files were not compared, so none is marked."
     if smallest := find_smallest(types):
         name = smallest.quantization
-        return f"{name} is the smallest file that these rows hardly tell from the model as trained: {RULE}."
+        return (
+            f"{name} is the smallest file with hardly any difference from the model as trained on these rows: {RULE}."
+        )
     if all(one.fidelity.difference is None for one in compared if one.fidelity):
         return "No file is marked: 20 compared rows are needed for an interval of the loss. Set Compared rows to 32."
-    return f"No file is marked, because these rows tell each from the model as trained. One is marked if {RULE}."
+    return (
+        "No file is marked, because these rows show a difference between each and the model as trained. A file is "
+        f"marked if {RULE}."
+    )
 
 
 def row(one: ExportedType) -> list[str]:

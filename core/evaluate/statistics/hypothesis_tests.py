@@ -1,4 +1,4 @@
-"""Tests of paired right/wrong scores, and the correction for many tests."""
+"""Hypothesis tests of paired right/wrong scores, and the correction for many tests."""
 
 from collections.abc import Sequence
 
