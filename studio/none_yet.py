@@ -35,7 +35,6 @@ SENTENCES = (
     NoneYet(_STARTS, "journey", '[data-tab="train"] .jb-none', "…"),
     NoneYet(_STARTS, "journey", '[role="status"].jb-none', "Starting the run …"),
     NoneYet(("count-tokens",), "numbers", ".qs-empty"),
-    NoneYet(("measure-losses",), "losses", ".qs-empty"),
 )
 
 
