@@ -22,7 +22,7 @@ ENV STUDIO_EMBEDDED=/home/studio/image/models/smollm2-135m-instruct
 COPY --chown=studio components components
 COPY --chown=studio studio studio
 # The optional packages can be installed in the running image, as the messages about them say.
-COPY --chown=studio app.py README.md requirements-lm-eval.txt requirements-bert-score.txt requirements-mcp.txt requirements-llama-cpp.txt ./
+COPY --chown=studio app.py README.md requirements-lm-eval.txt requirements-bert-score.txt requirements-mcp.txt requirements-llama-cpp.txt requirements-signing.txt ./
 
 EXPOSE 7860
 HEALTHCHECK --start-period=60s CMD python -c "import urllib.request as u; u.urlopen('http://127.0.0.1:7860/healthz', timeout=5)"

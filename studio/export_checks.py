@@ -107,8 +107,9 @@ def build_export_checks(
         form: The form of the export.
     """
     with gr.Accordion(
-        "Before you publish: card, verification, personal data", open=False, elem_id="export-checks"
-    ) as box:
+        "Before you publish: card, verification, personal data", open=False, elem_id="export-checks",
+        elem_classes="qs-quiet",
+    ) as box:  # fmt: skip
         gr.HTML(render("export_checks"), padding=False)
         with gr.Row(elem_id="export-check-buttons"):
             card = gr.Button("Show card", elem_id="export-card")

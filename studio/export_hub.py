@@ -8,7 +8,8 @@ import gradio as gr
 from components.progress_bar import build_progress_bar
 from core.access import roles
 from core.errors import StudioError
-from core.export.push import list_exports, push_export, push_run
+from core.export.push import push_export, push_run
+from core.runs.exported import list_exports
 from core.runs.store import RunStore
 from core.system.jobs import Job, Jobs
 from core.system.sizes import format_size

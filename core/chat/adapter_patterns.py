@@ -1,4 +1,4 @@
-"""Bounds of an adapter's settings: patterns that are matched within limits, and sizes that its tensors have.
+"""Settings of an adapter within bounds: patterns matched within limits, sizes that its tensors have, and scales.
 
 PEFT matches the regular expressions of adapter_config.json against the name of every module, with Python's `re`, which
 has no limit of time and cannot be stopped: one pattern of thirty characters can take years. Other libraries have a
@@ -9,6 +9,7 @@ so none may be much larger than those of the file.
 
 import copy
 import json
+import math
 import os
 import re
 import signal
@@ -196,3 +197,20 @@ def resolve(
     config.rank_pattern = {name: ranks[pattern] for name, pattern in patterns.find(ranks).items()}
     config.alpha_pattern = {name: alphas[pattern] for name, pattern in patterns.find(alphas).items()}
     return config
+
+
+def module_scales(config: "LoraConfig", names: list[str], adapter: str) -> dict[str, float]:
+    """Return alpha / rank of each module, or alpha / sqrt(rank) with rank-stabilized scaling.
+
+    Args:
+        config: Settings of the adapter.
+        names: Names of its modules.
+        adapter: Name of the adapter, for messages.
+    """
+    ranks, alphas, scales = config.rank_pattern or {}, config.alpha_pattern or {}, {}
+    patterns = Patterns(adapter, names, [*ranks, *alphas])
+    of_rank, of_alpha = patterns.find(ranks), patterns.find(alphas)
+    for name in names:
+        rank, alpha = ranks.get(of_rank.get(name), config.r), alphas.get(of_alpha.get(name), config.lora_alpha)
+        scales[name] = alpha / (math.sqrt(rank) if config.use_rslora else rank)
+    return scales

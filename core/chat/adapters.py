@@ -11,7 +11,6 @@ From there its rows are decoded in one of two ways:
 A probe (`core.chat.adapter_probe`) chooses when the adapter is loaded: it compares a mixed batch with each model alone.
 """
 
-import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -23,7 +22,7 @@ import torch.nn.functional as F
 from peft import LoraConfig, PeftModel
 
 from core.chat import peft_model
-from core.chat.adapter_patterns import Patterns
+from core.chat.adapter_patterns import module_scales
 from core.chat.adapter_probe import adapter_failure
 from core.errors import StudioError
 from core.system.counting import counted
@@ -98,23 +97,6 @@ def read_adapter(folder: Path, dtype: torch.dtype, device: torch.device) -> Adap
         count = counted(len(others), "tensor that is", "tensors that are")
         special.append(f"{count} not plain LoRA, such as {others[0]}")
     return Adapter({} if special else lora, ", ".join(special), folder)
-
-
-def module_scales(config: LoraConfig, names: list[str], adapter: str) -> dict[str, float]:
-    """Return alpha / rank of each module, or alpha / sqrt(rank) with rank-stabilized scaling.
-
-    Args:
-        config: Settings of the adapter.
-        names: Names of its modules.
-        adapter: Name of the adapter, for messages.
-    """
-    ranks, alphas, scales = config.rank_pattern or {}, config.alpha_pattern or {}, {}
-    patterns = Patterns(adapter, names, [*ranks, *alphas])
-    of_rank, of_alpha = patterns.find(ranks), patterns.find(alphas)
-    for name in names:
-        rank, alpha = ranks.get(of_rank.get(name), config.r), alphas.get(of_alpha.get(name), config.lora_alpha)
-        scales[name] = alpha / (math.sqrt(rank) if config.use_rslora else rank)
-    return scales
 
 
 class RowAdapters:

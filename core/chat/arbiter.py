@@ -6,6 +6,7 @@ Nothing is unloaded without a message that names the reason. Without a GPU every
 
 from typing import Literal
 
+import psutil
 from pydantic import ValidationError
 
 from core.errors import StudioError
@@ -106,6 +107,25 @@ def check_fits_free_memory(settings: Settings, config: QLoRAConfig) -> None:
         f"takes about {needed / 2**30:.1f} GiB to begin with. If a chat's model is loaded, unload it in the Chat tab, "
         "under Export, prompts, memory; then start again."
     )
+
+
+def check_exported_fits(name: str, weights: int) -> None:
+    """Check that the weights of an exported model, and the keys and values of its answers, fit into the free memory.
+
+    Args:
+        name: Name of the file.
+        weights: Bytes of its weights in memory.
+
+    Raises:
+        StudioError: They do not fit.
+    """
+    gpu_memory = gpu.memory()
+    needed, free = weights + CACHE_BYTES, gpu_memory.free if gpu_memory else psutil.virtual_memory().available
+    if needed > free:
+        raise StudioError(
+            f"{name} answers with weights of its own, which take {needed / 2**30:.1f} GiB in float32 with their cache, "
+            f"and {free / 2**30:.1f} GiB are free. Choose fewer models, or the adapter in place of the file."
+        )
 
 
 def check_fits_for_evaluation(store: RunStore, config: QLoRAConfig) -> None:

@@ -1,5 +1,7 @@
 """The chat's engine: one base model in memory, whose lanes decode together, and the queue in front of it.
 
+Exported files among the lanes are models of their own beside it (`core.chat.loaded_models`).
+
 Any thread may ask. Questions are admitted in the order in which they came, the owner's before visitors', as many at
 once as the numbers of sequences and the memory allow. A question for another base model waits until no answer of the
 current one is being written. One thread of the engine owns the model. The queue and the end of an entry are changed
@@ -16,7 +18,8 @@ from collections.abc import Iterator
 from core.access import roles
 from core.chat import arbiter
 from core.chat.classifier_lanes import ClassifierLanes
-from core.chat.loaded_model import LoadedModel, held_bytes, loading_stage, release_memory
+from core.chat.loaded_model import held_bytes, loading_stage, release_memory
+from core.chat.loaded_models import LoadedModels
 from core.chat.queue_entry import ActiveEntry, QueueEntry, insertion_index
 from core.chat.throttle import Throttle
 from core.chat.types import BaseIdentity, Generation
@@ -61,7 +64,7 @@ class Engine:
         self._version = 0
         self._waiting: deque[QueueEntry] = deque()
         self._active: list[ActiveEntry] = []
-        self._model: LoadedModel | None = None
+        self._models = LoadedModels(settings, self.store)
         self._classifiers = ClassifierLanes(settings, self.store)
         self._unload_requested = False
         self._thread: threading.Thread | None = None
@@ -69,12 +72,12 @@ class Engine:
     @property
     def loaded(self) -> BaseIdentity | None:
         """Return the base model in memory; that of a classifier if no other model is loaded."""
-        return self._model.base if self._model else self._classifiers.base
+        return self._models.base or self._classifiers.base
 
     @property
     def decoding_note(self) -> str:
         """Return how the loaded model's answers are decoded, as sentences; empty if none is loaded."""
-        return self._model.lanes.decoding_note if self._model else ""
+        return self._models.decoding_note
 
     def queue_position(self, entry: QueueEntry) -> int:
         """Return how many questions wait before an entry; those that are being answered do not count."""
@@ -99,7 +102,8 @@ class Engine:
         with self._changed:
             # With no question before it, it waits at most for its model; the page shows that at once.
             if not (self._waiting or self._active):
-                entry.stage = "" if entry.base == self.loaded else loading_stage(entry.base)
+                is_ready = not self._models.lacks(entry) if entry.models else entry.base == self.loaded
+                entry.stage = "" if is_ready else loading_stage(entry.base)
             self._waiting.insert(insertion_index(self._waiting, entry), entry)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="studio-chat", daemon=True)
@@ -171,7 +175,7 @@ class Engine:
         if not self._unload_requested:
             self._admit_waiting()
         if self._sequence_count():
-            self.throttle.step(self._model.step, self._model.device)
+            self.throttle.step(self._models.step, self._models.device)
         self._end_finished()
 
     def _admit_waiting(self) -> None:
@@ -184,7 +188,7 @@ class Engine:
             # Visitors' questions leave `OWNERS_SEQUENCES` sequences free for a question of the owner.
             limit = self._max_sequences - (0 if entry.has_priority else OWNERS_SEQUENCES)
             is_full = self._sequence_count() + len(entry.decoded_lanes) > limit
-            if self._sequence_count() and entry.decoded_lanes and (self._lacks_model(entry) or is_full):
+            if self._sequence_count() and entry.decoded_lanes and (self._models.lacks(entry) or is_full):
                 return
             try:
                 if not self._admit(entry):
@@ -213,32 +217,23 @@ class Engine:
         self._classifiers.answer(entry, lambda stage: self._set_stage(entry, stage))
         cache_bytes = 0
         if entry.decoded_lanes:
-            if self._lacks_model(entry):
+            if self._models.lacks(entry):
                 self._load(entry)
-            cache_bytes = self._model.reserve(entry, [active.cache_bytes for active in self._active])
+            cache_bytes = self._models.reserve(entry, [active.cache_bytes for active in self._active])
             if cache_bytes is None:
                 return False
             in_use = {one.adapter for active in self._active for one in active.entry.lanes if one.adapter}
-            folders = entry.request.adapter_folders
-            self._model.load_adapters(folders, in_use, lambda: self._set_stage(entry, "Loading the adapter"))
-            self._model.start(entry)
+            self._models.load_adapters(entry, in_use, lambda: self._set_stage(entry, "Loading the adapter"))
+            self._models.start(entry)
         self._active.append(ActiveEntry(entry, cache_bytes))
         entry.is_admitted = True
         entry.stage = ""
         return True
 
-    def _lacks_model(self, entry: QueueEntry) -> bool:
-        return self._model is None or entry.base != self._model.base
-
     def _load(self, entry: QueueEntry) -> None:
         self._set_stage(entry, loading_stage(entry.base))
-        # First free the memory of the current model: the arbiter and the loader measure what is free.
-        self._model = None
-        release_memory()
-        self._model = LoadedModel(
-            self.settings, self.store, entry.base, lambda stage: self._set_stage(entry, stage), lambda: entry.is_stopped
-        )
-        entry.prompts, self.notice = [], ""
+        self._models.load(entry, lambda stage: self._set_stage(entry, stage))
+        self.notice = ""
 
     def _end_finished(self) -> None:
         """End the questions whose lanes have all ended."""
@@ -274,6 +269,6 @@ class Engine:
         self._drop_model()
 
     def _drop_model(self) -> None:
-        self._model = None
+        self._models.drop()
         self._classifiers.drop()
         release_memory()

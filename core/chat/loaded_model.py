@@ -1,4 +1,4 @@
-"""The base model in the engine's memory: its lanes, its decoder, and the memory budget of its answers."""
+"""A model in the engine's memory: its lanes, its decoder, and the memory budget of its answers."""
 
 import functools
 import time
@@ -18,7 +18,8 @@ from core.hardware import gpu
 from core.models import catalogue, support
 from core.models.catalogue import Model
 from core.models.download import fetch
-from core.models.loading import load_base, read_config
+from core.models.loading import LoadedBase, load_base, read_config
+from core.runs.exported import ExportedModel
 from core.runs.store import RunStore
 from core.settings import Settings
 from core.system.memory import release_freed_memory
@@ -37,7 +38,10 @@ class LoadedModel:
         lanes: Renders the prompts, and holds the adapters and the end tokens.
         decoder: Decoder of all sequences under way.
         budget_bytes: Memory for the keys and values of all sequences together.
+        exported: The file whose weights it has; None for those of the base (`core.chat.exported_model`).
     """
+
+    exported: ExportedModel | None = None
 
     def __init__(
         self,
@@ -63,32 +67,46 @@ class LoadedModel:
         from core.chat.lanes import Lanes
 
         arbiter.check_fits_beside_run(store, base.config)
-        is_beside_evaluation = arbiter.check_fits_beside_evaluation(settings, base.config)
+        self._is_beside_evaluation = arbiter.check_fits_beside_evaluation(settings, base.config)
         model = catalogue.find(settings, base.model, base.revision, report)
         _check_can_write(model)
         fetch(model, report, is_cancelled)
         report(loading_stage(base))
         self.base = base
-        self.lanes = Lanes(load_base(model, base.precision, base.attention), settings.fast_chat)
+        self.lanes = Lanes(self._load(model, report), settings.fast_chat)
         self.decoder = self.lanes.decoder()
         self._scoring: list[tuple[QueueEntry, Iterator[None]]] = []
+        self.measure_budget()
+
+    def measure_budget(self) -> None:
+        """Set the memory for keys and values to a share of what is free now."""
         gpu_memory = gpu.memory() if self.device == "cuda" else None
         self.budget_bytes = (gpu_memory.free if gpu_memory else psutil.virtual_memory().available) * _CACHE_SHARE
-        if is_beside_evaluation:
+        if self._is_beside_evaluation:
             # No more than what the arbiter has checked: the evaluation's own caches still grow.
             self.budget_bytes = min(self.budget_bytes, arbiter.CACHE_BYTES)
+
+    def _load(self, model: Model, report: Callable[[str], None]) -> LoadedBase:
+        """Return the weights and the tokenizer."""
+        return load_base(model, self.base.precision, self.base.attention)
+
+    @property
+    def notes(self) -> list[str]:
+        """Return how its answers are decoded, as sentences for the page."""
+        return [self.lanes.decoding_note]
 
     @property
     def device(self) -> str:
         """Return the kind of device the model is on: "cpu" or "cuda"."""
         return self.lanes.model.device.type
 
-    def reserve(self, entry: QueueEntry, taken: Sequence[int]) -> int | None:
+    def reserve(self, entry: QueueEntry, taken: Sequence[int], beside: int = 0) -> int | None:
         """Render the prompts of a question, and return the bytes that its keys and values may take.
 
         Args:
-            entry: The question.
+            entry: The question, of which it decodes its own lanes.
             taken: Bytes of the questions that are being answered.
+            beside: Bytes of the question's lanes that other models decode.
 
         Returns:
             None if there is no memory for it until one of these has ended.
@@ -96,28 +114,30 @@ class LoadedModel:
         Raises:
             StudioError: The question cannot be answered at all.
         """
-        lanes = [entry.lanes[index] for index in entry.decoded_lanes]
-        if not entry.prompts:
-            entry.prompts = [self.lanes.render_prompt(request) for request in lanes]
-            self._fit_answers(entry)
-            lanes = [entry.lanes[index] for index in entry.decoded_lanes]
+        own = entry.lanes_of(self.exported)
+        if not entry.prompts.keys() >= set(own):
+            entry.prompts |= {index: self.lanes.render_prompt(entry.lanes[index]) for index in own}
+            self._fit_answers(entry, own)
         # Reserved for the longest possible answers, so that no sequence runs out of memory in the middle.
-        tokens = entry.prompt_tokens + sum(lane.sampling.max_new_tokens for lane in lanes)
-        cache_bytes = tokens * self.lanes.bytes_per_token()
-        if cache_bytes + sum(taken) <= self.budget_bytes:
+        cache_bytes = self.lanes.bytes_per_token() * sum(
+            len(entry.prompts[index].ids) + len(lane.prefix_ids) + lane.sampling.max_new_tokens
+            for index in own
+            if (lane := entry.lanes[index])
+        )
+        if cache_bytes + beside + sum(taken) <= self.budget_bytes:
             return cache_bytes
         if taken:
             return None
         raise StudioError(
-            f"The conversation takes {cache_bytes / 2**30:.1f} GiB of memory beside the model, and "
+            f"The conversation takes {(cache_bytes + beside) / 2**30:.1f} GiB of memory beside the model, and "
             f"{self.budget_bytes / 2**30:.1f} GiB are free for it. Lower the length, or use fewer lanes."
         )
 
-    def _fit_answers(self, entry: QueueEntry) -> None:
+    def _fit_answers(self, entry: QueueEntry, own: Sequence[int]) -> None:
         """Shorten the answers of programs that ask for as many tokens as the context leaves."""
         lanes, context = list(entry.lanes), self.lanes.context_length()
-        for index, prompt in zip(entry.decoded_lanes, entry.prompts, strict=True):
-            lanes[index] = fit_answer(lanes[index], len(prompt.ids), context)
+        for index in own:
+            lanes[index] = fit_answer(lanes[index], len(entry.prompts[index].ids), context)
         entry.request = replace(entry.request, lanes=lanes)
 
     def start(self, entry: QueueEntry) -> None:
@@ -157,14 +177,17 @@ class LoadedModel:
         waited = time.monotonic() - entry.asked
         # Made only now, because their clocks start here: the tokens per second include neither waiting nor loading.
         sequences = []
-        for index, prompt in zip(entry.decoded_lanes, entry.prompts, strict=True):
+        for index in entry.lanes_of(self.exported):
             request, generation = entry.lanes[index], entry.generations[index]
+            if self.exported:
+                # The decoder has no adapter of that name: the weights are the file's own.
+                request = replace(request, adapter=None)
             generation.waited_seconds = waited
             if request.program and not request.program.writes_answer:
                 generation.end = "length"
                 continue
             is_stopped = functools.partial(entry.stopped_lanes.__contains__, index)
-            sequences.append(self.lanes.sequence(request, prompt, generation, is_stopped))
+            sequences.append(self.lanes.sequence(request, entry.prompts[index], generation, is_stopped))
         self.decoder.join(sequences)
 
     def load_adapters(self, folders: dict[str, Path], in_use: Iterable[str], on_load: Callable[[], None]) -> None:

@@ -27,7 +27,7 @@ def score_prompts(lanes: "Lanes", entry: QueueEntry) -> Iterator[None]:
     from core.chat.forward import TargetText, token_scores
 
     wanted: dict[tuple[tuple[int, ...], str | None], list[int]] = {}
-    for index, prompt in zip(entry.decoded_lanes, entry.prompts, strict=True):
+    for index, prompt in entry.prompts.items():
         lane = entry.lanes[index]
         if lane.program is not None and lane.program.scores_prompt:
             wanted.setdefault((tuple(prompt.ids), lane.adapter), []).append(index)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from core.chat.types import BaseIdentity, Generation, LaneRequest, Prompt, ResolvedLanes
+from core.runs.exported import ExportedModel
 
 WAITING = "Waiting"
 
@@ -22,8 +23,8 @@ class QueueEntry:
         is_done: Whether all lanes have ended.
         has_priority: Whether it is the owner's, which is queued before visitors' questions.
         stopped_lanes: Indices of lanes that are to end after the current token.
-        prompts: Rendered prompt of each decoded lane; empty until the engine first tries to admit the question. They
-            are kept, because it tries again before every token of the other answers.
+        prompts: Rendered prompt of each decoded lane, by its index; empty until the engine first tries to admit the
+            question. They are kept, because it tries again before every token of the other answers.
         is_admitted: Whether its answers have begun.
         asked: When it was asked, by `time.monotonic`.
     """
@@ -35,7 +36,7 @@ class QueueEntry:
     is_done: bool = False
     has_priority: bool = False
     stopped_lanes: set[int] = field(default_factory=set)
-    prompts: list[Prompt] = field(default_factory=list)
+    prompts: dict[int, Prompt] = field(default_factory=dict)
     is_admitted: bool = False
     asked: float = field(default_factory=time.monotonic)
 
@@ -57,10 +58,20 @@ class QueueEntry:
     @property
     def prompt_tokens(self) -> int:
         """Return the tokens that are read before the answers, those of continued answers included; 0 until rendered."""
-        return sum(
-            len(prompt.ids) + len(self.lanes[index].prefix_ids)
-            for prompt, index in zip(self.prompts, self.decoded_lanes, strict=False)
-        )
+        return sum(len(prompt.ids) + len(self.lanes[index].prefix_ids) for index, prompt in self.prompts.items())
+
+    @property
+    def models(self) -> list[ExportedModel | None]:
+        """Return the files that must be loaded, after None if lanes of the base model are decoded, too."""
+        found = dict.fromkeys(self._model_of(index) for index in self.decoded_lanes)
+        return sorted(found, key=lambda file: file is not None)
+
+    def lanes_of(self, model: ExportedModel | None) -> list[int]:
+        """Return the indices of the lanes that a file decodes; None for those of the base model."""
+        return [index for index in self.decoded_lanes if self._model_of(index) == model]
+
+    def _model_of(self, index: int) -> ExportedModel | None:
+        return self.request.exported.get(self.lanes[index].adapter or "")
 
     @property
     def is_stopped(self) -> bool:

@@ -14,6 +14,7 @@ from core.errors import StudioError
 from core.models import catalogue
 from core.runs.adapters import adapter_folder
 from core.runs.classifier import is_classifier
+from core.runs.exported import find_model, is_exported
 from core.runs.imported import all_tuned, find_tuned
 from core.runs.store import Run, RunStore
 
@@ -52,11 +53,11 @@ def resolve_lanes(store: RunStore, requests: Sequence[LaneRequest], base: BaseId
 
     Args:
         store: Where the runs are.
-        requests: The lanes as chosen; adapters by their keys ("RUN/ADAPTER").
+        requests: The lanes as chosen; adapters by their keys ("RUN/ADAPTER"), exported files by theirs ("RUN/FILE").
         base: The chosen base model; it may be left out if a lane names a run.
 
     Raises:
-        StudioError: A prompt is empty, a run or an adapter does not exist, the lanes need different bases or
+        StudioError: A prompt is empty, a run, an adapter or a file does not exist, the lanes need different bases or
             precisions, or no base is given.
     """
     if any(_is_empty(request) for request in requests):
@@ -74,9 +75,13 @@ def resolve_lanes(store: RunStore, requests: Sequence[LaneRequest], base: BaseId
         )
         for request in requests
     ]
-    folders = {key: adapter_folder(runs[run], adapter) for key, (run, adapter) in named.items()}
+    exported = {
+        key: find_model(store.settings, runs[run], file) for key, (run, file) in named.items() if is_exported(file)
+    }
+    folders = {key: adapter_folder(runs[run], name) for key, (run, name) in named.items() if key not in exported}
     classifiers = {key: folder for key, folder in folders.items() if is_classifier(folder)}
-    return ResolvedLanes(base, lanes, {key: folders[key] for key in folders.keys() - classifiers.keys()}, classifiers)
+    adapters = {key: folders[key] for key in folders.keys() - classifiers.keys()}
+    return ResolvedLanes(base, lanes, adapters, classifiers, exported)
 
 
 def _is_empty(request: LaneRequest) -> bool:

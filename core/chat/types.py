@@ -20,6 +20,7 @@ from core.data.formats import Message
 from core.data.tokens import TemplateName
 from core.models.loading import Precision
 from core.runs.config import QLoRAConfig
+from core.runs.exported import ExportedModel
 
 End = Literal["", "end", "stop word", "length", "stopped", "failed", "interrupted"]
 END_LABELS: dict[End, str] = {
@@ -172,12 +173,14 @@ class ResolvedLanes:
     Attributes:
         adapter_folders: By the keys that the lanes use.
         classifiers: Folders of the adapters that are classifiers, by the same keys; `adapter_folders` has the others.
+        exported: Files that answer with their own weights, by the same keys.
     """
 
     base: BaseIdentity
     lanes: list[LaneRequest]
     adapter_folders: dict[str, Path] = field(default_factory=dict)
     classifiers: dict[str, Path] = field(default_factory=dict)
+    exported: dict[str, ExportedModel] = field(default_factory=dict)
 
 
 class Prompt(NamedTuple):

@@ -14,7 +14,7 @@ class Chat(Sampling):
 
     run: CliPositionalArg[str] = Field(description="The id of a run, or of an imported adapter.")
     prompt: CliPositionalArg[str] = Field(description="The question.")
-    adapter: str = Field("final", description="'final', or a checkpoint such as 'step 20'.")
+    adapter: str = Field("final", description="'final', a checkpoint such as 'step 20', or an exported GGUF file.")
 
     def cli_cmd(self) -> None:
         """Print both answers, or the probabilities of a classifier's labels."""

@@ -1,5 +1,8 @@
 """The command `python -m core export`: export a trained adapter, alone or merged into its base model."""
 
+from getpass import getpass
+from pathlib import Path
+
 from pydantic import Field
 from pydantic_settings import CliPositionalArg
 
@@ -9,6 +12,7 @@ from core.export import type_comparison
 from core.export.card.facts import base_name
 from core.export.config import FORMS, ExportConfig
 from core.export.result import Exported
+from core.export.signing import Signer
 from core.export.tasks import export
 from core.runs.store import RunStore
 from core.settings import Settings
@@ -20,11 +24,15 @@ class Export(ExportConfig, ExportPush):
 
     run: CliPositionalArg[str] = Field(description="The run, as `runs list` prints it.")
     adapter: str = Field("final", description="'final', or 'step N' for a checkpoint.")
+    sign: Path | None = Field(
+        None, description="Sign the file with this private key (PEM, elliptic curve); the signature lies beside it."
+    )
 
     def cli_cmd(self) -> None:
         """Write the file, and print where it is and how close it is to the model here."""
         # Read before the export, which may take minutes.
         target = self.push_target()
+        signer = Signer(self.sign, lambda: getpass(f"Password of {self.sign}: ")) if self.sign else None
         settings = Settings().prepare()
         config = ExportConfig(**self.model_dump(include=set(ExportConfig.model_fields)))
         base = base_name(RunStore(settings).run(self.run))
@@ -41,6 +49,9 @@ class Export(ExportConfig, ExportPush):
             print(written.fidelity.describe())
         for one in written.serving:
             print(one.problem or f"With {one.engine}: {one.command}")
+        for path in [one.path for one in written.types] or [written.path]:
+            if signer:
+                print(f"{signer.sign(path)}: its signature")
         self.push_file(settings, written, target)
 
 

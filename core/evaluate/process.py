@@ -37,6 +37,11 @@ def resolve_evaluation_lanes(store: RunStore, config: EvaluationConfig, prompt: 
     # A run decides the base; without one, it must be given.
     base = None if any(run for run, _ in run_adapters) else _base_without_run(store, config)
     resolved = resolve_lanes(store, requests, base)
+    if resolved.exported:
+        raise StudioError(
+            f"{next(iter(resolved.exported))} is an exported file, and an evaluation has one copy of the weights for "
+            "all its lanes. Choose the adapter; the report of the export compares the file with it, and Chat asks it."
+        )
     if resolved.classifiers:
         raise StudioError(
             f"{next(iter(resolved.classifiers))} is a classifier, which chooses a label instead of writing an answer. "

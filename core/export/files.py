@@ -11,10 +11,13 @@ from core.export.config import FORMS
 from core.export.result import card_place
 from core.settings import Settings, inside
 
+# Ends the name of a file's signature (`core.export.signing`).
+SIGNATURE = ".sig"
 # Patterns of file names with the label of the content; the first that matches counts.
 _KINDS = [
     (re.compile(pattern), label)
     for pattern, label in (
+        (rf".*{re.escape(SIGNATURE)}", "Signature"),
         (rf"{re.escape(NAME_PREFIX)}.*\.(jsonl|csv|parquet)", "Evaluation"),
         (r".*-adapter\.zip", FORMS["adapter"].label),
         (r".*-mlx(-x[\d.e-]+)?\.zip", FORMS["mlx"].label),
@@ -78,7 +81,7 @@ def find_file(settings: Settings, name: str) -> Path:
 
 
 def delete_file(settings: Settings, name: str) -> int:
-    """Delete a finished file and the card that lies beside it, and return the bytes of the file.
+    """Delete a finished file with the card and the signature that lie beside it, and return the bytes of the file.
 
     Raises:
         StudioError: There is no such file.
@@ -86,6 +89,7 @@ def delete_file(settings: Settings, name: str) -> int:
     path = find_file(settings, name)
     size = path.stat().st_size
     path.unlink()
+    path.with_name(f"{name}{SIGNATURE}").unlink(missing_ok=True)
     card = card_place(path)
     if card.is_dir() and not card.is_symlink():
         shutil.rmtree(card)

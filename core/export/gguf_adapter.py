@@ -2,15 +2,15 @@
 
 llama.cpp adds alpha / rank * B A to a weight, with one alpha for all modules; with an alpha of 0 the factor is 1. PEFT
 may scale each module otherwise, so B holds its factor already and alpha is 0. The rows of B follow those of the weight:
-of query and key weights they are reordered (`core.export.gguf_families`).
+of query and key weights they are reordered (`core.models.gguf_families`).
 """
 
 from pathlib import Path
 
 from core.errors import StudioError
-from core.export.gguf_families import find_family, to_gguf_rows
-from core.export.gguf_file import name_map
 from core.export.merge import MergedModel
+from core.models.gguf_families import find_family, to_gguf_rows
+from core.models.gguf_tensors import name_map
 
 _SCALED_ALREADY = 0.0
 

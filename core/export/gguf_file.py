@@ -8,14 +8,15 @@ output layer are stored in Q8_0: they matter for every token, and llama.cpp give
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from core.errors import StudioError
 from core.export.config import GGUFType
-from core.export.gguf_families import extra_tensors, find_family, from_gguf, gguf_shape, to_gguf
 from core.export.gguf_settings import write_settings
 from core.export.gguf_vocabulary import strips_as_phi, write_vocabulary
 from core.export.merge import MergedModel
+from core.models.gguf_families import extra_tensors, find_family, gguf_shape, to_gguf
+from core.models.gguf_tensors import GGUFTensors, gguf_names
 from core.models.loading import load_tokenizer
 from core.system.jobs import Progress
 
@@ -107,19 +108,6 @@ def _open_writer(
     return writer
 
 
-def name_map(config: Any) -> "gguf.TensorNameMap":
-    """Return the names of GGUF by those of transformers.
-
-    Args:
-        config: The model's `PretrainedConfig`.
-    """
-    import gguf
-
-    name = find_family(config).architecture
-    architecture = next(one for one, known in gguf.MODEL_ARCH_NAMES.items() if known == name)
-    return gguf.get_tensor_name_map(architecture, config.num_hidden_layers)
-
-
 def _plan(merged: MergedModel, kind: FileType) -> list[_PlannedTensor]:
     """Return the tensors of the file, in the order of the model's files."""
     config = merged.source.config
@@ -131,13 +119,7 @@ def _plan(merged: MergedModel, kind: FileType) -> list[_PlannedTensor]:
 
 def _names(merged: MergedModel) -> dict[str, str]:
     """Return the names of GGUF by those of transformers, in the order of the model's files."""
-    names, found = name_map(merged.source.config), {}
-    for source in merged.names:
-        name = names.get_name(source, try_suffixes=(".weight", ".bias"))
-        if name is None:
-            raise StudioError(f"GGUF has no name for the tensor {source} of this model. Export a merged model.")
-        found[source] = name
-    return found
+    return gguf_names(merged.source.config, merged.names)
 
 
 def _shape(merged: MergedModel, tensor: _PlannedTensor) -> list[int]:
@@ -191,21 +173,14 @@ def _file_type(kind: FileType) -> str:
 
 
 def read_weights(path: Path, merged: MergedModel) -> Iterator[tuple[str, "torch.Tensor"]]:
-    """Yield the tensors of a file that holds a merged model, in float32 and by their names in transformers.
+    """Return the tensors of a file that holds a merged model, in float32 and by their names in transformers.
 
     Args:
         path: A file of `write_gguf`, in any type, or one that llama.cpp made of it.
         merged: The model that was written.
     """
-    import gguf
-    import torch
-
-    stored, config = {tensor.name: tensor for tensor in gguf.GGUFReader(path).tensors}, merged.source.config
-    for source, name in _names(merged).items():
-        found = stored[name]
-        values = torch.from_numpy(gguf.dequantize(found.data, found.tensor_type).copy())
-        values = values.reshape(gguf_shape(merged.shape(source), source, config))
-        yield source, from_gguf(values, source, config)
+    shapes = {name: merged.shape(name) for name in merged.names}
+    return GGUFTensors(path).read(merged.source.config, shapes)
 
 
 def size_of(merged: MergedModel, kind: FileType) -> int:

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from core.export.gguf_families import FAMILIES, longrope_factor, rope_of
+from core.models.gguf_families import FAMILIES, longrope_factor, rope_of
 from core.models.shape import ModelShape
 
 if TYPE_CHECKING:

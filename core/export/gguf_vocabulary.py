@@ -13,7 +13,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from core.errors import StudioError
-from core.export.gguf_families import CONVERT_INSTEAD
+from core.models.gguf_families import CONVERT_INSTEAD
 
 if TYPE_CHECKING:
     import gguf

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from core.export.countdown import count_down
 from core.export.float_model import FloatModel
-from core.export.gguf_file import name_map
 from core.export.importance_file import Importance
+from core.models.gguf_tensors import name_map
 from core.system.jobs import Progress
 
 if TYPE_CHECKING:

@@ -16,7 +16,6 @@ from core.export import (
     adapter,
     combine,
     gguf_adapter,
-    gguf_families,
     gguf_file,
     importance,
     importance_file,
@@ -25,7 +24,7 @@ from core.export import (
     ollama,
     type_comparison,
 )
-from core.export.advice import advise
+from core.export.advice import advise, weigh_rounding
 from core.export.base_weights import WeightFiles
 from core.export.card.facts import folder_name
 from core.export.card.loading import serving
@@ -42,7 +41,7 @@ from core.export.parts import Combined
 from core.export.result import Exported, ExportedType, Fidelity
 from core.export.rows import ExportRows
 from core.export.scratch import card_folder, pack, publish, scratch_folder
-from core.models import catalogue, support
+from core.models import catalogue, gguf_families, support
 from core.models.download import fetch
 from core.models.loading import Precision, load_tokenizer
 from core.runs.adapters import adapter_folder
@@ -212,7 +211,7 @@ class _Export:
         self.notes += [one for one in advise(config, found, len(self._configs) == 1) if one not in self.notes]
         subject = self._subject(config, target.stem, found)
         # A GGUF file holds no other files, so its card lies in a folder beside it.
-        with card_folder(target) if config.is_one_file else nullcontext(folder) as place:
+        with card_folder(target, folder) if config.is_one_file else nullcontext(folder) as place:
             write_card(subject, place)
         publish(content if config.is_one_file else pack(folder, target.stem), target)
         return ExportedType(
@@ -270,7 +269,10 @@ class _Export:
             tensors = model_folder.read_weights(self.merged, config, folder)
         else:
             tensors = gguf_file.read_weights(content, self.merged)
-        return self._comparison.compare(tensors, progress)
+        found = self._comparison.compare(tensors, part_of(progress, 0, 0.7))
+        if config.form == "merged-4bit":
+            self.notes.append(weigh_rounding(found, self._comparison.compare_base(part_of(progress, 0.7, 1))))
+        return found
 
     def _source_as_trained(self) -> WeightFiles:
         source = self.merged.source

@@ -16,32 +16,16 @@ from core.export.scratch import scratch_folder
 from core.hub.push import Pushed, push_folder
 from core.hub.target import PushTarget
 from core.runs import points, report, yaml_io
-from core.runs.names import file_stem
-from core.runs.store import Run, RunStore
+from core.runs.exported import SUFFIXES
+from core.runs.store import RunStore
 from core.settings import Settings, inside, slug
 from core.system.jobs import Progress, ignore_progress
 from core.system.unpack import unpack
 
-SUFFIXES = (".zip", ".gguf")
 # Share of the progress at which the files are laid out.
 _READY = 0.2
 # Folder of a run's files in the repository of its model; the files of the model stay as they are.
 RUN_FOLDER = "run"
-
-
-def list_exports(settings: Settings, run: Run) -> list[Path]:
-    """Return the finished exports of a run's adapters, the newest first.
-
-    Args:
-        settings: The studio's settings.
-        run: The run.
-    """
-    # The end of the stem is made of the run's id; what comes before is its title, which may have changed since.
-    mark = file_stem("", run.id).rpartition("-")[2]
-    found = [path for path in settings.exports_dir.glob(f"*-{mark}-*") if path.suffix in SUFFIXES and path.is_file()]
-    # The report of the run has such a name, too.
-    models = [path for path in found if path.stem.partition(f"-{mark}-")[2].startswith(("final", "step-"))]
-    return sorted(models, key=lambda path: path.stat().st_mtime_ns, reverse=True)
 
 
 def push_export(

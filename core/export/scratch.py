@@ -43,20 +43,20 @@ def scratch_folder(target: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def card_folder(target: Path) -> Iterator[Path]:
+def card_folder(target: Path, scratch: Path) -> Iterator[Path]:
     """Yield an empty folder; it becomes the card of a file, under its name and "-card", when it is filled.
 
     Args:
-        target: The file, whose lock the caller holds.
+        target: The file.
+        scratch: Folder of the export that writes it, in which the card is made: it is removed with the export, or by
+            the next one after a job that was killed.
     """
-    place = card_place(target)
-    with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as scratch:
-        made = Path(scratch) / "card"
-        made.mkdir()
-        yield made
-        if place.exists():
-            place.rename(Path(scratch) / "outdated")
-        made.rename(place)
+    place, made = card_place(target), scratch / "card"
+    made.mkdir()
+    yield made
+    if place.exists():
+        place.rename(scratch / "outdated-card")
+    made.rename(place)
 
 
 def remove_leftovers(folder: Path) -> None:

@@ -28,6 +28,7 @@ _BEGINNINGS = {
     "LLAMA 3.1 COMMUNITY LICENSE AGREEMENT": "llama3.1",
     "LLAMA 3.2 COMMUNITY LICENSE AGREEMENT": "llama3.2",
     "LLAMA 3.3 COMMUNITY LICENSE AGREEMENT": "llama3.3",
+    "LLAMA 4 COMMUNITY LICENSE AGREEMENT": "llama4",
     "GNU AFFERO GENERAL PUBLIC LICENSE": "agpl-3.0",
     "APACHE LICENSE VERSION 2.0": "apache-2.0",
     "MIT LICENSE": "mit",
@@ -55,13 +56,26 @@ class Terms:
     rule: str = ""
 
 
-def _llama(version: str, link: str, built_with: str, prefix: str) -> Terms:
+_POLICY = "Meta's acceptable use policy is a part of the license"
+
+
+def _no_other_models(family: str) -> str:
+    """Return the rule of a license that forbids to improve models of other families."""
+    return (
+        f"{_POLICY}, and neither the model nor its output may be used to improve another large language model, except "
+        f"{family} and models made from it."
+    )
+
+
+def _llama(version: str, link: str, built_with: str = "Built with Llama", prefix: str = "Llama") -> Terms:
     meta = "Meta " * (version == "3")
     title = f"{meta}Llama {version} Community License"
     notice = (
         f"{meta}Llama {version} is licensed under the {title}, Copyright © Meta Platforms, Inc. All Rights Reserved."
     )
-    return Terms(title, link, notice, built_with, prefix, "Meta's acceptable use policy is a part of the license.")
+    # The later ones allow to improve other models, which then follow the rule for names.
+    rule = _no_other_models("Meta Llama 3") if version == "3" else f"{_POLICY}."
+    return Terms(title, link, notice, built_with, prefix, rule)
 
 
 _LLAMA_LINK = "https://www.llama.com/llama{}/license/"
@@ -71,14 +85,14 @@ TERMS: dict[str, Terms] = {
         "LLAMA 2 Community License", "https://ai.meta.com/llama/license/",
         "Llama 2 is licensed under the LLAMA 2 Community License, Copyright (c) Meta Platforms, Inc. All Rights "
         "Reserved.",
-        rule="Meta's acceptable use policy is a part of the license, and neither the model nor its output may be used "
-        "to improve another large language model, except Llama 2 and models made from it.",
+        rule=_no_other_models("Llama 2"),
     ),
-    # Section 1.b.i of each: the words and the beginning of the name.
+    # Section 1.b.i of each: the words and the beginning of the name; 1.b.v of Llama 3: no other models.
     "llama3": _llama("3", _LLAMA_LINK.format("3"), "Built with Meta Llama 3", "Llama 3"),
-    "llama3.1": _llama("3.1", _LLAMA_LINK.format("3_1"), "Built with Llama", "Llama"),
-    "llama3.2": _llama("3.2", _LLAMA_LINK.format("3_2"), "Built with Llama", "Llama"),
-    "llama3.3": _llama("3.3", _LLAMA_LINK.format("3_3"), "Built with Llama", "Llama"),
+    "llama3.1": _llama("3.1", _LLAMA_LINK.format("3_1")),
+    "llama3.2": _llama("3.2", _LLAMA_LINK.format("3_2")),
+    "llama3.3": _llama("3.3", _LLAMA_LINK.format("3_3")),
+    "llama4": _llama("4", _LLAMA_LINK.format("4")),
 }  # fmt: skip
 
 

@@ -32,7 +32,7 @@ class _Response:
     def usage(self) -> dict[str, int]:
         """Return the numbers of tokens; a prompt with several answers counts once."""
         # The engine has a prompt for each answer.
-        prompt = sum(len(prompt.ids) for prompt in self.entry.prompts[:: self._answers_per_prompt])
+        prompt = sum(len(prompt.ids) for prompt in list(self.entry.prompts.values())[:: self._answers_per_prompt])
         answer = sum(generation.tokens for generation in self.entry.generations)
         return {"prompt_tokens": prompt, "completion_tokens": answer, "total_tokens": prompt + answer}
 

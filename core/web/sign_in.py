@@ -87,7 +87,7 @@ class SignInThrottle:
     def __init__(self, clock: Callable[[], float] = time.monotonic):
         """Create an empty counter; `clock` returns seconds."""
         self._clock = clock
-        # Failures by address, and by /48 network of IPv6.
+        # By address, and by /48 network of IPv6.
         self._failures: OrderedDict[str, _Failures] = OrderedDict()
         self._sites: OrderedDict[str, _Failures] = OrderedDict()
         self._shared_attempts = 0

@@ -23,7 +23,8 @@ def build_chat_call(engine: Engine) -> Callable[..., list[dict[str, Any]]]:
 
         Args:
             prompt: The question.
-            lanes: One to four of "base", "RUN" or "RUN/ADAPTER", with an adapter such as "final" or "step 20".
+            lanes: One to four of "base", "RUN" or "RUN/ADAPTER", with an adapter such as "final" or "step 20", or the
+                name of a GGUF file that was exported of the run.
             settings: Fields of `Sampling`; a field that is not given has its default.
 
         Returns:

@@ -14,6 +14,7 @@ from components.text_differences import MAX_COMPARED_PIECES, Marked, differences
 from core.chat.conversation import Conversation, LaneChoice, Turn
 from core.chat.types import END_LABELS, Generation, GenerationResult
 from core.chat.votes import Tally, contender_name
+from core.runs.exported import is_exported
 from core.system.counting import counted
 from studio.chat.in_progress import AnswersInProgress
 from studio.html import render
@@ -32,6 +33,8 @@ _COMPARED_IN_PART = (
     f"Only the first {MAX_COMPARED_PIECES:,} words, spaces and punctuation marks of this answer are compared; "
     "differences after them are not marked."
 )
+# Fact about the answer of an exported file: it is not llama.cpp that computed it.
+_OWN_WEIGHTS = "weights of the file, computed by transformers in float32"
 # Ends of answers that could be longer.
 _CAN_CONTINUE = ("length", "stopped", "interrupted")
 # Votes name answers by their order: on a narrow page the answers are below each other, so neither is left or right.
@@ -225,6 +228,8 @@ def _facts(answer: GenerationResult | Generation) -> str:
         f"{speed:.{0 if speed >= 10 else 1}f} tokens/s",
         END_LABELS[answer.end],
     ]
+    if isinstance(answer, GenerationResult) and is_exported(answer.adapter):
+        facts.append(_OWN_WEIGHTS)
     # Greedy decoding ignores the seed.
     if isinstance(answer, GenerationResult) and answer.settings.get("temperature"):
         facts.append(f"sampled with seed {answer.settings['seed']}")

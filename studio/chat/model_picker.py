@@ -12,12 +12,13 @@ from core.chat.turns import MAX_LANES
 from core.chat.types import BaseIdentity
 from core.errors import StudioError
 from core.runs import example
+from core.runs.exported import find_model, list_models
 from core.runs.imported import all_tuned, find_tuned
 from core.runs.store import Run
 from core.system.markdown import plain
 from core.system.sizes import format_size
 from studio.chat.conversations import Conversations
-from studio.chat.lane_choices import checkpoint_names, lanes_of, newest_adapter
+from studio.chat.lane_choices import checkpoint_names, lanes_of, model_choices, model_value, newest_adapter
 from studio.chat.view import Updates
 from studio.handlers import info
 
@@ -167,7 +168,9 @@ class ModelPicker:
     def lane_updates(self, chat: Conversation) -> Updates:
         """Return the updates of all widgets in `layout.ChatWidgets.lane_outputs`."""
         titles = self.store.titles()
-        runs = [(titles.get(run.id, run.title), run) for run in self.runs_of(chat)]
+        runs = self.runs_of(chat)
+        titled = [(titles.get(run.id, run.title), run) for run in runs]
+        models = model_choices(titled, list_models(self.store.settings, runs))
         base = self._base_or_none(chat)
         choices = [(known.label, known.key) for known in available_bases(self.store)]
         scopes = [ALL_LANES, *(f"Model {lane + 1}" for lane in range(len(chat.lanes)))]
@@ -177,26 +180,25 @@ class ModelPicker:
             "scope": gr.update(choices=scopes),
         }
         for lane in range(MAX_LANES):
-            updates |= self._one_lane(chat, lane, runs)
+            updates |= self._one_lane(chat, lane, runs, models)
         return updates
 
-    def _one_lane(self, chat: Conversation, lane: int, titled: list[tuple[str, Run]]) -> Updates:
+    def _one_lane(self, chat: Conversation, lane: int, runs: list[Run], models: list[tuple[str, str]]) -> Updates:
         run_widget, checkpoint_widget = f"run_{lane + 1}", f"checkpoint_{lane + 1}"
         if lane >= len(chat.lanes):
             return {run_widget: gr.update(visible=False), checkpoint_widget: gr.update(visible=False)}
-        chosen, runs = chat.lanes[lane], [run for _, run in titled]
-        choices = [("Base model", ""), *((title, run.id) for title, run in titled)]
-        if chosen.run and chosen.run not in (run.id for run in runs):
+        chosen, choices, value = chat.lanes[lane], list(models), model_value(chat.lanes[lane])
+        if value not in (known for _, known in models):
             # Deleted, no longer published, without an adapter, or on another base.
-            choices.append((f"{chosen.run} (not available)", chosen.run))
-        names = checkpoint_names(chosen.run, runs)
+            choices.append((f"{value} (not available)", value))
+        names = checkpoint_names(chosen, runs)
         index = names.index(chosen.adapter) if chosen.adapter in names else len(names) - 1
         slider = gr.update(
             # A slider of Gradio needs a range that is not empty, also while it is hidden.
             minimum=0, maximum=max(1, len(names) - 1), value=max(0, index), visible=len(names) > 1,
             label=f"Checkpoint: {names[index]}" if names else "Checkpoint",
         )  # fmt: skip
-        return {run_widget: gr.update(choices=choices, value=chosen.run, visible=True), checkpoint_widget: slider}
+        return {run_widget: gr.update(choices=choices, value=value, visible=True), checkpoint_widget: slider}
 
     def choose_base(self, chat_id: str, base: str) -> Updates:
         """Choose another base model, which resets the lanes; the turns are kept."""
@@ -219,8 +221,9 @@ class ModelPicker:
             chat.are_lanes_chosen = True
         return self.lane_updates(chat)
 
-    def choose_run(self, chat_id: str, lane: int, run_id: str) -> Updates:
-        """Choose the run of a lane; "" is the base. The lane keeps its own settings."""
+    def choose_run(self, chat_id: str, lane: int, value: str) -> Updates:
+        """Choose the model of a lane, a value of `model_choices`. The lane keeps its own settings."""
+        run_id, _, file = str(value or "").partition("/")
         with self.conversations.change(chat_id) as chat:
             _check_lane(chat, lane)
             known = {run.id: run for run in self.runs_of(chat)}
@@ -232,6 +235,8 @@ class ModelPicker:
                     "weights. Choose the run's base model first."
                 )
             chosen = newest_adapter(known[run_id]) if run_id else LaneChoice()
+            if file:
+                chosen = LaneChoice(run=run_id, adapter=find_model(self.store.settings, known[run_id], file).name)
             chat.lanes[lane] = chosen.model_copy(update={"own": chat.lanes[lane].own})
             chat.are_lanes_chosen = True
         return self.lane_updates(chat)
@@ -269,7 +274,7 @@ class ModelPicker:
         """Choose the checkpoint of a lane by its position on the slider; an index out of range is clamped."""
         with self.conversations.change(chat_id) as chat:
             _check_lane(chat, lane)
-            names = checkpoint_names(chat.lanes[lane].run, self.runs_of(chat))
+            names = checkpoint_names(chat.lanes[lane], self.runs_of(chat))
             if names:
                 index = max(0, min(len(names) - 1, _whole_number(index, "The checkpoint")))
                 # At the right end the lane follows newer adapters, as a run in training writes them.

@@ -19,7 +19,7 @@ import pytest
 
 from core.models import embedded
 from core.settings import Settings
-from tests.helpers.browser_pages import open_page
+from tests.helpers.browser_pages import TIMEOUT_SECONDS, open_page
 from tests.helpers.datasets import copy_bundled
 from tests.helpers.fork_server import ADDRESS, ForkedProcess
 from tests.helpers.ports import reserve_port
@@ -57,7 +57,7 @@ class Server:
                 return time.monotonic() - began
             except OSError:
                 assert self.process.poll() is None, self.log.read_text()
-                assert time.monotonic() - began < 60
+                assert time.monotonic() - began < TIMEOUT_SECONDS
                 time.sleep(0.05)
 
     def kill(self) -> None:

@@ -12,6 +12,7 @@ import json
 import os
 import re
 import threading
+from collections.abc import Callable
 from hashlib import sha1, sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path, PurePosixPath
@@ -37,6 +38,8 @@ class LoopbackHub:
         self.upload_gate: Gate | None = None
         # Folder that hf_xet stores large files in; None for clients that send them by HTTP.
         self.xet_folder: Path | None = None
+        # Called at each request, with whether it was answered: before the answer, and after it.
+        self.watch: Callable[[bool], None] = lambda is_answered: None
         # Requests that no route answered.
         self.unknown: list[tuple[str, str]] = []
 
@@ -95,6 +98,12 @@ class Handler(Uploads, BaseHTTPRequestHandler):
         if (body := self.read_body(int(self.headers.get("Content-Length", 0)))) is None:
             return
         self.body = body
+        self.hub.watch(False)
+        self.answer(path)
+        self.hub.watch(True)
+
+    def answer(self, path: str) -> None:
+        """Let the first route that matches answer."""
         try:
             self.account = self.log_in()
             for verbs, pattern, answer in ROUTES:

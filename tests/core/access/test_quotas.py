@@ -114,7 +114,7 @@ def test_visitor_answers_are_limited_and_counted(settings):
     assert quota.tokens.used() == {VISITOR.name: 20 + most + 8}
     entry.generations = [Generation(tokens=5), Generation(tokens=8, prefix_tokens=2)]
     entry.prompts, entry.lanes[1].prefix_ids, entry.is_admitted = (
-        [Prompt([1] * 7, []), Prompt([1] * 4, [])],
+        {0: Prompt([1] * 7, []), 1: Prompt([1] * 4, [])},
         [1, 2],
         True,
     )
@@ -122,7 +122,7 @@ def test_visitor_answers_are_limited_and_counted(settings):
     assert quota.tokens.used() == {VISITOR.name: 7 + 4 + 2 + 5 + 6}, "the prompts' own tokens, not the estimate"
 
 
-@pytest.mark.parametrize("prompts", [[], [Prompt([1] * 9, [])]], ids=["never tried", "waited for memory"])
+@pytest.mark.parametrize("prompts", [{}, {0: Prompt([1] * 9, [])}], ids=["never tried", "waited for memory"])
 def test_visitor_question_that_was_never_admitted_costs_nothing(settings, prompts):
     quota, entry = VisitorQuota(settings), queue_entry(8)
     with acting(VISITOR):

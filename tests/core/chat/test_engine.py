@@ -217,7 +217,7 @@ def test_engine_unload_waits_for_answers_and_frees_the_memory(engine, store):
     stream = engine.ask(made)
     while not next(stream).generations[0].tokens:
         pass
-    held = weakref.ref(engine._model.lanes.model)
+    held = weakref.ref(engine._models.main.lanes.model)
     thread = threading.Thread(target=engine.unload)
     thread.start()
     *_, entry = stream

@@ -34,7 +34,7 @@ def test_engine_question_that_waits_for_memory_is_rendered_once(engine, monkeypa
     monkeypatch.setattr(Lanes, "render_prompt", lambda self, request: rendered.append(request) or render(self, request))
     holding = engine.ask(question(engine, "Hi.", tokens=400))
     begun = next(entry.generations[0] for entry in holding if entry.generations[0].tokens)
-    engine._model.budget_bytes = engine._active[0].cache_bytes
+    engine._models.main.budget_bytes = engine._active[0].cache_bytes
     made = question(engine, "I wait.", "I wait, too.")
     waiting = engine.ask(made)
     assert next(waiting).stage == WAITING
@@ -42,7 +42,7 @@ def test_engine_question_that_waits_for_memory_is_rendered_once(engine, monkeypa
     next(entry for entry in holding if entry.generations[0].tokens >= enough)
     assert [request.messages[-1]["content"] for request in rendered] == ["Hi.", "I wait.", "I wait, too."]
     assert not made.is_admitted
-    engine._model.budget_bytes *= 10
+    engine._models.main.budget_bytes *= 10
     *_, entry = waiting
     assert entry.is_admitted
     assert all(answer.tokens for answer in entry.generations)

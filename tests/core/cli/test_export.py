@@ -1,8 +1,11 @@
 """The command `python -m core export`: each form's file and the lines that it prints, and options that do not apply."""
 
+import importlib.util
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from tests.helpers.exports import write_tiny_run
 
@@ -70,3 +73,16 @@ def test_option_that_cannot_be_used_is_refused(run_command, run, words, reason):
     assert code
     assert reason in err
     assert "Traceback" not in err
+
+
+def test_export_is_signed_with_a_key_that_was_read_before(run_command, ok, run, tmp_path):
+    code, _, err = run_command("export", run.id, "--sign", str(tmp_path / "none.pem"))
+    assert code == 2
+    if importlib.util.find_spec("model_signing") is None:
+        assert "pip install -r requirements-signing.txt" in err
+        return
+    assert "Make one: openssl ecparam" in err
+    key = ec.generate_private_key(ec.SECP256R1())
+    (tmp_path / "key.pem").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    *_, signed = ok("export", run.id, "--sign", str(tmp_path / "key.pem")).splitlines()
+    assert signed.endswith("-adapter.zip.sig: its signature")

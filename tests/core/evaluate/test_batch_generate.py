@@ -48,12 +48,12 @@ def test_batch_generator_greedy_equals_generate_of_each_model_alone(runs, embedd
     tuned = get_peft_model(plain, shape)
     for name, parameter in tuned.named_parameters():
         if "lora_" in name:
-            parameter.data *= 0.2
+            parameter.data *= 0.4
     tuned.save_pretrained(tmp_path / "adapter")
     tuned.unload()
-    rows = list(subset.stream(runs.settings, "keeper"))[::14]
+    rows = list(subset.stream(runs.settings, "keeper"))[::28]
     # Cut to different lengths: reading the whole questions takes most of the time.
-    asked = [(row, messages[0]["content"].split()[: 8 + 3 * number]) for number, (_, row, messages) in enumerate(rows)]
+    asked = [(row, messages[0]["content"].split()[: 4 + 2 * number]) for number, (_, row, messages) in enumerate(rows)]
     parsed = [parse_prompt([{"role": "user", "content": " ".join(words)}], row) for row, words in asked]
     prompts = write_prompts(tmp_path / "p.jsonl", parsed)
     lanes = Lanes(load_base(model, precision))
@@ -63,9 +63,9 @@ def test_batch_generator_greedy_equals_generate_of_each_model_alone(runs, embedd
     missing = generator.list_missing([])
     lengths = [one.tokens for one in missing]
     assert lengths == sorted(lengths, reverse=True)
-    assert len(set(lengths)) > 10, "lengths must differ"
+    assert len(set(lengths)) > 8, "lengths must differ"
     found = generate_all(generator, rows=11)
-    assert len(found) == 2 * len(prompts) >= 48
+    assert len(found) == 2 * len(prompts) >= 24
     for lane in range(2):
         alone = PeftModel.from_pretrained(plain, tmp_path / "adapter").eval() if lane else plain
         for number, prompt in enumerate(prompts):

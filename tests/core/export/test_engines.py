@@ -43,7 +43,7 @@ def test_rank_of_vllm_is_the_next_that_it_knows(rank, flag):
         ({"settings": {"use_rslora": True}}, ["SGLang"], "that of rsLoRA"),
         ({"settings": {"rank_pattern": {"q_proj": 4}}}, ALL, "ranks of their own"),
         ({"settings": {"alpha_pattern": {"q_proj": 4}}}, ALL, "scales of their own"),
-        ({"settings": {"layers_to_transform": [0]}}, ["TGI"], "some layers only"),
+        ({"settings": {"layers_to_transform": [0]}}, ["TGI"], "some layers are unchanged"),
         ({"targets": {"q_proj": 2, "v_proj": 1}}, ["TGI"], "changes v_proj in some layers only"),
         ({"targets": {"c_attn": 2}}, ALL, "the adapter changes c_attn, for which no LoRA is documented"),
         ({"targets": {"qkv_proj": 2}}, ["TGI"], "the adapter changes qkv_proj"),

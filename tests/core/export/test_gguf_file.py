@@ -8,13 +8,13 @@ from transformers import AutoModelForCausalLM, BloomConfig, Gemma2Config, Gemma3
 from core.errors import StudioError
 from core.export.base_weights import WeightFiles
 from core.export.config import GGUF_TYPES
-from core.export.gguf_families import find_family, notes
 from core.export.gguf_file import OutOfRangeError, read_weights, size_of, write_gguf
 from core.export.merge import MergedModel
 from core.models import catalogue
+from core.models.gguf_families import find_family, notes
 from core.models.loading import Precision
 from tests.helpers.exports import write_tiny_run
-from tests.helpers.gguf_models import GEMMA, MODELS, write_model
+from tests.helpers.gguf_models import GEMMA, MODELS, build, write_model
 from tests.helpers.tiny_model import tiny_llama
 
 # Largest relative error of a tensor's values.
@@ -44,6 +44,8 @@ def test_weights_of_each_family_are_read_back(settings, small_tokenizer, tmp_pat
     assert list(back) == merged.names
     for name, values in back.items():
         torch.testing.assert_close(values, merged.read(name).float(), rtol=0, atol=1e-6)
+    # A lane of the chat reads all parameters of the model from the file.
+    assert {name for name, _ in build(model, len(small_tokenizer)).named_parameters()} <= set(back)
 
 
 @pytest.mark.parametrize("kind", GGUF_TYPES)

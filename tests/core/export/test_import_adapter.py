@@ -93,7 +93,7 @@ def test_each_variant_answers_in_chat_as_generate_does(home, model, small_tokeni
         base = AutoModelForCausalLM.from_pretrained(home.models_dir / "tiny")
         tuned = PeftModel.from_pretrained(base, folder).eval()
         eos = small_tokenizer.eos_token_id
-        expected = [greedy_ids(tuned, prompt.ids, TOKENS, eos, []) for prompt in entry.prompts]
+        expected = [greedy_ids(tuned, prompt.ids, TOKENS, eos, []) for prompt in entry.prompts.values()]
         same = sum(answer.ids == ids for answer, ids in zip(done.generations, expected, strict=True))
         assert (variant, same) == (variant, PROMPTS)
         assert len(set(map(tuple, expected))) > 5

@@ -12,9 +12,10 @@ from core.data import export as data_export
 from core.errors import StudioError
 from core.export.config import ExportConfig
 from core.export.job import export
-from core.export.push import list_exports, push_evaluation, push_export, push_run
+from core.export.push import push_evaluation, push_export, push_run
 from core.hub.push import push_folder
 from core.hub.target import PushTarget
+from core.runs.exported import list_exports
 from tests.helpers.exports import CHATML, write_tiny_run
 from tests.helpers.fork_server import PROJECT
 from tests.helpers.hub_endpoint import TOKEN, use_hub

@@ -1,13 +1,18 @@
 """Folders pushed by the real client to a Hub on loopback, and refusals as sentences."""
 
+import itertools
 import json
 import os
 import subprocess
 import sys
+import threading
 from hashlib import sha256
 
 import pytest
 from huggingface_hub import DatasetCard
+from hypothesis import HealthCheck, given
+from hypothesis import settings as limits
+from hypothesis import strategies as st
 
 from core.data import subset
 from core.system.sizes import format_size
@@ -166,7 +171,51 @@ def test_push_that_broke_off_changes_nothing_and_resumes_without_sending_files_a
     assert sha256(contents(push.folder)["a.safetensors"]).hexdigest() not in " ".join(stored)
 
 
-def test_push_that_was_killed_leaves_the_repository_and_succeeds_next_time(world, clients, push, tmp_path):
+def start_and_kill(world, clients, folder, repo, log, at, is_answered):
+    """Start a push, and kill it at one of its requests, while it waits for the answer or after it."""
+    arguments = json.dumps([str(folder), "dataset", {"repo": repo, "token": TOKEN}])
+    begun, moments = threading.Event(), itertools.count(1)
+
+    def watch(answered):
+        if answered is is_answered and next(moments) == at:
+            assert begun.wait(30)
+            process.kill()
+
+    world.watch = watch
+    process = clients.start("tests.helpers.push_client", arguments, log=log, environment={})
+    begun.set()
+    code = process.wait(timeout=60)
+    world.watch = lambda answered: None
+    assert TOKEN not in log.read_text()
+    return code
+
+
+@limits(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(at=st.sampled_from(range(1, 15)), is_answered=st.booleans(), is_new=st.booleans())
+def test_push_killed_at_any_request_changes_nothing_and_the_next_one_goes_on(
+    world, clients, push, tmp_path, at, is_answered, is_new
+):
+    name = f"me/killed-{len(world.repos)}"
+    if not is_new:
+        world.add_repo("dataset", name, {"README.md": b"old", "kept.txt": b"kept"})
+    before = {".gitattributes": b"# LFS\n"} if is_new else dict(world.repos["dataset", name].files)
+    # New bytes, which the Hub has of no example before.
+    for file in ("a.safetensors", "train.parquet"):
+        (push.folder / file).write_bytes(os.urandom(60_000))
+    code = start_and_kill(world, clients, push.folder, name, tmp_path / "log", at, is_answered)
+    pushed = before | contents(push.folder)
+    if ("dataset", name) in world.repos:
+        # The commit may have arrived before the death.
+        assert world.repos["dataset", name].files in (before, pushed)
+    assert code == -9 or world.repos["dataset", name].files == pushed
+    arrived, asked = set(world.storage), len(world.requests)
+    push(name)
+    assert world.repos["dataset", name].files == pushed
+    sent = {path.rpartition("/")[2] for verb, path in world.requests[asked:] if verb == "PUT"}
+    assert not sent & arrived
+
+
+def test_push_killed_in_the_middle_of_a_file_sends_it_again(world, clients, push, tmp_path):
     gate = world.upload_gate = Gate(50_000)
     arguments = json.dumps([str(push.folder), "dataset", {"repo": "me/killed", "token": TOKEN}])
     process = clients.start("tests.helpers.push_client", arguments, log=tmp_path / "log", environment={})
@@ -177,7 +226,6 @@ def test_push_that_was_killed_leaves_the_repository_and_succeeds_next_time(world
     assert list(repo.files) == [".gitattributes"]
     push("me/killed")
     assert contents(push.folder).items() <= repo.files.items()
-    assert TOKEN not in (tmp_path / "log").read_text()
 
 
 def test_push_reads_token_from_environment(world, push):

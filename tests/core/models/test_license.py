@@ -27,6 +27,7 @@ def write(settings, **files):
     ({"LICENSE": "   Apache License\n   Version 2.0, January 2004"}, "apache-2.0", "LICENSE"),
     ({"LICENSE": "LLAMA 2 COMMUNITY LICENSE AGREEMENT\nLlama 2 Version"}, "llama2", "LICENSE"),
     ({"LICENSE": "LLAMA 3.1 COMMUNITY LICENSE AGREEMENT"}, "llama3.1", "LICENSE"),
+    ({"LICENSE": "LLAMA 4 COMMUNITY LICENSE AGREEMENT\nLlama 4 Version"}, "llama4", "LICENSE"),
     ({"README_md": "no front matter\n---\nlicense: mit\n---\n"}, "", ""),
     ({"README_md": FRONT.format("[a, b]")}, "", ""),
     ({"README_md": FRONT.format("&a mit\nb: *a")}, "", ""),
@@ -53,9 +54,31 @@ def test_link_to_another_scheme_is_dropped(settings):
     assert read_license(settings, "base").link == ""
 
 
+# Of sections 1.b.i, 1.b.iii and 1.b.v of each agreement: words, beginning of the name, notice, and the family that
+# alone may be improved.
+DUTIES = {
+    "llama2": ("", "", "Llama 2 is licensed under the LLAMA 2 Community License, Copyright (c)", "Llama 2"),
+    "llama3": (
+        "Built with Meta Llama 3", "Llama 3",
+        "Meta Llama 3 is licensed under the Meta Llama 3 Community License, Copyright ©", "Meta Llama 3",
+    ),
+    **{
+        f"llama{version}": (
+            "Built with Llama", "Llama",
+            f"Llama {version} is licensed under the Llama {version} Community License, Copyright ©", "",
+        )
+        for version in ("3.1", "3.2", "3.3", "4")
+    },
+}  # fmt: skip
+
+
 @pytest.mark.parametrize("known", TERMS)
-def test_terms_name_their_notice(known):
-    assert "Meta Platforms, Inc. All Rights Reserved." in TERMS[known].notice
+def test_terms_are_those_of_the_agreement(known):
+    terms, (words, prefix, notice, family) = TERMS[known], DUTIES[known]
+    assert (terms.built_with, terms.prefix) == (words, prefix)
+    assert terms.notice == f"{notice} Meta Platforms, Inc. All Rights Reserved."
+    assert (f"except {family} and models made from it" in terms.rule) == bool(family)
+    assert ("improve another large language model" in terms.rule) == bool(family)
     assert license_fields(known) == {"license": known}
 
 

@@ -15,7 +15,7 @@ from core.data.tokens import CHATML_TEMPLATE
 from core.errors import StudioError
 from core.hardware import gpu
 from core.hub.download import DownloadCancelled
-from core.models import catalogue, embedded
+from core.models import catalogue
 from core.models.loading import Precision, load_base
 from core.runs import process
 from core.runs import receipt as receipts
@@ -38,9 +38,9 @@ def steps(run):
     return [event for event in run.events() if event.event == "step"]
 
 
-def test_run_finishes_with_adapter_that_peft_loads(studio, forked_workers):
-    copy_bundled(studio)
-    run = process.submit(RunStore(studio), QLoRAConfig(**SHORT, chat_template="chatml"))
+def test_run_finishes_with_adapter_that_peft_loads(store):
+    """Of the embedded model: tests/test_image.py."""
+    run = process.submit(store, QLoRAConfig(**SHORT, model="tiny", chat_template="chatml"))
     state = wait_until_ended(run, 300)
     assert (state.status, state.cause) == ("finished", ""), run.log_tail()
     kinds = [event.event for event in run.events()]
@@ -62,7 +62,7 @@ def test_run_finishes_with_adapter_that_peft_loads(studio, forked_workers):
 
     from peft import PeftModel
 
-    base = load_base(catalogue.find(studio, embedded.NAME), Precision("none", compute_dtype="float32"))
+    base = load_base(catalogue.find(store.settings, "tiny"), Precision("none", compute_dtype="float32"))
     tuned = PeftModel.from_pretrained(base.model, run.adapter)
     ids = torch.tensor([[1, 2, 3]])
     with torch.no_grad():

@@ -37,6 +37,16 @@ def test_card_shows_model_speed_and_end():
     assert "2 tokens · first after 0.5 s · 7.0 tokens/s · ended by itself" in shown
 
 
+def test_answer_of_exported_file_names_it_and_how_it_was_computed():
+    file = answer("B.", run="s", adapter="my-run-012345-final-Q8_0.gguf")
+    shown = last_turn(conversation_of(answer("A."), file))
+    assert ">My run · my-run-012345-final-Q8_0.gguf<" in shown
+    assert shown.count("weights of the file, computed by transformers in float32") == 1
+    hidden = last_turn(conversation_of(answer("A."), file, blind=True))
+    assert "gguf" not in hidden
+    assert "weights of the file" not in hidden, "a blind vote must not show which answer is the file's"
+
+
 def test_answer_of_classifier_is_bars_of_labels():
     labels = [("good & new", 0.75), ("bad", 0.25)]
     chat = conversation_of(answer("B."), answer("good & new", run="r", labels=labels, ids=[], waited_seconds=0.5))

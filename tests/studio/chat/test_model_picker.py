@@ -10,6 +10,7 @@ from core.chat.sampling import Sampling
 from core.chat.turns import MAX_LANES, LaneChoice
 from core.chat.types import LaneRequest
 from core.errors import StudioError
+from core.export.card.facts import folder_name
 from core.runs.store import RunState
 from studio.chat.model_picker import NO_RUN
 from tests.helpers.chat_page import send
@@ -101,6 +102,32 @@ def test_choose_base_offers_the_runs_on_it(parts, tuned, chat):
     assert [run_id for _, run_id in updates["run_1"]["choices"]] == ["", other.id]
     with pytest.raises(StudioError, match="no base model 'none such'"):
         parts.picker.choose_base(chat_id, "none such")
+
+
+def test_choose_run_offers_the_exported_files_of_the_runs(parts, tuned, chat, settings):
+    run, other = tuned(steps=(5,), created=2), tuned("other", created=1)
+    settings.exports_dir.mkdir(exist_ok=True)
+    names = [f"{folder_name(each, 'final')}-{kind}" for each in (run, other) for kind in ("Q8_0", "Q4_K_M-no-imatrix")]
+    for name in (*names, f"{folder_name(run, 'final')}-adapter", f"{folder_name(run, 'step 5')}-F16-original"):
+        (settings.exports_dir / f"{name}.gguf").touch()
+    chat_id = chat()
+    choices = {value: label for label, value in parts.picker.refresh(chat_id)["run_1"]["choices"]}
+    files = [f"{names[0]}.gguf", f"{names[1]}.gguf", f"{folder_name(run, 'step 5')}-F16-original.gguf"]
+    assert set(choices) == {"", run.id, *(f"{run.id}/{name}" for name in files)}
+    assert choices[f"{run.id}/{files[0]}"] == f"GGUF Q8_0 · {run.title} · {files[0]}"
+    assert choices[f"{run.id}/{files[2]}"] == f"GGUF F16 · {run.title} · {files[2]}"
+    updates = parts.picker.choose_run(chat_id, 0, f"{run.id}/{files[0]}")
+    assert lanes(parts, chat_id)[0] == (run.id, files[0])
+    assert updates["run_1"]["value"] == f"{run.id}/{files[0]}"
+    assert not updates["checkpoint_1"]["visible"]
+    for value in (f"{run.id}/{names[2]}.gguf", f"{run.id}/../x.gguf", f"{other.id}/{names[2]}.gguf", "x/y.gguf"):
+        with pytest.raises(StudioError):
+            parts.picker.choose_run(chat_id, 1, value)
+    (settings.exports_dir / files[0]).unlink()
+    lane = parts.picker.refresh(chat_id)["run_1"]
+    assert (f"{run.id}/{files[0]} (not available)", f"{run.id}/{files[0]}") in lane["choices"]
+    with pytest.raises(StudioError, match=f"There is no GGUF file '{files[0]}' of the run"):
+        send(parts, chat_id)
 
 
 @pytest.mark.parametrize("changed", [
