@@ -20,9 +20,10 @@ from core.access.roles import CLOSED, Access, Caller, Role, Way, acting
 from core.errors import StudioError
 from core.system.secret_masking import log_event
 from core.web.origin import HEARTBEAT_PREFIX, MAX_PATH_CHARACTERS, path_of
-from studio.event_values import check_depth, check_queued, check_text
+from studio.event_values import check_depth, check_queued, check_text, check_whole_numbers
 from studio.handlers import escape_toast, to_page_error
 from studio.open_pages import BoundedDict, OpenPages
+from studio.streamed_updates import keep_earlier
 from studio.unread_messages import UnreadMessages
 
 VISITOR_COOKIE = "studio_visitor"
@@ -166,10 +167,23 @@ class AuthorizedBlocks(gr.Blocks):
         log_event("call", call=function.api_name, caller=caller.name, seconds=round(output.get("duration") or 0, 3))
         return output
 
-    async def preprocess_data(self, *args: Any, **options: Any) -> Any:
+    def handle_streaming_diffs(
+        self, block_fn: BlockFunction, data: list[Any], session_hash: str | None, run: str | None, final: bool,
+        simple_format: bool = False,
+    ) -> list[Any]:  # fmt: skip
+        """Replace the outputs of a running event by edits of those before (`studio.streamed_updates`)."""
+        values = list(data)
+        is_edited = not final and not simple_format and run in self.pending_diff_streams.get(session_hash, ())
+        edits = super().handle_streaming_diffs(block_fn, data, session_hash, run, final, simple_format)
+        return [keep_earlier(*pair) for pair in zip(edits, values, strict=True)] if is_edited else edits
+
+    async def preprocess_data(self, block_fn: BlockFunction, inputs: list[Any], *args: Any, **options: Any) -> Any:
         """Convert the inputs; values that a component cannot convert are the caller's mistake, not a defect."""
         try:
-            return await super().preprocess_data(*args, **options)
+            check_whole_numbers(block_fn, inputs)
+            return await super().preprocess_data(block_fn, inputs, *args, **options)
+        except StudioError as error:
+            raise to_page_error(error) from error
         except gr.Error as error:
             # A component's own text may quote the value, and a toast shows HTML.
             error.message = escape_toast(str(error.message))

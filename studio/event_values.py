@@ -102,6 +102,17 @@ def check_text(*values: Any) -> None:
                 ) from error
 
 
+def check_whole_numbers(function: BlockFunction, inputs: list[Any]) -> None:
+    """Check that the fields of whole numbers hold no fractions: Gradio would round 1.5 to 2, and report nothing.
+
+    Raises:
+        StudioError: A field holds a fraction.
+    """
+    for field, value in zip(function.inputs, inputs, strict=False):
+        if getattr(field, "precision", None) == 0 and isinstance(value, float) and not value.is_integer():
+            raise StudioError(f"{field.label} must be a whole number (given: {value:g}). Type one without a fraction.")
+
+
 def table_value(event: gr.EventData) -> Any:
     """Return the value that an event of a table carries: parsed if it is JSON, else the text.
 

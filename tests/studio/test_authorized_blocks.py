@@ -148,6 +148,18 @@ def test_errors_of_gradio_are_escaped(blocks):
     assert "&lt;img src=x" in refused.value.message
 
 
+@pytest.mark.parametrize(("typed", "refused"), [(1, False), (2.0, False), (1.5, True), (float("inf"), True)])
+def test_field_of_whole_numbers_refuses_a_fraction_instead_of_rounding_it(blocks, typed, refused):
+    with blocks:
+        rows, share = gr.Number(precision=0, label="Rows"), gr.Number(label="Share")
+        rows.change(event_handler(lambda rows, share: rows, visitor=True), [rows, share], rows)
+    (function,) = blocks.fns.values()
+    problem = pytest.raises(gr.Error, match="Rows must be a whole number") if refused else contextlib.nullcontext()
+    with problem:
+        found = asyncio.run(blocks.preprocess_data(function, [typed, 1.5], SessionState(blocks)))
+        assert found == [int(typed), 1.5]
+
+
 def on_select(event: gr.SelectData):
     return event.index
 
