@@ -22,9 +22,9 @@ def advise(config: ExportConfig, found: Fidelity | None, is_one_type: bool) -> l
     if found.grade == "same" or not is_one_type:
         return []
     if config.base == "original":
-        return ["Base weights as trained would come closer."]
+        return ["With Base weights set to “as trained”, it would come closer."]
     if "quantization" in FORMS[config.form].settings and config.quantization[0] not in ("F16", "BF16"):
-        return ["A GGUF type with more bits would come closer."]
+        return ["With a GGUF type of more bits, it would come closer."]
     if config.form == "merged-4bit":
         return ["The form Merged model, which is not rounded to 4 bits once more, would come closer."]
     return []

@@ -14,7 +14,7 @@ def fidelity(kl, same=0.95):
 @pytest.mark.parametrize(
     ("config", "kl", "is_one_type", "expected"),
     [
-        ({"form": "merged", "base": "original"}, 0.1, True, "Base weights as trained"),
+        ({"form": "merged", "base": "original"}, 0.1, True, "Base weights set to “as trained”"),
         ({"form": "gguf"}, 0.1, True, "more bits"),
         ({"form": "gguf"}, 0.1, False, ""),
         ({"form": "gguf", "quantization": "F16"}, 0.1, True, ""),
