@@ -14,6 +14,7 @@ from core.export.config import ExportConfig
 from core.runs.holdout import hold_out
 from core.runs.store import Run
 from core.settings import Settings
+from core.system.counting import counted
 
 if TYPE_CHECKING:
     from core.data.tokens import Renderer
@@ -49,7 +50,7 @@ class ExportRows:
     def dataset(self) -> str:
         """Return which rows the importance matrix is computed from."""
         parts = [(self._later_held_out, "held-out"), (self._training, "training")]
-        counts = " and ".join(f"{len(rows):,} {kind} rows" for rows, kind in parts if rows)
+        counts = " and ".join(counted(len(rows), f"{kind} row") for rows, kind in parts if rows)
         return f"{counts} of the subset {self.run.config().subset}"
 
     @property

@@ -97,6 +97,7 @@ def test_other_file_is_no_importance_matrix(tmp_path):
         (0.5, 4, 8, "6 held-out rows and 2 training rows of the subset all", (4, 6, 2)),
         (0.2, 4, 8, "8 training rows of the subset all", (4, 0, 8)),
         (0.2, 0, 3, "3 held-out rows of the subset all", (0, 3, 0)),
+        (0.2, 3, 2, "1 held-out row and 1 training row of the subset all", (3, 1, 1)),
     ],
 )
 def test_rows_of_the_matrix_are_never_compared(
