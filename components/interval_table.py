@@ -31,6 +31,7 @@ class Interval:
         extent: The scale goes from -extent to extent.
         is_judged: Whether the side of zero can be called better or worse. It cannot if neither direction of the measure
             is better, or if a test does not confirm the difference.
+        text: The ends of the interval with their unit, as a tooltip.
     """
 
     value: float
@@ -38,6 +39,7 @@ class Interval:
     high: float
     extent: float
     is_judged: bool = True
+    text: str = ""
 
     def percent(self, value: float) -> float:
         """Return the position of a value on the scale, 0 to 100; beyond the scale, its end."""
@@ -65,6 +67,7 @@ class IntervalRow:
         note: Text in place of the plot, such as the reason why there is none, or below the title if there is one.
         is_main: Whether the row is emphasized.
         help: Explanation of the measure, as a tooltip.
+        direction: Which values of the measure are better, below the title; empty if that needs no words.
     """
 
     key: str
@@ -74,6 +77,7 @@ class IntervalRow:
     note: str = ""
     is_main: bool = False
     help: str = ""
+    direction: str = ""
 
 
 @dataclass(frozen=True)

@@ -71,6 +71,8 @@ class ExportJobs:
         hidden = () if values.get("also") else COMBINED
         chosen = set(FORMS[_check_form(form)].settings) - set(hidden)
         used = {name: value for name, value in values.items() if name in chosen}
+        if isinstance(also := used.get("also"), list):
+            used["also"] = [self._by_id(text) for text in also]
         if empty := [titles[name] for name, value in used.items() if value is None]:
             raise StudioError(f"{empty[0]} is empty or no number. Type a number.")
         if used.get("quantization") == []:
@@ -88,6 +90,14 @@ class ExportJobs:
         title = f"Exporting {run.title} as {FORMS[config.form].label}"
         kind = f"{_KIND}/{config.file_name(f'{run.id}-{adapter}')}"
         yield from self._follow(self.jobs.start(kind, title, export, self.settings, run.id, adapter or "final", config))
+
+    def _by_id(self, text: Any) -> str:
+        """Return a text that names a further adapter, with the run's id in place of its title, which the list shows."""
+        if not isinstance(text, str):
+            raise StudioError(f"Combine with lists {text!r}. Write the name of a run, or NAME=WEIGHT.")
+        name, equals, weight = text.rpartition("=") if "=" in text else (text, "", "")
+        ids = {title: run_id for run_id, title in self.runs.titles().items()}
+        return f"{ids.get(name.strip(), name)}{equals}{weight}"
 
     def watch(self, job: int | None = None) -> Iterator[dict[str, Any]]:
         """Show the running export and its settings on a page that did not start it, or was reloaded while it runs.
@@ -176,7 +186,7 @@ def build_settings() -> dict[str, gr.components.Component]:
         if name == "also":
             widgets[name] = gr.Dropdown(
                 [], value=[], multiselect=True, allow_custom_value=True, label=ExportConfig.model_fields[name].title,
-                info="Further adapters of this base model, with the weight 1. For another weight, type RUN=WEIGHT.",
+                info="Further adapters of this base model, with the weight 1. For another weight, type NAME=WEIGHT.",
                 elem_id=field_id(FORM, name), **options,
             )  # fmt: skip
             continue

@@ -28,10 +28,10 @@ class JobBar:
         kinds: Kinds of these jobs, as `Jobs.all_running` takes them.
         bar: The progress bar.
         job: The number of the job that it shows.
-        ended: The number of the last job of another page that has ended. Its change is the event to show what the
-            result changes in the page, if that depends on what is chosen there.
+        ended: The number of the last job of another page that has ended. When it changes, the tab shows the result, as
+            far as this depends on what is chosen in the page.
         shown: Further outputs of a handler that starts such a job, by name.
-        finish: Returns their updates from a job that was done, if they depend on nothing that is chosen in the page.
+        finish: Returns the updates of `shown` for a finished job, as far as they depend on nothing chosen in the page.
         box: The closed part of the page that the bar is in.
     """
 

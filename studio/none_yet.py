@@ -1,4 +1,4 @@
-"""Sentences of the page that say that there is none yet: hidden from the click that makes one until its first sign.
+"""Sentences such as "No run yet": hidden from the click on a button that makes one until it appears.
 
 `static/begun.js` keeps the ids of the buttons whose calls are under way in the attribute data-begun of the document,
 from the click on and with every call that follows from it. The rules made here hide the sentences of these buttons by
@@ -35,7 +35,6 @@ SENTENCES = (
     NoneYet(_STARTS, "journey", '[data-tab="train"] .jb-none', "…"),
     NoneYet(_STARTS, "journey", '[role="status"].jb-none', "Starting the run …"),
     NoneYet(("count-tokens",), "numbers", ".qs-empty"),
-    NoneYet(("measure-losses",), "losses", ".qs-empty"),
 )
 
 

@@ -70,20 +70,23 @@ def test_test_imports_no_other_test(path):
 COMMENT_BEHIND_CODE = re.compile(r"# ((each )?\(|\w+: \(|scalar|fmt: |noqa|isort: |type: )")
 
 
+@cache
+def comments_of(path: Path) -> list[tokenize.TokenInfo]:
+    with path.open("rb") as stream:
+        return [token for token in tokenize.tokenize(stream.readline) if token.type == tokenize.COMMENT]
+
+
 @for_each_file([*SOURCES, *TESTS])
 def test_comment_behind_code_is_a_shape_or_for_a_tool(path):
     """A comment that says why is a sentence on the line above."""
-    with path.open("rb") as stream:
-        comments = [token for token in tokenize.tokenize(stream.readline) if token.type == tokenize.COMMENT]
-    behind = [token.string for token in comments if token.line[: token.start[1]].strip()]
+    behind = [token.string for token in comments_of(path) if token.line[: token.start[1]].strip()]
     assert [text for text in behind if not COMMENT_BEHIND_CODE.match(text)] == []
 
 
 @for_each_file([*SOURCES, *TESTS])
 def test_comment_begins_with_no_noun_clause(path):
     """A heading or a definition is a noun phrase: "Names that ...", not "What ... calls" or "Of the names"."""
-    with path.open("rb") as stream:
-        comments = [token for token in tokenize.tokenize(stream.readline) if token.type == tokenize.COMMENT]
+    comments = comments_of(path)
     # The first lines of comments: the line above is none.
     lines = {token.start[0] for token in comments}
     first = [token.string for token in comments if token.start[0] - 1 not in lines]

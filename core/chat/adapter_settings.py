@@ -125,7 +125,7 @@ def _check(found: dict[str, Any], adapter: str) -> None:
                 f"The adapter {adapter!r} has {name}, which names code to import. No foreign code is run."
             )
     for name in _Settings.model_fields.keys() & found.keys():
-        # pydantic looks at all entries of an object before it counts them.
+        # Pydantic looks at all entries of an object before it counts them.
         if isinstance(found[name], dict) and len(found[name]) > _MAX_NAMES:
             raise StudioError(
                 f"The adapter {adapter!r} has {name} of a kind that cannot be used. It has {len(found[name]):,} "

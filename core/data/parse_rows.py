@@ -63,7 +63,7 @@ _MAX_SEARCHED_CHARACTERS = 200
 # Row numbers that are kept per problem.
 _MAX_EXAMPLES = 5
 # Version of the parsers in core.data.formats. Increase it when they give other messages: rows are parsed again then.
-_PARSERS_VERSION = 12
+_PARSERS_VERSION = 13
 _HALF_CHARACTER = "half of an emoji or of another character (a lone surrogate) is replaced by \ufffd"
 # Roles whose first message the table of rows shows.
 _SHOWN_ROLES = ("user", "assistant", "text")

@@ -3,6 +3,9 @@
 from core.export.config import FORMS, ExportConfig
 from core.export.result import Fidelity
 
+# Share of the adapter's own effect from which rounding hides much of it.
+_MUCH = 0.25
+
 
 def advise(config: ExportConfig, found: Fidelity | None, is_one_type: bool) -> list[str]:
     """Return notes on a file; of several types, the table shows which is closer.
@@ -25,3 +28,19 @@ def advise(config: ExportConfig, found: Fidelity | None, is_one_type: bool) -> l
     if config.form == "merged-4bit":
         return ["The form Merged model, which is not rounded to 4 bits once more, would come closer."]
     return []
+
+
+def weigh_rounding(found: Fidelity, base: Fidelity) -> str:
+    """Return how much of what was trained a model in 4 bits keeps: rounding may change more than a small adapter does.
+
+    Args:
+        found: The comparison of the exported model with the one that was trained.
+        base: The comparison of the base without the adapter.
+    """
+    text = (
+        f"The base without the adapter has a mean KL divergence of {base.mean_kl:.2g} from the model as trained, and "
+        f"this file of {found.mean_kl:.2g}."
+    )
+    if found.mean_kl < _MUCH * base.mean_kl:
+        return text
+    return f"{text} Rounding to 4 bits hides much of what was trained: export the adapter, or the form Merged model."

@@ -175,7 +175,7 @@ def _stack(name: str, parts: list[_Factors]) -> LoraWeights:
 
 
 def _truncate(lora: LoraWeights, rank: int) -> LoraWeights:
-    """Return the best approximation of a product of a rank."""
+    """Return the factors of a rank whose product comes closest to that of larger factors."""
     import torch
 
     left, left_rest = torch.linalg.qr(lora.b.double())
@@ -206,13 +206,13 @@ def _write(lora: dict[str, LoraWeights], base: str, folder: Path) -> None:
         tensors[f"{_PREFIX}{name}.lora_B.weight"] = one.b.contiguous()
     save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
     rank = next(iter(lora.values())).a.shape[0]
-    # Whole names: ends of names may also be those of modules that no part changes.
+    # PEFT also takes ends of names, but modules that no part changes may end alike, so these names are whole.
     options = {"target_modules": list(lora), "base_model_name_or_path": base, "task_type": "CAUSAL_LM"}
     LoraConfig(r=rank, lora_alpha=rank, lora_dropout=0.0, inference_mode=True, **options).save_pretrained(folder)
 
 
 def _notes(runs: list[Run], parts: list[Part], template: Path) -> list[str]:
-    """Return how the parts were trained otherwise than the first, as far as their answers depend on it."""
+    """Return how the training of each further part differed from the first one's, in what changes its answers."""
     found, first = [], runs[0].config()
     own = template.read_bytes() if template.is_file() else None
     for run, part in zip(runs[1:], parts[1:], strict=True):
@@ -228,7 +228,7 @@ def _notes(runs: list[Run], parts: list[Part], template: Path) -> list[str]:
 
 
 def write_folder(run: Run, merged: MergedModel, folder: Path) -> None:
-    """Write a combined adapter into the folder of its zip, with the settings of the run whose base and rows it has.
+    """Write a combined adapter into the folder of its zip, with the settings of the run to which the others were added.
 
     It has no receipt: no run has trained it.
 

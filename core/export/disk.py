@@ -22,9 +22,9 @@ def check_disk(merged: MergedModel, config: ExportConfig, folder: Path) -> None:
         folder: The folder of exports.
 
     Raises:
-        StudioError: They do not.
+        StudioError: They do not fit.
     """
-    whole = _bytes_at_once(merged, config)
+    whole = _bytes_without_types(merged, config)
     sizes = bytes_at_most(merged, config.quantization) if "quantization" in FORMS[config.form].settings else [whole]
     # A ZIP is packed beside its content, and llama.cpp quantizes a file in F16.
     needed = sum(sizes) + (0 if config.is_one_file else max(sizes)) + whole * config.has_llama_cpp_types
@@ -36,8 +36,8 @@ def check_disk(merged: MergedModel, config: ExportConfig, folder: Path) -> None:
         )
 
 
-def _bytes_at_once(merged: MergedModel, config: ExportConfig) -> int:
-    """Return the bytes of a form without GGUF types, or of the file in F16 from which they are quantized."""
+def _bytes_without_types(merged: MergedModel, config: ExportConfig) -> int:
+    """Return the bytes of the files; for GGUF types, those of the F16 file that llama.cpp quantizes."""
     if config.is_model_folder:
         return model_folder.size_of(merged, config)
     if "quantization" in FORMS[config.form].settings:

@@ -103,7 +103,7 @@ def _tensor_names(path: Path) -> list[str]:
 
 
 def serve(facts: AdapterFacts, base: str, name: str) -> list[Serving]:
-    """Return how each engine serves an adapter from the folder above its own.
+    """Return how each engine serves an adapter; the commands are run beside the adapter's folder.
 
     Args:
         facts: The adapter.
@@ -136,7 +136,9 @@ def _problem(engine: _Engine, facts: AdapterFacts) -> str:
 
 def _vllm_problem(facts: AdapterFacts) -> str:
     largest = _VLLM_RANKS[-1]
-    return f"the rank is {facts.rank:,}, and the largest is {largest}; train a smaller one" * (facts.rank > largest)
+    return (
+        f"the rank is {facts.rank:,}, and the largest is {largest}; train a smaller one" if facts.rank > largest else ""
+    )
 
 
 def _vllm_command(facts: AdapterFacts, base: str, name: str) -> str:
@@ -149,7 +151,7 @@ def _sglang_command(facts: AdapterFacts, base: str, name: str) -> str:
 
 
 def _tgi_problem(facts: AdapterFacts) -> str:
-    """Return whether a module is changed in some layers only: TGI leaves it out in all of them."""
+    """Return which modules are changed in some layers only, since TGI leaves these out in all layers; "" if none is."""
     most = max(facts.targets.values(), default=0)
     partly = sorted(name for name, count in facts.targets.items() if count < most)
     return f"the adapter changes {list_some(partly, _SHOWN)} in some layers only, which TGI ignores" if partly else ""

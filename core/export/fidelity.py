@@ -58,6 +58,11 @@ class Comparison:
         self._model.fill(count_down(exported, tensors, part_of(rest, 0, _FILLED), "Reading exported tensors"))
         return self._summarize(part_of(rest, _FILLED, 1))
 
+    def compare_base(self, progress: Progress) -> Fidelity:
+        """Compare the base without the adapter, as the run saw it, with the model that was trained."""
+        source = self._trained.source
+        return self.compare(((name, source.read(name)) for name in source.files), progress)
+
     def _read_trained(self, progress: Progress) -> None:
         progress(0, "Loading the model to compare with")
         trained = ((name, self._trained.read(name)) for name in self._trained.names)

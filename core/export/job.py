@@ -24,7 +24,7 @@ from core.export import (
     ollama,
     type_comparison,
 )
-from core.export.advice import advise
+from core.export.advice import advise, weigh_rounding
 from core.export.base_weights import WeightFiles
 from core.export.card.facts import folder_name
 from core.export.card.loading import serving
@@ -269,7 +269,10 @@ class _Export:
             tensors = model_folder.read_weights(self.merged, config, folder)
         else:
             tensors = gguf_file.read_weights(content, self.merged)
-        return self._comparison.compare(tensors, progress)
+        found = self._comparison.compare(tensors, part_of(progress, 0, 0.7))
+        if config.form == "merged-4bit":
+            self.notes.append(weigh_rounding(found, self._comparison.compare_base(part_of(progress, 0.7, 1))))
+        return found
 
     def _source_as_trained(self) -> WeightFiles:
         source = self.merged.source

@@ -33,10 +33,10 @@ def find_smallest(types: list[ExportedType]) -> ExportedType | None:
     return min((one for one in types if one.fidelity and one.fidelity.is_alike), key=lambda one: one.size, default=None)
 
 
-def choose(types: list[ExportedType]) -> ExportedType:
+def choose(written: list[ExportedType]) -> ExportedType:
     """Return the marked file, or else the one that is closest to the model as trained, or else the largest."""
-    closest = min(types, key=lambda one: (one.fidelity.mean_kl if one.fidelity else 0, -one.size))
-    return find_smallest(types) or closest
+    closest = min(written, key=lambda one: (one.fidelity.mean_kl if one.fidelity else 0, -one.size))
+    return find_smallest(written) or closest
 
 
 def describe_choice(types: list[ExportedType]) -> str:

@@ -18,7 +18,10 @@ from studio.html import render
 
 # More columns than that would push the metrics out of sight; a comparison of two runs shows all.
 _MAX_COLUMNS = 6
-_TICK_TWO = "Tick two runs to compare them. Click a run to open its newest evaluation."
+_TICK_TWO = (
+    "A cell has the change, its 95% interval, and both values. Tick two runs to compare them. Click a run to open its "
+    "newest evaluation."
+)
 
 
 def board_html(board: Board, by: str, descending: bool, ticked: Sequence[str]) -> str:
@@ -35,10 +38,12 @@ def board_html(board: Board, by: str, descending: bool, ticked: Sequence[str]) -
     has_parents = any(row.to_parent for row in rows)
     columns = [TableColumn(TREE, "Run", wide=True)]
     columns += [
-        TableColumn(metric.name, metric.title, numeric=True, note="change from base") for metric in board.metrics
+        TableColumn(metric.name, metric.title, numeric=True, note=_note("base", metric)) for metric in board.metrics
     ]
     if has_parents:
-        columns.append(TableColumn(PARENT, board.metrics[0].title, numeric=True, note="change from parent"))
+        columns.append(
+            TableColumn(PARENT, board.metrics[0].title, numeric=True, note=_note("parent", board.metrics[0]))
+        )
     columns += [TableColumn(column.name, column.title, short=True) for column in differing]
     columns.append(TableColumn("created", "Created", short=True))
     titles = {row.lane: row.title for row in rows}
@@ -53,6 +58,11 @@ def board_html(board: Board, by: str, descending: bool, ticked: Sequence[str]) -
         cells.append(datetime.fromtimestamp(row.created).strftime("%Y-%m-%d %H:%M"))
         found.append(TableRow(row.lane, cells))
     return table_html(TablePage(columns, found, by, descending, ticked, empty="No run was trained on this subset."))
+
+
+def _note(before: str, metric: Metric) -> str:
+    better = "" if metric.better == "neither" else f"; {metric.better} is better"
+    return f"change from {before}{better}"
 
 
 def _gain(row: BoardRow, metric: Metric) -> str:

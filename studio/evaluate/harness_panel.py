@@ -24,7 +24,7 @@ from core.evaluate.statistics.paired import PairedDifference
 from core.evaluate.verdict_text import format_change
 from core.system.jobs import Jobs
 from studio.evaluate.evaluation_view import EvaluationView
-from studio.evaluate.verdict_html import difference_interval, extent_of, why_no_plot
+from studio.evaluate.verdict_html import difference_interval, direction_of, extent_of, why_no_plot
 from studio.html import render
 from studio.job_bars import JobBars
 from studio.job_progress import follow
@@ -104,7 +104,13 @@ def result_html(result: HarnessResult, titles: list[str], first: int, second: in
     """
     if first == second:
         rows = [
-            IntervalRow("", found.title, [f"{found.rows:,}", describe_value(found, first)]) for found in result.metrics
+            IntervalRow(
+                "",
+                found.title,
+                [f"{found.rows:,}", describe_value(found, first)],
+                direction=direction_of(found.as_metric()),
+            )
+            for found in result.metrics
         ]
         return interval_table_html(IntervalTable(["", "rows", titles[first]], rows))
     differences = [found.compare(first, second) for found in result.metrics]
@@ -128,9 +134,9 @@ def _compared_row(
     change = "–" if None in values else format_change(metric, values[1] - values[0])
     cells = [f"{found.rows:,}", describe_value(found, first), describe_value(found, second), change]
     if not found.by_row:
-        return IntervalRow("", found.title, cells, note=_NO_ROWS)
+        return IntervalRow("", found.title, cells, note=_NO_ROWS, direction=direction_of(metric))
     interval = difference_interval(metric, difference, extent)
-    return IntervalRow("", found.title, cells, interval, why_no_plot(difference))
+    return IntervalRow("", found.title, cells, interval, why_no_plot(difference), direction=direction_of(metric))
 
 
 @dataclass(frozen=True)

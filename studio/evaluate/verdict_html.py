@@ -30,7 +30,9 @@ def verdict_html(verdict: Verdict, first: str, second: str) -> Markup:
     """
     head, _, rest = verdict.sentence.partition(":")
     text = rest.strip()
-    decided = f"Decided by {verdict.primary.title}. {verdict.why}" if verdict.primary else verdict.why
+    better = verdict.primary and verdict.primary.better
+    judged = "" if better == "neither" else f"; {better} is better"
+    decided = f"Decided by {verdict.primary.title}{judged}. {verdict.why}" if verdict.primary else verdict.why
     return render(
         "evaluate/verdict",
         outcome=verdict.outcome,
@@ -58,7 +60,7 @@ def differences_html(verdict: Verdict, first: str, second: str) -> Markup:
         interval = difference_interval(metric, difference, extents[metric.scale])
         row = IntervalRow(
             metric.name, metric.title, difference_cells(metric, difference), interval, why_no_plot(difference),
-            is_main=metric == verdict.primary, help=metric.explanation,
+            is_main=metric == verdict.primary, help=metric.explanation, direction=direction_of(metric),
         )  # fmt: skip
         neutral = neutral_primary if metric == verdict.primary else described
         (judged if metric.better != "neither" else neutral).append(row)
@@ -107,6 +109,11 @@ def difference_cells(metric: Metric, found: PairedDifference) -> list[str]:
     return [metric.format(found.first_mean), metric.format(found.second_mean), format_change(metric, found.difference)]
 
 
+def direction_of(metric: Metric) -> str:
+    """Return that lower values of a metric are better; empty if, as usual, higher ones are, or neither."""
+    return "lower is better" if metric.better == "lower" else ""
+
+
 def extent_of(found: PairedDifference) -> float:
     """Return the end of an interval that is farther from 0; 0 if there is none."""
     return max((abs(end) for end in (found.low, found.high) if math.isfinite(end)), default=0.0)
@@ -121,7 +128,9 @@ def difference_interval(metric: Metric, found: PairedDifference, extent: float) 
         ends = (-found.high, -found.low)
     value = -found.difference if metric.better == "lower" else found.difference
     # Some space beyond the widest interval, so that its end is in sight.
-    return Interval(value, *ends, 1.08 * extent, is_judged=metric.better != "neither" and found.direction != 0)
+    text = f"95% interval: {format_change(metric, found.low)} to {format_change(metric, found.high)}"
+    is_judged = metric.better != "neither" and found.direction != 0
+    return Interval(value, *ends, 1.08 * extent, is_judged, text)
 
 
 _NO_PLOT = {

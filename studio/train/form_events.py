@@ -93,9 +93,11 @@ def connect_start(
     private, inputs = {"api_visibility": "private", **hidden}, {**values, **parent}
     anyway = connect(starting.anyway.click, marks_fields(do.start_anyway), inputs, outputs, **private)
     for start in (started, anyway):
-        # Only the page knows what is in sight.
-        connect(start.success, lambda: {"views": gr.update(selected="run")}, outputs={"views": views},
-                js=read_static("show_part.js").replace("PART", "run-row"), **UNLIMITED)  # fmt: skip
+        opened = connect(
+            start.success, lambda: {"views": gr.update(selected="run")}, outputs={"views": views}, **UNLIMITED
+        )
+        # Only the page knows what is in sight, and only once the view of the run is open.
+        opened.success(None, js=read_static("show_part.js").replace("PART", "run-row"))
     connect(starting.change.click, do.change_settings, {"refusal": starting.refusal}, card, **UNLIMITED)
     present = {"refusal": starting.refusal, "marked": marks.marked, **fields}
     # One event for all settings, of whose triggers only the last is kept: a preset changes dozens of them at once.

@@ -51,6 +51,14 @@ def test_part_comes_to_the_top_unless_it_is_in_sight_with_space_below(page, abov
         assert abs(page.evaluate(TOP, "#part")) < 1
 
 
+def test_part_of_a_tab_that_is_being_opened_comes_to_the_top(page):
+    page.set_content(PAGE.format(above=1500))
+    part = "document.getElementById('part').style.display"
+    page.evaluate(f"{part} = 'none'; ({read_static('show_part.js').replace('PART', 'part')})()")
+    page.evaluate(f"requestAnimationFrame(() => requestAnimationFrame(() => {part} = 'block'))")
+    assert page.evaluate(SETTLE) > 0
+
+
 @pytest.mark.parametrize(("above", "is_moved"), [(100, False), (1500, True)])
 def test_progress_bar_comes_into_sight_after_a_press(page, above, is_moved):
     page.set_content(PAGE.format(above=above))

@@ -81,7 +81,7 @@ def test_tables_of_exports_have_all_settings(section, settings):
 
 def test_every_form_of_export_has_its_command():
     text = (PROJECT / "docs/export.md").read_text(encoding="utf-8")
-    assert {form for form in FORMS if f"`export RUN --form {form}`" not in text} == {"adapter"}
+    assert FORMS.keys() - set(re.findall(r"`export RUN --form ([\w-]+)[ `]", text)) == {"adapter"}
 
 
 def test_every_command_is_in_the_table_of_commands():

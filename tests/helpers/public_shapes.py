@@ -25,6 +25,7 @@ from tests.helpers.shapes import (
 from tests.helpers.shapes import (
     shared_turns as _shared,
 )
+from tests.helpers.tool_shapes import TOOL_SHAPES
 
 SHAPES: tuple[Shape, ...] = (
     Shape("databricks-dolly-15k",
@@ -242,4 +243,5 @@ SHAPES: tuple[Shape, ...] = (
           "marked", [("system", "Below is an instruction."), ("user", f"{ASK}\n\nBriefly."), ("assistant", ANSWER)]),
     *EXPORT_SHAPES,
     *LOG_SHAPES,
+    *TOOL_SHAPES,
 )  # fmt: skip

@@ -71,7 +71,17 @@ def test_adapters_of_the_same_base_are_offered_and_combined(do, settings, small_
     changed = {"also": [f"{second.id}=0.5"], "weight": 0.5, "check_rows": 1}
     *_, last = do.start(do.run.id, "final", "combined", **(VALUES | changed))
     assert last["file"]["value"].endswith("-combined.zip")
-    for text in ("AutoPeftModelForCausalLM", "Compared with this run&#39;s adapter alone", "KL divergence, mean"):
+    # The title stands for the id.
+    title = {"also": [f"{do.runs.titles()[second.id]}=0.5"]}
+    *_, same = do.start(do.run.id, "final", "combined", **(VALUES | changed | title))
+    assert same["file"]["value"] == last["file"]["value"]
+    for text in (
+        "AutoPeftModelForCausalLM",
+        "Compared with this run&#39;s adapter alone",
+        "KL divergence, mean",
+        "Serve it",
+        "vllm serve tiny --enable-lora",
+    ):
         assert text in last["result"]
     # The hidden weight of one adapter does nothing.
     *_, last = do.start(do.run.id, "final", "gguf-adapter", **(VALUES | {"weight": 0.5}))

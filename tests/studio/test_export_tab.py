@@ -32,6 +32,8 @@ def test_tab_lists_runs_with_adapters_and_writes_the_chosen_one(do, a_run):
     assert shown["run"]["value"] == example.EXAMPLE_RUN
     assert shown["adapter"]["choices"][0] == shown["adapter"]["value"] == "final"
     assert "rank 4" in shown["about"]
+    assert "--enable-lora --max-lora-rank 8 --lora-modules" in shown["about"]
+    assert shown["also"]["choices"] == [], "no other run has an adapter"
     with zipfile.ZipFile(do.write(example.EXAMPLE_RUN, "step 64")) as archive:
         assert archive.testzip() is None
         names = [Path(name).name for name in archive.namelist()]

@@ -82,13 +82,8 @@ def find_call(value: Any) -> tuple[str, dict[str, Any]] | None:
     return path, value
 
 
-def tools_prompt(tools: str) -> str:
-    """Return the part of a system prompt that lists the tools of a conversation."""
-    return f"You may call these tools:\n{tools}"
-
-
-def take_tools(value: Any, note: Callable[[str], None]) -> tuple[Any, list[str]]:
-    """Return the messages of a request to a model without its tools, and the part of the system prompt that lists them.
+def take_tools(value: Any, note: Callable[[str], None]) -> tuple[Any, str]:
+    """Return the messages of a request to a model without its tools, and the tools as text; "" if there are none.
 
     Args:
         value: An object with messages, or any other value, which is returned unchanged.
@@ -96,10 +91,10 @@ def take_tools(value: Any, note: Callable[[str], None]) -> tuple[Any, list[str]]
     """
     has_turns = isinstance(value, dict) and isinstance(value.get("messages"), list)
     if not has_turns or (name := next((name for name in TOOL_NAMES if name in value), None)) is None:
-        return value, []
+        return value, ""
     tools = optional_text(value[name], f"the field {name!r} of the conversation", note)
     rest = {key: part for key, part in value.items() if key != name}
-    return rest, [tools_prompt(tools)] if tools else []
+    return rest, tools or ""
 
 
 def _is_call(value: dict[str, Any]) -> bool:

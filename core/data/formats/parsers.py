@@ -15,11 +15,12 @@ from core.data.formats.chat_trees import current_turns, is_node_map
 from core.data.formats.choices import choice_turns
 from core.data.formats.columns import find_column
 from core.data.formats.conversation import Message, UnusableRow
-from core.data.formats.envelopes import find_call, spelled_envelope, tools_prompt, unwrap_text
+from core.data.formats.envelopes import find_call, spelled_envelope, unwrap_text
 from core.data.formats.label_turns import label_turns
 from core.data.formats.marks import parse_guanaco, parse_llama2, parse_marked
 from core.data.formats.paired import pair_turns
 from core.data.formats.steps import is_method_name, steps_text
+from core.data.formats.system_parts import add_to_system
 from core.data.formats.transcripts import is_transcript, parse_transcript
 from core.data.formats.turn_columns import read_conversation, read_opened_conversation, turns_of
 from core.data.formats.turns import is_conversation, is_turn, read_turn, read_turns
@@ -29,10 +30,7 @@ from core.data.formats.verdicts import verdict_of
 
 def _with_columns(messages: list[Message], cells: Cells) -> list[Message]:
     """Add the system prompt and the tools that are in columns of their own to the system turn."""
-    texts = [text] if (text := _system(cells)).strip() else []
-    if tools := cells.text("tools"):
-        texts.append(tools_prompt(tools))
-    return with_system(messages, texts)
+    return add_to_system(messages, _system(cells), cells.text("tools"), cells.note)
 
 
 def _system(cells: Cells) -> str:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from core.data.formats.cells import Cells, Format, Row, columns_by_slot, with_system
 from core.data.formats.conversation import Message, UnusableRow
+from core.data.formats.escapes import note_escapes
 from core.data.formats.mojibake import note_mojibake
 from core.data.formats.options import FormatName, ReadingOptions
 from core.data.formats.parsers import FORMATS
@@ -104,6 +105,7 @@ class Reading(ReadingOptions):
         if any(m["role"] == "user" and not m["content"].strip() for m in messages):
             cells.note(_NO_QUESTION)
         note_mojibake(messages, cells.note)
+        note_escapes(messages, cells.note)
         # `unread` comes last: it needs to know every column that the steps above have read.
         return Parsed(messages, list(dict.fromkeys(cells.notes)), cells.unread(), frozenset(cells.applied))
 

@@ -3,10 +3,11 @@
 from typing import Any
 
 from core.data.formats.api_bodies import request_of
-from core.data.formats.cells import Cells, with_system
+from core.data.formats.cells import Cells
 from core.data.formats.conversation import Message, UnusableRow
 from core.data.formats.envelopes import take_tools
 from core.data.formats.speaker_order import find_author_key, identity_of
+from core.data.formats.system_parts import add_to_system
 from core.data.formats.turn_order import in_order
 from core.data.formats.turns import read_turns, speakers_of, text_in_turn
 from core.data.formats.values import is_missing, nested, note_empty_answer, text_of
@@ -37,7 +38,7 @@ def turns_of(value: Any, cells: Cells, asker: str = "") -> list[Message]:
     for message in messages:
         if message["role"] == "assistant":
             note_empty_answer(message["content"], "an answer", cells.note)
-    return with_system(messages, tools)
+    return add_to_system(messages, "", tools, cells.note)
 
 
 def read_opened_conversation(cells: Cells) -> list[Message]:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from core.data.readers import arrow, columnar, content, json_rows, sections, separated, text_rows, yaml_rows
+from core.data.readers import arrow, columnar, content, json_rows, sections, sums, text_rows, yaml_rows
 from core.data.readers.file_kinds import GZIP, ZSTANDARD, FileKind, kind_of_bytes, kind_of_file, kind_of_text
 from core.data.readers.lines import LineSource, SourceRow
 from core.data.readers.unpack import COMPRESSED
@@ -20,8 +20,8 @@ __all__ = ["ADVISED", "SUFFIXES", "SourceRow", "check_kind", "kind_of", "read_ro
 _TEXT = {
     ".jsonl": json_rows.read_lines,
     ".json": json_rows.read_document,
-    ".csv": separated.read,
-    ".tsv": separated.read,
+    ".csv": sums.read,
+    ".tsv": sums.read,
     ".txt": text_rows.read,
     ".md": text_rows.read,
     ".yml": yaml_rows.read,
@@ -30,7 +30,7 @@ _TEXT = {
 _BY_CONTENT = {
     "JSON lines": json_rows.read_lines,
     "JSON": json_rows.read_document,
-    "a table": separated.read,
+    "a table": sums.read,
 }
 _COLUMNAR = {
     ".parquet": columnar.read_parquet,

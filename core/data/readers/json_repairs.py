@@ -11,6 +11,8 @@ from core.data.depth import is_too_deep
 _MAX_LITERAL_CHARACTERS = 2**20
 # With the quotes of JSON around its first name, a line is rather JSON with an error.
 _PYTHON = re.compile(r"\{\s*'")
+# Comments of JavaScript and JSON5, behind which JSON goes on.
+_COMMENT = re.compile(r"[\s,]*(?://|/\*|#)")
 _CURLY = re.compile(r"[\[{\s]*[“”„]")
 # Next steps by the beginning of the decoder's message.
 _STEPS = {
@@ -58,10 +60,17 @@ def describe(text: str, message: str, at: int) -> str:
         return f"{trouble}; it looks like a Python dict: write each row with json.dumps"
     if _CURLY.match(text):
         return f'{trouble}; replace the curly quotes by straight ones (")'
+    if is_comment(text[at:]):
+        return f"{trouble}; remove the comments, which JSON does not have"
     if re.search(r",\s*[}\]]", text[max(0, at - 20) : at + 1]):
         return f"{trouble}; remove the comma before the closing bracket"
     step = next((step for begin, step in _STEPS.items() if message.startswith(begin)), "")
     return f"{trouble}; {step}" if step else trouble
+
+
+def is_comment(text: str) -> bool:
+    """Return whether a text begins with a comment, which JSON does not have."""
+    return _COMMENT.match(text) is not None
 
 
 def _json(text: str) -> Any:

@@ -108,7 +108,11 @@ def read_document(source: LineSource) -> Iterator[SourceRow]:
     elif first == '"':
         yield from document.lines()
     else:
-        raise StudioError(f"{source.name!r} is not JSON. Expected a list of objects, or one object per line.")
+        comments = " It begins with a comment, which JSON does not have; remove the comments."
+        raise StudioError(
+            f"{source.name!r} is not JSON. Expected a list of objects, or one object per line."
+            + (comments if json_repairs.is_comment(document.buffer[document.at :]) else "")
+        )
 
 
 class _Document:
@@ -179,7 +183,7 @@ class _Document:
                     # Doubling the buffer keeps decoding a long row linear.
                     self._read_more(max(_CHUNK, held))
                     continue
-                text = self.buffer[self.at : error.pos + 1]
+                text = self.buffer[self.at : error.pos + 2]
                 trouble = json_repairs.describe(text, error.msg, error.pos - self.at)
                 return self._skip(line, TOO_LONG if held >= ROW_LIMIT else trouble)
             except (RecursionError, ValueError) as error:

@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 
-from core.data.readers import intents, separated
+from core.data.readers import intents, separated, sums
 from core.data.readers.lines import ROW_LIMIT, TOO_LONG, LineSource, SourceRow, head_lines
 from core.data.readers.quizzes import read_quiz, style_of_quiz
 from core.data.readers.remarks import count_remarks_above, read_remarks
@@ -28,12 +28,12 @@ def read(source: LineSource) -> Iterator[SourceRow]:
     """Yield the paragraphs or lines of a file, or the rows of a table."""
     sample = _whole_lines(source.head(_TABLE_CHARACTERS))
     if read_remarks(sample).names:
-        yield from separated.read(source)
+        yield from sums.read(source)
         return
     cells, has_header = separated.count_tab_cells(sample[count_remarks_above(sample) :])
     if cells > 1 and has_header:
         source.note(f"{source.name!r} is a table of {cells} cells per line between tabs; it is read like a .tsv file")
-        yield from separated.read(source, is_tsv=True)
+        yield from sums.read(source, is_tsv=True)
         return
     if cells > 1:
         source.note(f"{source.name!r} has {cells} cells per line between tabs; rename it to .tsv to read it as a table")

@@ -79,6 +79,7 @@ def test_merged_model_in_4_bits_loads_and_is_compared_as_it_loads(settings, run,
     assert config.quantization_config.bnb_4bit_quant_type == "nf4"
     # The weights of the random adapter are no values of NF4.
     assert done.fidelity.mean_kl > 1e-5
+    assert done.notes[0].startswith("The base without the adapter has a mean KL divergence of ")
     assert "The merged weights are rounded to 4 bits (NF4) once more" in (folder / "README.md").read_text()
 
 

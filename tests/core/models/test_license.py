@@ -54,8 +54,8 @@ def test_link_to_another_scheme_is_dropped(settings):
     assert read_license(settings, "base").link == ""
 
 
-# By sections 1.b.i, 1.b.iii and 1.b.v of each agreement: words, beginning of the name, notice, and the family that
-# alone may be improved.
+# From sections 1.b.i, 1.b.iii and 1.b.v of each agreement: words, beginning of the name, notice, and the only family
+# that may be improved.
 DUTIES = {
     "llama2": ("", "", "Llama 2 is licensed under the LLAMA 2 Community License, Copyright (c)", "Llama 2"),
     "llama3": (

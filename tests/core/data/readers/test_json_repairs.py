@@ -5,6 +5,7 @@ import json
 import pytest
 
 from core.data.readers import read_rows
+from core.errors import StudioError
 
 ROWS = [
     {"question": 'Why isn\'t it "so"?', "answer": "It's, since\nwe say so.", "tags": ["a", None, True], "n": 1.5},
@@ -65,3 +66,14 @@ def test_texts_that_are_no_objects_stay_unreadable(tmp_path, text):
     found, notes = read(tmp_path, text + '{"a": 1}\n', "rows.jsonl")
     assert [row.row for row in found] == [None, {"a": 1}]
     assert not notes
+
+
+@pytest.mark.parametrize("comment", ["// by our tool\n", "/* by our tool */\n", "# by our tool\n"])
+def test_comments_in_json_are_named_with_the_next_step(tmp_path, comment):
+    row = '{"prompt": "a", "completion": "b"}'
+    path = tmp_path / "x.json"
+    path.write_text(f"{comment}[{row}]", encoding="utf-8")
+    with pytest.raises(StudioError, match=r"begins with a comment.*remove the comments"):
+        list(read_rows(path, path.name))
+    path.write_text(f"[{row},\n{comment}{row}]", encoding="utf-8")
+    assert any("remove the comments" in read.trouble for read in read_rows(path, path.name))
