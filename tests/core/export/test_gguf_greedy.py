@@ -70,6 +70,7 @@ def compare_greedy(merged, renderer, path):
     return partings
 
 
+@pytest.mark.timeout(3600)
 def test_greedy_texts_of_the_example_run_are_those_of_transformers(studio, tmp_path):
     settings = Settings(home=studio.home, example=True)
     example.install(settings)
