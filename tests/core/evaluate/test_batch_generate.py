@@ -203,10 +203,10 @@ def test_generate_prompt_rejected_by_template_fails_alone_with_its_reason(make_g
     renderer = generator.lanes.renderer()
     whole = renderer.prompt_ids
 
-    def refusing(messages):
+    def refusing(messages, *limit):
         if messages[0]["role"] == "tool":
             raise ValueError("a tool without a question")
-        return whole(messages)
+        return whole(messages, *limit)
 
     monkeypatch.setattr(renderer, "prompt_ids", refusing)
     found = generate_all(generator, rows=2)

@@ -1,4 +1,4 @@
-"""Exports as jobs: files that load elsewhere, killed jobs that leave nothing under their name, and refusals."""
+"""Exports as jobs: files that load elsewhere, types in one job, and refusals; see test_killed_export for kills."""
 
 import shutil
 import zipfile

@@ -18,6 +18,8 @@ from tests.helpers.gguf_models import build
 FORMS = {
     "adapter": ({"form": "adapter"}, 6),
     "merged": ({"form": "merged", "check_rows": 1}, 28),
+    "merged-4bit": ({"form": "merged-4bit", "check_rows": 1}, 28),
+    "mlx": ({"form": "mlx"}, 28),
     "gguf-adapter": ({"form": "gguf-adapter"}, 21),
     "gguf": ({"form": "gguf", "quantization": ["Q8_0"], "check_rows": 1}, 21),
     "several types": ({"form": "gguf", "quantization": ["Q4_0", "F16", "Q8_0"], "check_rows": 1}, 60),
