@@ -10,6 +10,7 @@ from gradio.components import Component
 from components.conversation import empty_html, skeleton_html
 from components.download import Download, build_download
 from components.progress_bar import ProgressBar, build_progress_bar
+from core.access import roles
 from core.errors import StudioError
 from core.export.adapter import list_files, write_adapter
 from core.export.card.facts import base_name, base_note, zip_folder
@@ -81,7 +82,8 @@ class ExportActions:
         return {
             "adapter": adapter,
             "about": _about_html(self.settings, run, chosen),
-            "download": gr.update(interactive=True),
+            # For visitors the button stays closed, as the page has closed all that are the owner's.
+            "download": gr.update(interactive=roles.caller().is_owner),
             "also": gr.update(choices=other_adapters(self.runs, run.id), value=[]),
         }
 

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from core.access import roles
+from core.access.roles import Caller, Role
 from core.errors import StudioError
 from core.runs import example
 from core.settings import Settings
@@ -31,6 +33,9 @@ def test_tab_lists_runs_with_adapters_and_writes_the_chosen_one(do, a_run):
     shown = do.refresh_list("a run that is gone")
     assert shown["run"]["value"] == example.EXAMPLE_RUN
     assert shown["adapter"]["choices"][0] == shown["adapter"]["value"] == "final"
+    assert shown["download"]["interactive"] is True
+    with roles.acting(Caller(Role.VISITOR, "x")):
+        assert do.refresh_list(None)["download"]["interactive"] is False, "the download is the owner's"
     assert "rank 4" in shown["about"]
     assert "--enable-lora --max-lora-rank 8 --lora-modules" in shown["about"]
     assert shown["also"]["choices"] == [], "no other run has an adapter"
