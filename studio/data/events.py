@@ -190,7 +190,8 @@ def connect_create(
         **PRIVATE,
     )
     job = bars.add(create.bar, CREATE, shown=outputs, finish=do.show_created)
-    created = partial(connect, outputs=job.outputs, show_progress_on=[create.recipe_text])
+    # Programs take the outputs by position: the subset comes first.
+    created = partial(connect, outputs={**outputs, **job.outputs}, show_progress_on=[create.recipe_text])
     created(create.create.click, do.create, {**picked, "name": create.name}, validate=validate_subset, api_name="cut")
     by_file = {"upload": create.recipe_file, "name": create.name}
     created(create.run_file.click, do.create_from_file, by_file, api_name="run_recipe")

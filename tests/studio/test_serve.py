@@ -9,7 +9,6 @@ import tracemalloc
 import pytest
 from gradio import http_server, networking
 from gradio.blocks import Blocks
-from gradio.state_holder import SessionState
 
 from core.access.quotas import Quotas, Tokens
 from core.errors import StudioError
@@ -17,6 +16,7 @@ from core.settings import Settings
 from studio import serve
 from studio.app import build
 from studio.authorized_blocks import _AUTOMATIC_EVENTS
+from studio.sessions import LightSession
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_sessions_take_at_most_half_a_gib(settings):
     demo = build(settings)
     tracemalloc.start()
     try:
-        held = [SessionState(demo) for _ in range(2)]
+        held = [LightSession(demo) for _ in range(2)]
         _, most = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

@@ -102,7 +102,7 @@ def test_prompt_of_one_token_has_no_probability(client):
 
 
 @pytest.mark.parametrize(
-    ("prompt", "message"), [([4_000_000], "holds the token 4,000,000"), ([-1], "holds the token -1"), ("", "is empty")]
+    ("prompt", "message"), [([4_000_000], "holds the token 4000000"), ([-1], "holds the token -1"), ("", "is empty")]
 )
 def test_prompt_without_known_tokens_is_refused(client, prompt, message):
     with pytest.raises(openai.BadRequestError, match=message):
