@@ -132,7 +132,8 @@ class _Push:
 
         paths = sorted(path for path in self.folder.rglob("*") if path.is_file())
         total = sum(path.stat().st_size for path in paths)
-        self.sent = SentBytes(total, _Throttle(self._report(total, len(paths))))
+        report = self._report(total, len(paths))
+        self.sent = SentBytes(total, _Throttle(report))
         files = []
         with counting(self.sent):
             for path in paths:
@@ -140,6 +141,8 @@ class _Push:
                 # One at a time, so that a push that breaks off has complete files to go on from.
                 self.api.preupload_lfs_files(**self.repo, additions=[file], **self._where(), free_memory=False)
                 self.sent.complete(file.upload_info.size)
+                # A fast connection sends a file within the interval of the throttle.
+                report(self.sent.done)
                 files.append(file)
         return files
 
