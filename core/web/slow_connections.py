@@ -1,7 +1,7 @@
 """Closing of connections that send no request, or read no answer, and would use up the process's descriptors.
 
 uvicorn waits for the headers of a request without a limit: a few hundred connections that send a byte now and then use
-up the descriptors of a process, and nobody reaches the page any more. A task in the server's loop checks all
+up the descriptors of a process, and the page can be reached no more. A task in the server's loop checks all
 connections every second. Connections with a request in progress are limited by the middleware; this task closes them
 only if the caller does not read the answer for `READ_SECONDS`, also after the request was given up.
 """
