@@ -192,9 +192,10 @@ def main() -> None:
         for number in range(options.rounds + 1):
             found = {way: ways[way]() for way in random.sample(list(ways), 2)}
             comparison.add(found, is_warmup=number == 0)
+        answers = found[OURS]
+        # The prompts are read from the folder.
+        scoring = time_scoring(generator.prompts, answers.texts)
     comparison.print_table()
-    answers = found[OURS]
-    scoring = time_scoring(generator.prompts, answers.texts)
     share = scoring / answers.seconds
     print(f"Scoring: {1000 * scoring / len(answers.texts):.1f} ms per answer, {share:.1%} of answering.")
     sequences = generator.plan_batch(200).sequences

@@ -18,13 +18,13 @@ def greedy_ids(model, prompt_ids: list[int], tokens: int, eos: int, guess: list[
         guess: The answer of the decoder under test.
         forward: More arguments of the pass over both.
     """
-    ids = torch.tensor([[*prompt_ids, *guess]])
+    ids = torch.tensor([[*prompt_ids, *guess]], device=model.device)
     if len(guess) <= tokens and eos not in guess:
         logits = model(input_ids=ids, use_cache=False, **forward).logits[0, -len(guess) - 1 :]
         *likeliest, following = logits.argmax(-1).tolist()
         if likeliest == guess and (len(guess) == tokens or following == eos):
             return guess
-    prompt = torch.tensor([prompt_ids])
+    prompt = torch.tensor([prompt_ids], device=model.device)
     out = model.generate(
         input_ids=prompt,
         attention_mask=torch.ones_like(prompt),

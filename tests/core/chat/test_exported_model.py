@@ -21,6 +21,7 @@ from core.export.float_model import FloatModel
 from core.export.gguf_file import read_weights
 from core.export.job import export
 from core.export.merge import MergedModel
+from core.hardware import gpu
 from core.models import catalogue
 from core.models.loading import Precision
 from core.runs.exported import list_models
@@ -113,6 +114,7 @@ def test_file_that_cannot_answer_is_refused_with_a_sentence(settings, store, run
     with monkeypatch.context() as patched:
         memory = psutil.virtual_memory()._replace(available=GIB)
         patched.setattr(psutil, "virtual_memory", lambda: memory)
+        patched.setattr(gpu, "memory", lambda: None)
         with pytest.raises(
             StudioError, match=r"Q8_0.gguf answers with weights of its own, which take 1.0 GiB in float32"
         ):

@@ -84,12 +84,12 @@ def test_files_equal_those_of_transformers_bit_for_bit(settings, small_tokenizer
 def test_values_are_those_that_transformers_computes_with(settings, small_tokenizer, tmp_path):
     merged = open_merged(settings, write_tiny_run(settings, small_tokenizer))
     nf4_folder.write_folder(merged, "float32", tmp_path, ignore)
-    found = dict(nf4_folder.read_weights(tmp_path, merged))
+    found = {name: tensor.cpu() for name, tensor in nf4_folder.read_weights(tmp_path, merged)}
     loaded = AutoModelForCausalLM.from_pretrained(tmp_path)
     assert list(found) == merged.names
     name = "model.layers.1.mlp.down_proj.weight"
     stored = loaded.get_parameter(name)
-    assert torch.equal(found[name], dequantize_4bit(stored.data, stored.quant_state))
+    assert torch.equal(found[name], dequantize_4bit(stored.data, stored.quant_state).cpu())
     # It was rounded once more: near the merged weight, and not equal to it.
     assert 0 < (found[name] - merged.read(name)).abs().max() < 0.2 * merged.read(name).abs().max()
     assert torch.equal(found["model.norm.weight"], merged.read("model.norm.weight"))
@@ -97,7 +97,7 @@ def test_values_are_those_that_transformers_computes_with(settings, small_tokeni
     plain.load_state_dict(found, strict=False)
     ids = torch.arange(3, 20)[None]
     with torch.no_grad():
-        torch.testing.assert_close(loaded(ids).logits, plain(ids).logits, atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(loaded(ids.to(loaded.device)).logits.cpu(), plain(ids).logits, atol=1e-4, rtol=1e-4)
 
 
 def test_value_beyond_float16_is_refused(settings, small_tokenizer, tmp_path):
