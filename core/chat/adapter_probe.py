@@ -26,9 +26,8 @@ def adapter_failure(model: torch.nn.Module, adapters: _RowAdapters, key: str, tu
     """Return why an adapter's rows cannot share a batch with the base's; empty if they can.
 
     Base and tuned rows alternate in one batch. The base's rows must be bit-identical to those of the same batch without
-    the adapter; the tuned rows must agree with those of PEFT's model alone on the same batch. Its batch has the same
-    shape, because a GPU rounds products of other shapes otherwise, in half precision by more than an adapter that was
-    trained for a few steps changes.
+    the adapter; the tuned rows must agree with PEFT's model alone on the same batch. It is not compared with single
+    rows: a GPU rounds differently for each shape, and in bfloat16 that alone can exceed the tolerance.
 
     Args:
         model: The base model.
