@@ -26,6 +26,8 @@ check: $(VENV)/dev
 
 test-gpu: $(VENV)/dev
 	$(BIN)/python -m pytest -m gpu tests/gpu
+	$(BIN)/python -m pytest tests/core/export/test_nf4_folder.py tests/core/export/test_merge.py \
+		tests/core/chat/test_exported_model.py
 
 pictures: $(VENV)/dev
 	$(BIN)/python docs/take_pictures.py

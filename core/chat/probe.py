@@ -14,7 +14,7 @@ from core.chat.adapters import RowAdapters
 from core.chat.decoder import Decoder, TokenSequence
 from core.chat.plain import PlainAnswer
 from core.errors import StudioError
-from core.models.probing import are_close, short_windows
+from core.models.probing import all_agree, short_windows
 
 # Tokens of the two prompts. The second joins while the first is being answered, so padding and masks are tested.
 _PROMPT_TOKENS = (9, 4)
@@ -52,8 +52,8 @@ def decoder_failure(model: torch.nn.Module, pad: int) -> str:
         except Exception as error:
             # A cache or an argument that the decoder does not know.
             return f"{type(model).__name__} cannot be batched with a plain key-value cache ({type(error).__name__})"
-    if not all(are_close(one, other) for one, other in zip(found, expected, strict=True)):
-        return f"{type(model).__name__} gives other logits in a batch than alone"
+        if not _agree(model, texts, found, expected):
+            return f"{type(model).__name__} gives other logits in a batch than alone"
     return ""
 
 
@@ -68,8 +68,20 @@ def can_interleave(model: torch.nn.Module) -> bool:
     found: list[list[torch.Tensor]] = [[] for _ in texts]
     for at in range(_ANSWER_TOKENS):
         for logits, answer, (_, tokens) in zip(found, answers, texts, strict=True):
-            logits.append(answer.next(tokens[at - 1] if at else None).float())
-    return all(are_close(torch.stack(logits), one) for logits, one in zip(found, expected, strict=True))
+            logits.append(answer.next(tokens[at - 1] if at else None))
+    return _agree(model, texts, [torch.stack(logits) for logits in found], expected)
+
+
+def _agree(
+    model: torch.nn.Module, texts: list[_Text], found: list[torch.Tensor], expected: list[torch.Tensor]
+) -> bool:
+    """Return whether logits found for texts agree with those of each text alone."""
+
+    def logits_of(ids: torch.Tensor) -> torch.Tensor:
+        with torch.no_grad():
+            return model(input_ids=ids.to(model.device), use_cache=False).logits
+
+    return all_agree(found, expected, [prompt + answer for prompt, answer in texts], logits_of)
 
 
 def _texts(model: torch.nn.Module) -> list[_Text]:
@@ -83,7 +95,7 @@ def _logits_alone(model: torch.nn.Module, text: _Text) -> torch.Tensor:
     """Return the logits (answer, vocabulary) before each token of the answer."""
     prompt, answer = text
     plain = PlainAnswer(model, prompt, len(answer))
-    return torch.stack([plain.next(token) for token in (None, *answer[:-1])]).float()
+    return torch.stack([plain.next(token) for token in (None, *answer[:-1])])
 
 
 def _logits_batched(decoder: Decoder, texts: list[_Text]) -> list[torch.Tensor]:
@@ -94,7 +106,7 @@ def _logits_batched(decoder: Decoder, texts: list[_Text]) -> list[torch.Tensor]:
         prompt, answer = texts[at]
 
         def on_logits(logits: torch.Tensor) -> int | None:
-            found[at].append(logits.float())
+            found[at].append(logits)
             return answer[len(found[at]) - 1] if len(found[at]) < len(answer) else None
 
         return TokenSequence(prompt, None, on_logits)

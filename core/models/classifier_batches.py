@@ -6,7 +6,7 @@ Training and Chat use the same functions. torch is imported only when a function
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from core.models.probing import are_close
+from core.models.probing import all_agree
 
 if TYPE_CHECKING:
     import torch
@@ -61,6 +61,6 @@ def pads_right(model: "torch.nn.Module", pad_id: int) -> bool:
             padded, alone = (
                 class_logits(model, batch["input_ids"], batch["attention_mask"], one) for one in (False, True)
             )
-            return are_close(padded, alone)
+            return all_agree([padded], [alone], ids, lambda rows: model(input_ids=rows.to(device)).logits)
     finally:
         model.train(was_training)

@@ -16,7 +16,7 @@ import torch
 
 from core.errors import StudioError
 from core.kernels.attention import PACKED, kernel_name
-from core.models.probing import are_close, short_windows
+from core.models.probing import all_agree, are_close, short_windows
 from core.models.support import attention_for, length_limit
 from core.runs.config import QLoRAConfig
 from core.train.batches import pack, pad
@@ -140,16 +140,16 @@ class _Probe:
         """Return why a form gives other logits than the rows by themselves, as the rest of a sentence; empty if not."""
         name, was_training = type(self._model).__name__, self._model.training
         self._model.eval()
+        ids = [row["input_ids"] for row in self._rows]
         try:
             with short_windows(self._model):
-                logits = form()
+                if all_agree(form(), self._alone, ids, lambda batch: self._logits({"input_ids": batch})):
+                    return ""
         # A model's own code may raise anything for arguments that it does not know.
         except Exception as error:
             return f"{name} fails ({type(error).__name__}: {str(error).strip().partition(chr(10))[0]})"
         finally:
             self._model.train(was_training)
-        if all(are_close(one, other) for one, other in zip(logits, self._alone, strict=True)):
-            return ""
         return f"rows of {name} do not give the logits that each gives by itself"
 
     def _logits(self, batch: dict) -> torch.Tensor:

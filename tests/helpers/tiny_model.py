@@ -36,15 +36,15 @@ def random_rows(lengths: list[int], prompt: int = 5, seed: int = 0) -> list[dict
     return rows
 
 
-def pack_in_nf4(model, double=True):
-    """Pack the projections of a model in NF4, as bitsandbytes does, and return the model."""
+def pack_in_nf4(model, double=True, device="cpu"):
+    """Pack the projections of a model in NF4, as bitsandbytes does on a device, and return the model."""
     from bitsandbytes.nn import Linear4bit, Params4bit
 
     for name, module in list(model.named_modules()):
         if isinstance(module, torch.nn.Linear) and name != "lm_head":
             made = Linear4bit(module.in_features, module.out_features, bias=False, quant_type="nf4")
             weight = Params4bit(module.weight.data, False, quant_type="nf4", compress_statistics=double)
-            made.weight = weight._quantize("cpu")
+            made.weight = weight._quantize(device)
             model.set_submodule(name, made)
     return model
 
