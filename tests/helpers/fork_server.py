@@ -249,8 +249,9 @@ def main(address: str, *modules: str) -> None:
             _reap(children)
         if listener.fileno() in ready:
             connection, _ = listener.accept()
-            with connection.makefile("r") as lines:
-                request = json.loads(lines.readline())
+            if (request := _read_request(connection)) is None:
+                connection.close()
+                continue
             pid = os.fork()
             if pid == 0:
                 _become(request)
@@ -261,6 +262,14 @@ def main(address: str, *modules: str) -> None:
             os.killpg(pid, signal.SIGKILL)
         with contextlib.suppress(ChildProcessError):
             os.waitpid(pid, 0)
+
+
+def _read_request(connection: socket.socket) -> dict | None:
+    """Return the request of a connection; None if the process that asks was killed before it had sent its line."""
+    with contextlib.suppress(ConnectionResetError), connection.makefile("r") as lines:
+        line = lines.readline()
+        return json.loads(line) if line.endswith("\n") else None
+    return None
 
 
 def _reap(children: dict[int, socket.socket]) -> None:
@@ -277,7 +286,7 @@ def _reap(children: dict[int, socket.socket]) -> None:
 
 def _answer(connection: socket.socket, number: int) -> None:
     # A test that only wanted the process id does not wait for the exit code.
-    with contextlib.suppress(BrokenPipeError):
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
         connection.sendall(b"%d\n" % number)
 
 
