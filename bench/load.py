@@ -143,7 +143,7 @@ def measure_rate(run: Run, seconds: float) -> float:
 
 def start_run(owner: Any, store: RunStore, **settings: Any) -> Run:
     """Start a run as the owner, over the API."""
-    return store.run(owner.predict(**SETTINGS, **settings, accept_warnings=True, api_name="/start")["value"])
+    return store.run(owner.predict(**SETTINGS, **settings, accept_warnings=True, api_name="/start_run")["value"])
 
 
 def wait_until(condition: Callable[[], bool], limit: float = 600) -> None:
@@ -167,8 +167,8 @@ def log(text: str) -> None:
 def measure(app: AppServer, store: RunStore, options: argparse.Namespace) -> dict:
     """Return the run's rates alone and beside the visitors, and the results of their calls."""
     owner = app.client(app.settings.home / "client", headers=signed_in_headers(AUTHOR))
-    owner.predict(owner.predict(api_name="/list_datasets")[0]["id"], api_name="/choose")
-    owner.predict(name="few", rows=40, method="shortest", api_name="/cut")
+    owner.predict(owner.predict(api_name="/list_datasets")[0]["id"], api_name="/choose_dataset")
+    owner.predict(name="few", rows=40, method="shortest", api_name="/create_subset")
     log("A run of two steps, to be published.")
     first = start_run(owner, store, max_steps=2)
     wait_until(lambda: first.state().status == "finished")

@@ -18,13 +18,13 @@ def loop(client: Client, name: str, question: str, **settings) -> list[dict]:
         client: A client that is connected to the studio.
         name: Name of the subset.
         question: Question for both models.
-        settings: The run's settings, as `docs/api.md` lists them under /start; those left out have their defaults.
+        settings: The run's settings, as `docs/api.md` lists them under /start_run; those left out have their defaults.
             With accept_warnings=True it starts in spite of warnings, for example that rows are truncated.
     """
     bundled = next(d for d in client.predict(api_name="/list_datasets") if d["source"] == "keeper")
-    client.predict(bundled["id"], api_name="/choose")
-    client.predict(name=name, rows=40, method="first", api_name="/cut")
-    run = client.predict(subset=name, **settings, api_name="/start")["value"]
+    client.predict(bundled["id"], api_name="/choose_dataset")
+    client.predict(name=name, rows=40, method="first", api_name="/create_subset")
+    run = client.predict(subset=name, **settings, api_name="/start_run")["value"]
 
     known, status = 0, "queued"
     while status in ("queued", "preparing", "running", "stopping"):

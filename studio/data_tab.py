@@ -164,7 +164,7 @@ def _connect_query(query: SqlQuery, widgets: _Widgets, state: TabState) -> None:
         {"state": state.page, "sql": widgets.sql.sql},
         {"result": widgets.sql.result, "result_text": widgets.sql.result_text},
         show_progress="hidden",
-        api_name="sql",
+        api_name="run_sql",
     )
 
 
@@ -270,7 +270,7 @@ def _connect_choice(settings: Settings, widgets: _Widgets, state: TabState) -> N
     }
     connect(
         dataset.change, choose, {"name": dataset, "state": state.page}, outputs, visitor=True,
-        show_progress="hidden", api_name="choose",
+        show_progress="hidden", api_name="choose_dataset",
     )  # fmt: skip
     connect(
         state.page.change,

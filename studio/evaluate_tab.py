@@ -134,7 +134,7 @@ def _connect_form(
     checked = connect(form.start.click, check, inputs, marked, **UNLIMITED)
     # Only the page knows what is in sight.
     checked.success(None, js=read_static("show_part.js").replace("PART", "evaluate-status"))
-    start = connect(checked.success, do.start, inputs, {"evaluation": widgets.evaluation}, api_name="answers_start")
+    start = connect(checked.success, do.start, inputs, {"evaluation": widgets.evaluation}, api_name="start_evaluation")
     shown = {**_seen(widgets), "page": widgets.pager.page}
     connect(start.failure, view.render, shown, widgets.outputs, **UNLIMITED)
 
@@ -251,13 +251,13 @@ def _connect_actions(
     job = bars.add(widgets.bar, SCORES, ANSWERS, shown=changed, finish=do.finish_elsewhere)
     for action, handler in (("pause", do.pause), ("resume", do.resume), ("stop", do.stop)):
         click = getattr(widgets, action).click
-        connect(click, handler, evaluation, api_name=f"answers_{action}", concurrency_limit=None)
+        connect(click, handler, evaluation, api_name=f"{action}_evaluation", concurrency_limit=None)
     connect(
         widgets.delete.click,
         do.delete,
         {**evaluation, "typed": widgets.typed},
         {"evaluation": widgets.evaluation, "typed": widgets.typed},
-        api_name="answers_delete",
+        api_name="delete_evaluation",
     )
     connect(
         widgets.open.click,
@@ -265,7 +265,7 @@ def _connect_actions(
         evaluation,
         {**job.outputs, "tabs": tabs},
         show_progress="hidden",
-        api_name="answers_open",
+        api_name="open_evaluation",
     )
     connect(
         widgets.score.click,
@@ -273,6 +273,6 @@ def _connect_actions(
         evaluation,
         job.outputs,
         show_progress="hidden",
-        api_name="answers_score",
+        api_name="score_evaluation",
     )
     widgets.download.makes(event_handler(do.write_file), [widgets.evaluation, widgets.kind], **UNLIMITED)

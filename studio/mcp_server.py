@@ -22,9 +22,19 @@ if TYPE_CHECKING:
 
 MCP_PATH = "/gradio_api/mcp"
 _MAX_EXAMPLES = 20
-# Named calls that change no file and start no work that goes on. `choose` changes which dataset later calls read.
+# Named calls that change no file and start no work that goes on. `choose_dataset` only changes what later calls read.
 READ_ONLY = frozenset(
-    {"about", "chat", "check", "choose", "list_datasets", "list_runs", "list_subsets", "run_events", "sql"}
+    {
+        "chat",
+        "check_run",
+        "choose_dataset",
+        "describe_dataset",
+        "list_datasets",
+        "list_runs",
+        "list_subsets",
+        "run_events",
+        "run_sql",
+    }
 )
 
 

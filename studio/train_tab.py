@@ -127,7 +127,7 @@ def _connect_controls(do: RunControls, widgets: TrainWidgets) -> None:
     selected = {"run_id": controls.run}
 
     unlimited = {"concurrency_limit": None}
-    connect(controls.stop.click, then_poll(do.stop), selected, acted, api_name="stop", **unlimited)
+    connect(controls.stop.click, then_poll(do.stop), selected, acted, api_name="stop_run", **unlimited)
     asked = {"kill_row": controls.kill_row, "sent": widgets.state.sent}
     connect(
         controls.ask_kill.click, forget_sent(do.ask_kill), selected, {**asked, "kill_text": controls.kill_text},
@@ -135,11 +135,11 @@ def _connect_controls(do: RunControls, widgets: TrainWidgets) -> None:
     )  # fmt: skip
     connect(controls.keep_waiting.click, forget_sent(do.keep_waiting), outputs=asked, **UNLIMITED)
     killed = forget_sent(then_poll(do.kill))
-    connect(controls.kill.click, killed, selected, {**asked, **acted}, api_name="kill", **unlimited)
+    connect(controls.kill.click, killed, selected, {**asked, **acted}, api_name="kill_run", **unlimited)
     resumed = {**selected, "with_form": controls.with_form, **fields}
     outputs = {**widgets.left.marks.outputs, **acted}
     resume = marks_fields(then_poll(do.resume))
-    connect(controls.resume.click, resume, resumed, outputs, api_name="resume", **unlimited)
+    connect(controls.resume.click, resume, resumed, outputs, api_name="resume_run", **unlimited)
     moved = {"queue": controls.queue, **acted}
     connect(controls.earlier.click, then_poll(lambda run_id: do.move(run_id, -1)), selected, moved, **UNLIMITED)
     connect(controls.later.click, then_poll(lambda run_id: do.move(run_id, 1)), selected, moved, **UNLIMITED)

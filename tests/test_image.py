@@ -114,13 +114,13 @@ def test_image_command_serves_and_trains_with_only_the_disk_writable(image):
             time.sleep(0.1)
         client = Client(url, auth=("studio", "open sesame"), verbose=False, analytics_enabled=False,
                         download_files=image / "data" / "client")  # fmt: skip
-        client.predict(client.predict(api_name="/list_datasets")[0]["id"], api_name="/choose")
-        client.predict(name="few", rows=10, method="shortest", api_name="/cut")
+        client.predict(client.predict(api_name="/list_datasets")[0]["id"], api_name="/choose_dataset")
+        client.predict(name="few", rows=10, method="shortest", api_name="/create_subset")
         config = (QUICK_DEMO.config() if RUN_WHOLE_DEMO else QUICK_DEMO.config(**ONE_STEP)).model_dump()
         known = {p["parameter_name"] for p in client.view_api(return_format="dict", print_info=False)[
-            "named_endpoints"]["/start"]["parameters"]}  # fmt: skip
+            "named_endpoints"]["/start_run"]["parameters"]}  # fmt: skip
         values = {k: v for k, v in config.items() if k in known} | {"accept_warnings": True}
-        run = client.predict(**values, api_name="/start")["value"]
+        run = client.predict(**values, api_name="/start_run")["value"]
         state = {"status": "queued"}
         while state["status"] not in ("finished", "failed", "interrupted", "stopped"):
             time.sleep(0.2)

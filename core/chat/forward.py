@@ -24,13 +24,16 @@ from transformers import DynamicCache
 
 from core.chat.plain import RotaryState
 from core.data.tokens import IGNORE_INDEX
+from core.hardware import gpu
 
 if TYPE_CHECKING:
     from core.chat.lanes import Lanes
 
-# Tokens of a batch. On a CPU more do not make the products faster; on a GPU their keys and values lie beside the cache
-# of the answers.
+# Tokens of a batch. On a CPU more do not make the products faster. On a GPU the launches of a forward pass take longer
+# than its products: 1,998 references of 550 tokens with their prompts took 90 s in batches of 4,096 tokens. As many as
+# fit are read at once, as their keys and values lie beside the cache of the answers.
 BATCH_TOKENS = {"cpu": 2048, "cuda": 4096}
+_MOST_TOKENS, _MEMORY_SHARE = 16384, 0.25
 # Logits that a chunk of a batch may have, in floats: 128 MiB as float32 on a CPU, 1 GiB on a GPU.
 CHUNK_LOGITS = {"cpu": 32 * 2**20, "cuda": 256 * 2**20}
 _MAX_CHUNK_TOKENS = 512
@@ -99,13 +102,27 @@ def token_scores(lanes: "Lanes", texts: Sequence[TargetText], top: int = 0) -> I
             batched.append(index)
     # Texts of similar length together, so that little is padded; within a length, those of one adapter side by side.
     batched.sort(key=lambda index: (-len(texts[index].ids), texts[index].adapter or ""))
-    limit = BATCH_TOKENS.get(lanes.model.device.type, BATCH_TOKENS["cpu"])
+    limit = _batch_tokens(lanes, sum(len(texts[index].ids) for index in batched))
     while batched:
         rows = max(1, limit // len(texts[batched[0]].ids))
         # Sorted, so that the rows of an adapter are one slice of the batch.
         now = sorted(batched[:rows], key=lambda index: texts[index].adapter or "")
         batched = batched[rows:]
         yield list(zip(now, _scores_of_batch(lanes, [texts[index] for index in now], top), strict=True))
+
+
+def _batch_tokens(lanes: "Lanes", wanted: int) -> int:
+    """Return how many tokens a batch may have: on a GPU, as many as fit into a quarter of its free memory.
+
+    Args:
+        lanes: The loaded base with its adapters.
+        wanted: Number of tokens of all texts. The memory is only read if they are more than a small batch.
+    """
+    device = lanes.model.device.type
+    least = BATCH_TOKENS.get(device, BATCH_TOKENS["cpu"])
+    memory = gpu.memory() if device == "cuda" and wanted > least else None
+    fitting = int(memory.free * _MEMORY_SHARE / lanes.bytes_per_token()) if memory else least
+    return min(max(least, fitting), _MOST_TOKENS)
 
 
 @torch.inference_mode()

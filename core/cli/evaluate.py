@@ -164,7 +164,7 @@ def _print_metrics(store: EvaluationStore, evaluation: Evaluation) -> None:
         scores = scoring.load(evaluation, print_progress)
     lanes = [result.format_metrics(metrics, scores, lane) for lane, metrics in enumerate(answers.metrics)]
     names = list(dict.fromkeys(name for metrics in lanes for name in metrics))
-    rows = [("", *titles), ("Answers", *(f"{metrics.answers:,}" for metrics in answers.metrics))]
+    rows = [("", *titles), ("Answers", *(f"{count:,}" for count in answers.answered))]
     rows += [(name, *(metrics.get(name, "–") for metrics in lanes)) for name in names]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for first, *cells in rows:

@@ -3,7 +3,7 @@
 from typing import ClassVar
 
 from core.evaluate.line_file import Line, LineReader
-from core.evaluate.metrics.running import LaneMetrics
+from core.evaluate.metrics.running import LaneMetrics, LaneValues, values_of
 
 FILE = "answers.jsonl"
 
@@ -12,7 +12,9 @@ class AnswerReader(LineReader):
     """An index of a growing answers file; threads may share it.
 
     Attributes:
-        metrics: Running metrics of each lane.
+        answered: Number of answers of each lane.
+        metrics: Running metrics of each lane, over the finished prompts: on other prompts the lanes would not be
+            comparable.
         finished: Prompts that every lane has answered, in the order in which they were finished.
     """
 
@@ -20,13 +22,18 @@ class AnswerReader(LineReader):
 
     def _reset(self) -> None:
         super()._reset()
+        self.answered = [0] * self._lanes
         self.metrics = [LaneMetrics() for _ in range(self._lanes)]
         self.finished: list[int] = []
-        self._answered_lanes: dict[int, int] = {}
+        # Values of the prompts that some lanes have not answered yet, by prompt and lane.
+        self._waiting: dict[int, dict[int, LaneValues]] = {}
 
     def _take(self, line: Line) -> None:
         prompt, lane = line["prompt"], line["lane"]
-        self.metrics[lane].add(line)
-        self._answered_lanes[prompt] = self._answered_lanes.get(prompt, 0) + 1
-        if self._answered_lanes[prompt] == self._lanes:
+        self.answered[lane] += 1
+        values = self._waiting.setdefault(prompt, {})
+        values[lane] = values_of(line)
+        if len(values) == self._lanes:
             self.finished.append(prompt)
+            for other, found in self._waiting.pop(prompt).items():
+                self.metrics[other].add(found)

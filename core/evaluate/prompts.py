@@ -241,7 +241,8 @@ def _read_file(
         messages = [m | {"content": replace_surrogates(m["content"])} for m in parsed.messages]
         # A row without a prompt is counted among those that are left out.
         if parse_prompt(messages, number) is not None:
-            changes.update([*parsed.notes, *(f"the column {column!r} is not used" for column in parsed.unread)])
+            changes.update(parsed.notes)
+            changes.update(f"the column {column!r} is no part of the prompt" for column in parsed.unread)
             columns.texts |= read.row.keys() - set(parsed.unread)
             columns.add(number, read.row)
         yield number, messages

@@ -90,6 +90,11 @@ class Scores:
         """Return one number for a lane, as `Metric.summary` describes it; None if no row has a value."""
         return self._info.summaries.get(metric, [None] * self.lanes)[lane]
 
+    def rows(self, metric: str) -> int:
+        """Return the number of prompts for which a lane has a value of a metric."""
+        values = np.array([self.values(metric, lane) for lane in range(self.lanes)])  # (lanes, prompts)
+        return int((~np.isnan(values)).any(axis=0).sum())
+
     def pair(self, metric: str, first: int, second: int) -> "PairedScores":
         """Return a metric of two lanes, to compare them row by row."""
         from core.evaluate.statistics.paired import PairedScores

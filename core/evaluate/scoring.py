@@ -209,6 +209,12 @@ class Scorer:
             loss_rows: Number of rows whose losses were asked for; 0 for all.
         """
         notes = [f"Without a score, because they failed: {counted(self._failed, 'answer')}."] if self._failed else []
+        prompts = len(self.clusters)
+        if 0 < self._references < prompts:
+            notes.append(
+                f"{self._references:,} of {counted(prompts, 'row')} have a reference; metrics that need one leave the "
+                "others out."
+            )
         if 0 < loss_rows < self._references:
             notes.append(
                 f"Loss and perplexity are those of {loss_rows:,} of {counted(self._references, 'row')} with a "

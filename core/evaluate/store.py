@@ -35,6 +35,7 @@ from core.evaluate.task import find_task
 from core.runs.imported import find_tuned
 from core.runs.store import RunStore
 from core.settings import Settings, slug
+from core.system.counting import counted
 from core.system.files import read_json, write_json
 from core.system.jobs import run_limited
 from core.system.work_folder import WorkFolder, WorkState, WorkStore
@@ -158,6 +159,13 @@ class Evaluation(WorkFolder[EvaluationState]):
         return lane_titles(lanes, names)
 
 
+def describe_size(config: EvaluationConfig, state: EvaluationState) -> str:
+    """Return the number of prompts and of the probes that follow them, as in "60 prompts + 320 probes"."""
+    asked = len(probes()) if config.guard else 0
+    size = counted(state.prompts - asked, "prompt")
+    return f"{size} + {counted(asked, 'probe')}" if asked else size
+
+
 class EvaluationStore(WorkStore[Evaluation]):
     """All evaluations of a STUDIO_HOME."""
 
@@ -192,6 +200,12 @@ class EvaluationStore(WorkStore[Evaluation]):
             raise StudioError(
                 f"The evaluation {other.id} is running, and two would slow each other down. Pause or stop it first."
             )
+
+    def check_unused(self, run: str) -> None:
+        """Raise StudioError if the active evaluation needs a run: its model or its held-out rows."""
+        other = self.active()
+        if other and run in {other.config().prompt_run, *(name for name, _ in map(parse_lane, other.config().lanes))}:
+            raise StudioError(f"The evaluation {other.id} needs the run {run}. Stop it, or wait for its end.")
 
     def create(self, config: EvaluationConfig, file: Path | None = None) -> Evaluation:
         """Create the folder of an evaluation; state.json is written last, so that no list shows an incomplete one.

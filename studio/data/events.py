@@ -115,7 +115,7 @@ def connect_reading(
     read(used.success, api_visibility="private")
     connect(
         state.scope.change, do.about, page, {"report": widgets.report}, visitor=True, show_progress="hidden",
-        api_name="about",
+        api_name="describe_dataset",
     )  # fmt: skip
 
 
@@ -149,7 +149,7 @@ def connect_losses(do: RowLosses, widgets: RowLossesWidgets, state: TabState, de
     connect(widgets.model.input, do.choose_losses, {**page, **chosen}, page, **PRIVATE)
     connect(
         widgets.measure.click, do.measure, {**page, **chosen}, {**job.outputs, **page}, show_progress="hidden",
-        api_name="measure_losses",
+        api_name="compute_row_losses",
     )  # fmt: skip
     # The maximum length and the template decide the losses, too; they are not part of the scope.
     for changed in (state.page.change, widgets.model.change):
@@ -192,10 +192,11 @@ def connect_create(
     job = bars.add(create.bar, CREATE, shown=outputs, finish=do.show_created)
     # Programs take the outputs by position: the subset comes first.
     created = partial(connect, outputs={**outputs, **job.outputs}, show_progress_on=[create.recipe_text])
-    created(create.create.click, do.create, {**picked, "name": create.name}, validate=validate_subset, api_name="cut")
+    by_form = {**picked, "name": create.name}
+    created(create.create.click, do.create, by_form, validate=validate_subset, api_name="create_subset")
     by_file = {"upload": create.recipe_file, "name": create.name}
     created(create.run_file.click, do.create_from_file, by_file, api_name="run_recipe")
-    created(sql.create.click, do.create_by_sql, {**page, "sql": sql.sql, "name": sql.name}, api_name="cut_by_sql")
+    created(sql.create.click, do.create_by_sql, {**page, **sql.named}, api_name="create_subset_by_sql")
 
 
 def connect_export(
@@ -224,12 +225,12 @@ def connect_export(
     connect(demo.load, do.on_load, outputs=lists, **PRIVATE)
     connect(
         quick.click, do.create_and_export, {"state": state.page}, {**job.outputs, **created}, show_progress="hidden",
-        api_name="quick_cut",
+        api_name="create_quick_subset",
     )  # fmt: skip
     followed = partial(connect, outputs=job.outputs, show_progress="hidden")
     chosen = {"name": export.subset, "form": export.form}
-    followed(export.export.click, do.export, {**chosen, "kinds": export.kinds}, api_name="export")
-    followed(export.push.push.click, do.push, {**chosen, **export.push.fields}, api_name="push")
+    followed(export.export.click, do.export, {**chosen, "kinds": export.kinds}, api_name="export_subset")
+    followed(export.push.push.click, do.push, {**chosen, **export.push.fields}, api_name="push_subset")
     _connect_export_lists(do, export, results)
 
 

@@ -202,7 +202,7 @@ class ReadingForm:
         return " ".join(sentences)
 
     def read_again(self, state: State, **values: Any) -> Iterator[dict[str, Any]]:
-        """Read the rows as the form says; /about reports what was not used."""
+        """Read the rows as the form says; /describe_dataset reports what was not used."""
         page = parse_state(state)
         data = page.find_dataset(self.settings)
         if not values.get("format"):
@@ -264,7 +264,7 @@ class ReadingForm:
         """Report how the chosen dataset is read: evidence or question, candidates, unused columns, notes, problems."""
         page = parse_state(state)
         if not page.dataset:
-            raise StudioError("No dataset is chosen. Choose one first: /choose.")
+            raise StudioError("No dataset is chosen. Choose one first: /choose_dataset.")
         return {"report": json.loads(self._report(page).model_dump_json())}
 
 

@@ -24,7 +24,7 @@ TARGETS = {FORM_TITLE: field_id(FORM_ID, "format")} | {
 
 @dataclass(frozen=True)
 class ReadingWidgets:
-    """Widgets of question, form and column list; `report` is the hidden output of /about."""
+    """Widgets of question, form and column list; `report` is the hidden output of /describe_dataset."""
 
     question: gr.Column
     question_text: gr.HTML

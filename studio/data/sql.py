@@ -66,6 +66,11 @@ class SqlWidgets:
     name: gr.Textbox
     create: gr.Button
 
+    @property
+    def named(self) -> dict[str, gr.blocks.Block]:
+        """Return the query and the name of the subset of its result, by name."""
+        return {"sql": self.sql, "name": self.name}
+
 
 def build_sql() -> SqlWidgets:
     """Build the widgets in the open layout."""
@@ -80,5 +85,5 @@ def build_sql() -> SqlWidgets:
     columns = gr.HTML(elem_classes="qs-note", elem_id="sql-columns", padding=False)
     with gr.Row(elem_classes="qs-bottom"):
         name = gr.Textbox(label="Name of a subset of the result", min_width=140, elem_id="sql-name")
-        create = gr.Button("Create subset of the result", size="sm", min_width=190, scale=0, elem_id="sql-cut")
+        create = gr.Button("Create subset of the result", size="sm", min_width=190, scale=0, elem_id="sql-create")
     return SqlWidgets(sql, run, result_text, result, columns, name, create)

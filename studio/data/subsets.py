@@ -27,7 +27,7 @@ from studio.data.sql import check_sql
 from studio.job_progress import follow
 
 FIELDS = ["rows", "method", "stratify_by", "seed", "held_out_share", "duplicates", "leaks"]
-CREATE = "cut"
+CREATE = "create-subset"
 _QUICK_HELP = (
     "Ignores the settings above: 1,000 random rows of the whole dataset, nothing held out, written as a ZIP like "
     "guanaco-llama2-1k."
@@ -220,7 +220,7 @@ def build_create_subset() -> CreateSubsetWidgets:
     recipe |= build_fields("subset", Recipe, ["duplicates", "leaks"])
     recipe_text = gr.HTML(elem_id="recipe-words", padding=False)
     name = gr.Textbox(label="Name", info="Suggested from the recipe; change it as you like.", elem_id="subset-name")
-    create = gr.Button("Create subset", variant="primary", elem_id="cut")
+    create = gr.Button("Create subset", variant="primary", elem_id="create-subset")
     bar = build_progress_bar("creating")
     more = "Other ways: 1,000 rows in Llama 2 format, or a recipe file"
     with gr.Accordion(more, open=False, elem_id="recipe-file-box", elem_classes="qs-quiet"):

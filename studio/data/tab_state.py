@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import gradio as gr
 
 # Ids of tabs of the pane: the open row, the form for subsets, and the export.
-ROW_TOOL, CREATE_TOOL, EXPORT_TOOL = "row", "cut", "export"
+ROW_TOOL, CREATE_TOOL, EXPORT_TOOL = "row", "create", "export"
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ def connect_view(do: Browse, widgets: BrowseWidgets, state: TabState) -> None:
     page = {"state": state.page}
     connect(
         widgets.search.change, do.search, {**page, "text": widgets.search}, page, visitor=True,
-        trigger_mode="always_last", show_progress="hidden", api_name="search",
+        trigger_mode="always_last", show_progress="hidden", api_name="search_rows",
     )  # fmt: skip
     own = partial(connect, visitor=True, **PRIVATE)
     own(widgets.row_kind.input, do.show_kind, {**page, "kind": widgets.row_kind}, page)

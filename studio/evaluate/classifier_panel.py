@@ -118,5 +118,5 @@ def connect_classifiers(
         {**selected, "run": widgets.run},
         job.outputs,
         show_progress="hidden",
-        api_name="answers_classify",
+        api_name="classify_prompts",
     )

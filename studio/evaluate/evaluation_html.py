@@ -14,7 +14,7 @@ from core.evaluate.line_file import Line
 from core.evaluate.metrics import METRICS
 from core.evaluate.prompts import Prompt
 from core.evaluate.scores import Scores
-from core.evaluate.store import ACTIVE, EvaluationState
+from core.evaluate.store import ACTIVE, EvaluationState, describe_size
 from core.runs.progress import duration
 from core.system.counting import counted, noun_for
 from studio.html import render
@@ -50,7 +50,7 @@ def status_html(
     if not is_answered:
         parts.append(f"{answered:,} of {counted(total, 'answer')}")
     if per_minute and not (is_answered and state.status in ACTIVE):
-        parts.append(f"{per_minute:,.0f} per minute")
+        parts.append(f"{per_minute:,.0f} per minute" if per_minute >= 1 else f"{60 * per_minute:,.0f} per hour")
     if seconds_left:
         parts.append(f"about {duration(seconds_left)} left")
     return render(
@@ -89,9 +89,20 @@ def metrics_html(titles: list[str], answers: AnswerReader, scores: Scores | None
     lanes = [result.format_metrics(metrics, scores, lane) for lane, metrics in enumerate(answers.metrics)]
     # A metric may exist for some lanes only. The rows are in the order in which the lanes first have them.
     names = list(dict.fromkeys(name for metrics in lanes for name in metrics))
-    rows = [(name, [metrics.get(name, "–") for metrics in lanes]) for name in names]
+    counts = {metric.title: scores.rows(metric.name) for metric in scores.metrics} if scores else {}
+    rows = [
+        (name, _some_rows(counts.get(name), scores), [metrics.get(name, "–") for metrics in lanes]) for name in names
+    ]
     notes = scores.notes if scores else ()
-    return render("evaluate/metrics", titles=titles, rows=rows, notes=notes) if rows else ""
+    so_far = "" if scores else counted(len(answers.finished), "prompt")
+    return render("evaluate/metrics", titles=titles, rows=rows, notes=notes, so_far=so_far) if rows else ""
+
+
+def _some_rows(rows: int | None, scores: Scores | None) -> str:
+    """Return how many rows have a value of a metric; empty if all have one."""
+    if scores is None or rows is None or rows == scores.prompts:
+        return ""
+    return f"{rows:,} of {counted(scores.prompts, 'row')}"
 
 
 def answers_html(
@@ -170,7 +181,7 @@ def notes_html(
     """
     models = [_model_name(lane, runs) for lane in config.lanes]
     lines = [
-        f"{counted(state.prompts, 'prompt')}: {prompts.describe(config, runs.get(config.prompt_run, ''))}.",
+        f"{describe_size(config, state)}: {prompts.describe(config, runs.get(config.prompt_run, ''))}.",
         *(f"{title} is {model}." for title, model in zip(titles, models, strict=True) if title != model),
         f"Settings: {config.describe_settings()}, seed {config.seed}.",
         *state.choices,

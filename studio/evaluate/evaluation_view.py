@@ -14,7 +14,7 @@ from core.errors import StudioError
 from core.evaluate import prompts, result, scores
 from core.evaluate.answers_file import AnswerReader
 from core.evaluate.prompts import Prompts
-from core.evaluate.store import ACTIVE, RESUMABLE, WAITING, Evaluation, EvaluationStore
+from core.evaluate.store import ACTIVE, RESUMABLE, WAITING, Evaluation, EvaluationState, EvaluationStore, describe_size
 from core.runs.names import make_distinct
 from core.system.counting import counted
 from core.system.files import file_size, modified_ns
@@ -73,12 +73,13 @@ class EvaluationView:
         found, runs = self.store.all(), self.store.runs.titles()
         states = [evaluation.state() for evaluation in found]
         ids = [evaluation.id for evaluation in found]
-        sources = [_describe_source(evaluation, runs) for evaluation in found]
+        described = [_describe_list_entry(*pair, runs) for pair in zip(found, states, strict=True)]
+        sources, sizes = zip(*described, strict=True) if described else ((), ())
         # Several evaluations have the same prompts, so the time is part of their names.
         titles = make_distinct(sources, [state.created for state in states], ids)
         choices = [
-            (f"{title} · {state.status} · {counted(state.prompts, 'prompt')}", evaluation.id)
-            for title, state, evaluation in zip(titles, states, found, strict=True)
+            (f"{title} · {state.status} · {size}", evaluation_id)
+            for title, state, size, evaluation_id in zip(titles, states, sizes, ids, strict=True)
         ]
         selected = evaluation_id if evaluation_id in ids else next(iter(ids), None)
         return {"evaluation": gr.update(choices=choices, value=selected)}
@@ -236,15 +237,15 @@ def _empty(status: str) -> dict[str, Any]:
     return {"status": status, **cleared, **hidden(""), **filters, **_buttons(None, has_answers=False)}
 
 
-def _describe_source(evaluation: Evaluation, runs: dict[str, str]) -> str:
-    """Return where an evaluation's prompts are from, as its name in the list; its id if its settings are damaged."""
+def _describe_list_entry(evaluation: Evaluation, state: EvaluationState, runs: dict[str, str]) -> tuple[str, str]:
+    """Return where an evaluation's prompts are from and how many they are; its id if its settings are damaged."""
     try:
         config = evaluation.config()
     except StudioError:
         # The view of the evaluation shows the error.
-        return evaluation.id
+        return evaluation.id, counted(state.prompts, "prompt")
     text = prompts.describe(config, runs.get(config.prompt_run, "")).removeprefix("the ")
-    return text[:1].upper() + text[1:]
+    return text[:1].upper() + text[1:], describe_size(config, state)
 
 
 def _buttons(status: str | None, has_answers: bool) -> dict[str, Any]:

@@ -205,5 +205,5 @@ def connect_harness(
     connect(partial(gr.on, events), do.show, chosen, shown, trigger_mode="always_last", **UNLIMITED)
     connect(
         widgets.start.click, do.measure, {**chosen, **widgets.fields}, job.outputs,
-        show_progress="hidden", api_name="answers_harness",
+        show_progress="hidden", api_name="run_benchmarks",
     )  # fmt: skip

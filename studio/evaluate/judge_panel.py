@@ -184,5 +184,5 @@ def connect_judge(
         {**selected, "kind": widgets.kind, **fields, **compared},
         job.outputs,
         show_progress="hidden",
-        api_name="answers_judge",
+        api_name="judge_answers",
     )

@@ -72,5 +72,5 @@ def connect_push(do: PushActions, panel: PushPanelWidgets, evaluation: gr.Dropdo
     job = bars.add(panel.bar, _FORM, shown={"account": panel.push.account}, finish=show_pushed, box=panel.box)
     connect(
         panel.push.push.click, do.push, {"evaluation_id": evaluation, **panel.push.fields}, job.outputs,
-        show_progress="hidden", api_name="answers_push",
+        show_progress="hidden", api_name="push_evaluation",
     )  # fmt: skip

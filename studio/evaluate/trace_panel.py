@@ -192,7 +192,7 @@ def connect_trace(
     connect(partial(gr.on, changes), do.show, chosen, shown, trigger_mode="always_last", **UNLIMITED)
     connect(
         widgets.start.click, do.trace, chosen, job.outputs, show_progress="hidden",
-        api_name="answers_trace",
+        api_name="trace_answers",
     )  # fmt: skip
 
     def open_span(event: gr.EventData, **chosen: Any) -> dict[str, Any]:

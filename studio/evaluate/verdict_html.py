@@ -7,7 +7,7 @@ from markupsafe import Markup
 
 from components.interval_table import Interval, IntervalRow, IntervalTable, interval_table_html
 from core.evaluate.metrics import Metric
-from core.evaluate.statistics.paired import PairedDifference
+from core.evaluate.statistics.paired import MIN_CLUSTERS, PairedDifference
 from core.evaluate.verdict import Verdict
 from core.evaluate.verdict_groups import GroupDifference
 from core.evaluate.verdict_text import format_change, format_p_value
@@ -20,13 +20,14 @@ _SIGNS = {"better": "▲", "worse": "▼", "unclear": "?"}
 _NEUTRAL = ("less", "more")
 
 
-def verdict_html(verdict: Verdict, first: str, second: str) -> Markup:
+def verdict_html(verdict: Verdict, first: str, second: str, cost: str = "") -> Markup:
     """Return the verdict as a card.
 
     Args:
         verdict: The verdict.
         first: Title of the reference lane.
         second: Title of the judged lane.
+        cost: A sentence about the general ability that was lost; empty if none was, or if it is not known.
     """
     head, _, rest = verdict.sentence.partition(":")
     text = rest.strip()
@@ -41,6 +42,7 @@ def verdict_html(verdict: Verdict, first: str, second: str) -> Markup:
         text=text[:1].upper() + text[1:],
         compared=f"{second} compared with {first}",
         decided=decided,
+        cost=cost,
         notes=verdict.notes,
     )
 
@@ -135,7 +137,7 @@ def difference_interval(metric: Metric, found: PairedDifference, extent: float) 
 
 _NO_PLOT = {
     "no rows": "no row has both values",
-    "few clusters": "too few rows for an interval",
+    "few clusters": f"fewer than {MIN_CLUSTERS} rows or conversations: no interval",
     "uneven clusters": "a few conversations have most of the rows",
     "identical": "equal in every row",
     "few differ": "too few rows differ for an interval",

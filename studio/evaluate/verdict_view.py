@@ -13,7 +13,7 @@ from core.evaluate import scores as scores_file
 from core.evaluate import verdict as verdict_of
 from core.evaluate.classification.scoring import read_classification
 from core.evaluate.config import parse_lane
-from core.evaluate.guard import read_ability
+from core.evaluate.guard import Ability, describe_cost, read_ability
 from core.evaluate.lineage import usual_lanes
 from core.evaluate.scores import Scores
 from core.evaluate.store import Evaluation, EvaluationStore
@@ -128,16 +128,14 @@ class VerdictView:
         grouping = compared.grouping if compared.grouping in groupings else next(iter(groupings), "")
         groups = [group for group in verdict.groups if group.grouping == grouping]
         lanes = [(title, str(lane)) for lane, title in enumerate(titles)]
-        metrics = [
-            ("Automatic", AUTO),
-            *((metric.title, metric.name) for metric in found.metrics),
-        ]
+        metrics = [("Automatic", AUTO), *((metric.title, metric.name) for metric in found.metrics)]
+        ability = read_ability(evaluation)
         return {
             "score": gr.update(visible=False),
-            "verdict": verdict_html(verdict, first, second),
+            "verdict": verdict_html(verdict, first, second, _cost(ability, compared, verdict)),
             "differences": differences_html(verdict, first, second),
             "explanations": explanations_html(found.metrics, found.notes),
-            "ability": self._ability(evaluation, titles, compared, found),
+            "ability": self._ability(evaluation, ability, titles, compared, found),
             "classes": self._classes(evaluation, titles, found),
             "groups": groups_html(verdict.primary, groups, first, second) if groups else "",
             "first": gr.update(choices=lanes, value=str(compared.first), visible=True),
@@ -146,9 +144,11 @@ class VerdictView:
             "grouping": gr.update(choices=groupings, value=grouping or None, visible=bool(groups)),
         }
 
-    def _ability(self, evaluation: Evaluation, titles: Sequence[str], compared: Comparison, found: Scores) -> str:
+    def _ability(
+        self, evaluation: Evaluation, ability: Ability | None, titles: Sequence[str], compared: Comparison,
+        found: Scores,
+    ) -> str:  # fmt: skip
         """Return what the probes say; empty if they were not asked."""
-        ability = read_ability(evaluation)
         if ability is None:
             return ""
         lanes = evaluation.config().lanes
@@ -158,7 +158,10 @@ class VerdictView:
         ordered = _by_steps(lanes, compared.first)
         if metric is None or len(ordered) < 3:
             return html
-        points = [StepPoint(titles[lane], found.summary(metric.name, lane), ability.share(lane)) for lane in ordered]
+        points = [
+            StepPoint(_step_title(lanes[lane]), found.summary(metric.name, lane), ability.share(lane))
+            for lane in ordered
+        ]
         return html + over_steps_html(metric, points)
 
     def _gain(self, evaluation: Evaluation, compared: Comparison, lane: int) -> float | None:
@@ -187,6 +190,18 @@ class VerdictView:
         read = self.read(evaluation, compared) if len(evaluation.config().lanes) > 1 else None
         primary = read[1].primary if read else None
         return Selection(compared.first, compared.second, primary.name if primary else "")
+
+
+def _cost(ability: Ability | None, compared: Comparison, verdict: Verdict) -> str:
+    """Return that general ability fell, as a sentence; empty if it did not, or if it is not known."""
+    if ability is None or ability.compare(compared.first, compared.second).direction >= 0:
+        return ""
+    return describe_cost(ability, compared.first, compared.second, (verdict.gain or 0) > 0)
+
+
+def _step_title(lane: str) -> str:
+    """Return the title of a lane in a plot of one run's adapters: base, step 64 or final."""
+    return parse_lane(lane)[1] or BASE
 
 
 def _by_steps(lanes: list[str], first: int) -> list[int]:

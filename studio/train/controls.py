@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from components.conversation import chips_html
 from core.access import roles
 from core.errors import StudioError, sentences
+from core.evaluate.store import EvaluationStore
 from core.runs import checkpoints, process
 from core.runs.config import TITLES
 from core.runs.progress import progress
@@ -215,6 +216,7 @@ class RunControls:
             raise StudioError(f"To delete this run with its adapters, type its id: {run.id}")
         title = run.title
         with self.runs.lock():
+            EvaluationStore(self.runs.settings).check_unused(run.id)
             self.runs.remove(run)
         info("Its adapters and checkpoints are deleted.", title=f"Deleted {title}")
         return self.refresh_list(None, with_archived)

@@ -89,7 +89,7 @@ def connect_start(
     # A state is no argument of an API call, so it comes last.
     accepted = {**values, "accept_warnings": starting.accept_warnings, **parent}
     hidden = {"show_progress": "hidden"}
-    started = connect(starting.start.click, marks_fields(do.start), accepted, outputs, api_name="start", **hidden)
+    started = connect(starting.start.click, marks_fields(do.start), accepted, outputs, api_name="start_run", **hidden)
     private, inputs = {"api_visibility": "private", **hidden}, {**values, **parent}
     anyway = connect(starting.anyway.click, marks_fields(do.start_anyway), inputs, outputs, **private)
     for start in (started, anyway):
@@ -110,12 +110,12 @@ def connect_preflight(do: Preflight, side: LeftSide, bars: JobBars) -> None:
     preflight, fields, marks = side.preflight, side.fields, side.marks.outputs
     checked = {**preflight.check_outputs, "stage": side.starting.stage, **marks}
     hidden = {"show_progress": "hidden"}
-    connect(preflight.check.click, marks_fields(do.check), fields, checked, api_name="check", **hidden)
+    connect(preflight.check.click, marks_fields(do.check), fields, checked, api_name="check_run", **hidden)
     changed = connect(preflight.make_fit.click, marks_fields(do.make_fit), fields, {**fields, **marks}, **UNLIMITED)
     connect(changed.then, marks_fields(do.check), fields, checked, **UNLIMITED)
     shown = {"measured": preflight.measured, "checked": preflight.checked}
     job = bars.add(preflight.bar, DRY_RUN, shown=shown, finish=do.show_measured)
     outputs = {**job.outputs, **marks}
-    connect(preflight.measure.click, marks_fields(do.dry_run), fields, outputs, api_name="measure", **hidden)
+    connect(preflight.measure.click, marks_fields(do.dry_run), fields, outputs, api_name="dry_run", **hidden)
     results = {"checked": preflight.checked}
     connect(preflight.close.click, lambda: {"checked": gr.update(visible=False)}, outputs=results, **UNLIMITED)

@@ -62,8 +62,10 @@ def connect_label(do: RunControls, widgets: TrainWidgets) -> None:
         then_poll(do.save_name), renamed, {**run, **controls.rename_outputs, **acted}, **PRIVATE,
     )  # fmt: skip
     saved = {**selected, "name": controls.name, **label.label, **with_archived}
-    connect(label.save.click, then_poll(do.save_label), saved, {**run, **acted}, api_name="save_label")
-    connect(label.delete.click, do.delete, {**selected, "typed": label.typed, **with_archived}, run, api_name="delete")
+    connect(label.save.click, then_poll(do.save_label), saved, {**run, **acted}, api_name="save_run_label")
+    connect(
+        label.delete.click, do.delete, {**selected, "typed": label.typed, **with_archived}, run, api_name="delete_run"
+    )
 
 
 def connect_copy(do: Duplication, widgets: TrainWidgets) -> None:
@@ -123,7 +125,7 @@ def connect_step_rows(do: StepRows, widgets: TrainWidgets) -> None:
     for event in (view.row.change, view.as_tokens.change):
         inputs = {**row, "as_tokens": view.as_tokens}
         connect(event, do.render_row, inputs, {"row_view": view.row_view}, visitor=True, **PRIVATE, **HEAVY)
-    connect(view.exclude.click, do.exclude_row, row, {"new_subset": widgets.state.new_subset}, api_name="exclude")
+    connect(view.exclude.click, do.exclude_row, row, {"new_subset": widgets.state.new_subset}, api_name="exclude_row")
 
 
 def connect_comparison(do: RunComparison, widgets: TrainWidgets) -> None:

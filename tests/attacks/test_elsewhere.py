@@ -73,7 +73,9 @@ CROSS = [
 
 
 @pytest.mark.parametrize("headers", CROSS, ids=str)
-@pytest.mark.parametrize("path", ["/gradio_api/queue/join", "/gradio_api/call/start", "/gradio_api/upload", "/login"])
+@pytest.mark.parametrize(
+    "path", ["/gradio_api/queue/join", "/gradio_api/call/start_run", "/gradio_api/upload", "/login"]
+)
 def test_call_of_another_site_is_refused(on_space, headers, path):
     body = {"fn_index": 0, "data": [], "session_hash": "x"}
     answer = httpx.post(f"{on_space.url}{path}", json=body, headers=headers | signed_in_headers(AUTHOR), verify=False)

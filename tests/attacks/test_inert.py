@@ -30,7 +30,10 @@ MARKUP = (
 SHORT = "<img src=x onerror=alert(1)>"
 RUN = "hidden-run"
 TAGS = {"script", "img", "iframe", "object", "embed", "link", "meta", "base", "form", "video", "audio", "style", "i"}
-HEAVY = {"measure", "check", "start", "resume", "send", "retry", "retry_one", "continue_answer", "quick_cut", "push"}
+HEAVY = {
+    "dry_run", "check_run", "start_run", "resume_run", "send", "retry", "retry_one", "continue_answer",
+    "create_quick_subset", "push_subset",
+}  # fmt: skip
 # Parts in which the markup must appear; otherwise the test has checked nothing.
 MET = {"rows", "row-shown", "run-label", "samples", "runs-table", "chat-past", "chat-now", "evaluate-table",
        "evaluate-prompt", "sql-columns", "run-log", "help of reading-field-columns"}  # fmt: skip
@@ -123,7 +126,7 @@ def shown(page: PageClient, event: dict, values: dict[str, object], happened: di
 def test_hostile_data_is_shown_as_text_everywhere(owner, marked):
     kinds = {c["id"]: c["type"] for c in owner.config["components"] if c["props"].get("elem_id")}
     by_name = {event["api_name"]: event for event in owner.events}
-    shown(owner, by_name["choose"], marked)
+    shown(owner, by_name["choose_dataset"], marked)
     opens = [e for e in owner.events if ("open_row" in {kind for _, kind in e["targets"]}) and e["backend_fn"]]
     # Open the chat and the row in this session.
     for event in [by_name["open_chat"], *opens]:

@@ -89,7 +89,7 @@ def test_visitor_opens_chats_by_id_and_never_the_owners(on_space, page):
 def test_state_sent_by_the_caller_is_ignored(on_space, page):
     """The server keeps the state of a page; a value sent in its place changes nothing."""
     hidden = next(path.name for path in on_space.settings.datasets_dir.glob("hidden-*"))
-    event = next(e for e in page.events if e["api_name"] == "search")
+    event = next(e for e in page.events if e["api_name"] == "search_rows")
     page.run(event, [{"dataset": hidden}, "owner"])
     row = next(e for e in page.events if e["api_name"].startswith("show_row"))
     shown = page.run(row, [{"dataset": hidden}, 1, "Raw"])

@@ -40,7 +40,7 @@ def test_inside_refuses_names_that_lead_out(tmp_path, name):
 
 
 # These start work in processes, which would take too long for every name.
-_SLOW = {"chat", "measure", "start", "check", "quick_cut"}
+_SLOW = {"chat", "dry_run", "start_run", "check_run", "create_quick_subset"}
 
 
 @pytest.mark.parametrize("name", OUT)

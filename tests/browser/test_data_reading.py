@@ -34,7 +34,7 @@ def test_reading_question_answered_makes_rows_usable(page, upload):
     page.locator("#question-words").get_by_text("list of texts").wait_for()
     page.locator("#data-summary").get_by_text("0 usable").wait_for()
     page.locator("#data-tools").get_by_role("tab", name="Create subset").click()
-    page.locator("#cut").click()
+    page.locator("#create-subset").click()
     page.get_by_text("cannot be used yet").first.wait_for()
     page.locator("#read-choice").click()
     page.locator(".toast-body").get_by_text("No format is chosen").first.wait_for()

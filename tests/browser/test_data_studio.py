@@ -106,7 +106,7 @@ def test_subset_of_picked_rows_contains_only_these(page, server):
     page.locator("#subset-field-method input").click()
     page.get_by_role("option", name="picked").click()
     page.locator("#recipe-words").get_by_text("2 rows picked by hand").wait_for()
-    page.locator("#cut").click()
+    page.locator("#create-subset").click()
     (name,) = wait_until(lambda: {found.name for found in subset.subsets(server.settings)} - before, page)
     assert {row for _, row, _ in subset.stream(server.settings, name)} == {2, 5}
 

@@ -105,7 +105,7 @@ def create_subset(page) -> None:
     page.keyboard.type("20")
     page.keyboard.press("Tab")
     wait_until(lambda: page.locator("#subset-name :is(input, textarea)").input_value() == "keeper-20", page)
-    tab_to(page, "#cut")
+    tab_to(page, "#create-subset")
     page.keyboard.press("Enter")
     page.get_by_text("Created keeper-20").wait_for()
     tab_to(page, "#created-train")

@@ -59,7 +59,7 @@ def create_and_download_subset(page, tmp_path):
     page.locator("#subset-field-rows input").press("Tab")
     name = page.locator("#subset-name textarea, #subset-name input")
     wait_until(lambda: name.input_value() == "keeper-200", page)
-    page.locator("#cut").click()
+    page.locator("#create-subset").click()
     page.get_by_text("Created keeper-200").wait_for()
     page.locator("#data-tools").get_by_role("tab", name="Export").click()
     page.locator("#subset-words").get_by_text("200 rows to train on").wait_for()

@@ -27,7 +27,7 @@ VALUES = st.recursive(
     max_leaves=8,
 )
 # Events that take long when they succeed; other tests call them with wrong values only.
-HEAVY = {"measure", "quick_cut"}
+HEAVY = {"dry_run", "create_quick_subset"}
 
 
 def event_calls(page: PageClient) -> st.SearchStrategy:

@@ -90,7 +90,7 @@ def test_example_client_trains_and_chats(app, tmp_path):
 
 def start_run(app: AppServer, client) -> str:
     """Start a long run, wait for its first steps, and return its id."""
-    run = client.predict(subset="keeper", **TINY, max_steps=2000, save_steps=1000, eval_steps=0, api_name="/start")
+    run = client.predict(subset="keeper", **TINY, max_steps=2000, save_steps=1000, eval_steps=0, api_name="/start_run")
     ends = time.monotonic() + 180
     while not client.predict(run["value"], 0, api_name="/run_events"):
         assert time.monotonic() < ends, RunStore(app.settings).run(run["value"]).log_tail()
@@ -111,7 +111,7 @@ def test_sigterm_ends_the_server_and_a_restart_finds_the_run_active(app, app_for
     again = AppServer(app.settings.home, fork_server=app_fork_server)
     client = again.client(tmp_path / "again")
     assert {listed["id"]: listed["status"] for listed in client.predict(api_name="/list_runs")}[run_id] in ACTIVE
-    client.predict(run_id, api_name="/stop")
+    client.predict(run_id, api_name="/stop_run")
     client.close()
     again.stop()
     psutil.wait_procs([psutil.Process(run.saved_state().pid)] if run.saved_state().process_lives() else [], timeout=60)

@@ -53,44 +53,44 @@ MISUSES = {
     "/open_hub": {"hub_id": "no hub id", "config": "", "split": "", "revision": "", "token": ""},
     "/open_folder": {"name": "../runs"},
     "/open_subset": {"name": "no-such-subset"},
-    "/choose": {"name": "no-such-data"},
+    "/choose_dataset": {"name": "no-such-data"},
     "/read_as": FORM,
-    "/about": {},
-    "/search": {"text": "x" * 3},
+    "/describe_dataset": {},
+    "/search_rows": {"text": "x" * 3},
     "/count_tokens": {},
     "/find_near_duplicates": {},
-    "/measure_losses": {"chosen": "run:no-such-run"},
-    "/cut": {"name": "x", "rows": 3},
+    "/compute_row_losses": {"chosen": "run:no-such-run"},
+    "/create_subset": {"name": "x", "rows": 3},
     "/run_recipe": {"upload": "EMPTY FILE", "name": "x"},
-    "/cut_by_sql": {"sql": "DROP TABLE rows", "name": "x"},
-    "/quick_cut": {},
-    "/export": {"name": "no-such-subset", "form": "llama2", "kinds": ["jsonl"]},
-    "/push": {"name": "no-such-subset", "form": "llama2", "repo": "a/b", "token": ""},
+    "/create_subset_by_sql": {"sql": "DROP TABLE rows", "name": "x"},
+    "/create_quick_subset": {},
+    "/export_subset": {"name": "no-such-subset", "form": "llama2", "kinds": ["jsonl"]},
+    "/push_subset": {"name": "no-such-subset", "form": "llama2", "repo": "a/b", "token": ""},
     "/push_model": {"run_id": "../runs", "what": "run", "repo": "a/b", "token": ""},
-    "/sql": {"sql": "SELECT 1"},
-    "/start": {"subset": "no-such-subset"},
-    "/check": {"max_length": 0},
-    "/measure": {"subset": "no-such-subset"},
-    "/stop": {"run_id": "no-such-run"},
-    "/kill": {"run_id": "no-such-run"},
-    "/resume": {"run_id": "no-such-run"},
-    "/save_label": {"run_id": "no-such-run", "name": "x", "tags": "", "note": ""},
-    "/delete": {"run_id": "no-such-run", "typed": "no-such-run"},
-    "/exclude": {"run_id": "no-such-run", "row": None},
-    "/answers_start": {"upload": None, "prompts": "subset", "subset": "no-such-subset", "lanes": ["base"]},
-    "/answers_pause": {"evaluation_id": "no-such-evaluation"},
-    "/answers_resume": {"evaluation_id": "../runs"},
-    "/answers_stop": {"evaluation_id": None},
-    "/answers_open": {"evaluation_id": "no-such-evaluation"},
-    "/answers_score": {"evaluation_id": "no-such-evaluation"},
-    "/answers_trace": {"evaluation_id": "../evaluations", "first": "x", "second": "\x00"},
-    "/answers_classify": {"evaluation_id": "no-such-evaluation", "run": "../runs"},
+    "/run_sql": {"sql": "SELECT 1"},
+    "/start_run": {"subset": "no-such-subset"},
+    "/check_run": {"max_length": 0},
+    "/dry_run": {"subset": "no-such-subset"},
+    "/stop_run": {"run_id": "no-such-run"},
+    "/kill_run": {"run_id": "no-such-run"},
+    "/resume_run": {"run_id": "no-such-run"},
+    "/save_run_label": {"run_id": "no-such-run", "name": "x", "tags": "", "note": ""},
+    "/delete_run": {"run_id": "no-such-run", "typed": "no-such-run"},
+    "/exclude_row": {"run_id": "no-such-run", "row": None},
+    "/start_evaluation": {"upload": None, "prompts": "subset", "subset": "no-such-subset", "lanes": ["base"]},
+    "/pause_evaluation": {"evaluation_id": "no-such-evaluation"},
+    "/resume_evaluation": {"evaluation_id": "../runs"},
+    "/stop_evaluation": {"evaluation_id": None},
+    "/open_evaluation": {"evaluation_id": "no-such-evaluation"},
+    "/score_evaluation": {"evaluation_id": "no-such-evaluation"},
+    "/trace_answers": {"evaluation_id": "../evaluations", "first": "x", "second": "\x00"},
+    "/classify_prompts": {"evaluation_id": "no-such-evaluation", "run": "../runs"},
     "/export_run": {"run_id": "../runs", "adapter": "final", "form": "gguf"},
     "/model_card": {"run_id": "no-such-run", "adapter": "final", "form": "gguf"},
     "/verify_run": {"run_id": "../runs"},
     "/check_publish": {"run_id": "no-such-run", "adapter": "final"},
-    "/answers_harness": {"evaluation_id": "no-such-evaluation", "tasks": "../runs"},
-    "/answers_judge": {
+    "/run_benchmarks": {"evaluation_id": "no-such-evaluation", "tasks": "../runs"},
+    "/judge_answers": {
         "evaluation_id": "no-such-evaluation",
         "kind": "server",
         "local": None,
@@ -100,8 +100,8 @@ MISUSES = {
     },
     "/import_adapter": {"upload": None, "source": "../runs", "base": "", "token": ""},
     "/remove_adapter": {"name": "../runs"},
-    "/answers_push": {"evaluation_id": "no-such-evaluation", "repo": "a/b", "token": ""},
-    "/answers_delete": {"evaluation_id": "no-such-evaluation", "typed": "no-such-evaluation"},
+    "/push_evaluation": {"evaluation_id": "no-such-evaluation", "repo": "a/b", "token": ""},
+    "/delete_evaluation": {"evaluation_id": "no-such-evaluation", "typed": "no-such-evaluation"},
     "/list_datasets": {},
     "/list_subsets": {},
     "/list_runs": {},
@@ -110,7 +110,7 @@ MISUSES = {
     "/chat": {"prompt": "Hi.", "lanes": ["no-such-run"], "settings": {}},
 }
 # Without a dataset a search finds nothing, which is no mistake; lists cannot be misused.
-HARMLESS = {"/search", "/list_datasets", "/list_subsets", "/list_runs"}
+HARMLESS = {"/search_rows", "/list_datasets", "/list_subsets", "/list_runs"}
 
 
 def test_misuses_cover_every_named_endpoint(client):
@@ -137,7 +137,7 @@ def test_misused_endpoint_refuses_without_a_traceback(app, fresh, tmp_path, name
 @pytest.fixture
 def chosen(fresh, dataset):
     """Return a client that has chosen the bundled dataset."""
-    fresh.predict(dataset, api_name="/choose")
+    fresh.predict(dataset, api_name="/choose_dataset")
     return fresh
 
 
@@ -154,50 +154,50 @@ FORBIDDEN_SQL = {
 
 @pytest.mark.parametrize("sql", FORBIDDEN_SQL.values(), ids=FORBIDDEN_SQL)
 def test_sql_that_is_forbidden_is_refused(app, chosen, sql):
-    message = rejection_message(chosen, api_name="/sql", sql=sql.format(home=app.settings.home))
+    message = rejection_message(chosen, api_name="/run_sql", sql=sql.format(home=app.settings.home))
     assert "SQL" in message
     assert not list(app.settings.home.glob("stolen*"))
 
 
 def test_sql_returns_rows_that_can_become_a_subset(app, chosen, dataset):
-    shown, words = chosen.predict(sql="SELECT split, count(*) AS n FROM rows GROUP BY split", api_name="/sql")
+    shown, words = chosen.predict(sql="SELECT split, count(*) AS n FROM rows GROUP BY split", api_name="/run_sql")
     counted = table.find(app.settings, dataset).splits
     assert (dict(shown["value"]["data"]), words) == (counted, "2 rows")
-    chosen.predict(sql="SELECT row FROM rows WHERE row < 7", name="by-sql", api_name="/cut_by_sql")
+    chosen.predict(sql="SELECT row FROM rows WHERE row < 7", name="by-sql", api_name="/create_subset_by_sql")
     assert subset.find(app.settings, "by-sql").rows == 6, "of seven, a tenth is held out"
 
 
 def test_cut_of_more_rows_than_exist_names_the_number(app, chosen):
-    assert "asks for 1,000,000 rows" in rejection_message(chosen, api_name="/cut", name="many", rows=10**6)
+    assert "asks for 1,000,000 rows" in rejection_message(chosen, api_name="/create_subset", name="many", rows=10**6)
     assert not (app.settings.subsets_dir / "many").exists()
 
 
 def test_cut_of_a_negative_number_of_rows_is_refused(app, chosen):
-    assert "given: -3" in rejection_message(chosen, api_name="/cut", name="less", rows=-3)
+    assert "given: -3" in rejection_message(chosen, api_name="/create_subset", name="less", rows=-3)
     assert not (app.settings.subsets_dir / "less").exists()
 
 
 def test_cut_and_export_write_a_zip(app, chosen):
-    cut = chosen.predict(rows=5, method="first", name="five", api_name="/cut")
+    cut = chosen.predict(rows=5, method="first", name="five", api_name="/create_subset")
     assert cut[0]["value"] == "five"
-    _, download, words = chosen.predict(name="five", form="llama2", kinds=["jsonl"], api_name="/export")
+    _, download, words = chosen.predict(name="five", form="llama2", kinds=["jsonl"], api_name="/export_subset")
     assert Path(download["value"]).read_bytes()[:2] == b"PK"
     assert "rows written" in words
     assert (app.settings.exports_dir / "five-llama2.zip").is_file()
 
 
 def test_start_with_a_maximum_length_of_0_is_refused(app, client):
-    message = rejection_message(client, api_name="/start", max_length=0)
+    message = rejection_message(client, api_name="/start_run", max_length=0)
     assert "Maximum length (under" in message
     assert "given: 0" in message
     assert RunStore(app.settings).runs() == []
 
 
 def test_start_without_a_client_library_is_refused_as_well(app, client, page):
-    parameters = client.view_api(return_format="dict", print_info=False)["named_endpoints"]["/start"]["parameters"]
+    parameters = client.view_api(return_format="dict", print_info=False)["named_endpoints"]["/start_run"]["parameters"]
     data = [0 if p["parameter_name"] == "max_length" else p["parameter_default"] for p in parameters]
     # A page also sends the places of its states.
-    event = next(event for event in page.events if event["api_name"] == "start")
+    event = next(event for event in page.events if event["api_name"] == "start_run")
     states = [None] * (len(event["inputs"]) - len(data))
     assert "given: 0" in page.call("start", *data, *states)["error"]
     for way in ("run/start", "api/start"):
@@ -208,15 +208,15 @@ def test_start_without_a_client_library_is_refused_as_well(app, client, page):
 
 
 def test_start_with_a_problem_across_fields_is_refused(app, client):
-    assert "all-linear" in rejection_message(client, api_name="/start", lora_targets=" , ")
+    assert "all-linear" in rejection_message(client, api_name="/start_run", lora_targets=" , ")
     assert RunStore(app.settings).runs() == []
 
 
 def test_open_file_with_hostile_rows_returns_them_as_text(fresh, tmp_path):
     (tmp_path / "b.jsonl").write_text('{"instruction": "<img src=x onerror=alert(1)>", "output": "y"}\n')
     *_, opened = fresh.predict(upload=handle_file(str(tmp_path / "b.jsonl")), api_name="/open_file")
-    fresh.predict(opened["value"], api_name="/choose")
-    shown, _ = fresh.predict(sql="SELECT prompt FROM rows", api_name="/sql")
+    fresh.predict(opened["value"], api_name="/choose_dataset")
+    shown, _ = fresh.predict(sql="SELECT prompt FROM rows", api_name="/run_sql")
     assert shown["value"]["data"] == [["<img src=x onerror=alert(1)>"]]
 
 

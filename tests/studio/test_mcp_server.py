@@ -32,7 +32,10 @@ def named_calls():
 
 def test_tools_that_only_read_are_named_calls():
     assert named_calls() > READ_ONLY
-    changing = {"start", "stop", "kill", "delete", "push", "publish", "cut", "save_label", "export_run", "open_file"}
+    changing = {
+        "start_run", "stop_run", "kill_run", "delete_run", "push_subset", "publish", "create_subset", "save_run_label",
+        "export_run", "open_file",
+    }  # fmt: skip
     assert not READ_ONLY & changing
 
 

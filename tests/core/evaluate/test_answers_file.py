@@ -24,7 +24,9 @@ def test_answer_reader_growing_file_indexes_answers_by_prompt(tmp_path):
     assert reader.update().finished == [3]
     assert [found["text"] for found in reader.read(3)] == ["first", "ü"]
     assert reader.read(0) == [line(0, 0), None]
-    assert [metrics.answers for metrics in reader.metrics] == [2, 1]
+    assert reader.answered == [2, 1]
+    # Means are those of prompts that every lane has answered.
+    assert [metrics.counts["tokens"] for metrics in reader.metrics] == [1, 1]
 
 
 @given(size=st.integers(0, 400))

@@ -102,7 +102,9 @@ def test_write_subset_without_held_out_rows_uses_those_of_the_run(runs, tmp_path
 def test_write_notes_unused_columns_and_rejects_unclear_formats(write_file):
     found, words = write_file("a.jsonl", '{"prompt": "What is a tide?", "topic": "sea", "id": "a1"}\n' * 3)
     assert found[0].messages[-1]["content"] == "What is a tide?"
-    assert words == ["3 rows: the column 'topic' is not used.", "3 rows: the column 'id' is not used."]
+    assert words == [
+        "3 rows: the column 'topic' is no part of the prompt.", "3 rows: the column 'id' is no part of the prompt.",
+    ]  # fmt: skip
     pair = '{"premise": "The harbour was quiet today %d", "hypothesis": "Nobody was in the harbour %d"}\n'
     with pytest.raises(StudioError, match="cannot be used as it is: no format is certain"):
         write_file("a.jsonl", "".join(pair % (i, i) for i in range(5)))

@@ -85,6 +85,7 @@ def test_scores_sum_up_each_lane_by_mean_or_over_all_tokens(evaluation):
     assert found.notes == [
         "Task: generation, because the references are not a few short texts that occur again and again.",
         "Without a score, because they failed: 1 answer.",
+        "3 of 4 rows have a reference; metrics that need one leave the others out.",
         "1 reference is cut at the model's context; the loss is that of the beginning.",
         "1 loss is missing: it is too long.",
     ]

@@ -6,7 +6,7 @@ from core.evaluate.guard import Ability
 from core.evaluate.metrics import METRICS
 from core.evaluate.probes import probes
 from studio.evaluate.ability_html import StepPoint, ability_html, classification_html, over_steps_html
-from studio.evaluate.verdict_view import _by_steps
+from studio.evaluate.verdict_view import _by_steps, _step_title
 from tests.helpers.hostile_text import HOSTILE
 
 MARKUP = HOSTILE[0]
@@ -56,6 +56,10 @@ def test_checkpoints_are_plotted_beside_the_task_in_the_order_of_their_steps():
         over_steps_html(METRICS["loss"], [StepPoint("base", None, 0.5), StepPoint("tuned", 1.0, 0.5)]).count("<svg")
         == 1
     )
+
+
+def test_lanes_of_a_plot_over_the_steps_are_named_by_their_steps():
+    assert [_step_title(lane) for lane in ("base", "run/step 64", "run")] == ["base", "step 64", "final"]
 
 
 def test_adapters_of_a_run_follow_the_base_by_their_steps():

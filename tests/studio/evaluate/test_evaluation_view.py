@@ -35,7 +35,8 @@ def test_render_shows_finished_prompts_in_the_order_of_their_answers(do, evaluat
     shown = do.render(evaluated.id, 1, 25)
     assert "5 of 10 answers" in shown["status"]
     assert "<th>base</th><th>tuned</th>" in shown["metrics"]
-    assert "<th>Ended by itself</th><td>66.7%</td><td>100.0%</td>" in shown["metrics"]
+    assert "So far, on 2 prompts that every model has answered:" in shown["metrics"]
+    assert "<th>Ended by itself</th><td>50.0%</td><td>100.0%</td>" in shown["metrics"]
     assert "<th>Word F1</th><td>50.0%</td><td>50.0%</td>" in shown["metrics"]
     run = do.store.runs.run(evaluated.config().lanes[1])
     assert f"tuned is {run.title}." in shown["notes"]

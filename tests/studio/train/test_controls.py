@@ -5,6 +5,8 @@ import psutil
 import pytest
 
 from core.errors import StudioError
+from core.evaluate.config import EvaluationConfig
+from core.evaluate.store import EvaluationStore
 from core.runs import checkpoints
 from core.runs.config import QLoRAConfig
 from core.runs.store import Label
@@ -156,6 +158,22 @@ def test_delete_requires_an_ended_run_and_its_typed_id(do, live, a_run):
     do.delete(run.id, f" {run.id} ", False)
     assert [r.id for r in do.runs.runs()] == [live.id]
     assert not list(do.runs.settings.runs_dir.glob(".deleted-*"))
+
+
+def test_delete_is_refused_while_an_evaluation_needs_the_run(do, a_run):
+    run, other = a_run(), a_run()
+    store = EvaluationStore(do.runs.settings)
+    file = do.runs.settings.home / "p.txt"
+    file.write_text("What is a tide?\n")
+    evaluation = store.create(EvaluationConfig(file="p.txt", lanes=["base", f"{run.id}/step 2"]), file)
+    state = evaluation.saved_state()
+    running = state.model_copy(update={"status": "running"})
+    evaluation.save_state(running.with_process(psutil.Process().pid))
+    with pytest.raises(StudioError, match=f"The evaluation {evaluation.id} needs the run {run.id}"):
+        do.delete(run.id, run.id, False)
+    do.delete(other.id, other.id, False)
+    evaluation.save_state(state)
+    do.delete(run.id, run.id, False)
 
 
 def test_refresh_list_selects_the_newest_and_keeps_a_selection(do, a_run):

@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from core.evaluate.metrics import METRICS
 from core.evaluate.metrics.form import form_scores, language_kept, longest_loop
-from core.evaluate.metrics.running import LaneMetrics
+from core.evaluate.metrics.running import LaneMetrics, values_of
 from core.evaluate.metrics.source import copied_spans, source_scores
 
 WORDS = st.lists(st.sampled_from("abc"), max_size=14).map(tuple)
@@ -69,11 +69,10 @@ def test_language_kept_needs_both_languages():
 def test_lane_metrics_leave_out_missing_values_and_failed_answers():
     metrics = LaneMetrics()
     assert metrics.means() == {}
-    metrics.add({"end": "end", "tokens": 4, "exact": True, "f1": 1.0})
-    metrics.add({"end": "length", "tokens": 8, "exact": False, "f1": 0.5})
-    metrics.add({"end": "stop word", "tokens": 0, "exact": None, "f1": None})
-    metrics.add({"end": "failed", "tokens": 0, "exact": None, "f1": None})
-    assert metrics.answers == 4
+    metrics.add(values_of({"end": "end", "tokens": 4, "exact": True, "f1": 1.0}))
+    metrics.add(values_of({"end": "length", "tokens": 8, "exact": False, "f1": 0.5}))
+    metrics.add(values_of({"end": "stop word", "tokens": 0, "exact": None, "f1": None}))
+    metrics.add(values_of({"end": "failed", "tokens": 0, "exact": None, "f1": None}))
     assert metrics.means() == {"tokens": 4, "ended": 2 / 3, "exact_match": 0.5, "word_f1": 0.75}
 
 
