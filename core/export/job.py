@@ -56,8 +56,8 @@ if TYPE_CHECKING:
 
     from core.data.tokens import Renderer
 
-# Shares of the work on one file before its comparison.
-_WRITTEN, _PACKED = 0.6, 0.7
+# Share of the work on one file before its comparison, and without one before it is packed.
+_WRITTEN, _WRITTEN_ALONE = 0.6, 0.95
 
 
 def export(
@@ -206,9 +206,9 @@ class _Export:
     def _write_file(self, config: ExportConfig, folder: Path, writer: TypeWriter, progress: Progress) -> ExportedType:
         """Write one file, compare it, and give it its name."""
         target = self._target(config)
-        content = self._write(config, folder, writer, part_of(progress, 0, _WRITTEN))
-        progress(_PACKED, "Reading the held-out rows")
-        found = self._compare(config, content, folder, part_of(progress, _PACKED, 1))
+        written = _WRITTEN if config.is_compared else _WRITTEN_ALONE
+        content = self._write(config, folder, writer, part_of(progress, 0, written))
+        found = self._compare(config, content, folder, part_of(progress, written, 1))
         self.notes += [one for one in advise(config, found, len(self._configs) == 1) if one not in self.notes]
         subject = self._subject(config, target.stem, found)
         # A GGUF file holds no other files, so its card lies in a folder beside it.
@@ -220,9 +220,7 @@ class _Export:
         )
 
     def _subject(self, config: ExportConfig, name: str, found: Fidelity | None) -> Subject:
-        return Subject(
-            self.settings, self.run, self.name, config, name, found, self.notes, combined=self.combined
-        )  # fmt: skip
+        return Subject(self.settings, self.run, self.name, config, name, found, self.notes, combined=self.combined)
 
     def _write(self, config: ExportConfig, folder: Path, writer: TypeWriter, progress: Progress) -> Path:
         """Write the weights and the files beside them; return the file or folder of the weights."""
@@ -260,6 +258,8 @@ class _Export:
         return importance.collect(self._model, self.rows.for_importance, self.rows.dataset, progress)
 
     def _compare(self, config: ExportConfig, content: Path, folder: Path, progress: Progress) -> Fidelity | None:
+        if config.is_compared:
+            progress(0, "Reading the held-out rows")
         if self._comparison is None:
             return None
         tensors: Iterable[tuple[str, torch.Tensor]]

@@ -13,7 +13,7 @@ from core.models.weight_headers import model_shapes
 from core.runs.store import Run
 from core.settings import Settings
 
-# Matrices that NF4 leaves in the number format.
+# Matrices that NF4 leaves in the number format, and that GGUF files have in 8 bits at least.
 _OUTSIDE = ("embed", "lm_head", "wte", "wpe")
 # Bits of a weight in NF4 with its scales, one byte per 64.
 _NF4_BITS = 4.125
@@ -56,9 +56,15 @@ def _is_rounded(name: str, shape: tuple[int, ...]) -> bool:
 
 
 def _gguf_bytes(shapes: dict[str, tuple[int, ...]], kind: GGUFType) -> int:
-    """Return the bytes of a file in a type: matrices in its bits, everything else in 32."""
+    """Return the bytes of a file in a type: matrices in its bits, embeddings in at least 8, vectors in 32."""
     bits = most_bits(kind) if kind in LLAMA_CPP_TYPES else _bits(kind)
-    return int(sum(prod(shape) * (bits if len(shape) > 1 else 32) for shape in shapes.values()) / 8)
+    # As `core.export.gguf_file` chooses them.
+    outside = max(bits, _bits("Q8_0"))
+    sizes = [
+        prod(shape) * (32 if len(shape) == 1 else bits if _is_rounded(name, shape) else outside)
+        for name, shape in shapes.items()
+    ]
+    return int(sum(sizes) / 8)
 
 
 def _bits(kind: GGUFType) -> float:

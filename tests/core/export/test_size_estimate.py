@@ -38,7 +38,7 @@ def test_estimate_is_the_size_that_the_disk_is_checked_for(settings, run):
         config = ExportConfig(form=form, **values)
         exact, found = sum(file_sizes(merged, config)), estimate_bytes(settings, run, run.adapter, config)
         # Headers of an adapter's file, rows that are no multiple of a block, and the tables of NF4 are not counted.
-        assert found == pytest.approx(exact, rel=0.25), form
+        assert found == pytest.approx(exact, rel=0.15), form
     (settings.models_dir / "tiny" / "model.safetensors").unlink()
     assert estimate_bytes(settings, run, run.adapter, ExportConfig(form="merged")) is None
 
@@ -62,7 +62,7 @@ def test_shares_of_several_files_follow_their_bytes(settings, run):
     assert [shares[0][0], shares[-1][1]] == [0, pytest.approx(1)]
     assert all(first[1] == second[0] for first, second in itertools.pairwise(shares))
     widths, sizes = [end - start for start, end in shares], file_sizes(merged, config)
-    assert widths[0] / widths[1] == pytest.approx(sizes[0] / sizes[1])
+    assert (widths[0] - widths[1]) / widths[0] < (sizes[0] - sizes[1]) / sizes[0], "each is merged from the whole model"
     assert widths[2] > widths[0] > widths[3], "the first type of llama.cpp also needs the file in F16"
     compared = [end - start for start, end in work_shares(merged, config.model_copy(update={"check_rows": 8}))]
     assert compared[0] - compared[1] < widths[0] - widths[1], "each file is read back as a whole"
@@ -74,6 +74,7 @@ def test_stages_of_several_types_name_each_and_their_count(settings, run):
     config = ExportConfig(form="gguf", quantization=["Q8_0", "Q4_0"], check_rows=0)
     export(settings, run.id, "final", config, lambda share, stage: stages.append((share, stage)))
     assert [share for share, _ in stages] == sorted(share for share, _ in stages)
+    assert not any("held-out rows" in stage for _, stage in stages), "nothing is compared"
     starts = [stage.partition(":")[0] for _, stage in stages]
     assert list(dict.fromkeys(starts)) == [
         "Loading the base model", "Q8_0, 1 of 2 types", "Q4_0, 2 of 2 types", "Done",

@@ -83,7 +83,7 @@ def test_terms_are_those_of_the_agreement(known):
     assert license_fields(known) == {"license": known}
 
 
-# "Llama 3" must begin the name for Llama 3, and "Llama" for the later ones; Llama 2 and other licenses have no such rule.
+# The name begins with "Llama 3" for Llama 3, and with "Llama" for the later ones; other licenses have no such rule.
 @pytest.mark.parametrize(("license", "allowed", "refused"), [
     ("llama2", ["mine", "Llama-2-mine", "alpaca"], []),
     ("apache-2.0", ["mine"], []),
