@@ -1,6 +1,7 @@
 """Checks of the Export tab: the model card, the verification of a run, and the check before publishing."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import gradio as gr
@@ -8,10 +9,12 @@ import gradio as gr
 from components.progress_bar import build_progress_bar
 from core.data.listing import list_some
 from core.errors import StudioError
+from core.export.availability import publish_problem
 from core.export.card.facts import folder_name
 from core.export.card.writing import README, Subject, card_files
 from core.export.config import FORMS, ExportConfig
 from core.export.publish.check import PublishCheck, check_publish
+from core.runs import receipt
 from core.runs.adapters import adapter_folder
 from core.runs.store import RunStore
 from core.system.jobs import Job, Jobs
@@ -23,6 +26,8 @@ from studio.job_progress import follow
 from studio.wiring import HEAVY, UNLIMITED, connect
 
 _KINDS = ("verify-run", "check-publish")
+_BUTTONS = {"card": "Show card", "verification": "Verify run", "publish": "Check before publishing"}
+_NO_RUN = "A card and checks are of a run with an adapter. Train one first."
 _SHOWN_ROWS = 20
 _TONES = {"equal": "good", "within tolerance": "good", "different": "bad"}
 
@@ -57,9 +62,23 @@ class ExportChecks:
         kind, title = f"{_KINDS[1]}/{run.id}-{name}", f"Checking {run.title}, {name}"
         yield from self._follow(self._start(kind, title, check_publish, run.id, name))
 
-    def clear(self) -> dict[str, Any]:
-        """Remove the result of another run or adapter."""
-        return {"checked": ""}
+    def choose(self, run_id: str | None) -> dict[str, Any]:
+        """Remove the result of another run or adapter, and offer what can be done with this one."""
+        return {"checked": "", **self.offer(run_id)}
+
+    def offer(self, run_id: str | None) -> dict[str, Any]:
+        """Offer the checks that can be made of a run, and say why the others cannot."""
+        run = next((run for run in self.runs.runs() if run.id == run_id), None)
+        problems = {
+            "card": "" if run else _NO_RUN,
+            "verification": receipt.find_problem(run) if run else _NO_RUN,
+            "publish": publish_problem(self.settings, run) if run else _NO_RUN,
+        }
+        reasons = [(_BUTTONS[name], problem) for name, problem in problems.items() if problem]
+        return {
+            **{name: gr.update(interactive=not problem) for name, problem in problems.items()},
+            "reasons": render("export_reasons", reasons=reasons if run else [("No run is chosen", _NO_RUN)]),
+        }
 
     def _running(self) -> Job | None:
         return next((job for kind in _KINDS if (job := self.jobs.running(kind))), None)
@@ -112,9 +131,10 @@ def build_export_checks(
     ) as box:  # fmt: skip
         gr.HTML(render("export_checks"), padding=False)
         with gr.Row(elem_id="export-check-buttons"):
-            card = gr.Button("Show card", elem_id="export-card")
-            verification = gr.Button("Verify run", elem_id="export-verify")
-            publish = gr.Button("Check before publishing", elem_id="export-check-publish")
+            card = gr.Button(_BUTTONS["card"], elem_id="export-card")
+            verification = gr.Button(_BUTTONS["verification"], elem_id="export-verify")
+            publish = gr.Button(_BUTTONS["publish"], elem_id="export-check-publish")
+        reasons = gr.HTML(elem_id="export-check-reasons", padding=False)
         bar = build_progress_bar("export-check-progress")
         checked = gr.HTML(elem_id="export-checked", padding=False, js_on_load=read_static("copy_code.js"))
     do, shown = ExportChecks(runs, bars.jobs), {"checked": checked}
@@ -124,5 +144,7 @@ def build_export_checks(
     options: dict[str, Any] = {"show_progress": "hidden"}
     connect(verification.click, do.verify, {"run_id": run}, followed, api_name="verify_run", **options)
     connect(publish.click, do.check, chosen, followed, api_name="check_publish", **options)
-    for changed in (run.input, adapter.input):
-        connect(changed, do.clear, outputs=shown, visitor=True, **UNLIMITED)
+    offered = {"card": card, "verification": verification, "publish": publish, "reasons": reasons}
+    connect(partial(gr.on, [run.change, adapter.change]), do.choose, {"run_id": run}, shown | offered, **UNLIMITED)
+    # A run may have ended meanwhile, and a subset been deleted.
+    connect(box.expand, do.offer, {"run_id": run}, offered, **UNLIMITED)

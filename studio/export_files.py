@@ -29,9 +29,12 @@ class ExportFiles:
         """List the newest files."""
         found = files.list_files(self.settings)
         listed = [
-            (file.name, file.form, format_size(file.size), time.strftime("%d %b %Y %H:%M", time.localtime(file.made)))
+            (
+                file.name, file.form, format_size(file.size),
+                time.strftime("%d %b %Y %H:%M", time.localtime(file.made)), file.has_card,
+            )
             for file in found[:_MAX_LISTED]
-        ]
+        ]  # fmt: skip
         count = f"{counted(len(found), 'file')}, {format_size(sum(file.size for file in found))}"
         hidden = len(found) - len(listed)
         more = counted(hidden, "older file is", "older files are") if hidden else ""
@@ -47,7 +50,7 @@ class ExportFiles:
 def build_export_files() -> tuple[gr.HTML, Download]:
     """Build the list in the open layout, and the hidden buttons that download one of its files.
 
-    The list has the events `download_file` and `delete_file`, whose value is the name of a file.
+    The list has the events `download_file`, `download_card` and `delete_file`, whose value is the name of a file.
     """
     listed = gr.HTML(elem_id="export-files", padding=False, js_on_load=read_static("export_files.js"))
     return listed, build_download("Download the chosen file", "export-listed", visible=False)
@@ -68,10 +71,16 @@ def connect_export_files(
     def find(event: gr.EventData) -> str:
         return str(files.find_file(do.settings, name_of(event)))
 
+    def find_card(event: gr.EventData) -> str:
+        return str(files.pack_card(do.settings, name_of(event)))
+
     def delete(event: gr.EventData) -> dict[str, str]:
         return do.delete(name_of(event))
 
     for event in changes:
         connect(event, do.show, outputs={"files": listed}, **UNLIMITED)
     download.serves(listed.download_file, event_handler(find), **PRIVATE)
+    packed = download.serves(listed.download_card, event_handler(find_card), **PRIVATE)
+    # The ZIP of the card is a file of the list.
+    connect(packed.success, do.show, outputs={"files": listed}, **UNLIMITED)
     connect(listed.delete_file, delete, outputs={"files": listed}, **UNLIMITED)

@@ -22,6 +22,8 @@ from studio.wiring import UNLIMITED, connect
 _FORM = "hub"
 _KIND = "push-model"
 _RUN = "run"
+_WHAT = "A finished export of the run, or its settings, report and curves."
+_NO_RUN = "There is none, because no run has an adapter yet. Train one first."
 _NOTHING_CHANGED = "The repository is unchanged. Files that have arrived are not sent again by the next push."
 
 
@@ -34,12 +36,12 @@ class HubActions:
     def list_files(self, run_id: str | None, chosen: str | None = None) -> dict[str, Any]:
         """List what can be pushed of a run, and keep what is chosen or propose the newest export."""
         if not run_id or not roles.caller().is_owner:
-            return {"what": gr.update(choices=[], value=None)}
+            return {"what": gr.update(choices=[], value=None, info=_NO_RUN)}
         found = list_exports(self.settings, self.runs.run(run_id))
         choices = [(f"{path.name} ({format_size(path.stat().st_size)})", path.name) for path in found]
         choices.append(("Settings and curves of the run", _RUN))
         kept = chosen if chosen in [value for _, value in choices] and chosen != _RUN else choices[0][1]
-        return {"what": gr.update(choices=choices, value=kept)}
+        return {"what": gr.update(choices=choices, value=kept, info=_WHAT)}
 
     def push(self, run_id: str | None, what: str | None, **values: Any) -> Iterator[dict[str, Any]]:
         """Push an export or the run itself; the values are those of `hub_push.read_target`."""
@@ -79,7 +81,7 @@ def build_hub_parts(runs: RunStore, bars: JobBars, demo: gr.Blocks, run: gr.Drop
     """
     with gr.Accordion("Push to the Hub", open=False, elem_id="hub-box", elem_classes="qs-quiet") as box:
         what = gr.Dropdown(
-            label="What", info="A finished export of the run, or its settings, report and curves.", elem_id="hub-what",
+            label="What", info=_WHAT, elem_id="hub-what",
             filterable=False,
         )  # fmt: skip
         push = build_push(_FORM)

@@ -26,6 +26,7 @@ from studio.wiring import UNLIMITED, connect
 
 KIND = "import-adapter"
 _FORM = "import"
+_NONE_IMPORTED = "None is imported yet. The list is of the adapters that were imported here."
 _NAMES = ("source", "revision", "base", "quantization", "compute_dtype", "token")
 _TITLES = {name: field.title or name for name, field in ImportSettings.model_fields.items()}
 
@@ -40,7 +41,11 @@ class ImportActions:
         """List the imported adapters, and the models that can be a base."""
         choices = [(f"{each.id} ({each.origin().kind})", each.id) for each in self.store.folders()]
         models = [(model.label, model.name) for model in catalogue.available(self.settings)]
-        return {"imported": gr.update(choices=choices, value=None), "base": gr.update(choices=models)}
+        return {
+            "imported": gr.update(choices=choices, value=None, info="" if choices else _NONE_IMPORTED),
+            "base": gr.update(choices=models),
+            "remove": gr.update(interactive=bool(choices)),
+        }
 
     def add(self, upload: str | None, **values: Any) -> Iterator[dict[str, Any]]:
         """Import an adapter from an uploaded ZIP, or else from the Hub."""
@@ -113,7 +118,7 @@ def build_export_import(settings: Settings, bars: JobBars, demo: gr.Blocks) -> N
         with gr.Row(equal_height=True):
             imported = gr.Dropdown(label="Imported adapters", elem_id="import-list", filterable=False, scale=3)
             remove = gr.Button("Remove", size="sm", variant="stop", scale=0, min_width=100, elem_id="import-remove")
-    lists = {"imported": imported, "base": fields["base"]}
+    lists = {"imported": imported, "base": fields["base"], "remove": remove}
     connect(demo.load, do.list_adapters, outputs=lists, **UNLIMITED)
     # The next import removes what a cancelled one has left.
     job = bars.add(bar, KIND, shown={"result": result, **lists}, finish=do.show, box=box)

@@ -1,5 +1,6 @@
 """Export of merged models on the page: the form of their settings, the job with its progress, and its result."""
 
+import shutil
 from base64 import b64encode
 from collections.abc import Iterator
 from typing import Any
@@ -8,23 +9,30 @@ import gradio as gr
 from pydantic import ValidationError
 
 from components.model_form import build_field, field_id
+from core.access import roles
+from core.access.roles import CLOSED
 from core.errors import StudioError, sentences
 from core.export import type_comparison
+from core.export.availability import form_problem
 from core.export.card.loading import usage
 from core.export.config import COMBINED, FORMS, GGUF_TYPES, SETTINGS, ExportConfig
 from core.export.llama_quantize import INSTALL, is_installed
 from core.export.result import Exported
+from core.export.size_estimate import estimate_bytes
 from core.export.tasks import export
-from core.runs.imported import all_tuned
 from core.runs.store import RunStore
+from core.settings import Settings
 from core.system.jobs import Job, Jobs
 from core.system.sizes import format_size
+from studio.export_combine import COMBINE
 from studio.html import render
 from studio.job_progress import cancel_and_clean, follow
 
 FORM = "export"
 _AFTER_CANCEL = "The file that it was writing is removed."
 _KIND = "export-run"
+# Settings that decide the size of the file, or whether it can be made; `also` is passed by itself.
+OF_SIZE = ("base", "dtype", "quantization")
 # Settings that matter where several adapters are combined.
 _OF_SEVERAL = ("combination", "weight")
 
@@ -35,25 +43,67 @@ class ExportJobs:
     def __init__(self, runs: RunStore, jobs: Jobs):
         self.runs, self.settings, self.jobs = runs, runs.settings, jobs
 
-    def choose_form(self, form: str, also: list[str] | None = None) -> dict[str, Any]:
+    def choose_form(
+        self, form: str, also: list[str] | None = None, run_id: str | None = None, adapter: str | None = None,
+        **values: Any,
+    ) -> dict[str, Any]:  # fmt: skip
         """Show the settings of a form and its button: Download writes an adapter at once, Export starts a job.
+
+        A visitor, who can start neither, sees no settings.
 
         Args:
             form: The form.
             also: The adapters that are combined with the exported one.
+            run_id: The chosen run.
+            adapter: The chosen adapter of it.
+            values: Settings that decide the size of the file.
         """
         about = FORMS[_check_form(form)]
-        is_adapter, shown = form == "adapter", shown_settings(form, also)
+        is_adapter, shown, is_owner = form == "adapter", shown_settings(form, also), roles.caller().is_owner
+        described = self.describe(form, also, run_id, adapter, **values)
         return {
             **{name: gr.update(visible=name in shown) for name in SETTINGS},
-            "settings_row": gr.update(visible=bool(about.settings)),
-            "download": gr.update(visible=is_adapter),
-            "start": gr.update(visible=not is_adapter),
+            "settings_row": gr.update(visible=is_owner and bool(about.settings)),
+            "download": gr.update(visible=is_owner and is_adapter),
+            **described,
+            "start": {**described.get("start", gr.update()), "visible": is_owner and not is_adapter},
             "result": "", "file": gr.update(visible=False), "about": gr.update(visible=is_adapter),
-            "form_text": "" if is_adapter else render(
-                "export_form", label=about.label, text=about.text, is_merged="base" in about.settings
-            ),
         }  # fmt: skip
+
+    def describe(
+        self, form: str, also: list[str] | None = None, run_id: str | None = None, adapter: str | None = None,
+        **values: Any,
+    ) -> dict[str, Any]:  # fmt: skip
+        """Describe the chosen export: what it is for, how much it writes, and why it cannot be made.
+
+        The arguments are those of `choose_form`.
+        """
+        about = FORMS[_check_form(form)]
+        is_merged = "base" in about.settings
+        text = dict.fromkeys(("problem", "written", "closed"), "")
+        text |= {"label": about.label, "text": about.text, "is_merged": is_merged}
+        if not roles.caller().is_owner:
+            closed = f"Only the owner can export it. {CLOSED}"
+            return {"form_text": "" if form == "adapter" else render("export_form", **text | {"closed": closed})}
+        text["problem"], size = self._expect(run_id, adapter, _read_config(form, also=also or [], **values))
+        text["written"] = about_size(self.settings, size) if run_id else ""
+        kinds = len(values.get("quantization") or []) if "quantization" in about.settings else 1
+        return {
+            "start": gr.update(
+                interactive=not text["problem"], value=f"Export {kinds} types" if kinds > 1 else "Export"
+            ),
+            "form_text": "" if form == "adapter" else render("export_form", **text),
+        }
+
+    def _expect(self, run_id: str | None, adapter: str | None, config: ExportConfig | None) -> tuple[str, int | None]:
+        """Return why an export cannot be made, or else its bytes; nothing is known of one that is incomplete."""
+        # A run that was deleted meanwhile is in the page's list until the list is read again.
+        run = next((run for run in self.runs.runs() if run.id == run_id), None)
+        if run is None or config is None:
+            return "", None
+        problem = form_problem(self.settings, run, config)
+        folder = run.adapters().get(adapter or "final")
+        return problem, estimate_bytes(self.settings, run, folder, config) if folder and not problem else None
 
     def show_combination(self, form: str, also: list[str] | None) -> dict[str, Any]:
         """Show how adapters are combined, if there are several."""
@@ -87,7 +137,8 @@ class ExportJobs:
                 f"{running.title} is running ({running.share:.0%} done), and two exports would slow each other down. "
                 "Wait until it has ended, or press Cancel beside its progress. Then press Export again."
             )
-        title = f"Exporting {run.title} as {FORMS[config.form].label}"
+        types = f", {len(config.quantization)} types" if len(used.get("quantization", [])) > 1 else ""
+        title = f"Exporting {run.title} as {FORMS[config.form].label}{types}"
         kind = f"{_KIND}/{config.file_name(f'{run.id}-{adapter}')}"
         yield from self._follow(self.jobs.start(kind, title, export, self.settings, run.id, adapter or "final", config))
 
@@ -113,7 +164,8 @@ class ExportJobs:
     def _choose(self, job: Job) -> dict[str, Any]:
         """Return the updates that choose the run, the adapter, the form and the settings of an export."""
         _, run_id, adapter, config = job.arguments
-        form = self.choose_form(config.form, config.also)
+        values = {name: getattr(config, name) for name in OF_SIZE}
+        form = self.choose_form(config.form, config.also, run_id, adapter, **values)
         settings = {name: form[name] | {"value": getattr(config, name)} for name in SETTINGS}
         chosen = {**form, **settings, "form": gr.update(value=config.form)}
         # A run that was deleted meanwhile is not in the lists; the export reports it.
@@ -138,6 +190,23 @@ def _check_form(form: str) -> Any:
     if form not in FORMS:
         raise StudioError(f"There is no form {form!r}. Expected one of: {', '.join(FORMS)}.")
     return form
+
+
+def _read_config(form: str, **values: Any) -> ExportConfig | None:
+    """Return the settings that apply to a form; None if one is incomplete or invalid, as Export will say."""
+    used = {name: value for name, value in values.items() if name in FORMS[_check_form(form)].settings}
+    try:
+        return ExportConfig(form=_check_form(form), **used)
+    except ValidationError:
+        return None
+
+
+def about_size(settings: Settings, size: int | None) -> str:
+    """Return how much an export writes and how much is free, as a sentence."""
+    if size is None:
+        return "How much will be written is known once the base model is on this machine."
+    free = shutil.disk_usage(settings.exports_dir).free
+    return f"About {format_size(size)} will be written; {format_size(free)} are free."
 
 
 def _show(job: Job) -> dict[str, Any]:
@@ -186,8 +255,7 @@ def build_settings() -> dict[str, gr.components.Component]:
         if name == "also":
             widgets[name] = gr.Dropdown(
                 [], value=[], multiselect=True, allow_custom_value=True, label=ExportConfig.model_fields[name].title,
-                info="Further adapters of this base model, with the weight 1. For another weight, type NAME=WEIGHT.",
-                elem_id=field_id(FORM, name), **options,
+                info=COMBINE, elem_id=field_id(FORM, name), **options,
             )  # fmt: skip
             continue
         if name == "quantization" and not is_installed():
@@ -206,19 +274,3 @@ def shown_settings(form: Any, also: list[str] | None = None) -> set[str]:
     """
     hidden = (set() if is_installed() else {"importance_rows"}) | (set() if also else set(_OF_SEVERAL))
     return set(FORMS[form].settings) - hidden
-
-
-def other_adapters(runs: RunStore, run_id: str) -> list[tuple[str, str]]:
-    """Return the runs and imported adapters of a run's base model that could be combined with it, for a list.
-
-    Args:
-        runs: All runs.
-        run_id: The run.
-    """
-    base, titles = runs.run(run_id).config().model, runs.titles()
-    return [
-        (f"{titles.get(other.id, other.title)} × 1", other.id)
-        for other in all_tuned(runs)
-        if other.id != run_id and not other.problem() and other.adapters()
-        and other.config().model == base and not other.config().classifies
-    ]  # fmt: skip

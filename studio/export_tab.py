@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import gradio as gr
@@ -11,6 +12,7 @@ from components.conversation import empty_html, skeleton_html
 from components.download import Download, build_download
 from components.progress_bar import ProgressBar, build_progress_bar
 from core.access import roles
+from core.access.roles import CLOSED
 from core.errors import StudioError
 from core.export.adapter import list_files, write_adapter
 from core.export.card.facts import base_name, base_note, zip_folder
@@ -22,15 +24,18 @@ from core.runs.store import Run, RunStore
 from core.settings import Settings
 from core.system.sizes import format_size
 from studio.export_checks import build_export_checks
+from studio.export_combine import list_others
 from studio.export_files import ExportFiles, build_export_files, connect_export_files
 from studio.export_hub import build_hub_parts
-from studio.export_job import ExportJobs, build_settings, other_adapters
+from studio.export_job import OF_SIZE, ExportJobs, build_settings
 from studio.handlers import event_handler, info
 from studio.html import read_static, render
 from studio.job_bars import JobBars
 from studio.job_progress import job_outputs
 from studio.wiring import HEAVY, PRIVATE, UNLIMITED, connect
 
+_RUNS, _ADAPTER = "Every run that has an adapter.", "The last step, or a checkpoint."
+_NO_ADAPTER = "There is none, because no run has an adapter yet."
 _NO_RUN = "No run has an adapter yet. Train one first; its adapter can then be downloaded here."
 
 
@@ -55,7 +60,10 @@ class ExportActions:
         is_chosen = run_id in [run.id for run in found] and run_id != proposed
         chosen = run_id if is_chosen else newest and newest.id
         titles = self.runs.titles()
-        runs = gr.update(choices=[(titles.get(run.id, run.title), run.id) for run in found], value=chosen)
+        runs = gr.update(
+            choices=[(titles.get(run.id, run.title), run.id) for run in found], value=chosen,
+            info=_RUNS if found else _NO_RUN,
+        )  # fmt: skip
         kept = adapter if chosen == run_id else None
         listed = self.list_adapters(chosen, kept)
         if chosen == run_id:
@@ -66,10 +74,10 @@ class ExportActions:
     def list_adapters(self, run_id: str | None, kept: str | None = None) -> dict[str, Any]:
         """List the adapters of a run, choose the newest or the one that is kept, and describe it."""
         if not run_id:
-            nothing = gr.update(choices=[], value=None)
+            nothing = gr.update(choices=[], value=None, info=_NO_ADAPTER)
             return {
                 "adapter": nothing, "about": empty_html(_NO_RUN), "download": gr.update(interactive=False),
-                "also": gr.update(choices=[], value=[]),
+                "also": gr.update(choices=[], value=[], info=_NO_ADAPTER),
             }  # fmt: skip
         run = self.runs.run(run_id)
         names = list(run.adapters())
@@ -78,13 +86,14 @@ class ExportActions:
         # A checkpoint that was chosen stays chosen. If the newest adapter was chosen, the page follows the run: a newer
         # one takes its place.
         chosen = kept if kept in names[1:] else names[0]
-        adapter = gr.update(choices=names, value=chosen)
         return {
-            "adapter": adapter,
+            "adapter": gr.update(choices=names, value=chosen, info=_ADAPTER),
             "about": _about_html(self.settings, run, chosen),
-            # For visitors the button stays closed, as the page has closed all that are the owner's.
-            "download": gr.update(interactive=roles.caller().is_owner),
-            "also": gr.update(choices=other_adapters(self.runs, run.id), value=[]),
+            # A visitor reads the reason in its place.
+            "download": gr.update(interactive=True)
+            if roles.caller().is_owner
+            else gr.update(interactive=False, visible=False),
+            "also": list_others(self.runs, run.id),
         }
 
     def describe(self, run_id: str | None, adapter: str | None) -> dict[str, Any]:
@@ -108,6 +117,7 @@ def _about_html(settings: Settings, run: Run, adapter: str) -> str:
         "export_about", title=run.title, adapter=adapter, base=base_name(run), rank=run.config().lora_rank,
         kind="A classifier with its head, an adapter" if run.config().classifies else "A LoRA adapter",
         note=base_note(run), files=files, install=INSTALL, code=example_code(run, adapter), served=served,
+        closed="" if roles.caller().is_owner else f"Only the owner can download it. {CLOSED}",
     )  # fmt: skip
 
 
@@ -169,11 +179,9 @@ def build_export_tab(runs: RunStore, bars: JobBars, demo: gr.Blocks, changes: li
 
 def _build_widgets() -> ExportWidgets:
     with gr.Row(elem_id="export-form"):
-        run = gr.Dropdown(
-            label="Run", info="Every run that has an adapter.", elem_id="export-run", scale=3, min_width=200
-        )
+        run = gr.Dropdown(label="Run", info=_RUNS, elem_id="export-run", scale=3, min_width=200)
         adapter = gr.Dropdown(
-            label="Adapter", info="The last step, or a checkpoint.", elem_id="export-adapter", filterable=False,
+            label="Adapter", info=_ADAPTER, elem_id="export-adapter", filterable=False,
             scale=2, min_width=200,
         )  # fmt: skip
         form = gr.Dropdown(
@@ -239,7 +247,12 @@ def _connect_forms(
         "start": widgets.start, "form_text": widgets.form_text, "about": widgets.about, **shown,
     }  # fmt: skip
     several = {"form": widgets.form, "also": widgets.settings["also"]}
-    connect(widgets.form.input, do.choose_form, several, of_form, visitor=True, **UNLIMITED)
+    of_size = {name: widgets.settings[name] for name in OF_SIZE}
+    described = {**several, "run_id": widgets.run, "adapter": widgets.adapter, **of_size}
+    connect(widgets.form.input, do.choose_form, described, of_form, visitor=True, **UNLIMITED)
+    text = {"start": widgets.start, "form_text": widgets.form_text}
+    decisive = [one.change for one in (widgets.run, widgets.adapter, several["also"], *of_size.values())]
+    connect(partial(gr.on, decisive), do.describe, described, text, visitor=True, **UNLIMITED)
     connect(
         several["also"].change, do.show_combination, several,
         {name: widgets.settings[name] for name in ("combination", "weight")}, visitor=True, **UNLIMITED,

@@ -134,6 +134,12 @@ def _explain(error: Exception, handler: Callable[..., Any], args: tuple, named: 
     return to_page_error(error)
 
 
+def shows_visitors_nothing(handler: Callable[..., Any]) -> Callable[..., Any]:
+    """Mark a handler that fills nothing for visitors, whose pages call it by themselves (`studio.header`)."""
+    handler.fills_for_visitors = False  # type: ignore[attr-defined]
+    return handler
+
+
 def event_handler(handler: Callable[..., Any], visitor: bool = False) -> Callable[..., Any]:
     """Wrap an event handler so that its errors reach the page as sentences, never as tracebacks.
 

@@ -1,7 +1,7 @@
 """The top of the page: the caller's role, a warning about storage, and what a visitor cannot use.
 
-For a visitor, controls that only the owner may use are shown but disabled; studio/authorized_blocks.py refuses the
-calls themselves.
+For a visitor, controls that only the owner may use are disabled, and closed parts of the page that hold nothing else
+are hidden; studio/authorized_blocks.py refuses the calls themselves.
 """
 
 import os
@@ -81,7 +81,8 @@ def owner_accordions(demo: AuthorizedBlocks) -> list[gr.Accordion]:
     opened, closed = _split_controls(demo)
     for function in demo.fns.values():
         # HTML that a visitor's events fill is there to be read.
-        if function.fn is not None and function.fn.for_visitors:
+        is_filled = function.fn is not None and function.fn.for_visitors
+        if is_filled and getattr(function.fn, "fills_for_visitors", True):
             opened |= {part._id for part in function.outputs if isinstance(part, gr.HTML)}
     boxes = [block for block in demo.blocks.values() if isinstance(block, gr.Accordion)]
     return [box for box in boxes if (inside := _ids_inside(box)) & closed and not inside & opened]
@@ -115,7 +116,7 @@ def connect_header(
     accordions = {f"accordion {box._id}": box for box in owner_accordions(demo)}
 
     def greet() -> dict[str, Any]:
-        """Fill the notice, and disable for a visitor what is the owner's."""
+        """Fill the notice, and disable or hide for a visitor what is the owner's."""
         shown = {
             "notice": gr.update(value=notice_html(demo.access, settings, tokens), visible=True),
             "owner_tab": gr.update(visible=roles.caller().is_owner),
@@ -125,7 +126,7 @@ def connect_header(
         return {
             **shown,
             **{name: _disabled(part) for name, part in controls.items()},
-            **{name: gr.update(label=f"{box.label} (owner only)") for name, box in accordions.items()},
+            **{name: gr.update(visible=False) for name in accordions},
         }
 
     outputs = {"notice": notice, "owner_tab": owner_tab, **controls, **accordions}

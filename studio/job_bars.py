@@ -16,7 +16,7 @@ from components.progress_bar import ProgressBar, hide_progress
 from core.access import roles
 from core.system.jobs import Job, Jobs
 from studio import job_progress
-from studio.handlers import info, warn
+from studio.handlers import info, shows_visitors_nothing, warn
 from studio.wiring import UNLIMITED, Named, connect
 
 
@@ -95,6 +95,7 @@ class JobBars:
         options = {"trigger_mode": "multiple", **UNLIMITED}
         connect(partial(gr.on, events), self.watch, shown, outputs, visitor=True, **options)
 
+    @shows_visitors_nothing
     def watch(self, request: gr.Request | None = None, **shown: int | None) -> Iterator[dict[str, Any]]:
         """Show the running jobs that a page does not show yet, until all of them have ended.
 

@@ -16,12 +16,11 @@ from core.export.config import BaseWeights
 from core.models.catalogue import Model
 from core.models.loading import Precision, device, read_config, resolve_dtype
 from core.models.model_files import check_files
+from core.models.weight_headers import INDEX, WHOLE
 from core.system.files import read_json
 
 if TYPE_CHECKING:
     import torch
-
-_WHOLE, _INDEX = "model.safetensors", "model.safetensors.index.json"
 
 
 @dataclass(frozen=True)
@@ -162,8 +161,8 @@ class WeightFiles:
             found = cached_file(self.model.path, name, **options)
             return Path(found) if found else None
 
-        index = locate(_INDEX)
-        names = sorted(set(read_json(index)["weight_map"].values())) if index else [_WHOLE]
+        index = locate(INDEX)
+        names = sorted(set(read_json(index)["weight_map"].values())) if index else [WHOLE]
         paths = {name: locate(name) for name in names}
         if missing := [name for name, path in paths.items() if path is None]:
             raise StudioError(

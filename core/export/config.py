@@ -21,6 +21,7 @@ _LlamaCppType = Literal[
 GGUFType = Literal[_OwnType, _LlamaCppType]
 GGUF_TYPES: tuple[GGUFType, ...] = get_args(_OwnType)
 LLAMA_CPP_TYPES: tuple[GGUFType, ...] = get_args(_LlamaCppType)
+DTYPE_BYTES: dict[DType, int] = {"bfloat16": 2, "float16": 2, "float32": 4}
 # Types that llama.cpp refuses to write without an importance matrix: their answers would be useless.
 NEED_IMPORTANCE = ("IQ3_XS", "IQ3_XXS", "IQ2_M", "IQ2_S", "IQ2_XS", "IQ2_XXS", "IQ1_M", "IQ1_S")
 
@@ -200,6 +201,11 @@ class ExportConfig(BaseModel):
         return f"{'-'.join(parts)}.{'gguf' if self.is_one_file and not is_comparison else 'zip'}"
 
     @property
+    def is_compared(self) -> bool:
+        """Return whether the export is compared with the model as trained, if there are rows and memory for it."""
+        return "check_rows" in FORMS[self.form].settings and self.check_rows > 0
+
+    @property
     def is_adapter(self) -> bool:
         """Return whether the export is a folder that PEFT loads beside the base model."""
         return self.form in ("adapter", "combined")
@@ -213,6 +219,12 @@ class ExportConfig(BaseModel):
     def is_one_file(self) -> bool:
         """Return whether the export is a GGUF file and no zip."""
         return self.form in ("gguf", "gguf-adapter")
+
+
+def most_bits(kind: GGUFType) -> int:
+    """Return the bits per weight of a type of llama.cpp, at most."""
+    # The digit of its name, and up to three for scales, wider blocks, and tensors of a larger type.
+    return min(16, int(next(letter for letter in kind if letter.isdecimal())) + 3)
 
 
 # Names of the settings beside the form.

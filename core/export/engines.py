@@ -4,9 +4,7 @@ None of them was run here. The limits are those of their documentation and sourc
 versions. An engine that would serve an adapter with another scale, without an error, counts as one that cannot.
 """
 
-import json
 import re
-import struct
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,9 +14,9 @@ from typing import Any
 from core.chat.adapter_settings import read_settings
 from core.data.listing import list_some
 from core.errors import StudioError, reason_of
+from core.models.weight_headers import read_shapes
 
 _CONFIG, _WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
-_HEADER_BYTES = 2**26
 # Values of vLLM's --max-lora-rank; a smaller adapter fits into the next one.
 _VLLM_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
 # Projections of models of Llama's form, which all three serve, and those that only some families have.
@@ -85,21 +83,13 @@ def read_facts(folder: Path) -> AdapterFacts:
         StudioError: The folder holds no adapter, or one that is damaged.
     """
     try:
-        settings, names = read_settings(folder / _CONFIG, folder.name), _tensor_names(folder / _WEIGHTS)
-    except (OSError, struct.error, ValueError) as error:
+        settings, names = read_settings(folder / _CONFIG, folder.name), list(read_shapes(folder / _WEIGHTS))
+    except (OSError, ValueError) as error:
         raise StudioError(f"The adapter {folder.name!r} is damaged or incomplete ({reason_of(error)}).") from error
     modules = [name.removesuffix(".lora_A.weight") for name in names if name.endswith(".lora_A.weight")]
     others = [name for name in names if not name.endswith((".lora_A.weight", ".lora_B.weight"))]
     targets = Counter(module.rpartition(".")[2] for module in modules)
     return AdapterFacts(int(settings.get("r", 8)), dict(targets), settings, tuple(others))
-
-
-def _tensor_names(path: Path) -> list[str]:
-    """Return the names of the tensors of a safetensors file, without reading them."""
-    with path.open("rb") as file:
-        (size,) = struct.unpack("<Q", file.read(8))
-        header = json.loads(file.read(min(size, _HEADER_BYTES)))
-    return [name for name in header if name != "__metadata__"]
 
 
 def serve(facts: AdapterFacts, base: str, name: str) -> list[Serving]:

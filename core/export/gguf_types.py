@@ -9,14 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from core.export import gguf_file, importance_file, llama_quantize
-from core.export.config import LLAMA_CPP_TYPES, GGUFType
+from core.export.config import LLAMA_CPP_TYPES, GGUFType, most_bits
 from core.export.importance_file import Importance
 from core.export.merge import MergedModel
 from core.system.counting import counted
 from core.system.jobs import Progress, part_of
 
-# Bits per weight beyond the digit of a type's name, at most: scales, wider blocks, and tensors of a larger type.
-_MORE_BITS = 3
 # Shares of the work on a type of llama.cpp: the importance matrix, the file in F16, and then quantizing.
 _COLLECTED, _PREPARED = 0.3, 0.5
 
@@ -91,13 +89,5 @@ def bytes_at_most(merged: MergedModel, kinds: list[GGUFType]) -> list[int]:
     """Return the bytes that the tensors of files in these types take at most."""
     whole = gguf_file.size_of(merged, "F16")
     return [
-        min(whole, whole * (_digit(kind) + _MORE_BITS) // 16)
-        if kind in LLAMA_CPP_TYPES
-        else gguf_file.size_of(merged, kind)
-        for kind in kinds
+        whole * most_bits(kind) // 16 if kind in LLAMA_CPP_TYPES else gguf_file.size_of(merged, kind) for kind in kinds
     ]
-
-
-def _digit(kind: GGUFType) -> int:
-    """Return the digit in a type's name: its bits per weight without scales."""
-    return int(next(letter for letter in kind if letter.isdecimal()))

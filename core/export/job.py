@@ -25,12 +25,13 @@ from core.export import (
     type_comparison,
 )
 from core.export.advice import advise, weigh_rounding
+from core.export.availability import form_problem
 from core.export.base_weights import WeightFiles
 from core.export.card.facts import folder_name
 from core.export.card.loading import serving
 from core.export.card.writing import Subject, write_card
 from core.export.config import FORMS, LLAMA_CPP_TYPES, ExportConfig
-from core.export.disk import check_disk
+from core.export.disk import check_disk, work_shares
 from core.export.fidelity import Comparison
 from core.export.float_model import FloatModel, memory_problem
 from core.export.gguf_types import TypeWriter
@@ -55,8 +56,8 @@ if TYPE_CHECKING:
 
     from core.data.tokens import Renderer
 
-# Shares of the work on one file before its comparison.
-_WRITTEN, _PACKED = 0.6, 0.7
+# Share of the work on one file before its comparison, and without one before it is packed.
+_WRITTEN, _WRITTEN_ALONE = 0.6, 0.95
 
 
 def export(
@@ -78,10 +79,8 @@ def export(
     if config.form == "adapter":
         written = adapter.write_adapter(settings, run, name)
         return Exported(path=written.path, size=written.size, form=config.form)
-    if run.config().classifies:
-        raise StudioError("A classifier has a head beside its adapter. Export it as an adapter for PEFT.")
-    if config.form == "combined" and not config.also:
-        raise StudioError("Combine with is empty. Name at least one further adapter, as RUN or RUN=WEIGHT.")
+    if problem := form_problem(settings, run, config):
+        raise StudioError(problem)
     if config.has_llama_cpp_types:
         check_installed(next(kind for kind in config.quantization if kind in LLAMA_CPP_TYPES))
     progress(0, "Loading the base model")
@@ -112,9 +111,9 @@ class _Export:
             writer = TypeWriter(
                 self.merged, self.run.title, self.renderer.template, folder, self._collect_importance, self.notes
             )
-            written = []
-            for number, config in enumerate(configs):
-                part = part_of(self.progress, number / len(configs), (number + 1) / len(configs))
+            written, shares = [], work_shares(self.merged, self.config)
+            for number, (config, share) in enumerate(zip(configs, shares, strict=True)):
+                part = self._part_of_file(number, share)
                 (inner := folder / str(number)).mkdir()
                 written.append(self._write_file(config, inner, writer, part))
             writer.close()
@@ -128,6 +127,14 @@ class _Export:
             types=written if report else [], report=report, serving=served,
         )  # fmt: skip
 
+    def _part_of_file(self, number: int, share: tuple[float, float]) -> Progress:
+        """Return a callback for the work on one file, whose stages say which of several types it is."""
+        part, total = part_of(self.progress, *share), len(self._configs)
+        if total == 1:
+            return part
+        name = f"{self._configs[number].quantization[0]}, {number + 1} of {total} types"
+        return lambda done, stage: part(done, f"{name}: {stage}")
+
     @cached_property
     def merged(self) -> MergedModel:
         """Return the model that is exported.
@@ -138,12 +145,6 @@ class _Export:
         model = catalogue.find(self.settings, run.model, run.revision)
         fetch(model, lambda stage: self.progress(0, stage))
         precision = Precision(run.quantization, run.double_quantization, run.compute_dtype)
-        has_base = "base" in FORMS[self.config.form].settings
-        if run.quantization == "int8" and self.config.base == "as trained" and has_base:
-            raise StudioError(
-                "The run loaded its base in int8, which also rounds the inputs of each product, so no merged weights "
-                "give the same results. Set Base weights to original."
-            )
         # An adapter alone goes with any base; that of an int8 run cannot be read as trained.
         base = "original" if run.quantization == "int8" else self.config.base
         folder = self.combined.folder if self.combined else adapter_folder(self.run, self.name)
@@ -205,9 +206,9 @@ class _Export:
     def _write_file(self, config: ExportConfig, folder: Path, writer: TypeWriter, progress: Progress) -> ExportedType:
         """Write one file, compare it, and give it its name."""
         target = self._target(config)
-        content = self._write(config, folder, writer, part_of(progress, 0, _WRITTEN))
-        progress(_PACKED, "Reading the held-out rows")
-        found = self._compare(config, content, folder, part_of(progress, _PACKED, 1))
+        written = _WRITTEN if config.is_compared else _WRITTEN_ALONE
+        content = self._write(config, folder, writer, part_of(progress, 0, written))
+        found = self._compare(config, content, folder, part_of(progress, written, 1))
         self.notes += [one for one in advise(config, found, len(self._configs) == 1) if one not in self.notes]
         subject = self._subject(config, target.stem, found)
         # A GGUF file holds no other files, so its card lies in a folder beside it.
@@ -219,9 +220,7 @@ class _Export:
         )
 
     def _subject(self, config: ExportConfig, name: str, found: Fidelity | None) -> Subject:
-        return Subject(
-            self.settings, self.run, self.name, config, name, found, self.notes, combined=self.combined
-        )  # fmt: skip
+        return Subject(self.settings, self.run, self.name, config, name, found, self.notes, combined=self.combined)
 
     def _write(self, config: ExportConfig, folder: Path, writer: TypeWriter, progress: Progress) -> Path:
         """Write the weights and the files beside them; return the file or folder of the weights."""
@@ -259,6 +258,8 @@ class _Export:
         return importance.collect(self._model, self.rows.for_importance, self.rows.dataset, progress)
 
     def _compare(self, config: ExportConfig, content: Path, folder: Path, progress: Progress) -> Fidelity | None:
+        if config.is_compared:
+            progress(0, "Reading the held-out rows")
         if self._comparison is None:
             return None
         tensors: Iterable[tuple[str, torch.Tensor]]

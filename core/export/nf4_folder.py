@@ -18,9 +18,9 @@ from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core.export.config import DType
+from core.export.config import DTYPE_BYTES, DType
 from core.export.merge import MergedModel
-from core.export.safetensors_folder import BYTES, SHARD_BYTES, ShardWriter, convert, write_model_files
+from core.export.safetensors_folder import SHARD_BYTES, ShardWriter, convert, write_model_files
 from core.models.loading import device
 from core.system.jobs import Progress
 
@@ -38,7 +38,9 @@ def size_of(merged: MergedModel, dtype: DType) -> int:
     total = 0
     for name in merged.names:
         count = prod(merged.shape(name))
-        total += (count // 2 + scale * count // _BLOCK + _TABLES_BYTES) if name in rounded else count * BYTES[dtype]
+        total += (
+            (count // 2 + scale * count // _BLOCK + _TABLES_BYTES) if name in rounded else count * DTYPE_BYTES[dtype]
+        )
     return total
 
 

@@ -15,6 +15,7 @@ from core.export.result import card_place
 from core.export.scratch import scratch_folder
 from core.hub.push import Pushed, push_folder
 from core.hub.target import PushTarget
+from core.models.license import license_of_readme
 from core.runs import points, report, yaml_io
 from core.runs.exported import SUFFIXES
 from core.runs.store import RunStore
@@ -41,7 +42,7 @@ def push_export(
         source: Where the token of the target is from, if it was not typed.
 
     Raises:
-        StudioError: There is no such export, or the Hub refuses the push.
+        StudioError: There is no such export, the license of its base demands another name, or the Hub refuses the push.
     """
     path = inside(settings.exports_dir, name, "export")
     if path.suffix not in SUFFIXES or not path.is_file():
@@ -52,6 +53,9 @@ def push_export(
             unpack(path, folder, shutil.disk_usage(folder).free)
         else:
             _lay_out_gguf(path, folder)
+        readme = folder / hub_readme.README
+        if readme.is_file() and (license := license_of_readme(readme)):
+            license.check_name(target.repo.partition("/")[2])
         hub_readme.complete(folder, path.stem, target.repo)
         return push_folder(folder, "model", target, f"Add {path.stem}", _after_preparation(progress), source)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.errors import StudioError
-from core.export.config import DType
+from core.export.config import DTYPE_BYTES, DType
 from core.export.merge import MergedModel
 from core.export.rope_fields import legacy_rope_fields
 from core.models.loading import load_tokenizer
@@ -20,7 +20,6 @@ from core.system.jobs import Progress
 if TYPE_CHECKING:
     import torch
 
-BYTES: dict[DType, int] = {"bfloat16": 2, "float16": 2, "float32": 4}
 # A shard is held in memory while it is filled.
 SHARD_BYTES = 2 * 2**30
 _TEMPLATE = "chat_template.jinja"
@@ -28,7 +27,7 @@ _TEMPLATE = "chat_template.jinja"
 
 def size_of(merged: MergedModel, dtype: DType) -> int:
     """Return the bytes of all tensors in a data type."""
-    return sum(prod(merged.shape(name)) for name in merged.names) * BYTES[dtype]
+    return sum(prod(merged.shape(name)) for name in merged.names) * DTYPE_BYTES[dtype]
 
 
 class ShardWriter:

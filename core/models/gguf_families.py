@@ -105,6 +105,24 @@ FAMILIES = {
 }
 
 
+def check_type(model_type: str) -> Family:
+    """Return the family of a model by its type.
+
+    Args:
+        model_type: The type, as config.json states it.
+
+    Raises:
+        StudioError: Models of this type cannot be written as GGUF.
+    """
+    if found := FAMILIES.get(model_type):
+        return found
+    labels = ", ".join(one.label for one in FAMILIES.values())
+    raise StudioError(
+        f"Models of the type {model_type!r} cannot be written as GGUF here. Expected one of: {labels}. "
+        f"{CONVERT_INSTEAD}"
+    )
+
+
 def find_family(config: Any) -> Family:
     """Return the family of a model.
 
@@ -114,13 +132,7 @@ def find_family(config: Any) -> Family:
     Raises:
         StudioError: The family, its rotary positions or another setting of the model cannot be written as GGUF.
     """
-    family = FAMILIES.get(config.model_type)
-    if family is None:
-        labels = ", ".join(one.label for one in FAMILIES.values())
-        raise StudioError(
-            f"Models of the type {config.model_type!r} cannot be written as GGUF here. Expected one of: {labels}. "
-            f"{CONVERT_INSTEAD}"
-        )
+    family = check_type(config.model_type)
     for rope in (rope_of(config), rope_of(config, "sliding_attention")):
         if (kind := rope.get("rope_type", "default")) not in family.rope_types:
             raise StudioError(

@@ -5,6 +5,7 @@ the text of its license file is recognized. Nothing is downloaded here: of a Hub
 which `core.models.download` brings there beside the weights.
 """
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -116,13 +117,40 @@ class BaseLicense:
 
     @property
     def terms(self) -> Terms | None:
-        """Return the duties that are known of this license."""
-        return TERMS.get(self.id)
+        """Return the duties that are known of this license; some models of Meta state it as "other" with its name."""
+        return TERMS.get(self.name.strip().lower() if self.id == "other" else self.id)
 
     def model_name(self, name: str) -> str:
         """Return the name of a model made from this one, with the beginning that the license demands."""
         prefix = self.terms.prefix if self.terms else ""
-        return name if name.lower().startswith(prefix.lower()) else f"{prefix} {name}"
+        return name if begins_with(name, prefix) else f"{prefix} {name}"
+
+    def check_name(self, name: str) -> None:
+        """Check that a model made from this one may be passed on under a name.
+
+        Args:
+            name: The name, without that of its owner.
+
+        Raises:
+            StudioError: The license demands another beginning.
+        """
+        terms = self.terms
+        if terms and not begins_with(name, terms.prefix):
+            raise StudioError(
+                f"The name {name!r} does not begin with {terms.prefix!r}, as the {terms.title} demands of a model made "
+                f"from its models. Push to a repository such as {terms.prefix.replace(' ', '-')}-{name}."
+            )
+
+
+def begins_with(name: str, prefix: str) -> bool:
+    """Return whether the name of a model begins with the words that a license demands.
+
+    Names of repositories have no spaces, so a hyphen, an underscore, a dot or nothing stands for one. A number must end
+    where that of the license does: "Llama 30" does not begin with "Llama 3".
+    """
+    words = r"[ ._-]?".join(map(re.escape, prefix.split()))
+    end = r"(?!\d)" if prefix[-1:].isdigit() else ""
+    return re.match(words + end, name, re.IGNORECASE) is not None
 
 
 def read_license(settings: Settings, name: str, revision: str = "") -> BaseLicense:
@@ -141,7 +169,8 @@ def read_license(settings: Settings, name: str, revision: str = "") -> BaseLicen
         # The folder of the model was removed after the run; nothing states its license any more.
         return BaseLicense()
     files = {file: path for file in TERMS_FILES if (path := _find(model, file))}
-    stated = _of_readme(model) or _of_config(model) or _of_text(files)
+    readme = _find(model, README)
+    stated = (readme and license_of_readme(readme)) or _of_config(model) or _of_text(files)
     if not stated and model.name in catalogue.LLAMA_2:
         stated = BaseLicense("llama2", source="the list of models of the studio")
     found = stated or BaseLicense()
@@ -161,10 +190,9 @@ def _find(model: Model, file: str) -> Path | None:
     return Path(path) if Path(path).stat().st_size <= _MAX_BYTES else None
 
 
-def _of_readme(model: Model) -> BaseLicense | None:
-    """Return the license in the front matter of a model's README."""
-    path = _find(model, README)
-    parts = path.read_text(encoding="utf-8", errors="replace").split("---\n", 2) if path else []
+def license_of_readme(path: Path) -> BaseLicense | None:
+    """Return the license in the front matter of a model's README; None if it has none."""
+    parts = path.read_text(encoding="utf-8", errors="replace").split("---\n", 2)
     if len(parts) < 3 or parts[0].strip():
         return None
     try:

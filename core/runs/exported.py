@@ -20,6 +20,8 @@ from core.system.files import modified_ns
 
 GGUF = ".gguf"
 SUFFIXES = (".zip", GGUF)
+# Ends the name of the ZIP with the card of a GGUF file, which is made when it is downloaded.
+CARD_ZIP = "-card.zip"
 # Name behind the mark. An adapter as GGUF has "adapter" in place of the type.
 _ADAPTER = re.compile(r"(final|step-\d+)\b.*")
 _MODEL = re.compile(
@@ -78,8 +80,12 @@ def list_exports(settings: Settings, run: Run) -> list[Path]:
     """
     mark = _mark(run)
     found = [path for path in settings.exports_dir.glob(f"*{mark}*") if path.suffix in SUFFIXES and path.is_file()]
-    # Beside the exports of adapters lies the report of the run.
-    models = [path for path in found if path.name[0] != "." and _ADAPTER.fullmatch(path.stem.partition(mark)[2])]
+    # Beside the exports of adapters lie the report of the run, and the cards of GGUF files.
+    models = [
+        path
+        for path in found
+        if path.name[0] != "." and not path.name.endswith(CARD_ZIP) and _ADAPTER.fullmatch(path.stem.partition(mark)[2])
+    ]
     return sorted(models, key=modified_ns, reverse=True)
 
 

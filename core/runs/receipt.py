@@ -18,12 +18,13 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from core.access.visibility import EXAMPLE_RUN
 from core.errors import StudioError
 from core.models import catalogue
-from core.models.catalogue import Model
+from core.models.weight_headers import find_file
 from core.runs.config import QLoRAConfig
 from core.runs.events import PreparedEvent, Provenance, StepEvent
-from core.runs.store import Run
+from core.runs.store import NOT_ENDED, Run
 from core.settings import Settings
 from core.system.files import read_json, sha256_of, write_json
 
@@ -107,20 +108,34 @@ def write(settings: Settings, run: Run, step: int) -> Receipt:
     return receipt
 
 
+def find_problem(run: Run) -> str:
+    """Return why a run cannot be verified, as sentences with the next step; "" if it has ended with a receipt."""
+    if (status := run.state().status) in NOT_ENDED:
+        return f"The run {run.title} is {status}. Wait until it has ended."
+    if (run.adapter / FILE).is_file():
+        return ""
+    if run.kind == "adapter":
+        return f"The adapter {run.title} was imported, so it has no receipt. Verify it where it was trained."
+    if run.id == EXAMPLE_RUN:
+        return "The example run came with the studio and has no receipt. Train a run of your own to verify it."
+    if not run.adapter.is_dir():
+        return f"The run {run.title} has no receipt, because it has not ended with an adapter. Resume it to get one."
+    return (
+        f"The run {run.title} has no receipt: an earlier version of the studio trained it. Duplicate it and train it "
+        "again to get one."
+    )
+
+
 def read(run: Run) -> Receipt:
     """Return the receipt of a run.
 
     Raises:
-        StudioError: The run has none, or it is damaged.
+        StudioError: The run has not ended, or its receipt is missing or damaged.
     """
-    path = run.adapter / FILE
-    if not path.is_file():
-        raise StudioError(
-            f"The run {run.title} has no receipt: it has not ended with an adapter, or an earlier version of the "
-            "studio trained it. Duplicate it and train it again to get one."
-        )
+    if problem := find_problem(run):
+        raise StudioError(problem)
     try:
-        return Receipt.model_validate(read_json(path))
+        return Receipt.model_validate(read_json(run.adapter / FILE))
     except (ValueError, ValidationError) as error:
         raise StudioError(
             f"The receipt of the run {run.title} is damaged ({type(error).__name__}), so nothing can be compared with "
@@ -191,20 +206,8 @@ def hash_base(settings: Settings, config: QLoRAConfig) -> dict[str, str]:
         StudioError: The model is not on this machine.
     """
     model = catalogue.find(settings, config.model, config.revision)
-    found = {name: path for name in _BASE_FILES if (path := _file_of(model, name))}
+    found = {name: path for name in _BASE_FILES if (path := find_file(model, name))}
     if index := found.get("model.safetensors.index.json"):
         names = sorted(set(read_json(index)["weight_map"].values()))
-        found |= {name: path for name in names if (path := _file_of(model, name))}
+        found |= {name: path for name in names if (path := find_file(model, name))}
     return {name: sha256_of(path) for name, path in found.items()}
-
-
-def _file_of(model: Model, name: str) -> Path | None:
-    """Return a file of a model on this machine; None if it has none."""
-    if model.local:
-        # `core.models.model_files` has checked that the index names files of this folder only.
-        path = Path(model.path) / Path(name).name
-        return path if path.is_file() else None
-    from huggingface_hub import try_to_load_from_cache
-
-    cached = try_to_load_from_cache(model.path, name, revision=model.revision)
-    return Path(cached) if isinstance(cached, str) else None

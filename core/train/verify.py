@@ -2,8 +2,9 @@
 
 from core.errors import StudioError
 from core.runs import receipt as receipts
+from core.runs.imported import find_tuned
 from core.runs.receipt import Receipt
-from core.runs.store import NOT_ENDED, Run, RunStore
+from core.runs.store import Run, RunStore
 from core.settings import Settings
 from core.system.jobs import Progress, ignore_progress
 from core.train.verification import Check, Verification, check_files, check_kernels
@@ -29,9 +30,7 @@ def verify(
     Raises:
         StudioError: The run has not ended, has no receipt, or cannot be repeated from the step that was named.
     """
-    run = RunStore(settings).run(run_id)
-    if (status := run.state().status) in NOT_ENDED:
-        raise StudioError(f"The run {run.title} is {status}. Wait until it has ended.")
+    run = find_tuned(RunStore(settings), run_id)
     receipt = receipts.read(run)
     progress(0.0, "Computing the hashes")
     result = Verification(run=run.id, checks=check_files(settings, run, receipt))

@@ -4,6 +4,7 @@ element.addEventListener('click', event => {
   if (!row) return;
   const [actions, sure] = row.querySelectorAll('.ex-actions, .ex-sure'), value = row.dataset.name;
   if (button.matches('.ex-get')) trigger('download_file', {value});
+  else if (button.matches('.ex-card-get')) trigger('download_card', {value});
   else if (button.matches('.ex-delete')) trigger('delete_file', {value});
   const asks = button.matches('.ex-ask');
   if (!asks && !button.matches('.ex-keep')) return;

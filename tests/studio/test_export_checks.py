@@ -1,16 +1,21 @@
 """The checks of the Export tab: card, verification and the check before publishing, with their results and refusals."""
 
+import shutil
+
 import pytest
 
 from core.data import subset
 from core.data.recipe import Recipe
 from core.errors import StudioError
-from core.export.publish.check import PublishCheck
+from core.export.publish.check import PublishCheck, check_publish
 from core.export.publish.findings import search_rows
-from core.runs import receipt
+from core.runs import example, receipt
 from core.runs.store import RunStore
+from core.settings import Settings
+from core.system.files import read_json, write_json
 from core.system.jobs import Jobs
 from core.train.verification import Check, ReplayedStep, Verification
+from core.train.verify import verify
 from studio.export_checks import ExportChecks, result_html
 from studio.job_progress import cancel
 from tests.helpers.datasets import dialog, open_dialogs
@@ -41,6 +46,39 @@ def test_card_of_the_chosen_form_is_shown(do):
 def test_run_without_a_receipt_is_named(do):
     with pytest.raises(StudioError, match="has no receipt"):
         list(do.verify(do.run.id))
+
+
+def offered(do, run):
+    shown = do.offer(run)
+    return [name for name in ("card", "verification", "publish") if shown[name]["interactive"]], shown["reasons"]
+
+
+def test_checks_that_a_run_does_not_allow_are_not_offered_and_raise_the_same_reason(do, settings):
+    example.install(Settings(home=settings.home, example=True))
+    assert offered(do, None)[0] == []
+    assert "A card and checks are of a run with an adapter. Train one first." in offered(do, None)[1]
+    names, reasons = offered(do, example.EXAMPLE_RUN)
+    assert "verification" not in names
+    assert "The example run came with the studio and has no receipt." in reasons
+    assert "earlier version of the studio trained it" in offered(do, do.run.id)[1]
+    receipt.write(settings, do.run, 0)
+    assert offered(do, do.run.id) == (["card", "verification", "publish"], "")
+    do.run.save_state(do.run.saved_state().model_copy(update={"status": "queued"}))
+    assert "is queued. Wait until it has ended" in offered(do, do.run.id)[1]
+    shutil.rmtree(settings.subsets_dir / "mails")
+    names, reasons = offered(do, do.run.id)
+    assert names == ["card"]
+    assert "The rows of this run cannot be read: There is no subset" in reasons
+    with pytest.raises(StudioError, match="The rows of this run cannot be read: There is no subset 'mails'"):
+        check_publish(settings, do.run.id)
+    # An adapter that was imported is known to the command line only.
+    shutil.copytree(settings.home / "adapter", settings.adapters_dir / "lora" / "adapter")
+    for file in ("config.json", "state.json"):
+        shutil.copyfile(do.run.folder / file, settings.adapters_dir / "lora" / file)
+    state = read_json(settings.adapters_dir / "lora" / "state.json") | {"status": "finished"}
+    write_json(settings.adapters_dir / "lora" / "state.json", state)
+    with pytest.raises(StudioError, match="The adapter lora was imported"):
+        verify(settings, "lora")
 
 
 def test_verification_names_what_differs(do, settings):

@@ -32,7 +32,10 @@ def do(settings, small_tokenizer):
 
 
 def test_import_lists_the_adapter_and_removal_deletes_it(do, settings):
+    none = do.list_adapters()
+    assert (none["remove"]["interactive"], "None is imported yet" in none["imported"]["info"]) == (False, True)
     last = list(do.add(do.zip, **VALUES))[-1]
+    assert last["remove"]["interactive"]
     assert "lora: LoRA of rank 4, on tiny · unquantized · float32." in last["result"]
     assert last["imported"]["choices"] == [("lora (LoRA of rank 4)", "lora")]
     assert ("tiny (local)", "tiny") in last["base"]["choices"]

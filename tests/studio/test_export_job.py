@@ -1,13 +1,18 @@
 """Merged exports on the page: which settings a form shows, the job, its result, and what is refused."""
 
+import re
+
 import gradio as gr
 import pytest
 
+from core.access import roles
+from core.access.roles import Caller, Role
 from core.errors import StudioError
 from core.export.config import FORMS, SETTINGS, ExportConfig
 from core.export.llama_quantize import is_installed
 from core.system.jobs import Jobs
 from studio import export_job
+from studio.export_combine import list_others, other_adapters
 from studio.export_job import ExportJobs
 from tests.helpers.exports import write_tiny_run
 
@@ -39,6 +44,29 @@ def test_form_shows_its_settings_and_its_button(do, form):
     assert (FORMS[form].text in shown["form_text"]) is (form != "adapter")
 
 
+def test_page_says_how_much_is_written_and_why_an_export_is_not_offered(do):
+    shown = do.describe("gguf", [], do.run.id, "final", quantization=["Q8_0", "Q4_0"], base="as trained")
+    assert (shown["start"]["interactive"], shown["start"]["value"]) == (True, "Export 2 types")
+    assert re.search(r"About [\d.]+ KiB will be written; [\d.]+ \w+ are free\.", shown["form_text"])
+    one = do.describe("gguf", [], do.run.id, "final", quantization=["Q8_0"], base="as trained")
+    assert (one["start"]["value"], one["form_text"] == shown["form_text"]) == ("Export", False)
+    shown = do.choose_form("combined", [], do.run.id, "final")
+    assert (shown["start"]["interactive"], shown["start"]["visible"]) == (False, True)
+    assert "Combine with is empty" in shown["form_text"]
+    assert do.describe("combined", ["other"], do.run.id, "final")["start"]["interactive"]
+    # Export itself refuses an incomplete setting; a run may be deleted meanwhile.
+    assert do.describe("gguf", [], do.run.id, "final", quantization=[])["start"]["interactive"]
+    assert do.describe("gguf", [], "gone", "final", quantization=["F16"])["start"]["interactive"]
+
+
+def test_visitor_reads_one_sentence_in_place_of_settings(do):
+    with roles.acting(Caller(Role.VISITOR, "x")):
+        for form in FORMS:
+            shown = do.choose_form(form, None, do.run.id, "final")
+            assert [shown[name]["visible"] for name in ("settings_row", "download", "start")] == [False] * 3
+            assert ("Only the owner can export it." in shown["form_text"]) is (form != "adapter")
+
+
 def test_every_setting_belongs_to_a_form():
     assert {name for about in FORMS.values() for name in about.settings} == set(SETTINGS)
 
@@ -65,8 +93,11 @@ def test_several_types_are_shown_as_a_table_with_a_picture(do):
 
 
 def test_adapters_of_the_same_base_are_offered_and_combined(do, settings, small_tokenizer):
+    none = list_others(do.runs, do.run.id)
+    assert (none["choices"], "There is no other adapter of tiny." in none["info"]) == ([], True)
     second = write_tiny_run(settings, small_tokenizer)
-    ((label, name),) = export_job.other_adapters(do.runs, do.run.id)
+    assert "type NAME=WEIGHT" in list_others(do.runs, do.run.id)["info"]
+    ((label, name),) = other_adapters(do.runs, do.run.id)
     assert (label.endswith(" × 1"), name) == (True, second.id)
     changed = {"also": [f"{second.id}=0.5"], "weight": 0.5, "check_rows": 1}
     *_, last = do.start(do.run.id, "final", "combined", **(VALUES | changed))

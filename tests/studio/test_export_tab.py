@@ -24,6 +24,7 @@ def test_tab_without_an_adapter_says_so_and_offers_no_download(do, a_run):
     shown = do.refresh_list(None)
     assert shown["run"]["choices"] == []
     assert "No run has an adapter yet" in shown["about"]
+    assert all(shown[name]["info"] for name in ("run", "adapter", "also")), "an empty list says why"
     assert shown["download"]["interactive"] is False
 
 
@@ -35,7 +36,9 @@ def test_tab_lists_runs_with_adapters_and_writes_the_chosen_one(do, a_run):
     assert shown["adapter"]["choices"][0] == shown["adapter"]["value"] == "final"
     assert shown["download"]["interactive"] is True
     with roles.acting(Caller(Role.VISITOR, "x")):
-        assert do.refresh_list(None)["download"]["interactive"] is False, "the download is the owner's"
+        seen = do.refresh_list(None)
+        assert seen["download"]["interactive"] is False, "the download is the owner's"
+        assert "Only the owner can download it." in seen["about"]
     assert "rank 4" in shown["about"]
     assert "--enable-lora --max-lora-rank 8 --lora-modules" in shown["about"]
     assert shown["also"]["choices"] == [], "no other run has an adapter"

@@ -8,7 +8,7 @@ from core.access.roles import STUDIO, Access, Caller, Role, Way, acting
 from core.settings import Settings
 from studio import header
 from studio.authorized_blocks import AuthorizedBlocks
-from studio.handlers import event_handler
+from studio.handlers import event_handler, shows_visitors_nothing
 
 SPACE = Access(Way.SPACE, "<b>keeper</b>", oauth=True)
 
@@ -85,6 +85,11 @@ def test_owner_accordions_hold_nothing_for_a_visitor():
             gr.Button("c").click(event_handler(lambda: 1), None, filled)
         with gr.Accordion("only read"):
             gr.HTML("words")
+        with gr.Accordion("progress of the owner's jobs") as jobs:
+            own = gr.Button("d")
+            progress = gr.HTML()
+        own.click(event_handler(lambda: ""), None, progress)
+        demo.load(event_handler(shows_visitors_nothing(lambda: ""), visitor=True), None, progress)
         mine.click(event_handler(lambda: 1), None, filled)
         yours.click(event_handler(lambda: 1, visitor=True), None, filled)
-    assert header.owner_accordions(demo) == [box]
+    assert header.owner_accordions(demo) == [box, jobs]

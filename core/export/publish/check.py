@@ -9,6 +9,8 @@ from pathlib import Path
 from pydantic import BaseModel, Field
 
 from core.data import subset as subsets
+from core.errors import StudioError
+from core.export.availability import publish_problem
 from core.export.publish.extraction import Extraction, measure
 from core.export.publish.findings import Findings, search_rows
 from core.runs.adapters import adapter_folder
@@ -93,6 +95,8 @@ def check_publish(
     store = RunStore(settings)
     run = store.run(run_id)
     folder, name = adapter_folder(run, adapter), run.config().subset
+    if problem := publish_problem(settings, run):
+        raise StudioError(problem)
     progress(0, "Searching the rows")
     searched = _Searched(settings, name, progress)
     result = PublishCheck(

@@ -1,13 +1,17 @@
 """The list of exported files: what they hold by their names, what is left out, and the deletion of one."""
 
 import os
+import zipfile
 
 import pytest
 
 from core.cli import main
 from core.errors import StudioError
+from core.export.card.facts import folder_name
 from core.export.config import FORMS, GGUF_TYPES, ExportConfig
-from core.export.files import delete_file, describe_form, find_file, list_files
+from core.export.files import delete_file, describe_form, find_file, list_files, pack_card
+from core.runs.exported import list_exports
+from tests.helpers.exports import write_tiny_run
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -67,6 +71,24 @@ def test_card_beside_a_file_is_deleted_with_it(settings, folder):
     (folder / "old-card" / "README.md").write_text("card")
     assert delete_file(settings, "old.gguf") == 5
     assert not (folder / "old-card").exists()
+
+
+def test_card_beside_a_file_is_downloaded_as_a_zip_and_is_no_export_to_push(settings, small_tokenizer):
+    run = write_tiny_run(settings, small_tokenizer)
+    name = f"{folder_name(run, 'final')}-Q8_0"
+    path, card = settings.exports_dir / f"{name}.gguf", settings.exports_dir / f"{name}-card"
+    path.write_bytes(b"12345")
+    with pytest.raises(StudioError, match="has no card beside it"):
+        pack_card(settings, path.name)
+    card.mkdir()
+    (card / "README.md").write_text("card")
+    assert [file.has_card for file in list_files(settings)] == [True]
+    with zipfile.ZipFile(pack_card(settings, path.name)) as archive:
+        assert archive.namelist() == [f"{name}-card/README.md"]
+    assert {file.name: file.form for file in list_files(settings)} == {path.name: "GGUF", f"{name}-card.zip": "Card"}
+    assert list_exports(settings, run) == [path]
+    delete_file(settings, path.name)
+    assert list(settings.exports_dir.iterdir()) == []
 
 
 def test_command_lists_and_deletes(settings, folder, monkeypatch, capsys):

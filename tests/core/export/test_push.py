@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import zipfile
 
 import pytest
 import torch
@@ -123,3 +124,14 @@ def test_pushed_evaluation_says_its_verdict(hub, settings, tmp_path):
 def test_push_of_what_is_no_export_is_refused(settings, name, words):
     with pytest.raises(StudioError, match=words):
         push_export(settings, name, target("x"))
+
+
+def test_repository_is_named_as_the_license_of_the_base_demands(hub, settings):
+    with zipfile.ZipFile(settings.exports_dir / "mine-adapter.zip", "w") as archive:
+        archive.writestr("mine/README.md", "---\nlicense: other\nlicense_name: llama4\n---\n# Mine\n")
+        archive.writestr("mine/adapters.safetensors", b"")
+    with pytest.raises(StudioError, match=r"'mine' does not begin with 'Llama', .* such as Llama-mine"):
+        push_export(settings, "mine-adapter.zip", target("mine"))
+    assert ("model", "me/mine") not in hub.repos
+    push_export(settings, "mine-adapter.zip", target("Llama-mine"))
+    assert b"## From the Hub" in files_of(hub, "Llama-mine")["README.md"]

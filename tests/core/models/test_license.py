@@ -4,9 +4,10 @@ import json
 
 import pytest
 
+from core.errors import StudioError
 from core.hub.licenses import license_fields
 from core.models import embedded
-from core.models.license import TERMS, read_license
+from core.models.license import TERMS, BaseLicense, read_license
 
 FRONT = "---\nlicense: {}\n---\n# A model\n"
 
@@ -80,6 +81,28 @@ def test_terms_are_those_of_the_agreement(known):
     assert (f"except {family} and models made from it" in terms.rule) == bool(family)
     assert ("improve another large language model" in terms.rule) == bool(family)
     assert license_fields(known) == {"license": known}
+
+
+# The name begins with "Llama 3" for Llama 3, and with "Llama" for the later ones; other licenses have no such rule.
+@pytest.mark.parametrize(("license", "allowed", "refused"), [
+    ("llama2", ["mine", "Llama-2-mine", "alpaca"], []),
+    ("apache-2.0", ["mine"], []),
+    ("", ["mine"], []),
+    ("llama3", ["Llama-3-mine", "Llama3-mine", "llama_3_mine", "Llama 3 mine", "Llama-3.1-mine"],
+     ["mine", "Llama-mine", "Meta-Llama-3-mine", "my-Llama-3", "Llama-2-mine", "Llama-30B"]),
+    *[(f"llama{version}", ["Llama-mine", "llama-mine", "Llama-3-mine"], ["mine", "my-llama", "Meta-Llama-3.1", "Lama"])
+      for version in ("3.1", "3.2", "3.3", "4")],
+])  # fmt: skip
+def test_name_begins_as_the_license_demands(license, allowed, refused):
+    # Some models of Meta state "other" with the license's name.
+    for found in [BaseLicense(license), BaseLicense("other", license)]:
+        for name in allowed:
+            found.check_name(name)
+            assert found.model_name(name) == name
+        for name in refused:
+            with pytest.raises(StudioError, match="Push to a repository such as Llama"):
+                found.check_name(name)
+            found.check_name(found.model_name(name).replace(" ", "-"))
 
 
 @pytest.mark.parametrize(("stated", "fields"), [
