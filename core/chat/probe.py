@@ -72,9 +72,7 @@ def can_interleave(model: torch.nn.Module) -> bool:
     return _agree(model, texts, [torch.stack(logits) for logits in found], expected)
 
 
-def _agree(
-    model: torch.nn.Module, texts: list[_Text], found: list[torch.Tensor], expected: list[torch.Tensor]
-) -> bool:
+def _agree(model: torch.nn.Module, texts: list[_Text], found: list[torch.Tensor], expected: list[torch.Tensor]) -> bool:
     """Return whether logits found for texts agree with those of each text alone."""
 
     def logits_of(ids: torch.Tensor) -> torch.Tensor:

@@ -19,6 +19,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
+from core.access.free_disk import check_free_disk
+from core.access.quotas import Quotas
 from core.data import formats, one_column, saved_reading, table
 from core.data.column_statistics import MAX_COLUMNS, ColumnStatistics, check_name, describe_problem
 from core.data.readers import SourceRow, encoding, kind_of
@@ -114,13 +116,12 @@ def _ingest(
         known = "; ".join(f"{form.label} ({form.sign})" for form in formats.FORMATS)
         raise StudioError(f"No text in {source.name!r} (columns: {columns}). Expected one of: {known}.")
     detected = one_column.ask(source, list(readable[0]), detected)
-    seen, splits = ColumnStatistics(), SplitColumns()
-    parts = [
-        _write_part(scratch / f"part-{number}.parquet", batch, seen, splits, typed=not _all_text(source))
-        for number, batch in enumerate(_batches(itertools.chain(head, stream)))
-    ]
-    columns = seen.columns()
-    _join(scratch / "rows.parquet", parts, columns)
+    seen, splits, parts = ColumnStatistics(), SplitColumns(), list[Path]()
+    for batch in _batches(itertools.chain(head, stream)):
+        # A file may unpack to many times its size. The parts are joined into a second copy.
+        check_free_disk(scratch, Quotas().free_gib, sum(part.stat().st_size for part in parts), repr(source.name))
+        parts.append(_write_part(scratch / f"part-{len(parts)}.parquet", batch, seen, splits, not _all_text(source)))
+    _join(scratch / "rows.parquet", parts, columns := seen.columns())
     return Dataset(
         id=dataset_id(source),
         source=source,

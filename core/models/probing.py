@@ -51,9 +51,7 @@ def all_agree(
     return all(_distance(one, other) <= allowed for one, other in zip(found, expected, strict=True))
 
 
-def _rounding_noise(
-    rows: Sequence[Sequence[int]], logits_of: Callable[["torch.Tensor"], "torch.Tensor"]
-) -> float:
+def _rounding_noise(rows: Sequence[Sequence[int]], logits_of: Callable[["torch.Tensor"], "torch.Tensor"]) -> float:
     """Return the greatest distance between the logits of a row by itself and in a batch of its own copies."""
     import torch
 
