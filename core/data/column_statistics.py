@@ -7,6 +7,7 @@ with which type, and which irregularities are reported.
 import re
 from collections.abc import Sequence
 
+from core.data.merged_cells import MergedCells
 from core.data.readers import SourceRow
 from core.data.table import SHOWN_COMPLAINTS, Column
 from core.errors import StudioError
@@ -52,6 +53,7 @@ class ColumnStatistics:
         text_numbers: For columns of text, whether all cells spell numbers.
         comma_numbers: For columns of text whose cells all spell numbers with a comma, such as "0,5", the first of them;
             None for other columns.
+        merged_cells: Empty cells below filled ones.
     """
 
     def __init__(self) -> None:
@@ -62,6 +64,11 @@ class ColumnStatistics:
         self.whole: dict[str, bool] = {}
         self.text_numbers: dict[str, bool] = {}
         self.comma_numbers: dict[str, str | None] = {}
+        self.merged_cells = MergedCells()
+
+    def sentences(self) -> list[str]:
+        """Return the sentences about problems of rows, and about irregular columns."""
+        return [*self.complaints, *self.mixed(), *self.comma_sentences(), *self.merged_cells.sentences()]
 
     def note_problem(self, read: SourceRow) -> None:
         """Count the trouble of a row."""

@@ -134,7 +134,7 @@ def _ingest(
         runner_up=detected.runner_up,
         candidates=detected.candidates,
         unreadable=seen.unreadable,
-        complaints=[*notes, *splits.sentences(), *seen.complaints, *seen.mixed(), *seen.comma_sentences()],
+        complaints=[*notes, *splits.sentences(), *seen.sentences()],
     )
 
 
@@ -181,8 +181,7 @@ def _expected(source: Source, notes: Sequence[str]) -> str:
 
 
 def _batches(rows: Rows) -> Iterator[list[tuple[str, SourceRow]]]:
-    batch: list[tuple[str, SourceRow]] = []
-    size = 0
+    batch, size = list[tuple[str, SourceRow]](), 0
     for item in rows:
         batch.append(item)
         size += len(item[1].raw)
@@ -230,6 +229,7 @@ def _write_part(
     for name, column in cells.items():
         column.extend([None] * (len(batch) - len(column)))
         splits.count(name, column)
+        seen.merged_cells.count(name, column)
         if not typed:
             seen.text_numbers[name] = seen.text_numbers.get(name, True) and _are_numbers(column, pa.float64())
             seen.whole[name] = seen.whole.get(name, True) and _are_numbers(column, pa.int64())
