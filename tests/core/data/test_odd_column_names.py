@@ -1,0 +1,50 @@
+"""Columns whose names SQL does not distinguish, or cannot quote, keep their own values everywhere."""
+
+import json
+
+import pytest
+
+from core.data import sources, sql_box
+from core.data.rows import Rows
+from core.data.view import Filter, View, quote_name
+
+# Equal but for case, also to the studio's own columns; empty; quotes, a line break, an emoji; words of SQL.
+NAMES = [
+    "Text", "text", "TEXT", "Prompt", "PROMPT", "Row", "split", "Split", "", " ", "rowid", 'quo"te\'s', "new\nline",
+    "😀", "ümlaut", "ÜMLAUT", "select", "text_1", "raw", "messages", "number_", "problem_", "cell_0", "x" * 900, "rows",
+    "a.b", "c.text", "$numbers", "%s", "); --",
+]  # fmt: skip
+
+
+@pytest.fixture
+def rows(settings, tmp_path):
+    path = tmp_path / "names.jsonl"
+    lines = [
+        {"question": f"What is fact {row}?", "answer": f"It is {row}."}
+        | {name: f"{at}/{row}" for at, name in enumerate(NAMES)}
+        for row in range(3)
+    ]
+    path.write_text("\n".join(map(json.dumps, lines)))
+    return Rows(settings, sources.open_file(settings, path).id)
+
+
+def shown(rows, name):
+    """Return the name of a column of the source on the page."""
+    return name if f"{name} (source)" not in rows.fields else f"{name} (source)"
+
+
+def test_page_search_filter_order_and_sql_have_the_values_of_their_column(rows):
+    names = [shown(rows, name) for name in NAMES]
+    page = rows.page(View(), 0, 3, names)
+    assert list(page.columns[:-3]) == names
+    for at, name in enumerate(names):
+        assert page[name].tolist() == [f"{at}/{row}" for row in range(3)]
+        view = View(filters=[Filter(column=name, values=[f"{at}/1"])], sort=name)
+        assert rows.row_numbers(view) == [1]
+    assert [raw[:25] for raw in page["raw"]] == [f'{{"question": "What is fact {row}?"'[:25] for row in range(3)]
+    found = sql_box.run_select(rows, "SELECT * FROM rows ORDER BY row")
+    assert found.columns == [name for name, _ in sql_box.list_columns(rows)]
+    assert len({name.casefold() for name in found.columns}) == len(found.columns)
+    assert {f"{at}/0" for at in range(len(NAMES))} < set(found.rows[0])
+    quoted = ", ".join(map(quote_name, found.columns))
+    assert sql_box.run_select(rows, f"SELECT {quoted} FROM rows ORDER BY row").rows == found.rows
