@@ -22,7 +22,7 @@ from filelock import FileLock, Timeout
 from core.access.free_disk import check_free_disk
 from core.access.quotas import Quotas
 from core.data import formats, one_column, saved_reading, table
-from core.data.column_statistics import MAX_COLUMNS, ColumnStatistics, check_name, describe_problem
+from core.data.column_statistics import MAX_COLUMNS, ColumnStatistics, check_name, describe_problem, is_code
 from core.data.readers import SourceRow, encoding, kind_of
 from core.data.split_columns import SplitColumns
 from core.data.table import GROUP_BYTES, GROUP_ROWS, LAYOUT, Column, Dataset, Source, dataset_id, find, layout_of
@@ -224,8 +224,8 @@ def _write_part(
             column = cells.setdefault(name, [])
             column.extend([None] * (index - len(column)))
             column.append(_cell_text(value))
-            if kind == "number" and not (type(value) is int and abs(value) < 2**63):
-                seen.whole[name] = False
+            if kind == "number":
+                seen.count_number(name, value)
     for name, column in cells.items():
         column.extend([None] * (len(batch) - len(column)))
         splits.count(name, column)
@@ -260,7 +260,7 @@ def _cell_text(value: Any) -> str:
 def _are_numbers(column: list[str | None], kind: pa.DataType) -> bool:
     """Return whether every cell of a text column spells a number of a type; leading zeros mean a code."""
     given = [cell for cell in column if cell]
-    if any(cell[0] == "0" and len(cell) > 1 and cell[1].isdigit() for cell in given):
+    if any(map(is_code, given)):
         return False
     try:
         pc.cast(pa.array(given, pa.string()), kind)

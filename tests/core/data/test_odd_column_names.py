@@ -48,3 +48,26 @@ def test_page_search_filter_order_and_sql_have_the_values_of_their_column(rows):
     assert {f"{at}/0" for at in range(len(NAMES))} < set(found.rows[0])
     quoted = ", ".join(map(quote_name, found.columns))
     assert sql_box.run_select(rows, f"SELECT {quoted} FROM rows ORDER BY row").rows == found.rows
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl"])
+def test_integers_beyond_64_bits_keep_their_digits(settings, tmp_path, kind):
+    ids = {"low": 2**53 + 1, "high": 2**64 - 1, "limit": -(2**63), "far": 10**30 + 1}
+    names = ["question", "answer", *ids]
+    cells = [["What is it?", f"It is {row}.", *ids.values()] for row in range(2)]
+    text = {
+        "csv": "\n".join(",".join(map(str, row)) for row in [names, *cells]),
+        "jsonl": "\n".join(json.dumps(dict(zip(names, row, strict=True))) for row in cells),
+    }[kind]
+    path = tmp_path / f"ids.{kind}"
+    path.write_text(text)
+    rows = Rows(settings, sources.open_file(settings, path).id)
+    page = rows.page(View(), 0, 1, [*ids]).to_dict("records")[0]
+    assert {name: str(page[name]) for name in ids} == {name: str(value) for name, value in ids.items()}
+    assert [rows.fields[name].kind for name in ids] == ["integer", "text", "text", "text"]
+
+
+def test_columns_beyond_the_stored_ones_are_reported(settings, tmp_path):
+    path = tmp_path / "wide.jsonl"
+    path.write_text(json.dumps({"question": "What?", "answer": "It."} | {f"c{at}": at for at in range(300)}))
+    assert any("46 columns after the first 256" in note for note in sources.open_file(settings, path).complaints)
