@@ -1,11 +1,12 @@
 """A prompt set answered by base and tuned: an evaluation's batches, and transformers with PEFT.
 
-    python bench/evaluate.py [--prompts 160] [--alone 8] [--tokens 64] [--rounds 3] [--rows 0]
+    python bench/evaluate.py [--prompts 160] [--alone 8] [--tokens 64] [--rounds 3] [--rows 0] [--file FILE]
 
 The embedded model with NF4 weights, greedy; both models answer prompts of the bundled dataset until the answer ends or
 reaches the maximum length. transformers answers one by one. In each round both ways answer in random order in one
 process: the batches answer all prompts, transformers only some of them, because all would take too long. Prints answers
-per minute, tokens per second, the ratio of each round, the share that scoring adds, and the number of equal texts.
+per minute, tokens per second, the ratio of each round, the shares that the losses of references and scoring add, and
+the number of equal texts. With --file, the prompts are those of a dataset's file, such as Guanaco's.
 """
 
 import argparse
@@ -27,11 +28,18 @@ from bench.chat import load_embedded, make_adapter  # noqa: E402
 PEER, OURS = "transformers and PEFT, one by one", "an evaluation's batches"
 
 
-def write_prompts(settings, folder: Path, count: int) -> Path:
-    """Write some prompts of the bundled dataset, in random order, and return the file."""
+def write_prompts(settings, folder: Path, count: int, file: Path | None) -> Path:
+    """Write the first prompts of a dataset's file, or some of the bundled dataset in random order; return the file."""
     from core.data import sources, subset
+    from core.evaluate import prompts as prompt_files
+    from core.evaluate.config import EvaluationConfig
     from core.evaluate.prompts import parse_prompt
+    from core.runs.store import RunStore
 
+    if file:
+        config = EvaluationConfig(prompts="file", file=file.name, limit=count)
+        prompt_files.write(folder / "prompts.jsonl", RunStore(settings), config, file)
+        return folder / "prompts.jsonl"
     subset.ensure_bundled(settings)
     prompts = [parse_prompt(messages, row) for _, row, messages in subset.stream(settings, sources.BUNDLED)]
     random.Random(0).shuffle(prompts)
@@ -115,6 +123,17 @@ def time_scoring(prompts, texts: dict[tuple[int, int], str]) -> float:
     return time.perf_counter() - began
 
 
+def time_losses(generator) -> tuple[float, int]:
+    """Return the seconds that base and tuned take to read all references, and the tokens of the references."""
+    from core.evaluate.likelihood import ReferenceLosses
+
+    losses = ReferenceLosses(generator.lanes, generator.requests, generator.prompts)
+    began, tokens = time.perf_counter(), 0
+    for lines in losses.compute(losses.list_missing([]), lambda: True):
+        tokens += sum(line["tokens"] for line in lines)
+    return time.perf_counter() - began, tokens
+
+
 def prepare(settings, scratch: Path, options: argparse.Namespace) -> tuple[Any, tuple]:
     """Return the evaluation's batches, and the models of transformers and PEFT."""
     from peft import PeftModel
@@ -132,7 +151,7 @@ def prepare(settings, scratch: Path, options: argparse.Namespace) -> tuple[Any, 
     lanes = Lanes(load_embedded(settings))
     lanes.adapters.add("tuned", read_adapter(adapter, lanes.model.dtype, lanes.model.device))
     sampling = Sampling(temperature=0, max_new_tokens=options.tokens)
-    prompts = Prompts(write_prompts(settings, scratch, options.prompts))
+    prompts = Prompts(write_prompts(settings, scratch, options.prompts, options.file))
     requests = [LaneRequest([], sampling), LaneRequest([], sampling, "tuned")]
     return BatchGenerator(lanes, requests, prompts, options.rows), models
 
@@ -177,6 +196,7 @@ def main() -> None:
         ("rows", 0, "answers that decode together; 0: as many as an evaluation has"),
     ):  # fmt: skip
         parser.add_argument(f"--{name}", type=int, default=value, help=f"{text} (default: %(default)s)")
+    parser.add_argument("--file", type=Path, help="file of a dataset with the prompts; else the bundled dataset")
     options = parser.parse_args()
     import torch
 
@@ -195,8 +215,13 @@ def main() -> None:
         answers = found[OURS]
         # The prompts are read from the folder.
         scoring = time_scoring(generator.prompts, answers.texts)
+        losses, tokens = time_losses(generator)
     comparison.print_table()
     share = scoring / answers.seconds
+    print(
+        f"Loss on references: {tokens / losses:.0f} tokens of references/s, {losses / answers.seconds:.0%} of "
+        f"answering; references have {tokens / answers.tokens:.1f} times the tokens of the answers."
+    )
     print(f"Scoring: {1000 * scoring / len(answers.texts):.1f} ms per answer, {share:.1%} of answering.")
     sequences = generator.plan_batch(200).sequences
     print(f"{sequences} sequences at once. Equal texts: {comparison.equal} of {comparison.compared} (in bf16, near "

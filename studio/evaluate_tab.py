@@ -118,7 +118,7 @@ def _connect_form(
     connect(fields["run"].input, do.follow_run, chosen, followed, **UNLIMITED)
     prompts = {"prompts": fields["prompts"]}
     connect(fields["prompts"].change, do.update_visibility, prompts, form.visibility_outputs, **UNLIMITED)
-    planned = {name: fields[name] for name in ("prompts", "run", "subset", "split", "limit", "task")}
+    planned = {name: fields[name] for name in ("prompts", "run", "subset", "split", "limit", "task", "loss_rows")}
     # At load by an event of its own: a visitor's page makes it, and its refusal shows no toast.
     planning = [*(field.change for field in planned.values()), *changes, ended.change]
     for event in (demo.load, partial(gr.on, planning)):

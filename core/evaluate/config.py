@@ -71,6 +71,11 @@ class EvaluationConfig(Sampling):
         description="Each model also reads the answers of all models, to color their tokens by how likely it finds "
         "them. Reading is much faster than writing.",
     )  # fmt: skip
+    loss_rows: int = Field(
+        0, ge=0, le=MAX_PROMPTS, title="Rows with a loss",
+        description="How many rows get a loss on the reference, evenly spread; 0 takes all. Reading long references "
+        "can take longer than writing short answers.",
+    )  # fmt: skip
     bert_score: str = Field(
         "", title="BERTScore model",
         description="A model of the BERT family in the folder of models, such as roberta-large, which compares answers "

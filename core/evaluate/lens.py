@@ -11,7 +11,7 @@ probes are left out.
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from core.chat.types import LaneRequest
@@ -20,6 +20,7 @@ from core.evaluate.answers_file import AnswerReader
 from core.evaluate.likelihood import render_answer, rendering_key
 from core.evaluate.line_file import Line, LineReader
 from core.evaluate.prompts import PromptSource
+from core.evaluate.reading_speed import ReadingSpeed
 
 if TYPE_CHECKING:
     from core.chat.forward import TargetText
@@ -52,12 +53,14 @@ class AnswerLosses:
         requests: The request of each lane, without its messages.
         prompts: The prompts.
         answers: All answers.
+        speed: Speed of the computation that runs.
     """
 
     lanes: "Lanes"
     requests: list[LaneRequest]
     prompts: PromptSource
     answers: AnswerReader
+    speed: ReadingSpeed = field(default_factory=lambda: ReadingSpeed(0), init=False)
 
     def list_missing(self, done: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
         """Return the (prompt, lane) pairs of answers that have no line yet, in the order of the prompts."""
@@ -72,6 +75,7 @@ class AnswerLosses:
             missing: The answers, as `list_missing` returns them.
             may_continue: Asked before each batch; once it is false, nothing more is computed.
         """
+        self.speed = ReadingSpeed(len(missing))
         for start in range(0, len(missing), _WINDOW_ANSWERS):
             if not may_continue():
                 return
@@ -89,8 +93,10 @@ class AnswerLosses:
             waiting[pair] = len(readers)
             keys += [(pair, lane) for lane in readers]
             texts += readers.values()
+        self.speed.add_window(len(window), sum(len(text.ids) for text in texts))
         yield [lines[pair] for pair, count in waiting.items() if not count]
         for batch in token_losses(self.lanes, texts):
+            self.speed.add_read(sum(len(texts[at].ids) for at, _ in batch))
             complete = []
             for at, losses in batch:
                 pair, lane = keys[at]

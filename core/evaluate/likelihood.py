@@ -12,7 +12,7 @@ import itertools
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
 from core.chat.trimming import split_system
@@ -20,6 +20,7 @@ from core.chat.types import LaneRequest
 from core.data.tokens import IGNORE_INDEX, Rendered, TemplateError
 from core.evaluate.line_file import Line, LineReader
 from core.evaluate.prompts import Prompt, PromptSource
+from core.evaluate.reading_speed import ReadingSpeed
 from core.system.counting import counted
 
 if TYPE_CHECKING:
@@ -78,23 +79,23 @@ class ReferenceLosses:
         lanes: The loaded base and adapters.
         requests: The request of each lane, without its messages.
         prompts: The prompts with their references; anything that has them by index and in their order.
+        rows: Number of prompts whose references are read, evenly spread; 0 for all.
+        speed: Speed of the computation that runs.
     """
 
     lanes: "Lanes"
     requests: list[LaneRequest]
     prompts: PromptSource
+    rows: int = 0
+    speed: ReadingSpeed = field(default_factory=lambda: ReadingSpeed(0), init=False)
 
     def list_missing(self, done: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
         """Return the (prompt, lane) pairs with a reference that have no line yet, in the order of the prompts."""
         done = set(done)
         lanes = range(len(self.requests))
-        return [
-            (index, lane)
-            for index, prompt in enumerate(self.prompts)
-            if prompt.reference.strip()
-            for lane in lanes
-            if (index, lane) not in done
-        ]
+        with_reference = [index for index, prompt in enumerate(self.prompts) if prompt.reference.strip()]
+        chosen = spread_evenly(with_reference, self.rows)
+        return [(index, lane) for index in chosen for lane in lanes if (index, lane) not in done]
 
     def compute(self, missing: list[tuple[int, int]], may_continue: Callable[[], bool]) -> Iterator[list[Line]]:
         """Yield the lines of each batch.
@@ -103,15 +104,13 @@ class ReferenceLosses:
             missing: The pairs to compute, as `list_missing` returns them.
             may_continue: Asked before each batch; once it is false, nothing more is computed.
         """
-        size = _WINDOW_PROMPTS * len(self.requests)
+        size, self.speed = _WINDOW_PROMPTS * len(self.requests), ReadingSpeed(len(missing))
         for start in range(0, len(missing), size):
             if not may_continue():
                 return
             yield from self._compute_window(missing[start : start + size], may_continue)
 
-    def _compute_window(
-        self, window: Iterable[tuple[int, int]], may_continue: Callable[[], bool]
-    ) -> Iterator[list[Line]]:
+    def _compute_window(self, window: list[tuple[int, int]], may_continue: Callable[[], bool]) -> Iterator[list[Line]]:
         from core.chat.forward import TargetText, token_losses
 
         keys, texts, cut, failures = [], [], [], []
@@ -130,11 +129,20 @@ class ReferenceLosses:
                 keys.append((index, lane))
                 texts.append(TargetText(found.input_ids, found.labels, request.adapter))
                 cut.append(found.is_truncated and found.labels[-1] != IGNORE_INDEX)
+        self.speed.add_window(len(window), sum(len(text.ids) for text in texts))
         yield failures
         for batch in token_losses(self.lanes, texts):
+            self.speed.add_read(sum(len(texts[at].ids) for at, _ in batch))
             yield [_make_line(*keys[at], float(losses.sum()), len(losses), cut[at]) for at, losses in batch]
             if not may_continue():
                 return
+
+
+def spread_evenly(items: list[int], count: int) -> list[int]:
+    """Return `count` items at equal distances; all items if they are fewer, or if `count` is 0."""
+    if not count or count >= len(items):
+        return items
+    return [items[at * len(items) // count] for at in range(count)]
 
 
 def rendering_key(request: LaneRequest) -> tuple[str, str]:

@@ -83,7 +83,7 @@ def score(evaluation: Evaluation, progress: Progress = ignore_progress) -> Score
         scorer.values[name] = values
     info = ScoresInfo(
         version=VERSION, sources=sizes, lanes=scorer.lanes, summaries=scorer.summaries(), task=task.name,
-        notes=[task.why, *encoder_notes, *scorer.notes(losses)],
+        notes=[task.why, *encoder_notes, *scorer.notes(losses, evaluation.config().loss_rows)],
     )  # fmt: skip
     path = evaluation.folder / scores.FILE
     with replacing(path) as temporary:
@@ -140,11 +140,12 @@ class Scorer:
         self._corpora = [CorpusScorer() for _ in range(lanes)]
         # Sum of the losses in nats and number of tokens, by lane.
         self._losses = np.zeros((lanes, 2))
-        self._failed = 0
+        self._failed = self._references = 0
 
     def add(self, index: int, prompt: Prompt, lines: list[Line | None]) -> None:
         """Score the answers of all lanes to a prompt; lanes without an answer, or a failed one, get no value."""
         self.clusters[index] = prompt.row
+        self._references += bool(prompt.reference.strip())
         language = self.traits.add(prompt)
         expected = (self._detect(prompt.reference) if prompt.reference.strip() else None) or language
         for lane, line in enumerate(lines):
@@ -200,10 +201,20 @@ class Scorer:
                 found["perplexity"][lane] = float(np.exp(nll / tokens))
         return {name: found[name] for name in METRICS if name in found}
 
-    def notes(self, losses: LossReader) -> list[str]:
-        """Return sentences about what has no score."""
-        failed = [f"Without a score, because they failed: {counted(self._failed, 'answer')}."] if self._failed else []
-        return failed + losses.notes()
+    def notes(self, losses: LossReader, loss_rows: int) -> list[str]:
+        """Return sentences about what has no score.
+
+        Args:
+            losses: The losses of references.
+            loss_rows: Number of rows whose losses were asked for; 0 for all.
+        """
+        notes = [f"Without a score, because they failed: {counted(self._failed, 'answer')}."] if self._failed else []
+        if 0 < loss_rows < self._references:
+            notes.append(
+                f"Loss and perplexity are those of {loss_rows:,} of {counted(self._references, 'row')} with a "
+                "reference, evenly spread, as the setting Rows with a loss asks for."
+            )
+        return notes + losses.notes()
 
 
 def _mean(values: np.ndarray) -> float | None:

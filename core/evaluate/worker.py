@@ -116,7 +116,7 @@ class Worker:
 
     def _compute_losses(self, generator: BatchGenerator) -> tuple[str, str] | None:
         """Compute the missing losses of references; return status and cause if the evaluation ends before the last."""
-        losses = ReferenceLosses(generator.lanes, generator.requests, generator.prompts)
+        losses = ReferenceLosses(generator.lanes, generator.requests, generator.prompts, self.config.loss_rows)
         return self._write_losses(
             losses, LineReader, self.evaluation.losses_file, "Measuring the loss on the references"
         )
@@ -163,7 +163,7 @@ class Worker:
         for lines in losses.compute(missing, self._may_continue):
             writer.write(lines)
             done += len(lines)
-            self._report(f"{stage}: {done:,} of {total:,}")
+            self._report(f"{stage}: {done:,} of {total:,}{losses.speed.describe_left()}")
             if self._is_stopped():
                 return _STOPPED
         writer.close()

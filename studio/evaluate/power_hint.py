@@ -18,7 +18,7 @@ class PowerHint:
 
     def describe(
         self, prompts: str, run: str | None, subset: str | None, split: str | None, limit: float | None,
-        task: str = AUTO_TASK,
+        task: str = AUTO_TASK, loss_rows: float | None = 0,
     ) -> dict[str, str]:  # fmt: skip
         """Return what the chosen rows can tell; nothing for a file, whose rows are not counted yet.
 
@@ -29,11 +29,14 @@ class PowerHint:
             split: Which rows of the subset.
             limit: Max prompts.
             task: The task, whose usual metric decides; for auto, that of generation.
+            loss_rows: Rows with a loss; 0 for all. It counts where the metric is the loss.
         """
         rows = min(self._count_rows(prompts, run, subset, split), int(limit or 0))
         if rows < 1:
             return {"power": ""}
         metric = METRICS[TASKS.get(task, TASKS[GENERATION]).primary[0]]
+        if metric.name in ("loss", "perplexity") and loss_rows:
+            rows = min(rows, int(loss_rows))
         text, _, source = describe_power(metric, rows, assume(self.store, metric)).partition(". ")
         return {"power": render("evaluate/power", text=f"{text}.", source=source)}
 

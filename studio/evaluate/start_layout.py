@@ -27,7 +27,7 @@ _TEXT_FIELDS = ("system", "stop")
 _OTHER_SAMPLING = tuple(
     name for name in Sampling.model_fields if name not in (*_FIRST_FIELDS, *_SETTINGS, *_TEXT_FIELDS)
 )
-_PLAIN_FIELDS = (*_OTHER_SAMPLING, "rows", "turns")
+_PLAIN_FIELDS = (*_OTHER_SAMPLING, "rows", "turns", "loss_rows")
 _MORE_FIELDS = (*_TEXT_FIELDS, *_PLAIN_FIELDS)
 _MODEL_FIELDS = ("model", "bert_score")
 NUMBERS = tuple(

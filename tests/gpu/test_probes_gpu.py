@@ -39,7 +39,7 @@ def test_texts_of_a_quantized_model_share_a_batch(base):
         assert decoder_failure(base, 0) == ""
 
 
-@pytest.mark.parametrize("packing, kind", [(True, "packed"), (False, "padded")])
+@pytest.mark.parametrize(("packing", "kind"), [(True, "packed"), (False, "padded")])
 def test_rows_of_a_quantized_model_share_a_batch_in_training(base, packing, kind):
     plain = base.config._attn_implementation
     layout = choose_layout(base, packing, "packing is off", 0, 64)

@@ -32,13 +32,13 @@ from core.data.table import Dataset
 from core.data.tokens import Rendered, TemplateError
 from core.errors import StudioError
 from core.evaluate.line_file import Line, LineWriter
+from core.evaluate.reading_speed import ReadingSpeed
 from core.evaluate.row_losses.lines import BASE_LANE, TUNED_LANE, make_line, read_done, write_parquet
 from core.evaluate.row_losses.sources import source_of_run, training_rows
 from core.evaluate.store import EvaluationStore
 from core.models import catalogue
 from core.models.download import fetch
 from core.models.loading import load_base
-from core.runs.progress import duration
 from core.runs.store import Run, RunStore
 from core.settings import Settings
 from core.system.counting import counted
@@ -83,9 +83,7 @@ class _Measurement:
 
     Attributes:
         target: The Parquet file; the lines are beside it.
-        tokens: Number of tokens read so far.
-        rendered_tokens: Number of tokens of the rows that were rendered so far.
-        seconds: Time spent on measuring, without loading the model.
+        speed: Tokens that were read, and the time that it took without loading the model.
     """
 
     settings: Settings
@@ -94,9 +92,7 @@ class _Measurement:
     source: LossSource
     target: Path
     progress: Progress
-    tokens: int = 0
-    rendered_tokens: int = 0
-    seconds: float = 0.0
+    speed: ReadingSpeed = field(default_factory=lambda: ReadingSpeed(0))
     _last_run_check: float = field(default=0.0, init=False)
 
     def work(self) -> None:
@@ -122,7 +118,8 @@ class _Measurement:
             finally:
                 writer.close()
         self.progress(0.99, "Writing the losses")
-        write_parquet(lines, self.target, self.source, self.tokens / self.seconds if self.seconds else 0.0)
+        speed = self.speed.tokens / self.speed.seconds if self.speed.seconds else 0.0
+        write_parquet(lines, self.target, self.source, speed)
         lines.unlink()
 
     def _load(self, store: RunStore, run: Run | None) -> "Lanes":
@@ -154,23 +151,16 @@ class _Measurement:
         done: np.ndarray,
     ) -> None:  # fmt: skip
         """Append the lines of the missing rows."""
-        count, began = total - len(missing), time.monotonic()
-        rows_seen = 0
+        count, self.speed = total - len(missing), ReadingSpeed(len(missing))
         self.progress(0.98 * count / total, f"Measuring the loss: {count:,} of {counted(total, 'row')}")
         for window in _windows(rows.usable_rows(missing)):
-            rows_seen += len(window)
             for lines in self._measure_window(lanes, window, done):
                 self._check_run(store)
                 writer.write(lines)
                 # A row counts once, with the line of its last lane.
                 count += sum(line["lane"] == (TUNED_LANE if self.source.run else BASE_LANE) for line in lines)
-                self.seconds = time.monotonic() - began
-                # By tokens, because each window begins with its longest rows. The windows to come are assumed to have
-                # as many tokens per row as those so far.
-                expected = self.rendered_tokens / rows_seen * len(missing)
-                left = self.seconds / max(1, self.tokens) * (expected - self.tokens)
-                text = f", {duration(max(1, int(left)))} left" if self.tokens and count < total else ""
-                self.progress(0.98 * count / total, f"Measuring the loss: {count:,} of {counted(total, 'row')}{text}")
+                left = self.speed.describe_left() if count < total else ""
+                self.progress(0.98 * count / total, f"Measuring the loss: {count:,} of {counted(total, 'row')}{left}")
 
     def _measure_window(
         self, lanes: "Lanes", window: Iterable[tuple[int, str, list[Message]]], done: np.ndarray
@@ -189,10 +179,10 @@ class _Measurement:
                     continue
                 keys.append((row, lane, rendered.is_truncated))
                 texts.append(TargetText(rendered.input_ids, rendered.labels, adapter))
-        self.rendered_tokens += sum(len(text.ids) for text in texts)
+        self.speed.add_window(len(window), sum(len(text.ids) for text in texts))
         yield failures
         for batch in token_losses(lanes, texts):
-            self.tokens += sum(len(texts[at].ids) for at, _ in batch)
+            self.speed.add_read(sum(len(texts[at].ids) for at, _ in batch))
             yield [make_line(*keys[at], losses=losses) for at, losses in batch]
 
     def _check_run(self, store: RunStore) -> None:

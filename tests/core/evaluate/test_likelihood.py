@@ -1,5 +1,6 @@
 """Losses of references, compared with those of transformers and PEFT for each text alone."""
 
+import itertools
 import json
 import math
 from dataclasses import replace
@@ -18,7 +19,7 @@ from core.chat.lanes import Lanes
 from core.chat.sampling import Sampling
 from core.chat.types import LaneRequest
 from core.data.tokens import IGNORE_INDEX
-from core.evaluate.likelihood import LossReader, ReferenceLosses
+from core.evaluate.likelihood import LossReader, ReferenceLosses, spread_evenly
 from core.evaluate.line_file import LineWriter
 from core.evaluate.prompts import Prompts
 from core.models.loading import LoadedBase
@@ -168,6 +169,22 @@ def test_loss_reader_reports_cut_and_missing_losses(loaded, tmp_path):
     notes = reader.notes()
     assert notes[0].startswith("1 reference is cut")
     assert sum(note.startswith("2 losses are missing: ") for note in notes) == 2
+
+
+def test_references_of_chosen_rows_are_read_only(loaded, tmp_path):
+    prompts = write_prompts(tmp_path / "prompts.jsonl", ROWS)
+    requests = [LaneRequest([], Sampling()), LaneRequest([], Sampling(), ADAPTER)]
+    missing = ReferenceLosses(loaded[0], requests, prompts, rows=2).list_missing([])
+    # The third row has no reference.
+    assert missing == [(0, 0), (0, 1), (3, 0), (3, 1)]
+
+
+@given(length=st.integers(0, 60), count=st.integers(0, 80))
+def test_spread_rows_have_equal_distances(length, count):
+    chosen = spread_evenly(list(range(length)), count)
+    assert len(chosen) == (min(count, length) if count else length)
+    assert chosen == sorted(set(chosen))
+    assert len({after - before for before, after in itertools.pairwise(chosen)}) <= 2
 
 
 @given(size=st.integers(0, 700))

@@ -113,6 +113,14 @@ def test_scores_of_an_evaluation_of_an_earlier_version_have_no_losses(tmp_path):
     assert np.isnan(found.values("loss", 0)).all()
 
 
+@pytest.mark.parametrize(("asked", "is_stated"), [(0, False), (2, True), (3, False)])
+def test_scores_state_how_many_rows_have_a_loss(evaluation, asked, is_stated):
+    saved = json.loads((evaluation.folder / "config.json").read_text())
+    (evaluation.folder / "config.json").write_text(json.dumps(saved | {"loss_rows": asked}))
+    notes = scoring.score(evaluation).notes
+    assert ("Loss and perplexity are those of 2 of 3 rows with a reference" in " ".join(notes)) == is_stated
+
+
 def test_scores_without_answers_raise(store):
     made = store.create(EvaluationConfig(file="p.txt"), _write(store.settings.home / "p.txt", "Who?\n"))
     with pytest.raises(StudioError, match="There is no answer yet"):

@@ -46,7 +46,7 @@ def test_much_noise_does_not_allow_a_fault():
     assert not all_agree(*logits_at(0.4, model), ROWS, model)
 
 
-@pytest.mark.parametrize("distance, agrees", [(1e-4, True), (1e-3, False)])
+@pytest.mark.parametrize(("distance", "agrees"), [(1e-4, True), (1e-3, False)])
 def test_single_precision_does_not_ask_for_noise(distance, agrees):
     model = noisy_model(1.0, torch.float32)
     assert all_agree(*logits_at(distance, model), ROWS, model) == agrees

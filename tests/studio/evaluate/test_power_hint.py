@@ -27,6 +27,12 @@ def test_hint_names_the_rows_that_are_chosen(store, chosen, rows):
     assert (rows in text) if rows else text == ""
 
 
+def test_hint_counts_the_rows_with_a_loss_where_the_loss_decides(store):
+    hint = PowerHint(store)
+    assert "With 100 rows" in hint.describe("subset", None, "keeper", "all", 1000, "generation", 100)["power"]
+    assert "With 340 rows" in hint.describe("subset", None, "keeper", "all", 1000, "classification", 100)["power"]
+
+
 def test_hint_uses_what_an_evaluation_has_measured(settings, tmp_path):
     store, evaluation = scored_evaluation(settings, tmp_path)
     subset.ensure_bundled(settings)
