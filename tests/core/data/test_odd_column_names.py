@@ -42,12 +42,11 @@ def test_page_search_filter_order_and_sql_have_the_values_of_their_column(rows):
         view = View(filters=[Filter(column=name, values=[f"{at}/1"])], sort=name)
         assert rows.row_numbers(view) == [1]
     assert [raw[:25] for raw in page["raw"]] == [f'{{"question": "What is fact {row}?"'[:25] for row in range(3)]
-    found = sql_box.run_select(rows, "SELECT * FROM rows ORDER BY row")
-    assert found.columns == [name for name, _ in sql_box.list_columns(rows)]
-    assert len({name.casefold() for name in found.columns}) == len(found.columns)
+    listed = [name for name, _ in sql_box.list_columns(rows)]
+    assert len({name.casefold() for name in listed}) == len(listed)
+    found = sql_box.run_select(rows, f"SELECT {', '.join(map(quote_name, listed))} FROM rows ORDER BY row")
+    assert found.columns == listed
     assert {f"{at}/0" for at in range(len(NAMES))} < set(found.rows[0])
-    quoted = ", ".join(map(quote_name, found.columns))
-    assert sql_box.run_select(rows, f"SELECT {quoted} FROM rows ORDER BY row").rows == found.rows
 
 
 @pytest.mark.parametrize("kind", ["csv", "jsonl"])

@@ -10,7 +10,7 @@ import pytest
 from core.web import slow_connections
 
 # Together with their log-probabilities, the answers are several times as large as the buffers.
-ASKED = {"model": "tiny", "prompt": list(range(3, 20)), "max_tokens": 300, "stream": True, "logprobs": 5, "n": 6}
+ASKED = {"model": "tiny", "prompt": list(range(3, 20)), "max_tokens": 200, "stream": True, "logprobs": 5, "n": 4}
 PATIENCE_SECONDS = 1.5
 
 
