@@ -6,7 +6,6 @@ the counts that were added within a second after the last write.
 """
 
 import contextlib
-import shutil
 import stat
 import threading
 import time
@@ -18,14 +17,13 @@ from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from core.access import roles
+from core.access.free_disk import GIB, check_free_disk
 from core.errors import StudioError
 from core.settings import Settings
 from core.system.counting import counted
 from core.system.files import log_unreadable, read_json, write_json
 from core.system.process_limits import Limits
 from core.system.sizes import format_size
-
-GIB = 2**30
 
 # Seconds after which a file of an upload that is not written to has broken off.
 _BROKEN_SECONDS = 600.0
@@ -45,7 +43,7 @@ class Quotas(BaseSettings):
     runs: int = Field(500, ge=0, title="Runs", description="Maximum number of runs on disk.")
     waiting_runs: int = Field(20, ge=0, title="Waiting runs", description="Maximum number of queued runs.")
     run_hours: float = Field(168, ge=0, title="Time of a run", description="Maximum hours; then the run is stopped.")
-    free_gib: float = Field(1, ge=0, title="Free disk", description="GiB that uploads and runs must leave free.")
+    free_gib: float = Field(1, ge=0, title="Free disk", description="GiB that files and runs must leave free.")
     parse_gib: float = Field(6, gt=0, title="Memory of reading", description="Maximum GiB for reading a file.")
     parse_seconds: int = Field(1800, gt=0, title="Time of reading", description="Maximum CPU seconds for one file.")
     parse_disk_gib: float = Field(
@@ -71,20 +69,6 @@ class Quotas(BaseSettings):
     def parse_limits(self) -> Limits:
         """Return the limits of a process that reads an uploaded file."""
         return Limits(int(self.parse_gib * GIB), self.parse_seconds, int(self.parse_disk_gib * GIB))
-
-
-def check_free_disk(settings: Settings, quotas: Quotas) -> None:
-    """Check that the disk has the free space that the quota requires.
-
-    Raises:
-        StudioError: The disk has less free space.
-    """
-    free = shutil.disk_usage(settings.home).free / GIB
-    if free < quotas.free_gib:
-        raise StudioError(
-            f"The disk of STUDIO_HOME has {free:.1f} GiB free, and {quotas.free_gib:g} GiB must stay free. "
-            "Remove old runs, checkpoints or uploads first (under Free disk space in the Owner tab)."
-        )
 
 
 def size_of(folder: Path) -> tuple[int, int]:
@@ -142,7 +126,7 @@ def check_upload_quota(settings: Settings, quotas: Quotas, folder: Path, size: i
         raise StudioError(f"{stored} stored, and the limit is {quotas.uploads:,}. Remove uploads first.")
     if held + size > quotas.uploads_gib * GIB:
         raise StudioError(f"Uploads would take more than {quotas.uploads_gib:g} GiB. Remove uploads first.")
-    check_free_disk(settings, quotas)
+    check_free_disk(settings.home, quotas.free_gib, size, "The upload")
 
 
 class Tokens:
@@ -273,4 +257,4 @@ def check_run_quota(settings: Settings, quotas: Quotas, runs: int, waiting: int)
     if waiting >= quotas.waiting_runs:
         already = counted(waiting, "run already waits", "runs already wait")
         raise StudioError(f"{already}, and {quotas.waiting_runs:,} is the limit. Wait for one to start.")
-    check_free_disk(settings, quotas)
+    check_free_disk(settings.home, quotas.free_gib)

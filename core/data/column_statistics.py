@@ -7,6 +7,7 @@ with which type, and which irregularities are reported.
 import re
 from collections.abc import Sequence
 
+from core.data.merged_cells import MergedCells
 from core.data.readers import SourceRow
 from core.data.table import SHOWN_COMPLAINTS, Column
 from core.errors import StudioError
@@ -14,6 +15,8 @@ from core.system.counting import counted
 
 # Further columns are stored in `raw` only.
 MAX_COLUMNS = 256
+# Digits of any integer of 64 bits, and of the largest one.
+_SAFE_DIGITS, _MAX_DIGITS = 18, 19
 # Column names that are counted. A file in which every row has new names would need unbounded memory.
 _MAX_COUNTED_NAMES = 10_000
 # Names are repeated in many parts of the page.
@@ -27,6 +30,14 @@ _KIND_WORDS = {"text": "text", "number": "a number", "flag": "true or false", "n
 def describe_problem(read: SourceRow) -> str:
     """Return the problem of a row as a sentence with its line."""
     return f"line {read.line} {read.trouble}" if not read.trouble.startswith("the ") else read.trouble
+
+
+def is_code(cell: str) -> bool:
+    """Return whether a text of digits would lose some as a number: leading zeros, or those of more than 64 bits."""
+    if cell[0] == "0" and len(cell) > 1 and cell[1].isdigit():
+        return True
+    digits = cell.removeprefix("-")
+    return len(digits) > _SAFE_DIGITS and digits.isdecimal() and (len(digits) > _MAX_DIGITS or abs(int(cell)) >= 2**63)
 
 
 def check_name(name: str, line: int) -> None:
@@ -49,9 +60,11 @@ class ColumnStatistics:
         complaints: The first problems of rows, with their lines.
         kinds: For each column, the number of values of each kind and the line of the first one.
         whole: For columns of numbers, whether all are integers that fit into 64 bits.
+        large: For columns of numbers with integers of more than 64 bits, the first of these.
         text_numbers: For columns of text, whether all cells spell numbers.
         comma_numbers: For columns of text whose cells all spell numbers with a comma, such as "0,5", the first of them;
             None for other columns.
+        merged_cells: Empty cells below filled ones.
     """
 
     def __init__(self) -> None:
@@ -60,8 +73,17 @@ class ColumnStatistics:
         self.complaints: list[str] = []
         self.kinds: dict[str, dict[str, tuple[int, int]]] = {}
         self.whole: dict[str, bool] = {}
+        self.large: dict[str, int] = {}
         self.text_numbers: dict[str, bool] = {}
         self.comma_numbers: dict[str, str | None] = {}
+        self.merged_cells = MergedCells()
+
+    def sentences(self) -> list[str]:
+        """Return the sentences about problems of rows, and about irregular columns."""
+        return [
+            *self.complaints, *self.mixed(), *self.comma_sentences(), *self.large_sentences(),
+            *self.merged_cells.sentences(),
+        ]  # fmt: skip
 
     def note_problem(self, read: SourceRow) -> None:
         """Count the trouble of a row."""
@@ -78,6 +100,29 @@ class ColumnStatistics:
         kinds = self.kinds.setdefault(name, {})
         count, first = kinds.get(kind, (0, line))
         kinds[kind] = (count + 1, first)
+
+    def count_number(self, name: str, value: float) -> None:
+        """Count a number of a column that is not stored as text."""
+        if type(value) is int and abs(value) < 2**63:
+            return
+        self.whole[name] = False
+        if type(value) is int:
+            self.large.setdefault(name, value)
+
+    def large_sentences(self) -> list[str]:
+        """Return sentences about columns that are read as text for their long numbers, and about those not stored."""
+        found = [
+            f"the column {name!r} has integers of more than 64 bits, such as {str(value)[:40]}, and is read as text, "
+            "because as numbers they would lose digits"
+            for name, value in list(self.large.items())[:SHOWN_COMPLAINTS]
+        ]
+        more = sum(kinds.keys() != {"nested"} for kinds in self.kinds.values()) - MAX_COLUMNS
+        if more > 0:
+            found.append(
+                f"{counted(more, 'column')} after the first {MAX_COLUMNS} can be read as parts of a row, but not "
+                "shown, sorted or filtered by themselves"
+            )
+        return found
 
     def look_for_commas(self, name: str, cells: Sequence[str | None]) -> None:
         """Look for numbers with a decimal comma in further cells of a column of text."""
@@ -106,7 +151,9 @@ class ColumnStatistics:
             if not plain or len(found) >= MAX_COLUMNS:
                 continue
             kind = next(iter(plain)) if len(plain) == 1 else "text"
-            if kind == "number" or self.text_numbers.get(name):
+            if name in self.large:
+                kind = "text"
+            elif kind == "number" or self.text_numbers.get(name):
                 kind = "integer" if self.whole.get(name, True) else "number"
             found.append(Column(name=name, kind=kind))
         return found

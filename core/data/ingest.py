@@ -19,8 +19,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
+from core.access.free_disk import check_free_disk
+from core.access.quotas import Quotas
 from core.data import formats, one_column, saved_reading, table
-from core.data.column_statistics import MAX_COLUMNS, ColumnStatistics, check_name, describe_problem
+from core.data.column_statistics import MAX_COLUMNS, ColumnStatistics, check_name, describe_problem, is_code
 from core.data.readers import SourceRow, encoding, kind_of
 from core.data.split_columns import SplitColumns
 from core.data.table import GROUP_BYTES, GROUP_ROWS, LAYOUT, Column, Dataset, Source, dataset_id, find, layout_of
@@ -114,13 +116,12 @@ def _ingest(
         known = "; ".join(f"{form.label} ({form.sign})" for form in formats.FORMATS)
         raise StudioError(f"No text in {source.name!r} (columns: {columns}). Expected one of: {known}.")
     detected = one_column.ask(source, list(readable[0]), detected)
-    seen, splits = ColumnStatistics(), SplitColumns()
-    parts = [
-        _write_part(scratch / f"part-{number}.parquet", batch, seen, splits, typed=not _all_text(source))
-        for number, batch in enumerate(_batches(itertools.chain(head, stream)))
-    ]
-    columns = seen.columns()
-    _join(scratch / "rows.parquet", parts, columns)
+    seen, splits, parts = ColumnStatistics(), SplitColumns(), list[Path]()
+    for batch in _batches(itertools.chain(head, stream)):
+        # A file may unpack to many times its size. The parts are joined into a second copy.
+        check_free_disk(scratch, Quotas().free_gib, sum(part.stat().st_size for part in parts), repr(source.name))
+        parts.append(_write_part(scratch / f"part-{len(parts)}.parquet", batch, seen, splits, not _all_text(source)))
+    _join(scratch / "rows.parquet", parts, columns := seen.columns())
     return Dataset(
         id=dataset_id(source),
         source=source,
@@ -133,7 +134,7 @@ def _ingest(
         runner_up=detected.runner_up,
         candidates=detected.candidates,
         unreadable=seen.unreadable,
-        complaints=[*notes, *splits.sentences(), *seen.complaints, *seen.mixed(), *seen.comma_sentences()],
+        complaints=[*notes, *splits.sentences(), *seen.sentences()],
     )
 
 
@@ -180,8 +181,7 @@ def _expected(source: Source, notes: Sequence[str]) -> str:
 
 
 def _batches(rows: Rows) -> Iterator[list[tuple[str, SourceRow]]]:
-    batch: list[tuple[str, SourceRow]] = []
-    size = 0
+    batch, size = list[tuple[str, SourceRow]](), 0
     for item in rows:
         batch.append(item)
         size += len(item[1].raw)
@@ -224,11 +224,12 @@ def _write_part(
             column = cells.setdefault(name, [])
             column.extend([None] * (index - len(column)))
             column.append(_cell_text(value))
-            if kind == "number" and not (type(value) is int and abs(value) < 2**63):
-                seen.whole[name] = False
+            if kind == "number":
+                seen.count_number(name, value)
     for name, column in cells.items():
         column.extend([None] * (len(batch) - len(column)))
         splits.count(name, column)
+        seen.merged_cells.count(name, column)
         if not typed:
             seen.text_numbers[name] = seen.text_numbers.get(name, True) and _are_numbers(column, pa.float64())
             seen.whole[name] = seen.whole.get(name, True) and _are_numbers(column, pa.int64())
@@ -259,7 +260,7 @@ def _cell_text(value: Any) -> str:
 def _are_numbers(column: list[str | None], kind: pa.DataType) -> bool:
     """Return whether every cell of a text column spells a number of a type; leading zeros mean a code."""
     given = [cell for cell in column if cell]
-    if any(cell[0] == "0" and len(cell) > 1 and cell[1].isdigit() for cell in given):
+    if any(map(is_code, given)):
         return False
     try:
         pc.cast(pa.array(given, pa.string()), kind)

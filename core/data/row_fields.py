@@ -1,5 +1,7 @@
 """Columns of the rows of a dataset that queries can show, sort and filter by."""
 
+from collections.abc import Mapping
+
 from core.data.row_losses import LossSource, learning_sql
 from core.data.table import COLUMN_PREFIX, Dataset
 from core.data.view import Fields, ViewField, quote_name
@@ -40,13 +42,20 @@ _RUN_COLUMNS = (
 _LENGTHS = {"prompt": "(reading.characters - reading.answer_characters)", "answer": "reading.answer_characters"}
 
 
-def make_fields(about: Dataset, files: set[str], losses: LossSource | None = None) -> Fields:
+# Columns that a page of rows and the table of the SQL box add.
+RESULT_COLUMNS = ("number_", "problem_", "messages", "raw")
+
+
+def make_fields(
+    about: Dataset, files: set[str], losses: LossSource | None = None, renamed: Mapping[str, str] | None = None
+) -> Fields:
     """Return the columns of a dataset by name.
 
     Args:
         about: The dataset.
         files: Names of the files that exist.
         losses: The measurement that the file of losses holds, if there is one.
+        renamed: Names of the source's columns in queries, where DuckDB gives them other ones than the file.
     """
     own = [(*column, "") for column in OWN_COLUMNS] + [each for each in _COMPUTED_COLUMNS if each[2] in files]
     if losses:
@@ -59,8 +68,10 @@ def make_fields(about: Dataset, files: set[str], losses: LossSource | None = Non
         )
     for column in about.columns:
         # A column of the source may have the name of one of the studio's own columns.
-        name = column.name if column.name not in fields else f"{column.name} (source)"
-        sql = f"rows.{quote_name(COLUMN_PREFIX + column.name)}"
+        is_taken = column.name in fields or column.name in RESULT_COLUMNS
+        name = f"{column.name} (source)" if is_taken else column.name
+        stored = COLUMN_PREFIX + column.name
+        sql = f"rows.{quote_name((renamed or {}).get(stored, stored))}"
         fields[name] = ViewField(
             name=name, kind=column.kind, file="rows", sql=sql, length=f"length({sql})" * (column.kind == "text")
         )

@@ -19,7 +19,7 @@ from core.data import parse_rows, row_losses, table
 from core.data.formats import Message, Reading, from_stored
 from core.data.row_fields import OWN_COLUMNS, join_kind, make_fields
 from core.data.row_losses import LossSource
-from core.data.view import Fields, View, order_clause, quote_name, where_clause
+from core.data.view import Fields, View, order_clause, where_clause
 from core.errors import StudioError
 from core.settings import Settings
 from core.system.files import modified_ns
@@ -107,6 +107,15 @@ class QueryResult:
         return found
 
 
+def _renamed(about: table.Dataset, path: Path) -> dict[str, str]:
+    """Return the names in queries of columns that differ by case only, of which DuckDB renames all but the first."""
+    if len({column.name.casefold() for column in about.columns}) == len(about.columns):
+        return {}
+    with duckdb.connect() as base:
+        found = base.execute("SELECT * FROM read_parquet(?) LIMIT 0", [str(path)]).description
+    return dict(zip(pq.read_schema(path).names, [name for name, *_ in found], strict=True))
+
+
 class Rows:
     """Read-only access to one dataset under one reading.
 
@@ -156,7 +165,7 @@ class Rows:
         computed = {"lengths": lengths, "near": near, "losses": measured}
         self.files |= {name: path for name, path in computed.items() if path}
         self.losses_version = f"{measured.name} {modified_ns(measured)}" if measured else ""
-        self.fields: Fields = make_fields(self.about, set(self.files), losses)
+        self.fields: Fields = make_fields(self.about, set(self.files), losses, _renamed(self.about, self.files["rows"]))
 
     def query(self, select: str, files: set[str], values: dict[str, Any] | None = None, after: str = "") -> QueryResult:
         """Run a query over the join of the files that it needs.
@@ -218,11 +227,12 @@ class Rows:
         """
         numbers = self.row_numbers(view, offset, size)
         chosen = [self.fields[name] for name in columns or list(self.fields)[: len(OWN_COLUMNS)]]
+        # Named by position: in DuckDB no name may be empty, and names that differ by case only are the same.
         select = ", ".join(
-            f"left({field.sql}, {parse_rows.SHOWN_CHARACTERS}) AS {quote_name(field.name)}"
+            f"left({field.sql}, {parse_rows.SHOWN_CHARACTERS}) AS cell_{at}"
             if field.kind == "text"
-            else f"{field.sql} AS {quote_name(field.name)}"
-            for field in chosen
+            else f"{field.sql} AS cell_{at}"
+            for at, field in enumerate(chosen)
         )
         files = {field.file for field in chosen} | {"rows"}
         frame = self.query(
@@ -234,6 +244,7 @@ class Rows:
             f"WHERE row BETWEEN {min(numbers, default=0)} AND {max(numbers, default=0)} "
             "AND list_contains($numbers, row)",
         ).df()
+        frame.columns = [*(field.name for field in chosen), *frame.columns[len(chosen) :]]
         position = {number: index for index, number in enumerate(numbers)}
         return frame.sort_values("number_", key=lambda rows: rows.map(position))
 

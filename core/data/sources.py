@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from core.access.free_disk import check_free_disk
+from core.access.quotas import Quotas
 from core.data import parse_rows
 from core.data.formats import Reading
 from core.data.ingest import find_opened, ingest
@@ -17,6 +19,7 @@ from core.data.readers import SUFFIXES, SourceRow, columnar, json_tables, messag
 from core.data.table import HELD_OUT, TRAIN, Dataset, Source
 from core.errors import StudioError, reason_of
 from core.hub import client
+from core.hub.download import CACHE_ADVICE
 from core.settings import Settings
 from core.system.counting import counted
 from core.system.files import sha256_of
@@ -28,6 +31,8 @@ BUNDLED_LICENSE = "cc-by-4.0"
 # Names of splits for evaluation, which become the held-out split.
 _HELD_OUT_SPLITS = json_tables.SPLIT_NAMES - json_tables.TRAIN_SPLIT_NAMES
 
+# Files of one request for their sizes.
+_PATHS_PER_REQUEST = 1000
 # Share of the progress bar for importing the rows; parsing them takes about as long.
 _INGEST_SHARE = 0.5
 
@@ -189,16 +194,36 @@ def _hub_source(name: str, config: str | None, split: str | None, info: Any) -> 
 
 def _downloaded(source: Source, token: str | None) -> dict[str, Any]:
     from datasets import Dataset as Table
-    from datasets import load_dataset
+    from datasets import load_dataset_builder
 
     try:
-        loaded = load_dataset(source.name, source.config, split=source.split, revision=source.revision, token=token)
+        builder = load_dataset_builder(source.name, source.config, revision=source.revision, token=token)
+        _check_disk(source, builder, token)
+        builder.download_and_prepare()
+        loaded = builder.as_dataset(split=source.split)
     # An unknown configuration or split; `datasets` names the known ones in its message.
     except ValueError as error:
         raise StudioError(
             f"The dataset {source.name!r} could not be opened: {reason_of(error)}. Check configuration and split."
         ) from error
     return {source.split or TRAIN: loaded} if isinstance(loaded, Table) else dict(loaded)
+
+
+def _check_disk(source: Source, builder: Any, token: str | None) -> None:
+    """Check that the files of a dataset of the Hub fit on the disk of the cache, by the sizes that the Hub gives."""
+    from datasets.config import HF_DATASETS_CACHE
+    from huggingface_hub import HfApi
+
+    here = f"hf://datasets/{source.name}@{source.revision}/"
+    urls = {str(url) for files in (builder.config.data_files or {}).values() for url in files}
+    paths = sorted(url.removeprefix(here) for url in urls if url.startswith(here))
+    needed = 0
+    for start in range(0, len(paths), _PATHS_PER_REQUEST):
+        some = paths[start : start + _PATHS_PER_REQUEST]
+        listed = HfApi(token=token).get_paths_info(source.name, some, repo_type="dataset", revision=source.revision)
+        needed += sum(getattr(each, "size", 0) for each in listed)
+    # `datasets` stores the rows beside the files that it has read them from.
+    check_free_disk(Path(HF_DATASETS_CACHE), Quotas().free_gib, 2 * needed, source.name, CACHE_ADVICE)
 
 
 def _rows_of(splits: dict[str, Any], progress: Progress, notes: list[str]) -> Iterator[tuple[str, SourceRow]]:

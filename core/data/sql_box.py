@@ -5,6 +5,7 @@ or network parses and runs it (core/data/sql_worker.py) and is killed after a ti
 sees the text.
 """
 
+import itertools
 import json
 import os
 import subprocess
@@ -17,7 +18,7 @@ from typing import Any
 from core.data.row_fields import join_kind
 from core.data.rows import Rows
 from core.data.sql_check import one_select
-from core.data.view import quote_name
+from core.data.view import Fields, quote_name
 from core.errors import StudioError
 
 TIMEOUT_SECONDS = 10
@@ -75,13 +76,28 @@ def select_row_numbers(rows: Rows, sql: str, seconds: float = TIMEOUT_SECONDS) -
 
 def list_columns(rows: Rows) -> list[tuple[str, str]]:
     """Return the columns of the table `rows` with their types."""
-    return [("row", "integer"), *((name, field.kind) for name, field in rows.fields.items() if name != "row"),
+    return [("row", "integer"), *((name, field.kind) for name, field in _named_fields(rows).items()),
             ("messages", "list of role, content and loss"), ("raw", "text")]  # fmt: skip
+
+
+def _named_fields(rows: Rows) -> Fields:
+    """Return the columns beside `row` by names that differ in more than case, as SQL needs, and are not empty."""
+    found: Fields = {}
+    taken = {"row", "messages", "raw"}
+    for given, field in rows.fields.items():
+        if given == "row":
+            continue
+        named = given or "(no name)"
+        more = (f"{named} (source{number})" for number in itertools.chain([""], map(" {}".format, itertools.count(2))))
+        name = next(name for name in itertools.chain([named], more) if name.casefold() not in taken)
+        taken.add(name.casefold())
+        found[name] = field
+    return found
 
 
 def _view_statement(rows: Rows) -> str:
     """Return the statement that creates the table `rows` with all columns, the conversation and the raw row."""
-    columns = [f"{field.sql} AS {quote_name(name)}" for name, field in rows.fields.items() if name != "row"]
+    columns = [f"{field.sql} AS {quote_name(name)}" for name, field in _named_fields(rows).items()]
     columns += ["reading.messages AS messages", "rows.raw AS raw"]
     sources = "".join(
         f" {join_kind(file)} JOIN read_parquet({_quote_literal(str(path))}) {file} USING (row)"

@@ -27,6 +27,11 @@ _MAX_OPEN_FILES = 64
 SHOWN_CHARACTERS = 2000
 MAX_COLUMNS = 200
 _MAX_RESULT_CHARACTERS = 20_000_000
+# A browser reads a number of JSON as a double, which has no larger integers without gaps. They are sent as text.
+_MAX_EXACT_INTEGER = 2**53 - 1
+# Types whose values Python has as they are. It makes 30 days of a month, the year 9999 of an infinite date, and
+# microseconds of nanoseconds; so the text of all other types is DuckDB's.
+_PLAIN_TYPES = re.compile(r"BOOLEAN|U?(TINY|SMALL|BIG|HUGE)?INT|U?INTEGER|FLOAT|DOUBLE|DECIMAL\(.*\)|VARCHAR")
 _TABLE_FUNCTIONS = {"unnest", "range", "generate_series", "json_each", "json_tree", "regexp_split_to_table"}
 # Functions that reveal facts about the machine, the process or the catalog, that wait, or that change state.
 _REFUSED_FUNCTIONS = re.compile(
@@ -186,18 +191,24 @@ def _first_line(text: str) -> str:
 def _cell(value: Any) -> Any:
     if value is None or isinstance(value, bool):
         return value
-    if isinstance(value, int) and abs(value) < 2**63:
+    if isinstance(value, int) and abs(value) <= _MAX_EXACT_INTEGER:
         return value
     if isinstance(value, float):
         return value if value == value and abs(value) != float("inf") else str(value)
     return str(value)[:SHOWN_CHARACTERS]
 
 
-def shown_rows(result: Any, most: int) -> dict[str, Any]:
-    """Return the first `most` rows of a result with values that JSON can represent."""
-    columns = [str(name)[:SHOWN_CHARACTERS] for name, *_ in result.description]
+def shown_rows(base: Any, sql: str, most: int) -> dict[str, Any]:
+    """Return the first `most` rows of a checked statement with values that JSON can represent."""
+    # Only parsed and bound, not run.
+    bound = base.sql(sql)
+    columns = [name[:SHOWN_CHARACTERS] for name in bound.columns]
     if len(columns) > MAX_COLUMNS:
         raise Refused(f"the result has {len(columns):,} columns; select at most {MAX_COLUMNS}")
+    is_plain = [_PLAIN_TYPES.fullmatch(str(kind)) for kind in bound.types]
+    # By their position, because columns may have the same name.
+    cells = [f"#{at}" if plain else f"CAST(#{at} AS VARCHAR)" for at, plain in enumerate(is_plain, 1)]
+    result = base.execute(sql if all(is_plain) else f"SELECT {', '.join(cells)} FROM ({sql}\n) as_text")
     rows: list[list[Any]] = []
     size = 0
     while len(rows) <= most and (row := result.fetchone()) is not None:
@@ -246,7 +257,7 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
         if request["only_numbers"]:
             result = base.execute(f"SELECT row FROM ({request['sql']}\n) chosen_by_sql")
             return distinct_numbers(result, request["most"])
-        return shown_rows(base.execute(request["sql"]), request["most"])
+        return shown_rows(base, request["sql"], request["most"])
     except duckdb.InterruptException:
         return {"late": True}
     except (duckdb.Error, MemoryError, Refused, RecursionError) as error:

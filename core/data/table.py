@@ -134,7 +134,9 @@ def find(settings: Settings, dataset: str | None) -> Dataset:
         StudioError: There is no such dataset, or the caller may not see it. The message is the same for both, so that
             it does not reveal which ids exist. To the owner, a damaged about.json is reported as what it is.
     """
-    path = folder(settings, dataset or "none") / "about.json"
+    if not dataset:
+        raise StudioError("No dataset is chosen. Choose one first, such as with the call /choose.")
+    path = folder(settings, dataset) / "about.json"
     if path.is_file():
         try:
             found = Dataset.model_validate_json(path.read_text(encoding="utf-8"))

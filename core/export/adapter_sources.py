@@ -4,6 +4,8 @@ import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from core.access.free_disk import check_free_disk, writable_bytes
+from core.access.quotas import Quotas
 from core.chat.peft_model import CONFIG, WEIGHTS
 from core.errors import StudioError
 from core.hub import client
@@ -51,7 +53,7 @@ def from_zip(archive: Path, scratch: Path, folder: Path) -> Fetched:
         raise StudioError(f"There is no file {str(archive)!r}. Name a ZIP of an adapter's folder, or a Hub id.")
     content = scratch / "content"
     content.mkdir()
-    paths = unpack(archive, content, min(MAX_BYTES, shutil.disk_usage(scratch).free))
+    paths = unpack(archive, content, min(MAX_BYTES, writable_bytes(scratch, Quotas().free_gib)))
     found = sorted((path for path in paths if path.name == CONFIG), key=lambda path: len(path.parts))
     root = found[0].parent if found else content
     names = {path.relative_to(root).as_posix(): path.stat().st_size for path in paths if path.is_relative_to(root)}
@@ -87,6 +89,7 @@ def from_hub(repo: str, revision: str, token: str | None, folder: Path, progress
         commit = str(api.repo_info(repo, revision=revision or None).sha)
         names = {each.path: each.size for each in api.list_repo_tree(repo, revision=commit) if hasattr(each, "size")}
         notes = _check_names(repo, names)
+        check_free_disk(folder, Quotas().free_gib, names[CONFIG] + names[WEIGHTS], repo)
         for share, name in ((0.1, CONFIG), (0.15, WEIGHTS)):
             progress(share, f"Downloading {name}, {format_size(names[name])}")
             api.hf_hub_download(repo, name, revision=commit, local_dir=folder, tqdm_class=silent_bars(repo))

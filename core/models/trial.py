@@ -17,7 +17,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from core.access.free_disk import check_free_disk
+from core.access.quotas import Quotas
 from core.errors import StudioError
+from core.hub.download import CACHE_ADVICE
 from core.models import embedded
 from core.models.catalogue import Model
 from core.system.files import read_json, write_json
@@ -80,8 +83,11 @@ def _find_files(model: Model) -> dict[str, str]:
 
 
 def _cached(model: Model, names: tuple[str, ...]) -> dict[str, str]:
+    from huggingface_hub.constants import HF_HUB_CACHE
     from transformers.utils.hub import cached_files
 
+    if not model.local:
+        check_free_disk(Path(HF_HUB_CACHE), Quotas().free_gib, advice=CACHE_ADVICE)
     # One call asks for all of them.
     options = {"revision": model.revision, "_raise_exceptions_for_missing_entries": False}
     paths = [str(path) for path in cached_files(model.path, list(names), **options) or () if path]

@@ -11,6 +11,8 @@ from typing import Any
 
 import psutil
 
+from core.access.free_disk import check_free_disk
+from core.access.quotas import Quotas
 from core.data import subset as subsets
 from core.data.table import HELD_OUT, TRAIN
 from core.data.tokens import Renderer, TemplateError
@@ -277,8 +279,10 @@ def _trackers(config: QLoRAConfig) -> list[Finding]:
 
 
 def _disk(settings: Settings) -> list[Finding]:
+    try:
+        check_free_disk(settings.runs_dir, Quotas().free_gib)
+    except StudioError as error:
+        return [Finding("problem", str(error))]
     free = shutil.disk_usage(settings.runs_dir).free / 2**30
     memory = psutil.virtual_memory().available / 2**30
-    if free < 1:
-        return [Finding("problem", f"Only {free:.1f} GiB are free on the disk of the runs. Free at least 1 GiB.")]
     return [Finding("fine", f"{free:.0f} GiB of disk and {memory:.0f} GiB of memory are free.")]

@@ -28,8 +28,10 @@ from core.serve.parameters import ChatParameters, CompletionParameters, Paramete
 from core.serve.questions import chat_lanes, completion_lanes
 from core.serve.responses import ChatResponse, CompletionResponse
 from core.serve.served_models import ServedModels
+from core.system.secret_masking import log_event
 from core.web.origin import declared_bytes
 from core.web.request_limits import limit_bytes, read_body
+from core.web.slow_connections import SlowReaderError, limit_wait
 
 API_PREFIX = "/v1"
 MAX_BODY_BYTES = 2**22
@@ -198,12 +200,17 @@ class _EventStream(Response):
         self._events = events
 
     async def __call__(self, scope: dict, receive: Callable, send: Callable) -> None:
-        """Send the events."""
-        async with contextlib.aclosing(self._events) as events:
-            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-            async for event in events:
-                await send({"type": "http.response.body", "body": event, "more_body": True})
-            await send({"type": "http.response.body", "body": b""})
+        """Send the events, until the caller reads them too slowly."""
+        send = limit_wait(send)
+        try:
+            async with contextlib.aclosing(self._events) as events:
+                await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+                async for event in events:
+                    await send({"type": "http.response.body", "body": event, "more_body": True})
+                await send({"type": "http.response.body", "body": b""})
+        except SlowReaderError as error:
+            # The response is left incomplete, at which the server closes the connection.
+            log_event("slow reader", path=scope["path"], why=str(error))
 
 
 def error_response(error: ApiError) -> Response:

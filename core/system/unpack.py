@@ -93,8 +93,8 @@ def _check(name: str, entries: list[zipfile.ZipInfo], max_bytes: int) -> list[Pu
         raise StudioError(f"{name} has {shorten_value(str(both)[:80])} as a file and as a folder. Pack it again.")
     if (total := sum(entry.file_size for entry in entries)) > max_bytes:
         raise StudioError(
-            f"{name} holds {format_size(total)}, and at most {format_size(max_bytes)} fit. Free space, or choose "
-            "another file."
+            f"{name} holds {format_size(total)}, and at most {format_size(max_bytes)} may be unpacked. Free disk "
+            "space, or choose another file."
         )
     return list(paths)
 

@@ -3,13 +3,15 @@
 uvicorn waits for the headers of a request without a limit: a few hundred connections that send a byte now and then use
 up the descriptors of a process, and the page can be reached no more. A task in the server's loop checks all
 connections every second. Connections with a request in progress are limited by the middleware; this task closes them
-only if the caller does not read the answer for `READ_SECONDS`, also after the request was given up.
+only if the caller does not read the answer for `READ_SECONDS`, also after the request was given up. A caller who reads
+a few bytes now and then is never silent that long: `limit_wait` bounds the wait of all parts of an answer together.
 """
 
 import asyncio
 import heapq
 import resource
 import time
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from uvicorn import Server
@@ -20,6 +22,8 @@ from core.web.sign_in import network_of
 HEADER_SECONDS = 20.0
 # Seconds for which the rest of an answer may wait for its reader.
 READ_SECONDS = 120.0
+# Bytes per second at which a stream is read at least, on average over the time that it waits for its reader.
+MIN_BYTES_PER_SECOND = 4096
 # Connections without a request at a time. Of too many, the oldest of the network with the most are closed first.
 MAX_WAITING = 256
 _SWEEP_SECONDS = 1.0
@@ -70,6 +74,34 @@ class SlowConnections:
             closed.append(by_network[network].pop())
             heapq.heappush(crowds, (count + 1, network))
         return closed
+
+
+class SlowReaderError(Exception):
+    """The caller reads an answer too slowly, so the rest is not sent."""
+
+
+def limit_wait(send: Callable[[dict], Awaitable[None]]) -> Callable[[dict], Awaitable[None]]:
+    """Return an ASGI send that gives an answer up whose caller reads it too slowly.
+
+    While a message waits for its reader, the source of the next one holds whatever it uses. The wait of all messages
+    together may last `READ_SECONDS`, and longer by what `MIN_BYTES_PER_SECOND` allows for the bytes that were sent.
+
+    Args:
+        send: ASGI send; what it returns raises SlowReaderError.
+    """
+    waited, sent = 0.0, 0
+
+    async def send_in_time(message: dict) -> None:
+        nonlocal waited, sent
+        began, left = time.monotonic(), READ_SECONDS + sent / MIN_BYTES_PER_SECOND - waited
+        try:
+            await asyncio.wait_for(send(message), max(0.0, left))
+        except TimeoutError as error:
+            raise SlowReaderError(f"{sent:,} bytes were read while the answer waited {waited + left:.0f} s") from error
+        waited += time.monotonic() - began
+        sent += len(message.get("body", b""))
+
+    return send_in_time
 
 
 def close_slow_connections(server: Server) -> None:

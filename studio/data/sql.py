@@ -50,7 +50,7 @@ def check_sql(text: str) -> str:
         StudioError: It is empty.
     """
     if not (text or "").strip():
-        raise StudioError(f"No SQL was given. Enter a SELECT, such as: {EXAMPLE}")
+        raise StudioError(f"No SQL was given. Enter a SELECT, such as: {' '.join(EXAMPLE.split())}")
     return text.strip()
 
 

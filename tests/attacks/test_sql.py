@@ -40,7 +40,7 @@ for sql in request["statements"]:
     clock.start()
     try:
         sql_worker.check(base, sql)
-        found = sql_worker.shown_rows(base.execute(sql), 500)
+        found = sql_worker.shown_rows(base, sql, 500)
     except (duckdb.Error, sql_worker.Refused, MemoryError, RecursionError, UnicodeError) as error:
         found = {"error": str(error)}
     finally:

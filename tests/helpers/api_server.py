@@ -16,6 +16,7 @@ class ApiServer:
 
     Attributes:
         engine: Its engine.
+        server: uvicorn's server.
         url: The base address for clients.
     """
 
@@ -23,11 +24,11 @@ class ApiServer:
         self.engine = Engine(settings)
         port = reserve_port()
         models = ServedModels(self.engine.store, run_ids)
-        self._server = make_server(settings, self.engine, models, "127.0.0.1", port)
+        self.server = make_server(settings, self.engine, models, "127.0.0.1", port)
         self.root, self.url = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{port}/v1"
-        self._thread = threading.Thread(target=self._server.run, daemon=True)
+        self._thread = threading.Thread(target=self.server.run, daemon=True)
         self._thread.start()
-        while not self._server.started:
+        while not self.server.started:
             assert self._thread.is_alive()
             time.sleep(0.01)
 
@@ -37,6 +38,6 @@ class ApiServer:
 
     def close(self):
         """Stop the server."""
-        self._server.should_exit = True
+        self.server.should_exit = True
         self._thread.join(timeout=20)
         assert not self._thread.is_alive()

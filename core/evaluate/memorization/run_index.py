@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
 
-from core.access.quotas import Quotas, check_free_disk
+from core.access.free_disk import check_free_disk
+from core.access.quotas import Quotas
 from core.data import subset
 from core.data.table import HELD_OUT, TRAIN
 from core.errors import StudioError
@@ -135,7 +136,7 @@ def _build(
     store: RunStore, run: Run, key: IndexKey, tokenizer: "PreTrainedTokenizerBase", progress: Progress
 ) -> None:  # fmt: skip
     """Make the index of a run, and put it in the place of an older one."""
-    check_free_disk(store.settings, Quotas())
+    check_free_disk(store.settings.home, Quotas().free_gib)
     # Beside the runs, where the clean-up finds what a killed job leaves behind.
     scratch = Path(tempfile.mkdtemp(prefix=".index-", dir=store.settings.runs_dir))
     try:

@@ -28,6 +28,43 @@ def test_run_select_returns_columns_and_rows(rows):
     assert not answer.has_more
 
 
+# Expressions and their cells: all of one statement, which also holds an order and two columns of one name.
+CELLS = {
+    "INTERVAL 1 MONTH": "1 month",
+    "INTERVAL '1 year 2 days'": "1 year 2 days",
+    "DATE 'infinity'": "infinity",
+    "TIMESTAMP '-infinity'": "-infinity",
+    "TIMESTAMP_NS '2020-01-01 00:00:00.123456789'": "2020-01-01 00:00:00.123456789",
+    "TIMESTAMPTZ '2020-01-01 12:00:00+02'": "2020-01-01 10:00:00+00",
+    "DATE '0044-03-15 (BC)'": "0044-03-15 (BC)",
+    "[INTERVAL 1 MONTH, NULL]": "[1 month, NULL]",
+    "{'a': DATE 'infinity'}": "{'a': infinity}",
+    "MAP {[1]: DATE '2020-01-01'}": "{[1]=2020-01-01}",
+    "'\\xAA\\x00'::BLOB": "\\xAA\\x00",
+    "9007199254740991": 9007199254740991,
+    "9007199254740993": "9007199254740993",
+    "-18446744073709551616::HUGEINT": "-18446744073709551616",
+    "1.10::DECIMAL(38, 10)": "1.1000000000",
+    "'nan'::DOUBLE": "nan",
+    "NULL": None,
+    "NULL::INTERVAL": None,
+    "true": True,
+    "0.5": "0.5",
+    "0.5::DOUBLE": 0.5,
+}
+
+
+def test_run_select_shows_values_of_every_type_as_they_are(rows):
+    cells = ", ".join(f"{expression} AS same" for expression in CELLS)
+    found = sql_box.run_select(rows, f"SELECT row, {cells} FROM rows ORDER BY row DESC -- the last first")
+    assert found.columns == ["row", *["same"] * len(CELLS)]
+    numbers = [row[0] for row in found.rows]
+    assert numbers == sorted(numbers, reverse=True)
+    assert dict(zip(CELLS, found.rows[0][1:], strict=True)) == CELLS
+    # The plain statement runs as it is written.
+    assert sql_box.run_select(rows, "WITH t AS (SELECT 1 AS a) SELECT *, * FROM t LIMIT 3;").rows == [[1, 1]]
+
+
 def test_run_select_truncates_long_results(rows):
     answer = sql_box.run_select(rows, "SELECT * FROM rows")
     assert len(answer.rows) == sql_box.SHOWN_ROWS

@@ -165,7 +165,7 @@ def test_second_export_of_a_file_is_refused_while_the_first_runs(settings, run):
 
 def test_full_disk_is_reported_before_anything_is_written(settings, run, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda path: type("Usage", (), {"free": 1000}))
-    with pytest.raises(StudioError, match="of disk, and 1,000 bytes are free"):
+    with pytest.raises(StudioError, match=r"The export needs .* has 1,000 bytes free"):
         export(settings, run.id, "final", ExportConfig(form="merged"))
     assert left_over(settings) == []
 

@@ -152,10 +152,11 @@ def test_transfer_describes_bytes_speed_and_time(received, now, expected):
 def test_disk_that_is_too_small_is_named(monkeypatch):
     from types import SimpleNamespace
 
+    from core.access import free_disk
     from core.errors import StudioError
     from core.hub import download
 
-    monkeypatch.setattr(download.shutil, "disk_usage", lambda folder: SimpleNamespace(free=MIB))
+    monkeypatch.setattr(free_disk.shutil, "disk_usage", lambda folder: SimpleNamespace(free=MIB))
     files = [SimpleNamespace(filename="model.safetensors", file_size=2 * MIB, will_download=True)]
-    with pytest.raises(StudioError, match=r"a/b needs 2.0 MiB more on the disk of .*, and 1.0 MiB are free"):
+    with pytest.raises(StudioError, match=r"a/b needs 2.0 MiB more, and the disk of .* has 1.0 MiB free"):
         download.download("model", "a/b", files, None, lambda text: None, lambda: False)

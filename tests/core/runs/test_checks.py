@@ -120,7 +120,7 @@ def test_check_reports_gated_model_and_full_disk(home, monkeypatch):
     found = check(home, QLoRAConfig(model="meta-llama/Llama-2-7b-hf"))
     assert any("meta-llama/Llama-2-7b-hf" in text for text in texts(found, "problem"))
     monkeypatch.setattr("shutil.disk_usage", lambda path: type("D", (), {"free": 2**20})())
-    assert any("are free on the disk of the runs" in text for text in texts(check(home, QLoRAConfig()), "problem"))
+    assert any("1 GiB must stay free" in text for text in texts(check(home, QLoRAConfig()), "problem"))
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ def test_parse_state_returns_what_was_dumped_and_refuses_other_fields(settings, 
     assert parse_state(state).model_dump() == state
     with pytest.raises(ValidationError, match="nonsense\n  Extra inputs are not permitted"):
         parse_state({"nonsense": 1})
-    with pytest.raises(StudioError, match="no open dataset"):
+    with pytest.raises(StudioError, match="No dataset is chosen"):
         PageState().find_dataset(settings)
 
 
