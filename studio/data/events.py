@@ -182,13 +182,7 @@ def connect_create(
     named = {**page, "changes": state.changes, **create.recipe}
     for event in (state.scope.change, state.changes.change, *field_events, state.created.change):
         connect(event, do.suggest_name, named, {"name": create.name}, **PRIVATE, **LATEST_ONLY)
-    connect(
-        create.recipe["method"].change,
-        lambda method: {"stratify_by": gr.update(visible=method == "stratified")},
-        {"method": create.recipe["method"]},
-        {"stratify_by": create.recipe["stratify_by"]},
-        **PRIVATE,
-    )
+    _connect_method(create)
     job = bars.add(create.bar, CREATE, shown=outputs, finish=do.show_created)
     # Programs take the outputs by position: the subset comes first.
     created = partial(connect, outputs={**outputs, **job.outputs}, show_progress_on=[create.recipe_text])
@@ -197,6 +191,17 @@ def connect_create(
     by_file = {"upload": create.recipe_file, "name": create.name}
     created(create.run_file.click, do.create_from_file, by_file, api_name="run_recipe")
     created(sql.create.click, do.create_by_sql, {**page, **sql.named}, api_name="create_subset_by_sql")
+
+
+def _connect_method(create: CreateSubsetWidgets) -> None:
+    """Show the column to stratify by only for the method that needs it."""
+    connect(
+        create.recipe["method"].change,
+        lambda method: {"stratify_by": gr.update(visible=method == "stratified")},
+        {"method": create.recipe["method"]},
+        {"stratify_by": create.recipe["stratify_by"]},
+        **PRIVATE,
+    )
 
 
 def connect_export(
