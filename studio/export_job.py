@@ -1,6 +1,5 @@
 """Export of merged models on the page: the form of their settings, the job with its progress, and its result."""
 
-import shutil
 from base64 import b64encode
 from collections.abc import Iterator
 from typing import Any
@@ -10,6 +9,8 @@ from pydantic import ValidationError
 
 from components.model_form import build_field, field_id
 from core.access import roles
+from core.access.free_disk import writable_bytes
+from core.access.quotas import Quotas
 from core.access.roles import CLOSED
 from core.errors import StudioError, sentences
 from core.export import type_comparison
@@ -205,8 +206,8 @@ def about_size(settings: Settings, size: int | None) -> str:
     """Return how much an export writes and how much is free, as a sentence."""
     if size is None:
         return "How much will be written is known once the base model is on this machine."
-    free = shutil.disk_usage(settings.exports_dir).free
-    return f"About {format_size(size)} will be written; {format_size(free)} are free."
+    free = writable_bytes(settings.exports_dir, Quotas().free_gib)
+    return f"About {format_size(size)} will be written; there is space for {format_size(free)}."
 
 
 def _show(job: Job) -> dict[str, Any]:

@@ -82,7 +82,7 @@ def marked(on_space, owner, tmp_path_factory):
     run = RunStore(settings).run(RUN)
     run.log.write_text(MARKUP)
     write(run, [{"event": "sample", "step": 1, "prompts": [MARKUP], "answers": [MARKUP]}])
-    answer = owner.call("save_label", RUN, SHORT, SHORT[:20], MARKUP, False, False)
+    answer = owner.call("save_run_label", RUN, SHORT, SHORT[:20], MARKUP, False, False)
     assert not answer.get("error"), answer
     chat = conversation.new_conversation()
     for _ in range(2):
@@ -152,7 +152,7 @@ def test_assert_inert_finds_unescaped_markup(kind):
 
 
 def test_refusal_quotes_hostile_text_as_text(owner):
-    for name in ("stop", "kill"):
+    for name in ("stop_run", "kill_run"):
         error = owner.call(name, MARKUP)["error"]
         assert_inert("html", error)
         assert "&lt;img" in error

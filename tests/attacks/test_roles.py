@@ -54,7 +54,7 @@ def test_visitor_is_refused_on_every_other_route(on_space, functions, visitor):
 def test_author_and_members_of_the_organization_are_owners(on_space):
     for headers in (signed_in_headers(AUTHOR), signed_in_headers("someone", ORGANIZATION)):
         page = QueueClient(on_space.url, headers)
-        assert "There is no run" in page.call("stop", "no-such-run")["error"], "authorized, then answered"
+        assert "There is no run" in page.call("stop_run", "no-such-run")["error"], "authorized, then answered"
         page.http.close()
 
 
@@ -74,7 +74,7 @@ def test_author_and_members_of_the_organization_are_owners(on_space):
 )
 def test_other_callers_are_visitors(on_space, headers):
     page = QueueClient(on_space.url, headers)
-    assert "Only the owner can do this" in page.call("stop", "no-such-run")["error"]
+    assert "Only the owner can do this" in page.call("stop_run", "no-such-run")["error"]
     page.http.close()
 
 

@@ -48,7 +48,7 @@ def test_unpublished_run_gives_the_error_of_a_missing_one(on_space, page):
 
 def test_unpublished_dataset_cannot_be_chosen(on_space, page):
     hidden = next(path.name for path in on_space.settings.datasets_dir.glob("hidden-*"))
-    error = page.call("choose", hidden, None)["error"]
+    error = page.call("choose_dataset", hidden, None)["error"]
     assert "There is no open dataset" in error
     assert hidden not in error.partition("Opened so far")[2]
 

@@ -276,7 +276,7 @@ def test_open_page_continues_after_sign_in(here, browser):
     for path, message in (("/", "Only the owner can do this"), ("/login/huggingface", "There is no run")):
         client.get(path)
         queue.http.cookies = client.cookies
-        assert message in queue.call("stop", "no-such-run")["error"]
+        assert message in queue.call("stop_run", "no-such-run")["error"]
     queue.http.close()
     stream = {"session_hash": queue.session}
     client.get("/logout")

@@ -19,7 +19,7 @@ def readme_scopes() -> str:
 def is_owner(url: str, client: httpx.Client) -> bool:
     """Return whether the browser may call an endpoint of the owner."""
     queue = QueueClient(url, cookies=client.cookies)
-    error = queue.call("stop", "no-such-run")["error"]
+    error = queue.call("stop_run", "no-such-run")["error"]
     queue.http.close()
     assert ("There is no run" in error) != ("Only the owner can do this" in error), error
     return "There is no run" in error

@@ -24,16 +24,25 @@ IMPORT = "import gradio, os; print(sum(os.times()[:2]))"
 
 @pytest.fixture(scope="module")
 def app(tmp_path_factory):
+    seconds = _import_cpu_seconds()
     made = AppServer(tmp_path_factory.mktemp("app"))
+    made.import_cpu_seconds = seconds
     yield made
     made.stop()
 
 
+def _import_cpu_seconds():
+    run = subprocess.run([sys.executable, "-c", IMPORT], capture_output=True, text=True, check=True)
+    return float(run.stdout)
+
+
 def test_start_takes_little_more_than_importing_gradio(app):
-    """CPU time, because other tests use the machine at the same time."""
+    """CPU time, because other tests use the machine at the same time.
+
+    They also slow each second of CPU time down, so a start stands between two imports and is compared with the slower.
+    """
     assert app.first_status == 200
-    alone = subprocess.run([sys.executable, "-c", IMPORT], capture_output=True, text=True, check=True)
-    assert app.startup_cpu_seconds / float(alone.stdout) < MAX_START_RATIO
+    assert app.startup_cpu_seconds / max(app.import_cpu_seconds, _import_cpu_seconds()) < MAX_START_RATIO
 
 
 def test_page_has_the_events_that_benchmarks_cause(app):
@@ -108,7 +117,7 @@ def test_password_is_required_on_every_route(tmp_path, app_fork_server):
     try:
         assert httpx.get(f"{app.url}/config").status_code == 401
         assert httpx.get(f"{app.url}/gradio_api/info").status_code == 401
-        assert httpx.post(f"{app.url}/gradio_api/call/stop", json={"data": ["x"]}).status_code == 401
+        assert httpx.post(f"{app.url}/gradio_api/call/stop_run", json={"data": ["x"]}).status_code == 401
         assert '"auth_required":true' in httpx.get(app.url).text.replace(" ", "")
         wrong = httpx.post(f"{app.url}/login", data={"username": "studio", "password": "sesame"})
         assert wrong.status_code == 400

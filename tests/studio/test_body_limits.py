@@ -111,7 +111,7 @@ def test_queue_counts_the_bytes_that_arrived(sites):
 
 
 JSON_ROUTES = ["/gradio_api/queue/join", "/gradio_api/queue/join/", "/gradio_api/run/search", "/gradio_api/api/search",
-               "/gradio_api/call/search", "/gradio_api/call/v2/search", "/gradio_api/cancel",
+               "/gradio_api/call/search_rows", "/gradio_api/call/v2/search_rows", "/gradio_api/cancel",
                "/gradio_api/reset"]  # fmt: skip
 MANY = MAX_PARTS + 1
 TOO_MANY = {

@@ -199,11 +199,11 @@ def test_start_without_a_client_library_is_refused_as_well(app, client, page):
     # A page also sends the places of its states.
     event = next(event for event in page.events if event["api_name"] == "start_run")
     states = [None] * (len(event["inputs"]) - len(data))
-    assert "given: 0" in page.call("start", *data, *states)["error"]
-    for way in ("run/start", "api/start"):
+    assert "given: 0" in page.call("start_run", *data, *states)["error"]
+    for way in ("run/start_run", "api/start_run"):
         answer = httpx.post(f"{app.url}/gradio_api/{way}", json={"data": data, "session_hash": "raw"})
         assert answer.is_error, f"{way} answered {answer.status_code}: {answer.text}"
-        assert "/gradio_api/call/start" in answer.text
+        assert "/gradio_api/call/start_run" in answer.text
     assert RunStore(app.settings).runs() == []
 
 

@@ -47,7 +47,7 @@ def test_form_shows_its_settings_and_its_button(do, form):
 def test_page_says_how_much_is_written_and_why_an_export_is_not_offered(do):
     shown = do.describe("gguf", [], do.run.id, "final", quantization=["Q8_0", "Q4_0"], base="as trained")
     assert (shown["start"]["interactive"], shown["start"]["value"]) == (True, "Export 2 types")
-    assert re.search(r"About [\d.]+ KiB will be written; [\d.]+ \w+ are free\.", shown["form_text"])
+    assert re.search(r"About [\d.]+ KiB will be written; there is space for [\d.]+ \w+\.", shown["form_text"])
     one = do.describe("gguf", [], do.run.id, "final", quantization=["Q8_0"], base="as trained")
     assert (one["start"]["value"], one["form_text"] == shown["form_text"]) == ("Export", False)
     shown = do.choose_form("combined", [], do.run.id, "final")
