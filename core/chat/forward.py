@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from core.chat.lanes import Lanes
 
 # Tokens of a batch. On a CPU more do not make the products faster. On a GPU the launches of a forward pass take longer
-# than its products: on an H200, 952 passes over 1.07 million tokens took about 95 s in batches of 4,096 tokens. As many as
-# fit are read at once, as their keys and values lie beside the cache of the answers.
+# than its products: on an H200, about 950 passes over a million tokens of a small model took 95 s in batches of 4,096
+# tokens. As many as fit are read at once, as their keys and values lie beside the cache of the answers.
 BATCH_TOKENS = {"cpu": 2048, "cuda": 4096}
 _MOST_TOKENS, _MEMORY_SHARE = 16384, 0.25
 # Logits that a chunk of a batch may have, in floats: 128 MiB as float32 on a CPU, 1 GiB on a GPU.

@@ -15,8 +15,9 @@ _TONES = 4
 # Differences in nats from which on a token is more or less likely, and much more or less: factors of 1.6 and 7.4.
 _SOME, _MUCH = 0.5, 2.0
 _LEGEND = (
-    ("less2", "much less likely"), ("less1", "less likely"), ("same", "alike"), ("more1", "more likely"),
-    ("more2", "much more likely"),
+    ("less2", f"much less likely (1/{math.exp(_MUCH):.1f})"), ("less1", f"less likely (1/{math.exp(_SOME):.1f})"),
+    ("same", "alike"), ("more1", f"more likely ({math.exp(_SOME):.1f} times)"),
+    ("more2", f"much more likely ({math.exp(_MUCH):.1f} times)"),
 )  # fmt: skip
 
 

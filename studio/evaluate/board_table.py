@@ -45,7 +45,7 @@ def board_html(board: Board, by: str, descending: bool, ticked: Sequence[str]) -
             TableColumn(PARENT, board.metrics[0].title, numeric=True, note=_note("parent", board.metrics[0]))
         )
     columns += [TableColumn(column.name, column.title, short=True) for column in differing]
-    columns.append(TableColumn("created", "Created", short=True))
+    columns.append(TableColumn("created", "Run created", short=True))
     titles = {row.lane: row.title for row in rows}
     found = []
     for number, row in enumerate(rows):

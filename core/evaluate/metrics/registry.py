@@ -70,19 +70,19 @@ _LIKELIHOOD = (
 )  # fmt: skip
 _LABEL = (
     Metric(
-        "accuracy", "Accuracy of answers", "higher", "share", "label",
+        "accuracy", "Accuracy of the written answer", "higher", "share", "label",
         "The share of written answers that name the right label, and no other one. 1 if the label that is read from "
         "the answer is that of the row, else 0, also where the answer names none.",
         is_binary=True,
     ),
     Metric(
-        "choice", "Accuracy of choice", "higher", "share", "label",
+        "choice", "Accuracy of the likeliest label", "higher", "share", "label",
         "The share of rows where the right label is the likeliest answer of all labels; nothing is written for it. 1 "
         "if the label of the row has the highest p(label and its end | prompt), else 0.",
         is_binary=True,
     ),
     Metric(
-        "choice_per_token", "Accuracy of choice, per token", "higher", "share", "label",
+        "choice_per_token", "Accuracy of the likeliest label per token", "higher", "share", "label",
         "The share of rows where the right label is the likeliest of all labels per token, so that long labels have no "
         "disadvantage. 1 if the label of the row has the highest log p(label and its end | prompt) / tokens, else 0 "
         "(Brown et al. 2020, section 2.4).",

@@ -41,6 +41,7 @@ def test_labels_confusions_and_calibration_are_shown_and_escaped():
     assert "25.0%" in html, "the share of answers without a label"
     assert html.count("<circle") == 4
     assert "By the likeliest label" in html
+    assert html.count(">no label<") == 2, "in the summary, and in the matrix of written answers"
 
 
 def test_checkpoints_are_plotted_beside_the_task_in_the_order_of_their_steps():

@@ -59,7 +59,7 @@ def test_planted_predictions_are_compared_row_by_row(labeled):
     perfect = classifiers.Predicted(run="r", adapter="final", labels=labels, shares=[0.9] * ROWS, notes=[])
     result = classifiers.compare_classifier(found, perfect, 0, scores.clusters)
     assert result.table.accuracy == 1
-    assert result.compared.startswith("Better: accuracy of answers rose from 50.0% to 100.0%")
+    assert result.compared.startswith("Better: accuracy of the written answer rose from 50.0% to 100.0%")
     nothing = perfect.model_copy(update={"labels": [None] * ROWS})
     assert classifiers.compare_classifier(found, nothing, 0, scores.clusters).table is None
 
