@@ -16,7 +16,7 @@ from core.access.roles import CLOSED
 from core.errors import StudioError
 from core.export.adapter import list_files, write_adapter
 from core.export.card.facts import base_name, base_note, zip_folder
-from core.export.card.loading import INSTALL, example_code, serving
+from core.export.card.loading import INSTALL, example_code, list_serving
 from core.export.config import FORMS
 from core.runs import example
 from core.runs.adapters import adapter_folder
@@ -111,7 +111,7 @@ class ExportActions:
 
 def _about_html(settings: Settings, run: Run, adapter: str) -> str:
     listed = list_files(settings, run, adapter)
-    served = serving(run, "adapter", zip_folder(run, adapter), adapter_folder(run, adapter))
+    served = list_serving(run, "adapter", zip_folder(run, adapter), adapter_folder(run, adapter))
     files = [(name, "made with the ZIP" if size is None else format_size(size)) for name, size in listed]
     return render(
         "export_about", title=run.title, adapter=adapter, base=base_name(run), rank=run.config().lora_rank,

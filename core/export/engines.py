@@ -92,7 +92,7 @@ def read_facts(folder: Path) -> AdapterFacts:
     return AdapterFacts(int(settings.get("r", 8)), dict(targets), settings, tuple(others))
 
 
-def serve(facts: AdapterFacts, base: str, name: str) -> list[Serving]:
+def plan_serving(facts: AdapterFacts, base: str, name: str) -> list[Serving]:
     """Return how each engine serves an adapter; the commands are run beside the adapter's folder.
 
     Args:

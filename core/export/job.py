@@ -28,7 +28,7 @@ from core.export.advice import advise, weigh_rounding
 from core.export.availability import form_problem
 from core.export.base_weights import WeightFiles
 from core.export.card.facts import folder_name
-from core.export.card.loading import serving
+from core.export.card.loading import list_serving
 from core.export.card.writing import Subject, write_card
 from core.export.config import FORMS, LLAMA_CPP_TYPES, ExportConfig
 from core.export.disk import check_disk, work_shares
@@ -118,7 +118,7 @@ class _Export:
                 written.append(self._write_file(config, inner, writer, part))
             writer.close()
             name = written[0].path.stem
-            served = serving(self.run, self.config.form, name, self.merged.adapter_folder)
+            served = list_serving(self.run, self.config.form, name, self.merged.adapter_folder)
             report = self._write_report(written, folder, target) if len(configs) > 1 else None
         self.progress(1, "Done")
         best = type_comparison.choose(written)

@@ -8,7 +8,7 @@ from pathlib import Path
 from core.errors import StudioError
 from core.export.card.facts import base_name, zip_folder
 from core.export.config import Form
-from core.export.engines import Serving, read_facts, serve
+from core.export.engines import Serving, plan_serving, read_facts
 from core.runs import classifier
 from core.runs.store import Run
 
@@ -85,7 +85,7 @@ def _serving_commands(form: Form, name: str) -> list[tuple[str, str]]:
     return [vllm, sglang, tgi, ("mlx-lm", f"mlx_lm.generate --model ./{name} --prompt {json.dumps(_QUESTION)}")]
 
 
-def serving(run: Run, form: Form, name: str, folder: Path) -> list[Serving]:
+def list_serving(run: Run, form: Form, name: str, folder: Path) -> list[Serving]:
     """Return how engines serve an adapter beside its base, or why they cannot; nothing for other forms.
 
     Args:
@@ -97,7 +97,7 @@ def serving(run: Run, form: Form, name: str, folder: Path) -> list[Serving]:
     if form not in ("adapter", "combined") or run.config().classifies:
         return []
     try:
-        return serve(read_facts(folder), base_name(run), name)
+        return plan_serving(read_facts(folder), base_name(run), name)
     except StudioError as error:
         # The page of a damaged adapter says so, and goes on.
         return [Serving("", "", str(error))]
@@ -139,7 +139,7 @@ from transformers import AutoTokenizer
 
 model = AutoPeftModelForCausalLM.from_pretrained({json.dumps(name)})
 tokenizer = AutoTokenizer.from_pretrained({json.dumps(base)})"""
-    served = [one for one in serving(run, form, name, folder) if one.command]
+    served = [one for one in list_serving(run, form, name, folder) if one.command]
     return [Loader("PEFT", "python", program), *(Loader(one.engine, "bash", one.command) for one in served)]
 
 

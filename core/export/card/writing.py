@@ -8,7 +8,7 @@ from pathlib import Path
 from core.data.listing import list_some
 from core.export.card.facts import base_name, base_note, describe_result, describe_rows, last_step, reached
 from core.export.card.front_matter import front_matter
-from core.export.card.loading import INSTALL, example_code, loaders, serving
+from core.export.card.loading import INSTALL, example_code, list_serving, loaders
 from core.export.card.measured import (
     Comparison,
     count_blind_votes,
@@ -189,7 +189,7 @@ def _load(subject: Subject) -> list[str]:
     form, name = subject.config.form, subject.name
     for loader in loaders(run, form, name, subject.folder):
         lines += ["", f"With {loader.tool}:", "", fenced(loader.code, loader.language)]
-    problems = [plain(one.problem) for one in serving(run, form, name, subject.folder) if one.problem]
+    problems = [plain(one.problem) for one in list_serving(run, form, name, subject.folder) if one.problem]
     lines += ["", *(f"- {problem}" for problem in problems)] if problems else []
     if subject.config.is_adapter:
         use = "To classify a text" if run.config().classifies else "To ask it a question with the run's chat template"

@@ -7,7 +7,7 @@ import pytest
 from peft import LoraConfig, get_peft_model
 
 from core.errors import StudioError
-from core.export.engines import AdapterFacts, read_facts, serve
+from core.export.engines import AdapterFacts, plan_serving, read_facts
 from tests.helpers.tiny_model import make_adapter, tiny_llama
 
 PLAIN = AdapterFacts(16, {"q_proj": 2, "down_proj": 2}, {"r": 16, "bias": "none", "rank_pattern": {}}, ())
@@ -15,11 +15,11 @@ ALL = ["vLLM", "SGLang", "TGI"]
 
 
 def problems(facts):
-    return {one.engine: one.problem for one in serve(facts, "me/base", "tuned") if one.problem}
+    return {one.engine: one.problem for one in plan_serving(facts, "me/base", "tuned") if one.problem}
 
 
 def test_plain_lora_is_served_by_all_with_one_command():
-    assert {one.engine: one.command for one in serve(PLAIN, "me/base", "tuned")} == {
+    assert {one.engine: one.command for one in plan_serving(PLAIN, "me/base", "tuned")} == {
         "vLLM": "vllm serve me/base --enable-lora --max-lora-rank 16 --lora-modules tuned=./tuned",
         "SGLang": "python -m sglang.launch_server --model-path me/base --enable-lora --lora-paths tuned=./tuned",
         "TGI": "LORA_ADAPTERS=tuned=./tuned text-generation-launcher --model-id me/base",
@@ -29,7 +29,7 @@ def test_plain_lora_is_served_by_all_with_one_command():
 
 @pytest.mark.parametrize(("rank", "flag"), [(1, 8), (8, 8), (9, 16), (257, 320), (512, 512)])
 def test_rank_of_vllm_is_the_next_that_it_knows(rank, flag):
-    (vllm, *_) = serve(dataclasses.replace(PLAIN, rank=rank), "me/base", "tuned")
+    (vllm, *_) = plan_serving(dataclasses.replace(PLAIN, rank=rank), "me/base", "tuned")
     assert f"--max-lora-rank {flag} " in vllm.command
 
 
@@ -59,7 +59,7 @@ def test_adapter_that_an_engine_cannot_serve_is_refused_with_the_reason(change, 
 
 
 def test_base_whose_name_is_no_hub_id_has_no_command():
-    assert all("'a folder', is no Hub id" in one.problem for one in serve(PLAIN, "a folder", "tuned"))
+    assert all("'a folder', is no Hub id" in one.problem for one in plan_serving(PLAIN, "a folder", "tuned"))
 
 
 def test_facts_are_read_from_what_peft_wrote(tmp_path):
