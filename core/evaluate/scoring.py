@@ -8,7 +8,7 @@ import itertools
 import json
 import math
 from collections import defaultdict
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 
 import numpy as np
 import pyarrow as pa
@@ -72,7 +72,7 @@ def score(evaluation: Evaluation, progress: Progress = ignore_progress) -> Score
     # Probes come last and are scored by core.evaluate.guard: they are no part of the task.
     count = evaluation.set_size()
     task = find_task(evaluation.config().task, itertools.islice(prompts, count))
-    scorer = Scorer(count, len(evaluation.config().lanes), task.metrics)
+    scorer = Scorer(count, len(evaluation.config().lanes), task)
     for index, prompt in enumerate(itertools.islice(prompts, count)):
         if index % _REPORT_PROMPTS == 0:
             progress(index / count, f"Prompts scored: {index:,} of {count:,}")
@@ -124,19 +124,19 @@ class Scorer:
         traits: Groups of the prompts.
     """
 
-    def __init__(self, prompts: int, lanes: int, metrics: Collection[str] = tuple(METRICS)):
+    def __init__(self, prompts: int, lanes: int, task: FoundTask | None = None):
         """Start without values.
 
         Args:
             prompts: Number of prompts.
             lanes: Number of lanes.
-            metrics: Names of the metrics that suit the task; others get no value.
+            task: The task, which decides the metrics and the labels; None for all metrics.
         """
-        self.lanes, self._metrics = lanes, frozenset(metrics)
+        self.lanes, self._metrics = lanes, frozenset(task.metrics if task else METRICS)
         self.values: dict[str, np.ndarray] = defaultdict(lambda: np.full((lanes, prompts), math.nan))
         self.clusters = np.zeros(prompts, dtype=np.int64)  # (prompts,)
         self._detect: Callable[[str], str | None] = language_detector()
-        self.traits = Traits(self._detect)
+        self.traits = Traits(self._detect, task.labels if task else None)
         self._corpora = [CorpusScorer() for _ in range(lanes)]
         # Sum of the losses in nats and number of tokens, by lane.
         self._losses = np.zeros((lanes, 2))

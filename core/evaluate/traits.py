@@ -8,26 +8,30 @@ from collections.abc import Callable
 
 import numpy as np
 
+from core.evaluate.classification.labels import LabelSet
 from core.evaluate.metrics.words import split_words
 from core.evaluate.prompts import Prompt
 
-LANGUAGE, TURNS, PROMPT_LENGTH, REFERENCE_LENGTH = "language", "turns", "prompt length", "reference length"
+LABEL, LANGUAGE, TURNS = "label", "language", "turns"
+PROMPT_LENGTH, REFERENCE_LENGTH = "prompt length", "reference length"
 # Prefix of groupings by a column of the source, so that a column named "turns" is not confused with the turns.
 COLUMN = "column "
-NO_VALUE, NO_REFERENCE, UNKNOWN = "no value", "no reference", "unknown"
+NO_VALUE, NO_REFERENCE, NO_LABEL, UNKNOWN = "no value", "no reference", "no label", "unknown"
 _MAX_TURNS = 5
 
 
 class Traits:
     """Collects the labels of prompts, in their order."""
 
-    def __init__(self, detect_language: Callable[[str], str | None]):
+    def __init__(self, detect_language: Callable[[str], str | None], labels: LabelSet | None = None):
         """Start without prompts.
 
         Args:
             detect_language: Returns the language of a text, or None (`core.data.languages`).
+            labels: The labels of a classification, which group the prompts in the spelling that counts.
         """
-        self._detect = detect_language
+        self._detect, self._label_set = detect_language, labels
+        self._labels: list[int | None] = []
         self._languages: list[str] = []
         self._turns: list[str] = []
         self._prompt_words: list[int] = []
@@ -42,19 +46,38 @@ class Traits:
         self._prompt_words.append(sum(len(split_words(message["content"])) for message in prompt.messages))
         self._reference_words.append(len(split_words(prompt.reference)) if prompt.reference.strip() else -1)
         self._columns.append(prompt.columns)
+        self._labels.append(self._label_set.index_of(prompt.reference) if self._label_set else None)
         return language
 
     def groups(self) -> dict[str, np.ndarray]:
         """Return the labels of all prompts, (prompts,), by the name of the grouping."""
         names = dict.fromkeys(name for columns in self._columns for name in columns)
         found = {
+            LABEL: self._label_names(),
             LANGUAGE: self._languages,
             TURNS: self._turns,
             PROMPT_LENGTH: quartile_labels(np.array(self._prompt_words)),
             REFERENCE_LENGTH: quartile_labels(np.array(self._reference_words)),
-            **{COLUMN + name: [columns.get(name, NO_VALUE) for columns in self._columns] for name in names},
+            **{
+                COLUMN + name: [columns.get(name, NO_VALUE) for columns in self._columns]
+                for name in names
+                if not self._is_label(name)
+            },
         }
         return {name: np.array(labels, dtype=object) for name, labels in found.items() if len(set(labels)) > 1}
+
+    def _label_names(self) -> list[str]:
+        """Return the label of each prompt in its usual spelling."""
+        names = self._label_set.names if self._label_set else []
+        return [NO_LABEL if label is None else names[label] for label in self._labels]
+
+    def _is_label(self, column: str) -> bool:
+        """Return whether a column holds the labels, in whatever spelling."""
+        return self._label_set is not None and all(
+            column in columns and self._label_set.index_of(columns[column]) == label
+            for columns, label in zip(self._columns, self._labels, strict=True)
+            if label is not None
+        )
 
 
 def _turns_label(count: int) -> str:

@@ -137,7 +137,7 @@ def difference_interval(metric: Metric, found: PairedDifference, extent: float) 
 
 _NO_PLOT = {
     "no rows": "no row has both values",
-    "few clusters": f"fewer than {MIN_CLUSTERS} rows or conversations: no interval",
+    "few clusters": f"no interval: fewer than {MIN_CLUSTERS} rows",
     "uneven clusters": "a few conversations have most of the rows",
     "identical": "equal in every row",
     "few differ": "too few rows differ for an interval",

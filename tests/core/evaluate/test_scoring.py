@@ -7,6 +7,7 @@ import pytest
 
 from core.errors import StudioError
 from core.evaluate import result, scores, scoring
+from core.evaluate.classification.labels import find_labels
 from core.evaluate.config import EvaluationConfig
 from core.evaluate.line_file import LineWriter
 from core.evaluate.metrics import METRICS
@@ -156,6 +157,19 @@ def test_quartile_labels_never_split_equal_lengths():
     assert labels == [*["1 to 2 words"] * 3, "3 words", *["40 to 41 words"] * 2, *["42 to 43 words"] * 2, NO_REFERENCE]
     assert set(quartile_labels(np.array([7, 7, 7]))) == {"7 words"}
     assert quartile_labels(np.array([-1, -1])) == [NO_REFERENCE] * 2
+
+
+def test_labels_group_the_prompts_in_the_spelling_that_counts():
+    labels = find_labels(["good", "good", "Good ", "bad", "bad", "bad"] * 4)
+    traits = Traits(lambda text: "en", labels)
+    for number, reference in enumerate(["good", "Good ", "bad", ""]):
+        columns = {"answer": reference or "?", "source": "ab"[number % 2]}
+        traits.add(Prompt([{"role": "user", "content": f"Is row {number} good?"}], reference, number, columns=columns))
+    groups = traits.groups()
+    assert groups["label"].tolist() == ["good", "good", "bad", "no label"]
+    # The column of the labels would group by their spellings.
+    assert "column answer" not in groups
+    assert "column source" in groups
 
 
 def test_traits_leave_out_groupings_with_one_label():
