@@ -19,7 +19,7 @@ TABLE = {
     "tokens/x": None,
     "near/x": None,
     "losses/x/y": "losses-progress",
-    "cut/x": "creating",
+    "create-subset/x": "creating",
     "export/x-llama2": "exporting",
     "push/x": "exporting",
     "dry-run": "measuring",

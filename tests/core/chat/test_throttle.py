@@ -3,6 +3,7 @@
 import os
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -15,9 +16,9 @@ STEP_SECONDS = 0.02
 
 @pytest.fixture
 def sleeps(monkeypatch):
-    """Durations of all sleeps, which are skipped."""
+    """Durations of the throttle's sleeps, which are skipped; threads of other tests sleep on."""
     durations = []
-    monkeypatch.setattr(time, "sleep", durations.append)
+    monkeypatch.setattr(throttle, "time", SimpleNamespace(monotonic=time.monotonic, sleep=durations.append))
     monkeypatch.setattr(throttle, "_CHECK_SECONDS", 0)
     return durations
 

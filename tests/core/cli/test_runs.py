@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -189,7 +190,7 @@ def test_runs_follow_prints_every_event_of_a_resumed_run_once(ok, run, monkeypat
         return states.pop(0)
 
     monkeypatch.setattr("core.runs.store.Run.state", state)
-    monkeypatch.setattr("core.cli.runs.time.sleep", lambda seconds: None)
+    monkeypatch.setattr("core.cli.runs.time", SimpleNamespace(sleep=lambda seconds: None))
     *printed, last = ok("runs", "follow", run.id).splitlines()
     steps = [f"step {at}/9  loss 1.0000  – tokens/s" for at in range(1, 26)]
     assert printed == [*steps, "Loading again", "continues from step 20", *steps[20:23]]

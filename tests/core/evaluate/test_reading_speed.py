@@ -1,12 +1,14 @@
 """Time left for texts that a model reads."""
 
+from types import SimpleNamespace
+
 from core.evaluate import reading_speed
 from core.evaluate.reading_speed import ReadingSpeed
 
 
 def test_time_left_goes_by_tokens_and_expects_alike_windows(monkeypatch):
     clock = [100.0]
-    monkeypatch.setattr(reading_speed.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(reading_speed, "time", SimpleNamespace(monotonic=lambda: clock[0]))
     speed = ReadingSpeed(40, _began=100.0)
     assert speed.describe_left() == ""
     # The longest texts of the first half come first.

@@ -1,6 +1,7 @@
 """The comparison of an exported model: exact for the same weights, and equal to a direct computation for others."""
 
 import itertools
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -45,7 +46,7 @@ def run_compare(trained, exported, rows):
 
 def test_comparison_counts_its_tensors_and_rows_with_the_share_and_the_time_left(trained, monkeypatch):
     clock, seen = itertools.count(), []
-    monkeypatch.setattr("core.export.countdown.time.monotonic", lambda: 2.0 * next(clock))
+    monkeypatch.setattr("core.export.countdown.time", SimpleNamespace(monotonic=lambda: 2.0 * next(clock)))
     comparison = Comparison(FloatModel(trained.source.model), trained, random_rows([9, 9, 9]))
     comparison.compare(tensors_of(trained).items(), lambda *stage: seen.append(stage))
     rows = [(share, stage) for share, stage in seen if "rows with the exported" in stage]

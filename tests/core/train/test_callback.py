@@ -58,7 +58,7 @@ class Attempts:
 
 def test_long_pass_reports_rows_and_time_left_ever_more_rarely(monkeypatch, tmp_path):
     clock = iter(range(1000))
-    monkeypatch.setattr("core.train.callback.time.monotonic", lambda: float(next(clock)))
+    monkeypatch.setattr("core.train.callback.time", SimpleNamespace(monotonic=lambda: float(next(clock))))
     (tmp_path / events.FILE).touch()
     stages = PassProgress(EventWriter(tmp_path / events.FILE), 0, 500)
     for second in range(1, 101):

@@ -1,6 +1,7 @@
 """Start: its stages, findings, accepted warnings, and the time of the run."""
 
 import json
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -113,7 +114,7 @@ def test_same_start_again_at_once_is_a_double_click_and_starts_nothing(ready, mo
         list(ready.start(False, False, last=first["last"], **VALUES))
     assert len(ready.runs.runs()) == there
     *_, other = ready.start(False, False, last=first["last"], **VALUES | {"seed": 7})
-    monkeypatch.setattr("studio.train.start.time.monotonic", lambda: other["last"].at + 3)
+    monkeypatch.setattr("studio.train.start.time", SimpleNamespace(monotonic=lambda: other["last"].at + 3))
     list(ready.start(False, False, last=other["last"], **VALUES | {"seed": 7}))
     assert len(ready.runs.runs()) == there + 2, "other settings, and the same a while later, are wanted"
 
