@@ -96,6 +96,11 @@ class IntervalTable:
     left: str = "worse"
     right: str = "better"
 
+    @property
+    def is_judged(self) -> bool:
+        """Return whether the right side is better, so that colors mean something."""
+        return self.right == "better"
+
 
 def build_interval_table(elem_id: str) -> gr.HTML:
     """Build an empty table in the open layout.

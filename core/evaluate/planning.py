@@ -7,7 +7,7 @@ enough rows gives the best estimate; without one, a default is assumed, which is
 from dataclasses import dataclass
 
 from core.errors import StudioError
-from core.evaluate import scores
+from core.evaluate import prompts, scores
 from core.evaluate.lineage import usual_lanes
 from core.evaluate.metrics import METRICS, Metric
 from core.evaluate.statistics.paired import MIN_CLUSTERS
@@ -53,10 +53,9 @@ def assume(store: EvaluationStore, metric: Metric) -> Assumption:
         pair = found.pair(metric.name, *lanes)
         spread = spread_of(pair)
         if spread and len(set(pair.clusters[pair.has_both].tolist())) >= MIN_CLUSTERS:
-            rows = int(pair.has_both.sum())
-            return Assumption(
-                spread, f"Measured in {evaluation.id} ({counted(rows, 'row')}): {_describe(metric, spread)}"
-            )
+            source = f"{prompts.describe(evaluation.config())}, {counted(int(pair.has_both.sum()), 'row')}"
+            measured = f"Measured in {evaluation.id} ({source}); other prompts can vary more or less"
+            return Assumption(spread, f"{measured}: {_describe(metric, spread)}")
     if metric.is_binary:
         # If the models differ in a share d of the rows, the differences deviate by at most sqrt(d).
         spread = PairedSpread(_DISCORDANCE**0.5, _DISCORDANCE)

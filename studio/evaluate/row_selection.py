@@ -88,17 +88,21 @@ def select_rows(scores: Scores, selection: Selection, finished: list[int], forma
     if selection.side != "all":
         signed = gain if selection.side == "better" else -gain
         order = np.argsort(-np.nan_to_num(signed), kind="stable")[: counts[selection.side]]
-    texts = {int(prompts[at]): _describe(metric, float(change[at]), format_change) for at in order}
+    after = scores.values(metric.name, selection.second)[prompts]
+    texts = {int(prompts[at]): _describe(metric, float(change[at]), after[at], format_change) for at in order}
     return SelectedRows(prompts[order].tolist(), texts, counts)
 
 
-_FLIPS = {1.0: "wrong → right", -1.0: "right → wrong", 0.0: "same"}
+_FLIPS = {1.0: "wrong → right", -1.0: "right → wrong"}
 
 
-def _describe(metric: Metric, change: float, format_change: Any) -> str:
+def _describe(metric: Metric, change: float, after: float, format_change: Any) -> str:
+    """Return the change of a row as text; `after` is the value of the judged lane."""
     if np.isnan(change):
         return "–"
-    return _FLIPS.get(change, "") if metric.is_binary else format_change(metric, change)
+    if metric.is_binary:
+        return _FLIPS.get(change) or ("both right" if after else "both wrong")
+    return format_change(metric, change)
 
 
 def _changes(scores: Scores, metric: Metric, selection: Selection) -> np.ndarray:

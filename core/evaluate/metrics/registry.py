@@ -58,13 +58,13 @@ _LIKELIHOOD = (
         "loss", "Loss on the reference", "lower", "nats", "likelihood",
         "How surprised the model is by the reference answer, per token; nothing is generated for it. The mean of "
         "−log p(token | all tokens before it) over the answer's tokens, which are those that training computes its "
-        "loss on; for a lane, the sum over all rows divided by all their tokens (cross-entropy, Bengio et al. 2003).",
+        "loss on; for a model, the sum over all rows divided by all their tokens (cross-entropy, Bengio et al. 2003).",
         summary="corpus",
     ),
     Metric(
         "perplexity", "Perplexity", "lower", "ratio", "likelihood",
         "The number of equally likely tokens among which the model chooses, on average, while it reads the reference. "
-        "exp(loss), for a lane exp(sum of the losses / number of tokens) (Jelinek et al. 1977).",
+        "exp(loss), for a model exp(sum of the losses / number of tokens) (Jelinek et al. 1977).",
         summary="corpus",
     ),
 )  # fmt: skip
@@ -110,15 +110,15 @@ _OVERLAP = (
         "The share of the answer's sequences of one to four tokens that are in the reference; short answers are "
         "penalized. "
         "The geometric mean of the four precisions times min(1, exp(1 − reference length / answer length)), of one "
-        "row smoothed, for a lane from the sums of all rows (Papineni et al. 2002, by sacrebleu, tokenizer 13a; single "
-        "characters where the script writes no spaces).",
+        "row smoothed, for a model from the sums of all rows (Papineni et al. 2002, by sacrebleu, tokenizer 13a; "
+        "single characters where the script writes no spaces).",
         summary="corpus",
     ),
     Metric(
         "chrf", "chrF", "higher", "score", "reference",
         "The share of sequences of one to six characters that answer and reference have in common; it suits all "
         "languages. "
-        "The F-score with β = 2 of their mean precision and recall, for a lane from the sums of all rows "
+        "The F-score with β = 2 of their mean precision and recall, for a model from the sums of all rows "
         "(Popović 2015, by sacrebleu).",
         summary="corpus",
     ),

@@ -39,7 +39,7 @@ def test_a_group_has_its_rows_only(scored):
 
 
 def test_right_and_wrong_are_named(scored):
-    assert set(_select(scored, metric="exact_match").changes.values()) == {"same"}
+    assert set(_select(scored, metric="exact_match").changes.values()) == {"both wrong"}
 
 
 @pytest.mark.parametrize(
