@@ -119,7 +119,7 @@ class AuthorizedBlocks(gr.Blocks):
         """
         for_visitors = getattr(function.fn, "for_visitors", None)
         if for_visitors is None or caller.role is Role.SIGNED_OUT:
-            raise StudioError("This call is not available.")
+            raise StudioError("This call is not available to you. The page offers what is.")
         if not for_visitors and not caller.is_owner:
             raise StudioError(f"Only the owner can do this. {CLOSED}")
         is_unload = {kind for _, kind in function.targets} == {"unload"}

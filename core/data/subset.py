@@ -263,7 +263,8 @@ def read_recipe(path: Path, name: str) -> Recipe:
         value = json.loads(path.read_text(encoding="utf-8"))
         return Recipe.model_validate(value.get("recipe", value))
     except ValidationError as error:
-        raise StudioError(f"{name!r} is not a recipe.\n{sentences(error)}") from error
+        taken = "Take the recipe.json of a subset or of an export."
+        raise StudioError(f"{name!r} is not a recipe. {taken}\n{sentences(error)}") from error
     except OSError as error:
         raise StudioError(f"The recipe {name!r} cannot be read ({error.strerror}). Check its path.") from error
     except (ValueError, AttributeError, RecursionError) as error:

@@ -120,11 +120,16 @@ class Evaluation(WorkFolder[EvaluationState]):
             saved = dict(read_json(self.folder / "config.json"))
             version = saved.pop("schema_version", None)
             if version != SCHEMA_VERSION:
-                raise StudioError(f"The evaluation {self.id} has version {version}, expected {SCHEMA_VERSION}.")
+                raise StudioError(
+                    f"The evaluation {self.id} has version {version}, expected {SCHEMA_VERSION}: it was made by "
+                    "another version of the studio. Open it with that version, or evaluate again."
+                )
             return EvaluationConfig.model_validate(saved)
         except ValidationError as error:
-            raise StudioError(f"The evaluation {self.id} has a config.json that does not fit:\n{sentences(error)}"
-                              ) from error  # fmt: skip
+            raise StudioError(
+                f"The evaluation {self.id} has a config.json that does not fit. Correct it, or delete the evaluation.\n"
+                f"{sentences(error)}"
+            ) from error
         except (OSError, ValueError, TypeError) as error:
             raise self.explain_unreadable("config.json", error) from error
 

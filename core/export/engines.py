@@ -85,7 +85,10 @@ def read_facts(folder: Path) -> AdapterFacts:
     try:
         settings, names = read_settings(folder / _CONFIG, folder.name), list(read_shapes(folder / _WEIGHTS))
     except (OSError, ValueError) as error:
-        raise StudioError(f"The adapter {folder.name!r} is damaged or incomplete ({reason_of(error)}).") from error
+        raise StudioError(
+            f"The adapter {folder.name!r} is damaged or incomplete ({reason_of(error)}). Choose another adapter or "
+            "checkpoint."
+        ) from error
     modules = [name.removesuffix(".lora_A.weight") for name in names if name.endswith(".lora_A.weight")]
     others = [name for name in names if not name.endswith((".lora_A.weight", ".lora_B.weight"))]
     targets = Counter(module.rpartition(".")[2] for module in modules)

@@ -76,7 +76,8 @@ def read(folder: Path) -> Classifier:
     try:
         return Classifier.model_validate(read_json(folder / FILE))
     except (OSError, ValueError, ValidationError) as error:
-        raise StudioError(f"{folder.name!r} has no readable {FILE} ({str(error).splitlines()[0]}).") from error
+        why = str(error).splitlines()[0]
+        raise StudioError(f"{folder.name!r} has no readable {FILE} ({why}). Choose another checkpoint.") from error
 
 
 class LabeledSubset:

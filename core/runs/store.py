@@ -144,7 +144,7 @@ class Run(WorkFolder[RunState]):
         try:
             return QLoRAConfig.model_validate(saved)
         except ValidationError as error:
-            raise StudioError(f"The run {self.id} has a config.json that does not fit:\n{sentences(error)}") from error
+            raise StudioError(f"Correct the run {self.id}'s config.json, or delete it:\n{sentences(error)}") from error
 
     def subset(self) -> Subset | None:
         """Return the subset that the run trains on, as it was; None if subset.json is damaged or of another version."""

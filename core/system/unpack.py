@@ -107,7 +107,7 @@ def _path_of(name: str, entry: zipfile.ZipInfo) -> PurePosixPath:
     """
     path, shown = PurePosixPath(entry.filename), shorten_value(entry.filename[:80])
     if path.is_absolute() or ".." in path.parts or "\\" in entry.filename or ":" in entry.filename:
-        raise StudioError(f"{name} has the path {shown}, which leads out of its folder.")
+        raise StudioError(f"{name} has the path {shown}, which leads out of its folder. Pack the files without it.")
     sizes = [len(part.encode("utf-8", "surrogatepass")) for part in path.parts]
     is_long = max(sizes, default=0) > _MAX_NAME_BYTES or sum(sizes) > _MAX_PATH_BYTES
     if not sizes or is_long or not entry.filename.isprintable():

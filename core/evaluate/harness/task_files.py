@@ -226,7 +226,7 @@ def _dicts(settings: dict[str, Any], where: str, path: Path) -> list[dict[str, A
     if (values := settings.get(where)) is None:
         return []
     if not isinstance(values, list) or not all(isinstance(each, dict) for each in values):
-        raise StudioError(f"{path.name} needs a list of names and values under {where}.")
+        raise StudioError(f"{path.name} needs a list of names and values under {where}. Correct the file.")
     return values
 
 
@@ -253,7 +253,8 @@ def _find_file(name: Any, path: Path, folder: Path) -> Path:
         if found.is_file():
             _check_inside(found, folder, path.name)
             return found.resolve()
-    raise StudioError(f"{path.name} names the file {json.dumps(str(name)[:80])}, which is not in {folder.name}.")
+    missing = json.dumps(str(name)[:80])
+    raise StudioError(f"{path.name} names the file {missing}, which is not in {folder.name}. Put it there.")
 
 
 def _check_inside(path: Path, folder: Path, name: str) -> None:

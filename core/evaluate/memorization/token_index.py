@@ -71,9 +71,12 @@ def _write_tokens(folder: Path, texts: Iterable[tuple[int, list[int]]], progress
             if len(rows) % 1000 == 0:
                 progress(0.0, f"Reading {counted(len(rows), 'text')}, {counted(count, 'token')}")
             if count > MAX_TOKENS:
-                raise StudioError(f"The training rows have more than {MAX_TOKENS:,} tokens, which cannot be indexed.")
+                raise StudioError(
+                    f"The training rows have more than {MAX_TOKENS:,} tokens, which cannot be indexed. Choose a run "
+                    "that was trained on fewer rows."
+                )
     if count == len(rows):
-        raise StudioError("The training rows contain no text, so nothing can be copied from them.")
+        raise StudioError("The training rows contain no text, so nothing can be copied from them. Choose another run.")
     np.save(folder / "starts.npy", np.array(starts, np.int64))
     np.save(folder / "rows.npy", np.array(rows, np.int64))
     target = np.lib.format.open_memmap(folder / "tokens.npy", "w+", np.uint32, (count,))
