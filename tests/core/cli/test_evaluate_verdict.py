@@ -91,7 +91,10 @@ def test_power_states_its_assumption_until_an_evaluation_has_measured_it(ok, run
     (evaluation.folder.parent / "20990101-000000-damaged").mkdir()
     (evaluation.folder.parent / "20990101-000000-damaged" / "state.json").write_text("{")
     measured = ok("evaluate", "power", 80, "--metric", "loss")
-    assert f"Measured in {evaluation.id} (24 rows): the difference of a row has a standard deviation of 0." in measured
+    assert f"Measured in {evaluation.id} (" in measured
+    assert "24 rows); other prompts can vary more or less: the difference of a row has a standard deviation of 0." in (
+        measured
+    )
     assert "no difference in loss on the reference can be detected" in ok("evaluate", "power", 12, "--metric", "loss")
     assert (
         "There is no metric 'perplexity' to plan for"
