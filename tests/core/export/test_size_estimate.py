@@ -1,4 +1,4 @@
-"""What is known of an export before it starts: its size, why it cannot be made, and the shares of its progress."""
+"""Size of an export before it starts, reasons why it cannot be made, and the shares of its progress."""
 
 import itertools
 import struct
